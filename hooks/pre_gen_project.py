@@ -1,0 +1,69 @@
+"""Refuse answers that would make a project that does not work: what is wrong, why, and what to do instead.
+
+Cookiecutter renders this file, so that the answers enter it as JSON text and never as code. It runs with whatever
+Python runs cookiecutter: standard library only. The rules themselves stand in cookiecutter.json.
+"""
+
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ANSWERS = r"""<< cookiecutter | tojson >>"""
+
+
+def refusals(answers: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the answers, a paragraph each; nothing when they can be used."""
+    for question, rule in answers["_rules"].items():
+        answer = answers[question]
+        problem = broken(rule, answer)
+        if problem:
+            yield f"{question} {answer!r}: {problem}.\n  {rule['why']}\n  {rule['remedy']}"
+
+
+def broken(rule: dict[str, Any], answer: str) -> str:
+    """Which part of a rule an answer breaks; an empty text when it breaks none."""
+    if not answer.strip():
+        return "it is empty"
+    if rule.get("printable") and not answer.isprintable():
+        return "it has a line break or another character that cannot be printed"
+    if len(answer) < rule.get("shortest", 0):
+        return f"it has {len(answer)} characters, fewer than {rule['shortest']}"
+    if len(answer) > rule.get("longest", len(answer)):
+        return f"it has {len(answer)} characters, more than {rule['longest']}"
+    if "pattern" in rule and not re.fullmatch(rule["pattern"], answer):
+        return f"it is not of the form {rule['pattern']}"
+    if "one_of" in rule and answer not in rule["one_of"]:
+        return f"it is none of {', '.join(rule['one_of'])}"
+    return ""
+
+
+def outdated_cookiecutter() -> str:
+    """The version of a cookiecutter older than 2.7, which renders this template wrongly; empty for any other."""
+    # Up to 2.6 the package kept its version in a file; up to 2.5 it takes the decoy folder for the project.
+    package = importlib.util.find_spec("cookiecutter")
+    version = Path(package.origin).with_name("VERSION.txt") if package and package.origin else Path()
+    if version.is_file():
+        return version.read_text(encoding="utf-8").strip()
+    return "before 2.6" if "cookiecutter." in Path.cwd().name else ""
+
+
+def main() -> int:
+    """Print every refusal to standard error; 1 when there is one."""
+    version = outdated_cookiecutter()
+    if version:
+        problems = [f"cookiecutter {version} is too old.\n  Install 2.7 or newer: pip install --upgrade cookiecutter"]
+    else:
+        problems = list(refusals(json.loads(ANSWERS)))
+    # The answers may hold characters that this terminal cannot show.
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper here
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
