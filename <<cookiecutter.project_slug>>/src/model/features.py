@@ -1,0 +1,49 @@
+"""The numbers the model sees, made from a typed table."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from model.job import JobError
+from model.schema import Column, Schema
+
+
+def matrix(table: Any, schema: Schema) -> npt.NDArray[np.float32]:
+    """Return the features of n rows as an (n, f) matrix in the schema's order, NaN for a missing value.
+
+    A category becomes its position in the schema's list.
+
+    Raises:
+        JobError: A string is not one of its column's categories.
+    """
+    result = np.empty((table.num_rows, len(schema.features)), dtype=np.float32)
+    for position, column in enumerate(schema.features):
+        values = table[column.name]
+        codes = _codes(values, column) if column.type == "string" else values
+        result[:, position] = pc.fill_null(pc.cast(codes, pa.float64()), float("nan")).to_numpy()
+    return result
+
+
+def labels(table: Any, schema: Schema) -> npt.NDArray[np.float32]:
+    """Return the target of n rows as n values, 0 or 1.
+
+    Raises:
+        JobError: A row has no target.
+    """
+    target = table[schema.target]
+    if target.null_count:
+        raise JobError(f"column '{schema.target}': {target.null_count} rows have no value, and it is the target")
+    return np.asarray(pc.cast(target, pa.float32()).to_numpy())
+
+
+def _codes(values: Any, column: Column) -> Any:
+    codes = pc.index_in(values, value_set=pa.array(column.categories))
+    unknown = pc.and_(pc.is_null(codes), pc.is_valid(values))
+    if pc.any(unknown).as_py():
+        value = pc.filter(values, unknown)[0].as_py()
+        known = ", ".join(column.categories)
+        raise JobError(f"column '{column.name}': '{value}' is not one of its categories: {known}")
+    return codes

@@ -1,0 +1,72 @@
+"""A step run as a job: arguments in, files and an exit code out, and errors that say what to do."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class JobError(Exception):
+    """Something the person who runs the job can put right: the message says what is wrong, where, and what to do."""
+
+
+class JobParser(argparse.ArgumentParser):
+    """An argument parser whose complaints are `JobError`s, so that they reach the failure file too."""
+
+    def __init__(self, module: str, description: str | None) -> None:
+        super().__init__(prog=f"python -m model.{module}", description=description, allow_abbrev=False)
+        self.add_argument(
+            "--failure-file", type=Path, metavar="FILE", help="where to write why the job failed, if it does"
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint as a `JobError`."""
+        raise JobError(f"{self.prog}: {message} (see --help)")
+
+
+def run(parser: JobParser, work: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
+    """Parse the arguments and do the work.
+
+    Args:
+        parser: The arguments the step takes.
+        work: What the step does with them.
+        argv: The arguments; None means those of the process.
+
+    Returns:
+        The exit code: 0, or 1 after an error, which is then written to stderr and to `--failure-file`.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        work(parser.parse_args(arguments))
+    except (JobError, OSError) as error:
+        _report(str(error), _failure_file(arguments))
+        return 1
+    return 0
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a document as indented JSON, making its folder when there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _failure_file(arguments: list[str]) -> Path | None:
+    """Find `--failure-file` also among arguments that do not parse."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, value = argument.partition("=")
+        if name == "--failure-file" and (value or following):
+            return Path(value or following)
+    return None
+
+
+def _report(message: str, failure_file: Path | None) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    if failure_file is None:
+        return
+    try:
+        failure_file.parent.mkdir(parents=True, exist_ok=True)
+        failure_file.write_text(message + "\n", encoding="utf-8")
+    except OSError as error:
+        print(f"error: the failure file could not be written: {error}", file=sys.stderr)

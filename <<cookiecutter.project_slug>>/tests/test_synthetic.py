@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from model import dataset, features, synthetic
+from model.metrics import auc
+from model.schema import SCHEMA, Column, Schema
+
+
+def test_the_same_seed_makes_the_same_rows() -> None:
+    assert synthetic.generate(SCHEMA, 500, seed=5).equals(synthetic.generate(SCHEMA, 500, seed=5))
+    assert not synthetic.generate(SCHEMA, 500, seed=5).equals(synthetic.generate(SCHEMA, 500, seed=6))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_what_is_written_is_what_is_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"visits{suffix}"
+    assert synthetic.main(["--rows", "300", "--seed", "2", "--output", str(path)]) == 0
+    assert dataset.read_typed(path, SCHEMA).equals(synthetic.generate(SCHEMA, 300, seed=2).combine_chunks())
+
+
+def test_the_null_fraction_applies_to_nullable_columns_only() -> None:
+    table = synthetic.generate(SCHEMA, 4_000, seed=1, null_fraction=0.3)
+    for column in SCHEMA.columns:
+        share = table[column.name].null_count / 4_000
+        assert share == pytest.approx(0.3, abs=0.04) if column.nullable else share == 0
+
+
+def test_drift_moves_numbers_up_within_their_limits() -> None:
+    still, moved = (synthetic.generate(SCHEMA, 2_000, seed=1, drift=drift) for drift in (0.0, 1.0))
+    for column in SCHEMA.features:
+        if column.type == "number":
+            assert pc.mean(moved[column.name]).as_py() > pc.mean(still[column.name]).as_py()
+            assert pc.max(moved[column.name]).as_py() <= (column.maximum or np.inf)
+    assert moved["site"].equals(still["site"])
+
+
+def test_bias_lowers_the_target_in_the_disadvantaged_group_only() -> None:
+    fair, unfair = (synthetic.generate(SCHEMA, 4_000, seed=1, bias=bias) for bias in (0.0, 2.0))
+    female = fair["female"].to_numpy()
+    before, after = (features.labels(table, SCHEMA) for table in (fair, unfair))
+    assert before[female].mean() == pytest.approx(before[~female].mean(), abs=0.05)
+    assert after[female].mean() < before[female].mean() - 0.2
+    assert (after[~female] == before[~female]).all()
+
+
+def test_the_features_tell_something_about_the_target() -> None:
+    table = synthetic.generate(SCHEMA, 4_000, seed=1)
+    matrix, labels = features.matrix(table, SCHEMA), features.labels(table, SCHEMA) > 0
+    filled = np.nan_to_num((matrix - np.nanmean(matrix, axis=0)) / np.nanstd(matrix, axis=0))
+    weights, *_ = np.linalg.lstsq(filled[:2_000], labels[:2_000] - 0.5)
+    assert auc(labels[2_000:], filled[2_000:] @ weights) > 0.7
+
+
+def test_a_schema_without_key_facet_or_limits_will_do() -> None:
+    columns = (
+        Column("household", "string", "attribute", "who"),
+        Column("height", "number", "feature", "m"),
+        Column("visited", "boolean", "target", "came"),
+    )
+    table = synthetic.generate(Schema(columns, group="household"), 40, seed=0)
+    assert pc.count_distinct(table["household"]).as_py() == 10
+    assert pc.stddev(table["height"]).as_py() > 0
+
+
+@pytest.mark.parametrize("arguments", [["--rows", "0"], ["--seed", "-1"], ["--null-fraction", "2"]])
+def test_an_impossible_request_is_refused(tmp_path: Path, arguments: list[str]) -> None:
+    assert synthetic.main([*arguments, "--output", str(tmp_path / "x.csv")]) == 1
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_an_unknown_suffix_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert synthetic.main(["--output", str(tmp_path / "x.xlsx")]) == 1
+    assert "must end in .csv or .parquet" in capsys.readouterr().err
