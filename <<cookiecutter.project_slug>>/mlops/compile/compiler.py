@@ -1,0 +1,158 @@
+"""From `pipelines/training.py` and the configuration to a bundle on disk."""
+
+import importlib
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops.bundle import (
+    DEFINITION,
+    MANIFEST,
+    OBJECTS,
+    code_digest,
+    inputs_digest,
+    packages_digest,
+    require_settings,
+)
+from mlops.compile.content import ContentStore, settle
+from mlops.compile.offline import OfflineAws, isolate, offline_session
+from mlops.errors import MlopsError
+from mlops.files import files_below, sha256_of_file, write_json, write_text
+from mlops.lineage import git_commit
+from mlops.project import Environment, Project
+from mlops.validation import require_valid
+
+TRAINING_PIPELINE = "training"
+
+# What monitoring jobs import beside their own package.
+_MONITOR_NEEDS = ("mlops/__init__.py", "mlops/errors.py")
+_STAGING = "compiler-uploads"
+_NOTHING = "none"
+
+
+def compile_bundle(project: Project, environment_name: str, output: Path) -> None:
+    """Compile the training pipeline of an environment into the folder `output`.
+
+    Raises:
+        MlopsError: The configuration is incomplete or the definition is not valid.
+    """
+    environment = project.environment(environment_name)
+    require_settings(environment)
+    isolate(project.region)
+    account, bucket = str(environment["account"]), str(environment["bucket"])
+    aws = OfflineAws(account)
+    store = ContentStore(output / OBJECTS, bucket, project.slug)
+    session = offline_session(aws, project.region, bucket, f"{project.slug}/{_STAGING}")
+    made_from = provenance(project, environment_name)
+    context = _context(project, environment, session, store, made_from)
+    pipeline = _build(context)
+    # What the SDK leaves unset it writes as null at the top of the definition.
+    raw = {key: value for key, value in json.loads(pipeline.definition()).items() if value is not None}
+    definition = settle(raw, aws.objects, store, f"{project.slug}/{_STAGING}")
+    require_valid(definition)
+    _write(output, definition, pipeline.name, context, made_from)
+    if made_from["git_commit"] is None:
+        print(
+            "Warning: this project is not in git yet, so its models cannot say which code made them.\n"
+            "  Commit the untouched output of the template first: git init && git add . && git commit -m 'Generate'",
+            file=sys.stderr,
+        )
+
+
+def provenance(project: Project, environment: str) -> dict[str, Any]:
+    """What the definition is made from, for its manifest and for the lineage of its models."""
+    return {
+        "git_commit": git_commit(project.root),
+        "inputs_digest": inputs_digest(project, environment),
+        "code_digest": code_digest(project),
+        "packages_digest": packages_digest(project),
+        "template_version": str(project.answers["template_version"]),
+        "python": platform.python_version(),
+        "sagemaker": version("sagemaker"),
+    }
+
+
+def image_uri(project: Project, framework: str) -> str:
+    """The URI of AWS's image for a framework in the project's Region.
+
+    Raises:
+        MlopsError: `config/images/<framework>.yaml` is missing, or AWS offers no such image in the Region.
+    """
+    from sagemaker.core import image_uris
+
+    path = project.root / "config" / "images" / f"{framework}.yaml"
+    try:
+        wanted = str(yaml.safe_load(path.read_text(encoding="utf-8"))["version"])
+        uri: str = image_uris.retrieve(framework, region=project.region, version=wanted, image_scope="training")
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise MlopsError(
+            f"No image of {framework} for {project.region}: {error}", f"Correct {path.relative_to(project.root)}."
+        ) from None
+    return uri
+
+
+def _build(context: Any) -> Any:
+    module = importlib.import_module(f"pipelines.{TRAINING_PIPELINE}")
+    pipeline = module.build(context) if hasattr(module, "build") else None
+    if not hasattr(pipeline, "definition"):
+        raise MlopsError(
+            f"pipelines/{TRAINING_PIPELINE}.py has no function build(context) that returns a Pipeline.",
+            "Define it; the file as the template made it shows how.",
+        )
+    return pipeline
+
+
+def _context(
+    project: Project, environment: Environment, session: Any, store: ContentStore, made_from: dict[str, Any]
+) -> Any:
+    from mlops.compile.context import Context
+
+    root = project.root
+    monitor = [*_MONITOR_NEEDS, *(f"mlops/monitor/{name}" for name, _ in files_below(root / "mlops/monitor"))]
+    no_champion = "This prefix stands for a champion that does not exist: it holds no model archive.\n"
+    image = image_uri(project, str(project.answers["framework"]))
+    return Context(
+        session=session,
+        environment=environment,
+        pipeline_name=f"{project.slug}-{TRAINING_PIPELINE}",
+        model_package_group=project.model_package_group,
+        slug=project.slug,
+        region=project.region,
+        bucket=store.bucket,
+        role=str(environment["pipeline_role"]),
+        image=image,
+        source_folder="src",
+        model_code=store.add({name: path.read_bytes() for name, path in files_below(root / "src")}),
+        monitor_code=store.add({name: (root / name).read_bytes() for name in monitor}),
+        no_champion=store.add_at(f"{store.prefix}/no-champion/", {"README.txt": no_champion.encode()}),
+        lineage={
+            "GitCommit": made_from["git_commit"] or _NOTHING,
+            "CodeDigest": made_from["code_digest"],
+            "DefinitionInputs": made_from["inputs_digest"],
+            "PackagesLock": made_from["packages_digest"] or _NOTHING,
+            "TrainingImage": image,
+            "TemplateVersion": made_from["template_version"],
+            "SageMakerSdk": made_from["sagemaker"],
+        },
+    )
+
+
+def _write(output: Path, definition: dict[str, Any], name: str, context: Any, made_from: dict[str, Any]) -> None:
+    text = json.dumps(definition, indent=2, ensure_ascii=False) + "\n"
+    write_text(output / DEFINITION, text)
+    objects = output / OBJECTS
+    files = sorted(path for path in objects.rglob("*") if path.is_file())
+    manifest = {
+        "pipeline": name,
+        "environment": context.environment.name,
+        "definition_sha256": sha256_of_file(output / DEFINITION),
+        **made_from,
+        "images": [context.image],
+        "objects": [{"path": path.relative_to(objects).as_posix(), "sha256": sha256_of_file(path)} for path in files],
+    }
+    write_json(output / MANIFEST, manifest)

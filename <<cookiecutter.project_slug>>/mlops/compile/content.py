@@ -1,0 +1,111 @@
+"""Uploads named after what they hold, so that a definition changes only when its content does."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mlops.errors import MlopsError
+from mlops.files import unwritable
+from mlops.lineage import DIGEST_LENGTH
+
+
+class ContentStore:
+    """A folder of the objects a definition refers to, laid out as `<bucket>/<key>`.
+
+    Args:
+        folder: Where the objects are written.
+        bucket: The bucket they are meant for.
+        prefix: The prefix of their keys.
+    """
+
+    def __init__(self, folder: Path, bucket: str, prefix: str) -> None:
+        self.folder = folder
+        self.bucket = bucket
+        self.prefix = prefix
+
+    def add(self, files: Mapping[str, bytes]) -> str:
+        """Keep files under a prefix that is named after their names and contents; return its URI, ending in a slash.
+
+        Caches and hidden files are left out; gzipped tars are packed anew, free of times and owners.
+        """
+        contents = {name: _normal(name, content) for name, content in sorted(files.items()) if not _left_out(name)}
+        digest = hashlib.sha256()
+        for name, content in contents.items():
+            digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+        return self.add_at(f"{self.prefix}/code/{digest.hexdigest()[:DIGEST_LENGTH]}/", contents)
+
+    def add_at(self, prefix: str, files: Mapping[str, bytes]) -> str:
+        """Keep files, as they are, under a prefix that ends in a slash; return its URI.
+
+        Raises:
+            MlopsError: The disk is full or the folder cannot be written.
+        """
+        for name, content in files.items():
+            path = self.folder / self.bucket / f"{prefix}{name}"
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            except OSError as error:
+                raise unwritable(path, error) from error
+        return f"s3://{self.bucket}/{prefix}"
+
+
+def _left_out(name: str) -> bool:
+    return any(part == "__pycache__" or part.startswith(".") for part in PurePosixPath(name).parts)
+
+
+def _normal(name: str, content: bytes) -> bytes:
+    if not name.endswith((".tar.gz", ".tgz")):
+        return content
+    packed = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(content)) as source,
+        gzip.GzipFile(filename="", fileobj=packed, mode="wb", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as target,
+    ):
+        for member in sorted(source.getmembers(), key=lambda member: member.name):
+            if _left_out(member.name.removeprefix("./")):
+                continue
+            member.mtime = member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.pax_headers = {}
+            member.mode = 0o755 if member.isdir() or member.mode & 0o111 else 0o644
+            target.addfile(member, source.extractfile(member) if member.isfile() else None)
+    return packed.getvalue()
+
+
+def settle(value: Any, uploaded: Mapping[tuple[str, str], bytes], store: ContentStore, staging: str) -> Any:
+    """A definition with every URI of something the SDK uploaded replaced by a content-addressed one.
+
+    Args:
+        value: The definition, or a part of it.
+        uploaded: What the SDK uploaded while compiling, by bucket and key.
+        store: Where the uploads are kept.
+        staging: The key prefix that the SDK's uploads were given.
+
+    Raises:
+        MlopsError: Something refers to an upload in a way that cannot be replaced.
+    """
+    if isinstance(value, dict):
+        return {key: settle(nested, uploaded, store, staging) for key, nested in value.items()}
+    if isinstance(value, list):
+        return [settle(nested, uploaded, store, staging) for nested in value]
+    if not isinstance(value, str) or f"/{staging}/" not in value:
+        return value
+    bucket, _, key = value.removeprefix("s3://").partition("/")
+    if (bucket, key) in uploaded:
+        name = PurePosixPath(key).name
+        return store.add({name: uploaded[bucket, key]}) + name
+    prefix = key.rstrip("/") + "/"
+    files = {name.removeprefix(prefix): content for (owner, name), content in uploaded.items()
+             if owner == bucket and name.startswith(prefix)}  # fmt: skip
+    if not files:
+        raise MlopsError(
+            f"The pipeline refers to {value}, a place the SDK chose, where nothing was uploaded.",
+            "Name the place yourself: an output's URI below the run's folder, for example.",
+        )
+    return store.add(files)

@@ -1,0 +1,54 @@
+"""What a pipeline module is given to build its pipeline with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sagemaker.core.workflow.pipeline_context import PipelineSession
+
+from mlops.project import Environment
+
+
+@dataclass(frozen=True)
+class Context:
+    """The surroundings of a pipeline: `context["training.instance_type"]` is a value of `config/<environment>.yaml`.
+
+    Attributes:
+        session: The session that SDK classes take; it makes no call to AWS.
+        environment: The environment's configuration.
+        pipeline_name: The name of the pipeline.
+        model_package_group: The group that model versions are registered in.
+        slug: The project's short name, and the prefix of its objects in the bucket.
+        region: The AWS Region.
+        bucket: The S3 bucket of the environment.
+        role: The ARN of the role that the pipeline and its jobs run with.
+        image: The URI of the image that jobs run in.
+        source_folder: The folder of the model's code, for `SourceCode(source_dir=...)`.
+        model_code: The S3 prefix of the model's code: the package `model`.
+        monitor_code: The S3 prefix of the monitoring code: the package `mlops.monitor`.
+        no_champion: The S3 prefix that stands for "there is no champion": it holds no model archive.
+        lineage: Where this definition comes from: commit, digests, image, template version.
+    """
+
+    session: PipelineSession
+    environment: Environment
+    pipeline_name: str
+    model_package_group: str
+    slug: str
+    region: str
+    bucket: str
+    role: str
+    image: str
+    source_folder: str
+    model_code: str
+    monitor_code: str
+    no_champion: str
+    lineage: Mapping[str, str]
+
+    def __getitem__(self, key: str) -> Any:
+        """The value at a dotted key of the environment's configuration.
+
+        Raises:
+            MlopsError: The key is missing or empty.
+        """
+        return self.environment[key]

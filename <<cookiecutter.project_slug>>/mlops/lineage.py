@@ -1,0 +1,47 @@
+"""Where a model comes from: the commit of its code and the version of its data."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from mlops.errors import MlopsError
+from mlops.files import files_below, sha256_of_files
+
+DIGEST_LENGTH = 16
+
+
+def git_commit(root: Path) -> str | None:
+    """The commit checked out in `root`: its full hash, with `-dirty` when files differ from it; None outside git.
+
+    A folder inside somebody else's repository, or one without a first commit, counts as outside git.
+    """
+    if shutil.which("git") is None:
+        return None
+    status = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
+    if status is None:
+        return None
+    lines = status.splitlines()
+    commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid ")), "(initial)")
+    if commit == "(initial)" or _git(root, "ls-files", "--error-unmatch", "project.yaml") is None:
+        return None
+    dirty = any(not line.startswith("# ") for line in lines)
+    return f"{commit}-dirty" if dirty else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    result = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    return result.stdout if result.returncode == 0 else None
+
+
+def data_version(source: Path) -> str:
+    """The version of a data file or folder: the first 16 hexadecimal digits of a SHA-256 over names and contents.
+
+    Raises:
+        MlopsError: There is no such file or folder, or the folder holds no file.
+    """
+    files = [(source.name, source)] if source.is_file() else list(files_below(source))
+    if not files:
+        raise MlopsError(
+            f"No data in {source}.", "Put CSV or Parquet files there, or name a folder with `--data`.", exit_code=2
+        )
+    return sha256_of_files(files)[:DIGEST_LENGTH]

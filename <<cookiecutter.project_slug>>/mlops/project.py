@@ -1,0 +1,146 @@
+"""What this project is: the answers it was generated with, and the configuration of each environment."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops.errors import MlopsError
+
+LOCAL = "local"
+LOCAL_ACCOUNT = "000000000000"
+RUNTIME_ENVIRONMENT = ".venv"
+DEVELOPMENT_ENVIRONMENT = ".venv-dev"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The configuration of one environment: `config/<name>.yaml`.
+
+    Attributes:
+        name: local, dev, staging or production.
+        settings: The file's content as written.
+        path: The file, for messages.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    path: Path = field(compare=False)
+
+    def __getitem__(self, key: str) -> Any:
+        """The value at a dotted key (`training.instance_type`).
+
+        Raises:
+            MlopsError: The key is missing or empty.
+        """
+        value: Any = self.settings
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            raise MlopsError(f"{self.path} does not say `{key}`.", f"Set `{key}` in {self.path}.", exit_code=2)
+        return value
+
+    def missing(self, *keys: str) -> list[str]:
+        """Those of the dotted `keys` that the file leaves out or empty."""
+        absent = []
+        for key in keys:
+            try:
+                self[key]
+            except MlopsError:
+                absent.append(key)
+        return absent
+
+
+@dataclass(frozen=True)
+class Project:
+    """A rendered project on disk.
+
+    Attributes:
+        root: The folder that holds `project.yaml`.
+    """
+
+    root: Path
+
+    @classmethod
+    def here(cls) -> "Project":
+        """The project of the working folder or of the nearest folder above it.
+
+        Raises:
+            MlopsError: There is none.
+        """
+        start = Path.cwd()
+        for folder in (start, *start.parents):
+            if (folder / "project.yaml").is_file():
+                return cls(folder)
+        raise MlopsError(
+            f"No project.yaml in {start} or above.", "Change to the folder of your project first.", exit_code=2
+        )
+
+    @cached_property
+    def answers(self) -> dict[str, Any]:
+        """The content of `project.yaml`: the template's version and the answers."""
+        return _read_yaml(self.root / "project.yaml")
+
+    @property
+    def slug(self) -> str:
+        """The short name that AWS names are built from."""
+        return str(self.answers["project_slug"])
+
+    @property
+    def region(self) -> str:
+        """The AWS Region of the project."""
+        return str(self.answers["aws_region"])
+
+    @property
+    def model_package_group(self) -> str:
+        """The name of the model package group that versions are registered in."""
+        return self.slug
+
+    @property
+    def state(self) -> Path:
+        """The folder of everything local: object store, runs, registry, bundles. Safe to delete."""
+        return self.root / ".mlops"
+
+    @property
+    def store(self) -> Path:
+        """The local stand-in for S3: `<bucket>/<key>` below this folder."""
+        return self.state / "s3"
+
+    def environment(self, name: str) -> Environment:
+        """The configuration of an environment.
+
+        Raises:
+            MlopsError: There is no such file, or it is not a YAML mapping.
+        """
+        path = self.root / "config" / f"{name}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+            raise MlopsError(f"There is no environment {name!r}.", f"Known environments: {known}.", exit_code=2)
+        return Environment(name, _read_yaml(path), path.relative_to(self.root))
+
+    def python(self, environment: str) -> Path:
+        """The interpreter of the runtime or the development environment.
+
+        Args:
+            environment: `RUNTIME_ENVIRONMENT` or `DEVELOPMENT_ENVIRONMENT`.
+
+        Raises:
+            MlopsError: `make setup` has not been run.
+        """
+        path = self.root / environment / "bin" / "python"
+        if not path.exists():
+            raise MlopsError(f"The environment {environment} is missing.", "Run `make setup` first.", exit_code=2)
+        return path
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise MlopsError(f"Cannot read {path}: {error}", "Correct the file.", exit_code=2) from None
+    if not isinstance(content, dict):
+        raise MlopsError(f"{path} is not a mapping of keys to values.", "Correct the file.", exit_code=2)
+    return content

@@ -1,0 +1,92 @@
+"""Put the bundle of an environment into its AWS account, and start the pipeline there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops import bundle
+from mlops.aws.account import Account
+from mlops.aws.pipelines import PipelineService
+from mlops.aws.registry import AwsRegistry
+from mlops.aws.store import S3Store
+from mlops.lineage import DIGEST_LENGTH
+from mlops.project import Project
+from mlops.registry import champion
+
+PROJECT_TAG = "sagemaker:project-name"
+
+
+@dataclass(frozen=True)
+class Upserted:
+    """What an upsert has done.
+
+    Attributes:
+        pipeline_arn: The pipeline's ARN.
+        outcome: `created`, `updated` or `unchanged`.
+        definition_sha256: SHA-256 of the definition that is now in SageMaker.
+        uploaded: The URIs of the objects that were not in the bucket yet.
+    """
+
+    pipeline_arn: str
+    outcome: str
+    definition_sha256: str
+    uploaded: list[str]
+
+
+def upsert(project: Project, environment: str) -> Upserted:
+    """Bring the pipeline of an environment up to date with the sources.
+
+    Uploads the objects that are missing, then creates or updates the pipeline. When nothing has changed since the last
+    time, nothing is called that changes anything.
+
+    Raises:
+        MlopsError: The configuration is incomplete, the sources do not compile, or AWS refuses a call.
+    """
+    account = Account.of(project, project.environment(environment))
+    compiled = bundle.current(project, environment)
+    account.verify()
+    store = S3Store(account)
+    store.require_bucket()
+    uploaded = store.upload_missing(compiled.objects)
+    arn, outcome = PipelineService(account, store).put(
+        compiled.pipeline_name,
+        compiled.definition_text,
+        key=f"{project.slug}/definitions/{compiled.definition_sha256[:DIGEST_LENGTH]}.json",
+        description=str(project.answers["project_description"]),
+        tags={PROJECT_TAG: project.slug},
+    )
+    return Upserted(arn, outcome, compiled.definition_sha256, uploaded)
+
+
+def start(
+    project: Project, environment: str, pipeline: str, overrides: Mapping[str, Any], *, token: str | None = None
+) -> str:
+    """Start a run of a pipeline on the data and against the champion as they are now.
+
+    Args:
+        project: The project.
+        environment: The environment whose pipeline is started.
+        pipeline: The pipeline's name.
+        overrides: Values of pipeline parameters. DataVersion, ChampionArn and ChampionModelUri are found out when they
+            are not among them.
+        token: Runs asked for with the same token are one run; None for a run of its own.
+
+    Returns:
+        The ARN of the execution.
+
+    Raises:
+        MlopsError: A parameter cannot be used, there is no data, or AWS refuses a call.
+    """
+    account = Account.of(project, project.environment(environment))
+    account.verify()
+    store = S3Store(account)
+    service = PipelineService(account, store)
+    parameters = service.definition(pipeline).parameters
+    values = dict(overrides)
+    if "DataVersion" in parameters and "DataVersion" not in values and "InputDataUri" in parameters:
+        values["DataVersion"] = store.data_version(str(values.get("InputDataUri", parameters["InputDataUri"].default)))
+    if "ChampionArn" in parameters and "ChampionArn" not in values:
+        best = champion(AwsRegistry(account, store, project.model_package_group).versions())
+        if best:
+            values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
+    return service.start(pipeline, values, token=token)

@@ -1,0 +1,389 @@
+r"""The training pipeline: check the data, split it, train, evaluate, and register the model if it is good enough.
+
+    ValidateData -> Preprocess -> Train ----> Evaluate -> QualityGate -> RegisterModel
+                              \-> Baseline ------------------------/  \-> GateFailed
+
+Change it as you would any SageMaker pipeline: `python -m mlops compile` says whether the result is a valid definition,
+`python -m mlops run` runs it on this machine and `python -m mlops upsert --environment dev` puts it into your account.
+"""
+
+from typing import Any
+
+from sagemaker.core.drift_check_baselines import DriftCheckBaselines
+from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
+from sagemaker.core.processing import Processor
+from sagemaker.core.shapes import (
+    MetricDefinition,
+    OutputDataConfig,
+    ProcessingInput,
+    ProcessingOutput,
+    ProcessingS3Input,
+    ProcessingS3Output,
+    S3DataSource,
+    StoppingCondition,
+)
+from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo
+from sagemaker.core.workflow.execution_variables import ExecutionVariables
+from sagemaker.core.workflow.functions import Join, JsonGet
+from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
+from sagemaker.core.workflow.properties import PropertyFile
+from sagemaker.mlops.workflow.condition_step import ConditionStep
+from sagemaker.mlops.workflow.fail_step import FailStep
+from sagemaker.mlops.workflow.model_step import ModelStep
+from sagemaker.mlops.workflow.pipeline import Pipeline
+from sagemaker.mlops.workflow.retry import (
+    SageMakerJobExceptionTypeEnum,
+    SageMakerJobStepRetryPolicy,
+    StepExceptionTypeEnum,
+    StepRetryPolicy,
+)
+from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TrainingStep
+from sagemaker.serve.model_builder import ModelBuilder
+from sagemaker.train import ModelTrainer
+from sagemaker.train.configs import Compute, InputData, SourceCode
+
+from mlops.compile.context import Context
+
+# Where jobs find their files, and where the reason of a failure goes (SageMaker shows its first 1024 characters).
+INPUT = "/opt/ml/processing/input"
+OUTPUT = "/opt/ml/processing/output"
+FAILURE_FILE = "/opt/ml/output/message"
+
+# A throttled call is repeated, and so is a job that a fault of the service or a lack of instances ended.
+THROTTLED = StepRetryPolicy([StepExceptionTypeEnum.THROTTLING], interval_seconds=10, max_attempts=5)
+INTERRUPTED = SageMakerJobStepRetryPolicy(
+    [SageMakerJobExceptionTypeEnum.INTERNAL_ERROR, SageMakerJobExceptionTypeEnum.CAPACITY_ERROR],
+    interval_seconds=60,
+    max_attempts=3,
+)
+
+
+class Parameters:
+    """What a run may be started with; the defaults stand in `config/<environment>.yaml`.
+
+    The step cache of SageMaker compares URIs, arguments and environment, never the content of the inputs. So
+    `DataVersion` and `ChampionArn` are among them for the steps that read those inputs: new data is then never answered
+    with an old result. `DataVersion` has no default for that reason: whoever starts a run says which data it reads.
+    """
+
+    def __init__(self, context: Context) -> None:
+        folder = f"s3://{context.bucket}/{context.slug}"
+        # Inputs.
+        self.input_data = ParameterString("InputDataUri", default_value=f"{folder}/data/")
+        self.data_version = ParameterString("DataVersion")
+        self.champion_model = ParameterString("ChampionModelUri", default_value=context.no_champion)
+        self.champion_arn = ParameterString("ChampionArn", default_value="none")
+        self.run_reason = ParameterString("RunReason", default_value="manual")
+        # Data.
+        self.max_null_fraction = ParameterFloat("MaxNullFraction", context["validation.max_null_fraction"])
+        self.train_fraction = ParameterFloat("TrainFraction", context["split.train_fraction"])
+        self.validation_fraction = ParameterFloat("ValidationFraction", context["split.validation_fraction"])
+        # Model.
+        self.max_depth = ParameterInteger("MaxDepth", context["hyperparameters.max_depth"])
+        self.learning_rate = ParameterFloat("LearningRate", context["hyperparameters.learning_rate"])
+        self.rounds = ParameterInteger("Rounds", context["hyperparameters.num_round"])
+        self.early_stopping = ParameterInteger("EarlyStoppingRounds", context["hyperparameters.early_stopping_rounds"])
+        self.seed = ParameterInteger("Seed", context["hyperparameters.seed"])
+        # Machines.
+        self.processing_type = ParameterString("ProcessingInstanceType", context["processing.instance_type"])
+        self.processing_count = ParameterInteger("ProcessingInstanceCount", context["processing.instance_count"])
+        self.training_type = ParameterString("TrainingInstanceType", context["training.instance_type"])
+        self.training_count = ParameterInteger("TrainingInstanceCount", context["training.instance_count"])
+        # Decision.
+        self.min_auc = ParameterFloat("MinAuc", context["gate.min_auc"])
+        self.min_auc_gain = ParameterFloat("MinAucGain", context["gate.min_auc_gain"])
+        self.approval_status = ParameterString(
+            "ModelApprovalStatus",
+            default_value=context["registration.approval_status"],
+            enum_values=["PendingManualApproval", "Approved", "Rejected"],
+        )
+
+
+def build(context: Context) -> Pipeline:
+    """The training pipeline of one environment."""
+    parameters = Parameters(context)
+    validate = validate_data(context, parameters)
+    preprocess = split_data(context, parameters, validate)
+    train = train_model(context, parameters, preprocess)
+    baseline = describe_training_data(context, parameters, preprocess)
+    report = PropertyFile("EvaluationReport", output_name="evaluation", path="evaluation.json")
+    evaluate = evaluate_model(context, parameters, preprocess, train, report)
+    register = register_model(context, parameters, train, evaluate, baseline)
+    gate = quality_gate(parameters, evaluate, report, register)
+    return Pipeline(
+        name=context.pipeline_name,
+        parameters=list(vars(parameters).values()),
+        steps=[validate, preprocess, train, baseline, evaluate, gate],
+        pipeline_experiment_config=None,
+        sagemaker_session=context.session,
+    )
+
+
+def validate_data(context: Context, parameters: Parameters) -> ProcessingStep:
+    """Check schema, values and bias of the raw data; a violation ends the run. One instance sees all of the data."""
+    processor = _processor(context, parameters, "model.validate")
+    return ProcessingStep(
+        "ValidateData",
+        description="Checks the raw data against the schema.",
+        step_args=processor.run(
+            inputs=[_input("code", context.model_code), _input("data", parameters.input_data)],
+            outputs=[_output(context, "ValidateData", "report")],
+            arguments=[
+                *("--data", f"{INPUT}/data"),
+                *("--report", f"{OUTPUT}/report"),
+                *("--data-version", parameters.data_version),
+                *("--max-null-fraction", parameters.max_null_fraction.to_string()),
+                *("--failure-file", FAILURE_FILE),
+            ],
+        ),
+        **_job_settings(context),
+    )
+
+
+def split_data(context: Context, parameters: Parameters, validate: ProcessingStep) -> ProcessingStep:
+    """Split the rows into training, validation and test set. Several instances share the input objects out."""
+    processor = _processor(context, parameters, "model.preprocess", parameters.processing_count)
+    processor.env["DATA_VERSION"] = parameters.data_version
+    return ProcessingStep(
+        "Preprocess",
+        description="Splits the data by person into training, validation and test set.",
+        step_args=processor.run(
+            inputs=[
+                _input("code", context.model_code),
+                _input("data", parameters.input_data, distribution="ShardedByS3Key"),
+            ],
+            outputs=[_output(context, "Preprocess", name) for name in ("train", "validation", "test")],
+            arguments=[
+                *("--data", f"{INPUT}/data"),
+                *("--output", OUTPUT),
+                *("--train-fraction", parameters.train_fraction.to_string()),
+                *("--validation-fraction", parameters.validation_fraction.to_string()),
+                *("--seed", parameters.seed.to_string()),
+                *("--resource-config", "/opt/ml/config/resourceconfig.json"),
+                *("--failure-file", FAILURE_FILE),
+            ],
+        ),
+        depends_on=[validate],
+        **_job_settings(context),
+    )
+
+
+def train_model(context: Context, parameters: Parameters, preprocess: ProcessingStep) -> TrainingStep:
+    """Train on the training set, stopping early on the validation set."""
+    spot = bool(context["training.spot"])
+    trainer = ModelTrainer(
+        training_image=context.image,
+        source_code=SourceCode(
+            source_dir=context.source_folder,
+            command="python3 -m model.train --failure-file /opt/ml/output/failure",
+        ),
+        hyperparameters={
+            "max_depth": parameters.max_depth.to_string(),
+            "learning_rate": parameters.learning_rate.to_string(),
+            "num_round": parameters.rounds.to_string(),
+            "early_stopping_rounds": parameters.early_stopping.to_string(),
+            "seed": parameters.seed.to_string(),
+        },
+        compute=Compute(
+            instance_type=parameters.training_type,
+            instance_count=parameters.training_count,
+            volume_size_in_gb=context["training.volume_size_gb"],  # the SDK takes no variable here
+            enable_managed_spot_training=spot,
+        ),
+        stopping_condition=StoppingCondition(
+            max_runtime_in_seconds=context["training.max_runtime_seconds"],
+            max_wait_time_in_seconds=context["training.max_wait_seconds"] if spot else None,
+        ),
+        output_data_config=OutputDataConfig(s3_output_path=_run_folder(context, "Train")),
+        base_job_name=f"{context.slug}-train",
+        role=context.role,
+        sagemaker_session=context.session,
+    ).with_metric_definitions(
+        [
+            MetricDefinition(name="train:auc", regex=r"train-auc:([0-9.]+)"),
+            MetricDefinition(name="validation:auc", regex=r"validation-auc:([0-9.]+)"),
+        ]
+    )
+    channels = [InputData(channel_name=name, data_source=_shards(preprocess, name)) for name in ("train", "validation")]
+    return TrainingStep(
+        "Train",
+        description="Trains the model.",
+        step_args=trainer.train(input_data_config=channels),
+        **_job_settings(context),
+    )
+
+
+def describe_training_data(context: Context, parameters: Parameters, preprocess: ProcessingStep) -> ProcessingStep:
+    """Write the statistics and constraints of the training set that monitoring compares with later."""
+    processor = _processor(context, parameters, "mlops.monitor.baseline")
+    return ProcessingStep(
+        "Baseline",
+        description="Statistics and constraints of the training set.",
+        step_args=processor.run(
+            inputs=[_input("code", context.monitor_code), _input("train", _result(preprocess, "train"))],
+            outputs=[_output(context, "Baseline", "baseline")],
+            arguments=[*("--data", f"{INPUT}/train"), *("--output", f"{OUTPUT}/baseline")],
+        ),
+        **_job_settings(context),
+    )
+
+
+def evaluate_model(
+    context: Context,
+    parameters: Parameters,
+    preprocess: ProcessingStep,
+    train: TrainingStep,
+    report: PropertyFile,
+) -> ProcessingStep:
+    """Score the new model and the champion on the same test set."""
+    processor = _processor(context, parameters, "model.evaluate")
+    return ProcessingStep(
+        "Evaluate",
+        description="Scores the new model and the champion on the test set.",
+        step_args=processor.run(
+            inputs=[
+                _input("code", context.model_code),
+                _input("model", train.properties.ModelArtifacts.S3ModelArtifacts),
+                _input("test", _result(preprocess, "test")),
+                _input("champion", parameters.champion_model),
+            ],
+            outputs=[_output(context, "Evaluate", report.output_name)],
+            arguments=[
+                *("--model", f"{INPUT}/model"),
+                *("--test", f"{INPUT}/test"),
+                *("--champion", f"{INPUT}/champion"),
+                *("--champion-arn", parameters.champion_arn),
+                *("--output", f"{OUTPUT}/{report.output_name}"),
+                *("--failure-file", FAILURE_FILE),
+            ],
+        ),
+        property_files=[report],
+        **_job_settings(context),
+    )
+
+
+def quality_gate(
+    parameters: Parameters, evaluate: ProcessingStep, report: PropertyFile, register: ModelStep
+) -> ConditionStep:
+    """Register the model only if it is good enough, on its own and beside the champion."""
+    auc = JsonGet(evaluate.name, property_file=report, json_path="binary_classification_metrics.auc.value")
+    gain = JsonGet(evaluate.name, property_file=report, json_path="auc_gain")
+    message = [
+        "The model is not registered: it needs an AUC of at least",
+        parameters.min_auc,
+        "and a gain over its reference of at least",
+        parameters.min_auc_gain,
+        "- see binary_classification_metrics.auc.value and auc_gain in evaluation.json below",
+        _result(evaluate, report.output_name),
+    ]
+    return ConditionStep(
+        "QualityGate",
+        description="Good enough, alone and beside the champion?",
+        conditions=[
+            ConditionGreaterThanOrEqualTo(left=auc, right=parameters.min_auc),
+            ConditionGreaterThanOrEqualTo(left=gain, right=parameters.min_auc_gain),
+        ],
+        if_steps=[register],
+        else_steps=[FailStep("GateFailed", error_message=Join(on=" ", values=message))],
+    )
+
+
+def register_model(
+    context: Context, parameters: Parameters, train: TrainingStep, evaluate: ProcessingStep, baseline: ProcessingStep
+) -> ModelStep:
+    """Register the model with its evaluation, its baseline and where it comes from."""
+    statistics, constraints = (
+        _json_source(_result(baseline, "baseline"), name) for name in ("statistics.json", "constraints.json")
+    )
+    # The archive brings its handlers along (code/inference.py), so that no job has to repack it.
+    builder = ModelBuilder(
+        image_uri=context.image,
+        s3_model_data_url=train.properties.ModelArtifacts.S3ModelArtifacts,
+        env_vars={"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
+        role_arn=context.role,
+        sagemaker_session=context.session,
+    )
+    step_args = builder.register(
+        model_package_group_name=context.model_package_group,
+        approval_status=parameters.approval_status,
+        content_types=["text/csv", "application/json", "application/jsonlines"],
+        response_types=["text/csv", "application/json", "application/jsonlines"],
+        inference_instances=context["registration.inference_instances"],
+        transform_instances=context["registration.transform_instances"],
+        model_metrics=ModelMetrics(
+            model_statistics=_json_source(_result(evaluate, "evaluation"), "evaluation.json"),
+            model_data_statistics=statistics,
+            model_data_constraints=constraints,
+        ),
+        drift_check_baselines=DriftCheckBaselines(model_data_statistics=statistics, model_data_constraints=constraints),
+        customer_metadata_properties={
+            **context.lineage,
+            "DataVersion": parameters.data_version,
+            "InputDataUri": parameters.input_data,
+            "ChampionArn": parameters.champion_arn,
+            "RunReason": parameters.run_reason,
+            "Seed": parameters.seed.to_string(),
+            "MaxDepth": parameters.max_depth.to_string(),
+            "LearningRate": parameters.learning_rate.to_string(),
+            "Rounds": parameters.rounds.to_string(),
+            "EarlyStoppingRounds": parameters.early_stopping.to_string(),
+        },
+    )
+    return ModelStep("RegisterModel", step_args=step_args, retry_policies=[THROTTLED])
+
+
+def _processor(context: Context, parameters: Parameters, module: str, instance_count: Any = 1) -> Processor:
+    return Processor(
+        image_uri=context.image,
+        entrypoint=["python3", "-m", module],
+        env={"PYTHONPATH": f"{INPUT}/code"},
+        instance_type=parameters.processing_type,
+        instance_count=instance_count,
+        volume_size_in_gb=context["processing.volume_size_gb"],
+        max_runtime_in_seconds=context["processing.max_runtime_seconds"],
+        role=context.role,
+        sagemaker_session=context.session,
+    )
+
+
+def _job_settings(context: Context) -> dict[str, Any]:
+    cache = CacheConfig(enable_caching=True, expire_after=context["cache.expire_after"])
+    return {"cache_config": cache, "retry_policies": [THROTTLED, INTERRUPTED]}
+
+
+def _input(name: str, uri: Any, distribution: str = "FullyReplicated") -> ProcessingInput:
+    s3_input = ProcessingS3Input(
+        s3_uri=uri,
+        local_path=f"{INPUT}/{name}",
+        s3_data_type="S3Prefix",
+        s3_input_mode="File",
+        s3_data_distribution_type=distribution,
+    )
+    return ProcessingInput(input_name=name, s3_input=s3_input)
+
+
+def _output(context: Context, step: str, name: str) -> ProcessingOutput:
+    s3_output = ProcessingS3Output(
+        s3_uri=_run_folder(context, step, name), local_path=f"{OUTPUT}/{name}", s3_upload_mode="EndOfJob"
+    )
+    return ProcessingOutput(output_name=name, s3_output=s3_output)
+
+
+def _run_folder(context: Context, *parts: str) -> Join:
+    """The S3 prefix of one step's results; each execution has its own."""
+    folder = f"s3://{context.bucket}/{context.slug}/runs"
+    return Join(on="/", values=[folder, ExecutionVariables.PIPELINE_EXECUTION_ID, *parts])
+
+
+def _result(step: ProcessingStep, name: str) -> Any:
+    """The S3 URI of what a processing step has written to an output."""
+    return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
+
+
+def _shards(step: ProcessingStep, name: str) -> S3DataSource:
+    """What a processing step has written to an output, shared out among the training instances file by file."""
+    return S3DataSource(s3_uri=_result(step, name), s3_data_type="S3Prefix", s3_data_distribution_type="ShardedByS3Key")
+
+
+def _json_source(folder: Any, name: str) -> MetricsSource:
+    return MetricsSource(s3_uri=Join(on="/", values=[folder, name]), content_type="application/json")
