@@ -1,0 +1,93 @@
+"""The inference handlers of a registered model, loaded from its archive as SageMaker's server loads them."""
+
+import importlib
+import shutil
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops.errors import MlopsError
+from mlops.files import sha256_of_file, unwritable
+from mlops.registry import ModelVersion, Registry
+
+_MODULE = "inference"
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """The four functions of SageMaker's framework servers, bound to a loaded model.
+
+    Attributes:
+        model: What `model_fn` returned.
+        input_fn: Parses a request body of a content type.
+        predict_fn: Predicts from what `input_fn` returned.
+        output_fn: Writes predictions in a content type.
+    """
+
+    model: Any
+    input_fn: Callable[[bytes, str], Any]
+    predict_fn: Callable[[Any, Any], Any]
+    output_fn: Callable[[Any, str], Any]
+
+    def invoke(self, body: bytes, content_type: str, accept: str) -> str:
+        """The answer to one request.
+
+        Raises:
+            MlopsError: The request is malformed; the message is the handlers' own.
+        """
+        try:
+            prediction = self.predict_fn(self.input_fn(body, content_type), self.model)
+            answer = self.output_fn(prediction, accept)
+        except ValueError as error:
+            raise MlopsError(f"The request cannot be answered: {error}", exit_code=2) from None
+        return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+
+def load(source: Registry, version: ModelVersion, folder: Path) -> Handlers:
+    """Load the model of a version with the code it was registered with.
+
+    Args:
+        source: The registry.
+        version: The version.
+        folder: Where unpacked models are kept, by the digest of their archive.
+
+    Raises:
+        MlopsError: The archive is missing or damaged, or its handlers do not load.
+    """
+    unpacked = _unpack(source, version, folder)
+    sys.path.insert(0, str(unpacked / "code"))
+    try:
+        module = importlib.import_module(_MODULE)
+        model = module.model_fn(str(unpacked))
+        return Handlers(model, module.input_fn, module.predict_fn, module.output_fn)
+    except Exception as error:  # the handlers are the user's code: anything may come out of them
+        raise MlopsError(
+            f"The model of version {version.version} does not load: {type(error).__name__}: {error}.",
+            f"Its code is in {unpacked / 'code'}.",
+        ) from error
+
+
+def _unpack(source: Registry, version: ModelVersion, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as temporary:
+        archive = source.download_model(version, Path(temporary))
+        unpacked = folder / sha256_of_file(archive)[:16]
+        if unpacked.is_dir():
+            return unpacked
+        partial = Path(temporary) / "model"
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(partial, filter="data")
+        except (tarfile.TarError, EOFError) as error:
+            raise MlopsError(
+                f"The model archive of version {version.version} is damaged: {error}.",
+                "Train again (`.venv/bin/python -m mlops run --no-cache`) and approve the new version.",
+            ) from None
+        except OSError as error:
+            raise unwritable(partial, error) from error
+        shutil.move(partial, unpacked)
+        return unpacked

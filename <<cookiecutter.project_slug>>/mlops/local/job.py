@@ -1,0 +1,375 @@
+"""Run one job of a pipeline as a child process, the way SageMaker runs it in a container.
+
+A job sees its files below `/opt/ml`. Here that is a folder of its own: the prefix is rewritten in its command and its
+environment, and in the driver scripts that the SDK sends along. Scripts therefore take every path as an argument or
+from a variable, which is also what makes them runnable by hand.
+"""
+
+import gzip
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlops.definition import as_text
+from mlops.files import unwritable
+from mlops.local.store import LocalStore
+
+CONTAINER_ROOT = "/opt/ml"
+HOST = "algo-1"
+SIGNAL_GRACE_SECONDS = 5.0
+FAILURE_REASON_LENGTH = 1024
+
+_FATAL_SIGNALS = {
+    number.value: number.name for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS)
+}
+_DRIVERS = "input/data/sm_drivers"
+_NO_INSTALL = "print('Local run: packages come from the environment of the project, none is installed here.')\n"
+
+
+class JobError(Exception):
+    """A job that did not succeed.
+
+    Args:
+        kind: The exception type that retry policies name (`SageMaker.JOB_INTERNAL_ERROR`), or AlgorithmError.
+        reason: Why, as SageMaker's FailureReason would say it.
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+class StoppedError(Exception):
+    """The run is being stopped: no further job starts."""
+
+
+@dataclass
+class Processes:
+    """The child processes of a run, so that stopping the run ends all of them."""
+
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _running: set["subprocess.Popen[bytes]"] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(
+        self, command: list[str], *, folder: Path, environment: Mapping[str, str], log: Path, limit: float | None
+    ) -> int:
+        """Run a command in a process group of its own and return its exit status, negative for a signal.
+
+        Args:
+            command: The program and its arguments.
+            folder: Its working folder.
+            environment: All of its environment.
+            log: The file its output is appended to.
+            limit: Seconds after which it is ended; None for no limit.
+
+        Raises:
+            StoppedError: The run was stopped before the command started.
+            subprocess.TimeoutExpired: It ran longer than `limit`; it has been ended.
+            OSError: It could not be started.
+        """
+        with log.open("ab") as output:
+            with self._lock:
+                if self.stopping.is_set():
+                    raise StoppedError
+                process = subprocess.Popen(
+                    command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output,
+                    stderr=subprocess.STDOUT, start_new_session=True,
+                )  # fmt: skip
+                self._running.add(process)
+            try:
+                return process.wait(limit)
+            except subprocess.TimeoutExpired:
+                _end([process])
+                raise
+            finally:
+                _signal(process, signal.SIGKILL)  # what the job left behind in its group
+                with self._lock:
+                    self._running.discard(process)
+
+    def stop(self) -> None:
+        """End every running job: SIGTERM to its group, SIGKILL after a grace period. No further job starts."""
+        with self._lock:
+            self.stopping.set()
+            running = list(self._running)
+        _end(running)
+
+
+def _end(processes: list["subprocess.Popen[bytes]"]) -> None:
+    for process in processes:
+        _signal(process, signal.SIGTERM)
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SIGNAL_GRACE_SECONDS)
+            continue
+        _signal(process, signal.SIGKILL)
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+@dataclass(frozen=True)
+class JobRunner:
+    """Runs the jobs of one pipeline run.
+
+    Attributes:
+        store: The object store that inputs come from and outputs go to.
+        python: The interpreter of the project's runtime environment.
+        region: The AWS Region the job believes it runs in.
+        processes: Where its child processes are kept.
+    """
+
+    store: LocalStore
+    python: Path
+    region: str
+    processes: Processes
+
+    def processing(self, name: str, arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Run a processing job.
+
+        Args:
+            name: The job's name.
+            arguments: The request of CreateProcessingJob, resolved.
+            folder: The job's own folder, empty.
+
+        Returns:
+            What DescribeProcessingJob says, with inputs and outputs by name as pipeline properties address them.
+
+        Raises:
+            JobError: The job failed.
+        """
+        sandbox = Sandbox(folder)
+        inputs = arguments.get("ProcessingInputs", [])
+        outputs = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        for entry in inputs:
+            self.store.download(entry["S3Input"]["S3Uri"], sandbox.path(entry["S3Input"]["LocalPath"]))
+        for entry in outputs:
+            sandbox.path(entry["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
+        cluster = arguments["ProcessingResources"]["ClusterConfig"]
+        sandbox.write("config/resourceconfig.json", _resources(cluster["InstanceType"]))
+        sandbox.write("config/processingjobconfig.json", arguments)
+        application = arguments["AppSpecification"]
+        command = [*application.get("ContainerEntrypoint", []), *application.get("ContainerArguments", [])]
+        self._run(name, command, arguments, sandbox, application["ImageUri"], sandbox.path("/opt/ml/output/message"))
+        for entry in outputs:
+            self.store.upload(sandbox.path(entry["S3Output"]["LocalPath"]), entry["S3Output"]["S3Uri"])
+        return {
+            **arguments,
+            "ProcessingJobName": name,
+            "ProcessingJobStatus": "Completed",
+            "ProcessingInputs": {entry["InputName"]: entry for entry in inputs},
+            "ProcessingOutputConfig": {"Outputs": {entry["OutputName"]: entry for entry in outputs}},
+        }
+
+    def training(self, name: str, arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Run a training job.
+
+        Args:
+            name: The job's name.
+            arguments: The request of CreateTrainingJob, resolved.
+            folder: The job's own folder, empty.
+
+        Returns:
+            What DescribeTrainingJob says: ModelArtifacts and FinalMetricDataList among it.
+
+        Raises:
+            JobError: The job failed.
+        """
+        sandbox = Sandbox(folder)
+        channels = arguments.get("InputDataConfig", [])
+        for channel in channels:
+            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+            self.store.download(uri, sandbox.path(f"/opt/ml/input/data/{channel['ChannelName']}"))
+        for part in ("model", "output/data", "checkpoints"):
+            sandbox.path(f"/opt/ml/{part}").mkdir(parents=True, exist_ok=True)
+        parameters = {key: as_text(value) for key, value in arguments.get("HyperParameters", {}).items()}
+        sandbox.write("input/config/hyperparameters.json", parameters)
+        sandbox.write("input/config/resourceconfig.json", _resources(arguments["ResourceConfig"]["InstanceType"]))
+        sandbox.write("input/config/inputdataconfig.json", {c["ChannelName"]: _channel(c) for c in channels})
+        sandbox.adapt_drivers()
+        algorithm = arguments["AlgorithmSpecification"]
+        command = [*algorithm.get("ContainerEntrypoint", []), *algorithm.get("ContainerArguments", [])]
+        image = algorithm.get("TrainingImage", algorithm.get("AlgorithmName", "the image"))
+        self._run(name, command, arguments, sandbox, image, sandbox.path("/opt/ml/output/failure"))
+        folder_uri = f"{arguments['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output"
+        for part, archive in (("model", "model.tar.gz"), ("output/data", "output.tar.gz")):
+            source = sandbox.path(f"/opt/ml/{part}")
+            if any(source.iterdir()):
+                pack(source, folder / archive)
+                self.store.upload(folder / archive, f"{folder_uri}/{archive}")
+        return {
+            **arguments,
+            "TrainingJobName": name,
+            "TrainingJobStatus": "Completed",
+            "ModelArtifacts": {"S3ModelArtifacts": f"{folder_uri}/model.tar.gz"},
+            "FinalMetricDataList": _metrics(algorithm.get("MetricDefinitions", []), sandbox.log),
+        }
+
+    def _run(
+        self, name: str, command: list[str], arguments: dict[str, Any], sandbox: "Sandbox", image: str, message: Path
+    ) -> None:
+        """Run a job's command in its sandbox; `message` is the file it may leave a failure reason in."""
+        if not command:
+            raise JobError("AlgorithmError", f"{image} brings its own program: it cannot run without the image.")
+        message.parent.mkdir(parents=True, exist_ok=True)
+        command = [sandbox.rewrite(as_text(part)) for part in command]
+        environment = self._environment(name, arguments.get("Environment", {}), sandbox)
+        sandbox.write_command(command, environment)
+        limit = arguments.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
+        try:
+            status = self.processes.run(
+                command, folder=sandbox.folder, environment=environment, log=sandbox.log, limit=limit
+            )
+        except subprocess.TimeoutExpired:
+            raise JobError("MaxRuntimeExceeded", f"The job ran longer than {limit} s and was ended.") from None
+        except FileNotFoundError as error:
+            raise JobError("AlgorithmError", f"Cannot start the job: {error}.") from None
+        except OSError as error:
+            raise JobError("SageMaker.CAPACITY_ERROR", f"Cannot start the job: {error}.") from None
+        killed_by = -status if status < 0 else status - 128  # a shell between reports 128 + the signal
+        if killed_by in _FATAL_SIGNALS:
+            raise JobError("SageMaker.JOB_INTERNAL_ERROR", f"The job was killed by {_FATAL_SIGNALS[killed_by]}.")
+        if status:
+            reason = message.read_text(errors="replace").strip() if message.is_file() else ""
+            said = f": {reason[:FAILURE_REASON_LENGTH]}" if reason else ""
+            raise JobError("AlgorithmError", f"exit code {status}{said}")
+
+    def _environment(self, name: str, declared: Mapping[str, Any], sandbox: "Sandbox") -> dict[str, str]:
+        shims = sandbox.folder / "bin"
+        shims.mkdir(exist_ok=True)
+        # The SDK's training driver looks for pip before it starts; the project's environment has none.
+        pip = shims / "pip3"
+        pip.write_text(f"#!{sys.executable}\n{_NO_INSTALL}")
+        pip.chmod(0o755)
+        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // 2))
+        return {
+            "PATH": os.pathsep.join([str(self.python.parent), str(shims), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "HOME": str(sandbox.folder),
+            "TMPDIR": str(sandbox.temporary),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": threads,
+            "AWS_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "TRAINING_JOB_NAME": name,
+            **{key: sandbox.rewrite(as_text(value)) for key, value in declared.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The folder of one job.
+
+    Attributes:
+        folder: The folder; `/opt/ml` of the job is `<folder>/opt/ml`. Its path has no character that a shell minds.
+    """
+
+    folder: Path
+
+    @property
+    def root(self) -> str:
+        """What `/opt/ml` becomes."""
+        return f"{self.folder}{CONTAINER_ROOT}"
+
+    @property
+    def log(self) -> Path:
+        """The file that keeps the job's output."""
+        return self.folder / "job.log"
+
+    @property
+    def temporary(self) -> Path:
+        """The job's folder for temporary files."""
+        folder = self.folder / "tmp"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def path(self, container_path: str) -> Path:
+        """Where a path of the container stands."""
+        return self.folder / container_path.lstrip("/")
+
+    def rewrite(self, text: str) -> str:
+        """`text` with every path below `/opt/ml` leading into this folder."""
+        return re.sub(rf"(?<![\w.-]){CONTAINER_ROOT}(?=/|\b)", lambda _: self.root, text)
+
+    def write(self, name: str, value: object) -> None:
+        """Write a JSON file below `/opt/ml`."""
+        path = self.path(f"{CONTAINER_ROOT}/{name}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(value), encoding="utf-8")
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def adapt_drivers(self) -> None:
+        """Rewrite the paths in the driver scripts that the SDK's ModelTrainer sends as a channel."""
+        drivers = self.path(f"{CONTAINER_ROOT}/{_DRIVERS}")
+        for path in drivers.rglob("*"):
+            if path.suffix in (".py", ".sh", ".json") and path.is_file():
+                installs = path.name == "install_requirements.py"
+                path.write_text(_NO_INSTALL if installs else self.rewrite(path.read_text()))
+
+    def write_command(self, command: list[str], environment: Mapping[str, str]) -> None:
+        """Leave a script that runs the job's command again, alone, on the same inputs."""
+        lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
+        link, target = self.folder.parent, self.folder.parent.resolve()
+        if link != target:
+            lines.insert(0, f"mkdir -p {link.parent} && ln -sfn {shlex.quote(str(target))} {link}")
+        script = ["#!/bin/sh", *lines, f"cd {shlex.quote(str(self.folder))}", f"exec {shlex.join(command)}", ""]
+        (self.folder / "command.sh").write_text("\n".join(script), encoding="utf-8")
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write what is in a folder to a gzipped tar whose bytes depend on names and contents only."""
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path in sorted(folder.rglob("*")):
+            if "__pycache__" not in path.parts:
+                tar.add(path, arcname=path.relative_to(folder).as_posix(), recursive=False, filter=_anonymous)
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.mtime = member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.isdir() else 0o644
+    return member
+
+
+def _resources(instance_type: str) -> dict[str, Any]:
+    return {
+        "current_host": HOST,
+        "hosts": [HOST],
+        "current_instance_type": instance_type,
+        "network_interface_name": "lo",
+    }
+
+
+def _channel(channel: dict[str, Any]) -> dict[str, str]:
+    return {
+        "TrainingInputMode": channel.get("InputMode", "File"),
+        "S3DistributionType": channel["DataSource"]["S3DataSource"].get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": "None",
+        **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
+    }
+
+
+def _metrics(definitions: list[dict[str, str]], log: Path) -> list[dict[str, Any]]:
+    text = log.read_text(errors="replace")
+    found = ((definition["Name"], re.findall(definition["Regex"], text)) for definition in definitions)
+    return [{"MetricName": name, "Value": float(values[-1])} for name, values in found if values]

@@ -1,0 +1,306 @@
+"""The scheduler of a local run: it starts every step whose dependencies have ended, in parallel."""
+
+import queue
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlops.definition import CONDITIONS, Definition, Scope, Step, decide, evaluate
+from mlops.errors import MlopsError
+from mlops.local.cache import StepCache, lifetime
+from mlops.local.job import JobError, JobRunner, Processes, StoppedError
+from mlops.local.registry import LocalRegistry
+from mlops.local.state import (
+    EXECUTING,
+    FAILED,
+    NOT_STARTED,
+    SKIPPED,
+    STOPPED,
+    SUCCEEDED,
+    RunFolder,
+    RunState,
+    StepState,
+    now,
+)
+from mlops.local.store import LocalStore
+
+SUPPORTED = frozenset({"Processing", "Training", "RegisterModel", "Condition", "Fail"})
+LONGEST_RETRY_WAIT = 1.0
+
+_SHELL_SAFE = re.compile(r"[\w@%+=:,./-]+")
+
+Listener = Callable[[RunState, str], None]
+"""Called with the state and a step's name whenever that step changes."""
+
+
+def check_runnable(definition: Definition) -> None:
+    """Refuse, before any step starts, a definition with a step this interpreter cannot run.
+
+    Raises:
+        MlopsError: It has one, or a cycle, or a reference to a step that is not there; the message names it.
+    """
+    for step in definition.all_steps:
+        if step.type not in SUPPORTED:
+            raise MlopsError(
+                f"Step {step.name} is of type {step.type}, which the local run does not support.",
+                f"It runs {', '.join(sorted(SUPPORTED))} steps; SageMaker runs the rest.",
+                exit_code=2,
+            )
+        if step.type == "Condition":
+            unknown = {condition["Type"] for condition in step.arguments["Conditions"]} - CONDITIONS
+            if unknown:
+                raise MlopsError(f"Step {step.name} has a condition of unknown type {', '.join(unknown)}.", exit_code=2)
+        if "CacheConfig" in step.request and step.request["CacheConfig"].get("ExpireAfter"):
+            lifetime(step.request["CacheConfig"]["ExpireAfter"])
+        missing = step.dependencies - set(definition.steps)
+        if missing:
+            raise MlopsError(f"Step {step.name} refers to {', '.join(sorted(missing))}: no such step.", exit_code=2)
+    waiting = dict(definition.steps)
+    while waiting:
+        ready = [name for name, step in waiting.items() if not step.dependencies & set(waiting)]
+        if not ready:
+            raise MlopsError(f"These steps wait for each other: {', '.join(waiting)}.", exit_code=2)
+        for name in ready:
+            del waiting[name]
+
+
+class Ending(NamedTuple):
+    """How a step ended: `error` is set when the fault is the interpreter's own."""
+
+    step: Step
+    status: str
+    failure: str
+    seconds: float
+    error: BaseException | None
+
+
+@dataclass
+class LocalRun:
+    """One execution of a definition, new or resumed.
+
+    Attributes:
+        definition: The pipeline definition.
+        folder: Where the run keeps its state and its jobs.
+        state: What is known of it so far; steps that succeeded are not run again.
+        store: The object store.
+        registry: Gives the registry of a model package group by name.
+        cache: Results of earlier runs.
+        python: The interpreter of the runtime environment.
+        region: The AWS Region, for ARNs and jobs.
+        account: The AWS account id, for ARNs.
+        use_cache: False to run every step anew.
+        listener: Told of every change.
+    """
+
+    definition: Definition
+    folder: RunFolder
+    state: RunState
+    store: LocalStore
+    registry: Callable[[str], LocalRegistry]
+    cache: StepCache
+    python: Path
+    region: str
+    account: str
+    use_cache: bool
+    listener: Listener
+
+    def execute(self) -> RunState:
+        """Run every step that has not succeeded yet and return the final state.
+
+        Raises:
+            MlopsError: The state cannot be written (a full disk), or another process executes this run.
+            KeyboardInterrupt: The run was interrupted; its jobs have been ended and it can be resumed.
+        """
+        processes = Processes()
+        for step in self.state.steps.values():
+            if step.status != SUCCEEDED:
+                step.status, step.failure = NOT_STARTED, ""
+        self.state.status, self.state.ended, self.state.failure = EXECUTING, "", ""
+        with self.folder.hold(), _plain_path(self.folder.path) as jobs:
+            runner = JobRunner(self.store, self.python, self.region, processes)
+            try:
+                self.folder.save(self.state)
+                self._schedule(runner, jobs)
+            except KeyboardInterrupt:
+                processes.stop()
+                self._stop()
+                raise
+            except BaseException:
+                processes.stop()
+                raise
+            failed = [(name, step) for name, step in self.state.steps.items() if step.status == FAILED]
+            self.state.status = FAILED if failed else SUCCEEDED
+            self.state.failure = "; ".join(f"{name}: {step.failure}" for name, step in failed)
+            self.state.ended = now()
+            self.folder.save(self.state)
+        return self.state
+
+    def _stop(self) -> None:
+        for step in self.state.steps.values():
+            if step.status == EXECUTING:
+                step.status = STOPPED
+        self.state.status, self.state.ended = STOPPED, now()
+        self.folder.save(self.state)
+
+    def _schedule(self, runner: JobRunner, jobs: Path) -> None:
+        """Start what can start and wait for what ends, until nothing executes; only this thread changes statuses."""
+        ended: queue.SimpleQueue[Ending] = queue.SimpleQueue()
+        executing = 0
+        while True:
+            for step in self._ready():
+                self._change(step, status=EXECUTING)
+                threading.Thread(
+                    target=lambda step=step: ended.put(self._run_step(step, runner, jobs)), daemon=True
+                ).start()
+                executing += 1
+            if not executing:
+                return
+            ending = ended.get()
+            executing -= 1
+            if ending.error is not None:
+                raise ending.error
+            state = self.state.steps[ending.step.name]
+            state.failure = ending.failure
+            state.seconds += ending.seconds
+            self._change(ending.step, status=ending.status)
+
+    def _ready(self) -> list[Step]:
+        """The steps that can start now."""
+        self._skip_branches_not_taken()
+        steps = self.state.steps
+        if any(step.status == FAILED for step in steps.values()):
+            return []
+        return [
+            step
+            for step in self.definition.steps.values()
+            if steps[step.name].status == NOT_STARTED
+            and all(steps[name].status == SUCCEEDED for name in step.dependencies)
+        ]
+
+    def _skip_branches_not_taken(self) -> None:
+        """Mark the steps of branches not taken, and what hangs on them, as skipped."""
+        steps, changed = self.state.steps, True
+        while changed:
+            changed = False
+            for step in self.definition.steps.values():
+                if steps[step.name].status == NOT_STARTED and self._is_skipped(step):
+                    self._change(step, status=SKIPPED)
+                    changed = True
+
+    def _is_skipped(self, step: Step) -> bool:
+        steps = self.state.steps
+        other_branch = step.branch is not None and steps[step.branch[0]].outcome not in (None, step.branch[1])
+        return other_branch or any(steps[name].status == SKIPPED for name in step.dependencies)
+
+    def _change(self, step: Step, status: str) -> None:
+        self.state.steps[step.name].status = status
+        self.folder.save(self.state)
+        self.listener(self.state, step.name)
+
+    def _run_step(self, step: Step, runner: JobRunner, jobs: Path) -> "Ending":
+        """Run one step to its end, in a thread of its own."""
+        started = time.monotonic()
+        status, reason, error = SUCCEEDED, "", None
+        try:
+            self._attempt(step, self.state.steps[step.name], runner, jobs)
+        except JobError as failure:
+            # Stopping the run kills its jobs: that is no failure of theirs.
+            status = STOPPED if runner.processes.stopping.is_set() else FAILED
+            reason = f"{failure.kind}: {failure.reason}"
+        except MlopsError as failure:
+            status, reason = FAILED, str(failure)
+        except StoppedError:
+            status = STOPPED
+        except BaseException as failure:
+            error = failure
+        return Ending(step, status, reason, time.monotonic() - started, error)
+
+    def _attempt(self, step: Step, state: StepState, runner: JobRunner, jobs: Path) -> None:
+        scope = self._scope()
+        if step.type == "Condition":
+            results = [decide(condition, scope) for condition in step.arguments["Conditions"]]
+            state.outcome = all(holds for holds, _ in results)
+            comparisons = [comparison for _, found in results for comparison in found]
+            state.figures = [f"{comparison}{'' if comparison.holds else ' (missed)'}" for comparison in comparisons]
+            return
+        arguments = evaluate(step.arguments, scope)
+        if step.type == "Fail":
+            raise JobError("Fail", self._fail_reason(step, arguments["ErrorMessage"]))
+        if step.type == "RegisterModel":
+            state.properties = self._register(arguments)
+            return
+        key = self.cache.key(self.state.pipeline, step, arguments)
+        kept = self.cache.get(key, step) if key and self.use_cache else None
+        state.cached = kept is not None
+        state.properties = kept if kept is not None else self._run_job(step, arguments, runner, jobs)
+        if key and kept is None:
+            self.cache.put(key, state.properties)
+
+    def _fail_reason(self, step: Step, message: str) -> str:
+        """The message of a Fail step, with the comparisons that led to it."""
+        figures = self.state.steps[step.branch[0]].figures if step.branch else []
+        missed = [figure for figure in figures if figure.endswith("(missed)")]
+        return f"{message} [{'; '.join(missed)}]" if missed else message
+
+    def _register(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        group = arguments["ModelPackageGroupName"]
+        prefix = f"arn:aws:sagemaker:{self.region}:{self.account}:model-package/{group}"
+        return self.registry(group).register(arguments, prefix)
+
+    def _run_job(self, step: Step, arguments: dict[str, Any], runner: JobRunner, jobs: Path) -> dict[str, Any]:
+        state = self.state.steps[step.name]
+        attempts_left = {
+            kind: policy["MaxAttempts"]
+            for policy in step.request.get("RetryPolicies", [])
+            for kind in policy["ExceptionType"]
+        }
+        while True:
+            state.attempts += 1
+            state.folder = f"{step.name}-{state.attempts}"
+            job = jobs / state.folder
+            shutil.rmtree(job, ignore_errors=True)
+            job.mkdir(parents=True)
+            name = f"pipelines-{self.state.id}-{state.folder}"
+            try:
+                run = runner.processing if step.type == "Processing" else runner.training
+                return run(name, arguments, job)
+            except JobError as failure:
+                if attempts_left.get(failure.kind, 0) < 1 or runner.processes.stopping.is_set():
+                    raise
+                attempts_left[failure.kind] -= 1
+                runner.processes.stopping.wait(LONGEST_RETRY_WAIT)
+
+    def _scope(self) -> Scope:
+        pipeline = f"arn:aws:sagemaker:{self.region}:{self.account}:pipeline/{self.state.pipeline}"
+        execution = {
+            "PipelineExecutionId": self.state.id,
+            "PipelineExecutionArn": f"{pipeline}/execution/{self.state.id}",
+            "PipelineName": self.state.pipeline,
+            "PipelineArn": pipeline,
+            "StartDateTime": self.state.started,
+            "CurrentDateTime": now(),
+        }
+        properties = {name: step.properties for name, step in self.state.steps.items()}
+        return Scope(self.state.parameters, execution, properties, self.store.read_json, self.definition.steps)
+
+
+@contextmanager
+def _plain_path(folder: Path) -> Iterator[Path]:
+    """A path to `folder` without blanks or quotes: itself, or a symbolic link that lasts as long as the `with` block.
+
+    The SDK's training command is a line of shell that does not quote its paths.
+    """
+    if _SHELL_SAFE.fullmatch(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        link = Path(temporary) / folder.name
+        link.symlink_to(folder, target_is_directory=True)
+        yield link

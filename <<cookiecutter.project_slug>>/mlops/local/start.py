@@ -1,0 +1,157 @@
+"""From a bundle and a folder of data to a local run: what the run is given, and what is kept of it."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlops.bundle import Bundle
+from mlops.definition import Definition
+from mlops.errors import MlopsError
+from mlops.files import files_below, sha256_of_file, unwritable, write_json, write_text
+from mlops.lineage import data_version
+from mlops.local.cache import StepCache
+from mlops.local.platform import LocalPlatform
+from mlops.local.runner import Listener, LocalRun, check_runnable
+from mlops.local.state import EXECUTING, SUCCEEDED, RunFolder, RunState, StepState, new_run_id, now
+from mlops.local.store import LocalStore
+from mlops.project import RUNTIME_ENVIRONMENT, Environment
+from mlops.registry import champion
+
+
+def new_run(
+    platform: LocalPlatform, environment: Environment, bundle: Bundle, data: Path | None, overrides: Mapping[str, str]
+) -> RunFolder:
+    """Prepare a run of a bundle: its parameters checked, its inputs in the store, its folder made.
+
+    Args:
+        platform: This machine.
+        environment: The environment that the bundle was compiled for.
+        bundle: The compiled bundle.
+        data: The file or folder to train on; None for the one that the configuration names.
+        overrides: Values of pipeline parameters given on the command line.
+
+    Raises:
+        MlopsError: A parameter, the definition or the data cannot be used. No run has been started.
+    """
+    definition = Definition.from_text(bundle.definition_text)
+    check_runnable(definition)
+    values, source = dict(overrides), data or platform.project.root / environment["data"]
+    copy_data = "InputDataUri" in definition.parameters and "InputDataUri" not in overrides
+    if copy_data:
+        version = data_version(source)
+        values["InputDataUri"] = f"s3://{environment['bucket']}/{platform.project.slug}/data/{version}/"
+    elif "InputDataUri" in overrides:
+        version = data_version(platform.store.path(overrides["InputDataUri"]))
+    if "DataVersion" in definition.parameters:
+        values.setdefault("DataVersion", version)
+    if "ChampionArn" in definition.parameters and "ChampionArn" not in overrides:
+        best = champion(platform.registry(platform.project.model_package_group).versions())
+        if best:
+            values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
+    parameters = definition.values(values)
+    for name, path in files_below(bundle.objects):
+        target = platform.store.root / name
+        if not target.exists():
+            platform.store.upload(path, f"s3://{name}")
+    if copy_data:
+        _place(source, platform.store.path(values["InputDataUri"]))
+    folder = RunFolder(platform.runs / new_run_id())
+    state = RunState(
+        id=folder.path.name,
+        pipeline=bundle.pipeline_name,
+        environment=environment.name,
+        definition_sha256=bundle.definition_sha256,
+        status=EXECUTING,
+        started=now(),
+        ended="",
+        parameters=parameters,
+        steps={name: StepState() for name in definition.steps},
+    )
+    write_text(folder.definition, bundle.definition_text)
+    write_json(folder.path / "bundle.json", bundle.manifest)
+    folder.save(state)
+    return folder
+
+
+def _place(source: Path, target: Path) -> None:
+    """Copy data into the store, whole or not at all; a version that is there already stays as it is."""
+    if target.exists():
+        return
+    partial = target.with_name(f".{target.name}.{new_run_id()}")
+    try:
+        partial.mkdir(parents=True)
+        files = [(source.name, source)] if source.is_file() else list(files_below(source))
+        for name, path in files:
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, partial / name)
+        partial.rename(target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not target.exists():  # two runs at once may bring the same data: the first one has
+            raise unwritable(target, error) from error
+
+
+def execute(platform: LocalPlatform, folder: RunFolder, *, use_cache: bool, listener: Listener) -> RunState:
+    """Execute a prepared or unfinished run to its end, and write its manifest.
+
+    Raises:
+        MlopsError: The state cannot be read or written, or another process executes this run.
+        KeyboardInterrupt: The run was interrupted.
+    """
+    definition = Definition.from_text(folder.definition.read_text(encoding="utf-8"))
+    state = folder.load()
+    if state.status == SUCCEEDED:
+        raise MlopsError(f"Run {state.id} has succeeded: nothing is left to resume.", exit_code=2)
+    environment = platform.project.environment(state.environment)
+    run = LocalRun(
+        definition=definition,
+        folder=folder,
+        state=state,
+        store=platform.store,
+        registry=platform.registry,
+        cache=StepCache(platform.project.state / "cache", platform.store),
+        python=platform.project.python(RUNTIME_ENVIRONMENT),
+        region=platform.project.region,
+        account=str(environment["account"]),
+        use_cache=use_cache,
+        listener=listener,
+    )
+    state = run.execute()
+    write_json(folder.manifest, _manifest(platform.store, folder, state))
+    return state
+
+
+def _manifest(store: LocalStore, folder: RunFolder, state: RunState) -> dict[str, Any]:
+    """What went into a run and what came out: the bundle, the parameters, and every object with its digest."""
+    return {
+        "run": state.id,
+        "status": state.status,
+        "bundle": json.loads((folder.path / "bundle.json").read_text(encoding="utf-8")),
+        "parameters": state.parameters,
+        "inputs": _objects(store, str(state.parameters.get("InputDataUri", ""))),
+        "steps": {
+            name: {"status": step.status, "cached": step.cached, "outputs": _outputs(store, step.properties)}
+            for name, step in state.steps.items()
+        },
+    }
+
+
+def _outputs(store: LocalStore, properties: dict[str, Any]) -> dict[str, Any]:
+    if "ModelPackageArn" in properties:
+        return {"model_package": properties["ModelPackageArn"]}
+    outputs = properties.get("ProcessingOutputConfig", {}).get("Outputs", {})
+    uris = {name: output["S3Output"]["S3Uri"] for name, output in outputs.items()}
+    if "ModelArtifacts" in properties:
+        uris["model"] = properties["ModelArtifacts"]["S3ModelArtifacts"]
+    return {name: _objects(store, uri) for name, uri in uris.items()}
+
+
+def _objects(store: LocalStore, uri: str) -> dict[str, str]:
+    if not uri:
+        return {}
+    path = store.path(uri)
+    if path.is_file():
+        return {uri: sha256_of_file(path)}
+    return {f"{uri.rstrip('/')}/{name}": sha256_of_file(file) for name, file in files_below(path)}

@@ -1,0 +1,155 @@
+"""What is known of a local run, kept so that it survives a crash and can be resumed."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlops.errors import MlopsError
+from mlops.files import locked, read_json, write_json
+
+EXECUTING, SUCCEEDED, FAILED, STOPPED = "Executing", "Succeeded", "Failed", "Stopped"
+NOT_STARTED, SKIPPED, INTERRUPTED = "NotStarted", "Skipped", "Interrupted"
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_RANDOM_LENGTH = 3
+
+
+def now() -> str:
+    """The time now, UTC, ISO 8601 to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def new_run_id() -> str:
+    """Twelve letters and digits, as SageMaker's execution ids are; ids made later sort later."""
+    number, digits = time.time_ns() // 1_000_000, ""
+    while number:
+        number, remainder = divmod(number, len(_ALPHABET))
+        digits = _ALPHABET[remainder] + digits
+    return digits.rjust(12 - _RANDOM_LENGTH, "0") + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
+
+
+@dataclass
+class StepState:
+    """What is known of one step.
+
+    Attributes:
+        status: NotStarted, Executing, Succeeded, Failed, Stopped or Skipped (the branch not taken).
+        seconds: How long it took, all attempts together.
+        attempts: How often it was started.
+        cached: Whether its result was taken from an earlier run.
+        failure: Why it failed.
+        folder: The folder of its job below the run's folder.
+        outcome: What a condition decided.
+        figures: The comparisons a condition was decided on, as text.
+        properties: What its Describe call would say: later steps refer to it.
+    """
+
+    status: str = NOT_STARTED
+    seconds: float = 0.0
+    attempts: int = 0
+    cached: bool = False
+    failure: str = ""
+    folder: str = ""
+    outcome: bool | None = None
+    figures: list[str] = field(default_factory=list)
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RunState:
+    """What is known of one run: the content of `run.json`.
+
+    Attributes:
+        id: The run's id, and its pipeline execution id.
+        pipeline: The pipeline's name.
+        environment: The environment whose definition it runs.
+        definition_sha256: Digest of that definition.
+        status: Executing, Succeeded, Failed or Stopped.
+        started: When it was first started.
+        ended: When it ended; empty while it executes.
+        parameters: The value of every pipeline parameter.
+        steps: The steps by name, in the order of the definition.
+        failure: Why it failed.
+    """
+
+    id: str
+    pipeline: str
+    environment: str
+    definition_sha256: str
+    status: str
+    started: str
+    ended: str
+    parameters: dict[str, Any]
+    steps: dict[str, StepState]
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: `run.json`, the definition it runs, and a folder for each job."""
+
+    path: Path
+
+    @property
+    def definition(self) -> Path:
+        """The definition that the run runs, resumed or not."""
+        return self.path / "definition.json"
+
+    @property
+    def report(self) -> Path:
+        """The report for people."""
+        return self.path / "report.html"
+
+    @property
+    def manifest(self) -> Path:
+        """The record of what went in and came out."""
+        return self.path / "manifest.json"
+
+    def save(self, state: RunState) -> None:
+        """Write `run.json` in one step."""
+        write_json(self.path / "run.json", asdict(state))
+
+    def load(self) -> RunState:
+        """Read `run.json`. A run that says Executing while no process holds it was interrupted.
+
+        Raises:
+            MlopsError: The file is missing or damaged.
+        """
+        what = f"The state of run {self.path.name}"
+        remedy = f"Remove the run: `rm -r {self.path}`. Then start a new one."
+        content = read_json(self.path / "run.json", what, remedy)
+        try:
+            steps = {name: StepState(**step) for name, step in content.pop("steps").items()}
+            state = RunState(**content, steps=steps)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise MlopsError(f"{what} is damaged: {self.path / 'run.json'} ({error}).", remedy) from None
+        if state.status == EXECUTING and not self._held():
+            state.status = INTERRUPTED
+        return state
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be the only process that executes this run, for the length of a `with` block.
+
+        Raises:
+            MlopsError: Another process executes it.
+        """
+        with locked(self.path / ".lock", wait=False) as held:
+            if not held:
+                raise MlopsError(f"Run {self.path.name} is executing in another process.", "Wait for it to end.")
+            yield
+
+    def _held(self) -> bool:
+        with locked(self.path / ".lock", wait=False) as free:
+            return not free
+
+
+def runs(folder: Path) -> list[RunFolder]:
+    """The runs kept in a folder, newest first."""
+    paths = (path for path in folder.iterdir() if (path / "run.json").exists()) if folder.is_dir() else ()
+    return [RunFolder(path) for path in sorted(paths, reverse=True)]

@@ -1,0 +1,88 @@
+"""A folder that stands in for S3: `s3://bucket/key` is `<root>/bucket/key`."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops.errors import MlopsError
+from mlops.files import unwritable
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """The local object store.
+
+    Attributes:
+        root: The folder that holds one folder for each bucket.
+    """
+
+    root: Path
+
+    def path(self, uri: str) -> Path:
+        """Where the object or prefix of an S3 URI stands.
+
+        Raises:
+            MlopsError: The URI is not an S3 URI, or leads out of the store.
+        """
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        parts = [part for part in key.split("/") if part]
+        if not uri.startswith("s3://") or not bucket or ".." in (bucket, *parts):
+            raise MlopsError(f"{uri!r} is not an S3 URI (s3://bucket/key).", exit_code=2)
+        return self.root.joinpath(bucket, *parts)
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is an object at the URI, or any below it."""
+        path = self.path(uri)
+        return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+    def download(self, uri: str, destination: Path) -> None:
+        """Copy the object at a URI, or everything below it, into a folder, as SageMaker does for an S3Prefix input.
+
+        Raises:
+            MlopsError: There is nothing at the URI.
+        """
+        source = self.path(uri)
+        if not self.exists(uri):
+            raise MlopsError(
+                f"There is no object at {uri} (locally {source}).",
+                "It was deleted, or never written: `.venv/bin/python -m mlops run --no-cache` makes everything anew.",
+            )
+        destination.mkdir(parents=True, exist_ok=True)
+        if source.is_file():
+            shutil.copyfile(source, destination / source.name)
+        else:
+            shutil.copytree(source, destination, dirs_exist_ok=True, copy_function=shutil.copyfile)
+
+    def upload(self, source: Path, uri: str) -> None:
+        """Copy a file to a URI, or everything in a folder below it.
+
+        Raises:
+            MlopsError: The store cannot be written.
+        """
+        target = self.path(uri)
+        try:
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+        except shutil.Error as error:
+            raise MlopsError(f"Cannot write {uri}: {error}.") from error
+        except OSError as error:
+            raise unwritable(target, error) from error
+
+    def read_json(self, uri: str) -> Any:
+        """The JSON document at a URI.
+
+        Raises:
+            MlopsError: There is none, or it is not JSON.
+        """
+        path = self.path(uri)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise MlopsError(f"There is no object at {uri} (locally {path}).") from None
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise MlopsError(f"{uri} is not JSON: {error}.") from None

@@ -1,0 +1,111 @@
+"""List the registered versions of the model, show one, or compare two."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from mlops.errors import MlopsError
+from mlops.platforms import registry
+from mlops.project import LOCAL, Project
+from mlops.registry import NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, Registry, champion, find
+
+_METRICS = "binary_classification_metrics"
+_COLUMNS = ("version", "status", "decided", "auc", "accuracy", "data", "commit", "reason")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `models`."""
+    parser.add_argument("version", nargs="*", type=int, help="one version to show, or two to compare (default: all)")
+    parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Print the versions asked for."""
+    if len(options.version) > 2:
+        raise MlopsError("At most two versions can be compared.", exit_code=2)
+    source = registry(project, options.environment)
+    versions = source.versions()
+    chosen = [find(versions, number) for number in options.version] or versions
+    if options.json:
+        print(json.dumps([_as_json(source, version) for version in chosen], indent=2))
+    elif not chosen:
+        print(NOTHING_REGISTERED, TRAIN_ONE)
+    elif options.version:
+        print(_side_by_side(source, chosen))
+    else:
+        print(_list(source, versions))
+    return 0
+
+
+def metrics(source: Registry, version: ModelVersion) -> dict[str, float]:
+    """The figures of a version's evaluation by name; empty when its report is gone."""
+    try:
+        report = source.evaluation(version)
+    except MlopsError:
+        return {}
+    entries = report.get(_METRICS, {}).items()
+    return {name: entry["value"] for name, entry in entries if isinstance(entry, dict) and "value" in entry}
+
+
+def _as_json(source: Registry, version: ModelVersion) -> dict[str, Any]:
+    return {
+        "version": version.version,
+        "arn": version.arn,
+        "status": version.status,
+        "created": version.created.isoformat(),
+        "decided": version.decided.isoformat() if version.decided else None,
+        "comment": version.comment,
+        "model_uri": version.model_uri,
+        "metrics": metrics(source, version),
+        "metadata": dict(version.metadata),
+    }
+
+
+def _list(source: Registry, versions: list[ModelVersion]) -> str:
+    best = champion(versions)
+    rows: list[tuple[str, ...]] = [_COLUMNS]
+    for version in reversed(versions):
+        figures = metrics(source, version)
+        rows.append(
+            (
+                f"{version.version}{' *' if best and version.version == best.version else ''}",
+                version.status,
+                f"{version.decided:%Y-%m-%d %H:%M}" if version.decided else "",
+                *(f"{figures[name]:.4f}" if name in figures else "?" for name in ("auc", "accuracy")),
+                version.metadata.get("DataVersion", ""),
+                version.metadata.get("GitCommit", "")[:8],
+                version.metadata.get("RunReason", ""),
+            )
+        )
+    note = "\n* is the version to serve, and the one that the next must not fall behind." if best else ""
+    return table(rows) + note
+
+
+def _side_by_side(source: Registry, versions: list[ModelVersion]) -> str:
+    figures = [metrics(source, version) for version in versions]
+    rows: list[tuple[str, ...]] = [("", *(f"version {version.version}" for version in versions))]
+    rows.append(("status", *(version.status for version in versions)))
+    rows.append(("comment", *(version.comment for version in versions)))
+    for name in figures[0] | figures[-1]:
+        row = [name, *(f"{figure[name]:.4f}" if name in figure else "?" for figure in figures)]
+        if len(figures) > 1 and "?" not in row:
+            row.append(f"{figures[1][name] - figures[0][name]:+.4f}")
+        rows.append(tuple(row))
+    same = []
+    for name in dict(versions[0].metadata) | dict(versions[-1].metadata):
+        said = [version.metadata.get(name, "") for version in versions]
+        if len(said) > 1 and len(set(said)) == 1:
+            same.append(name)
+        else:
+            rows.append((name, *said))
+    return table(rows) + (f"\nthe same in both: {', '.join(same)}" if same else "")
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows of text in aligned columns."""
+    columns = max(len(row) for row in rows)
+    padded = [(*row, *[""] * (columns - len(row))) for row in rows]
+    widths = [max(len(row[column]) for row in padded) for column in range(columns)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in padded)
+    return "\n".join(line.rstrip() for line in lines)
