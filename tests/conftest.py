@@ -1,0 +1,90 @@
+"""What every test of the template stands on: a clean copy of the template, rendering, and no network."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+import network
+
+ROOT = Path(__file__).parent.parent
+SLUG = "doctor-visits"
+
+network.refuse_beyond_loopback()
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the template as a fresh clone would hold it, with what is not committed yet."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split("\0")  # fmt: skip
+    copy = tmp_path_factory.mktemp("template")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    return copy
+
+
+Bake = Callable[..., Path]
+
+
+@pytest.fixture
+def bake(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bake:
+    """Render a project with some answers and return its folder."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # cookiecutter keeps the last answers there
+
+    def render(**answers: Any) -> Path:
+        return Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=str(tmp_path / "out")))
+
+    return render
+
+
+@pytest.fixture(scope="session")
+def default_project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the default answers; both its environments are the one that runs these tests. Do not change it."""
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        project = Path(cookiecutter(str(template), no_input=True, output_dir=str(folder)))
+    for name in (".venv", ".venv-dev"):
+        (project / name).symlink_to(sys.prefix, target_is_directory=True)
+    return project
+
+
+@pytest.fixture(scope="session")
+def compiled_project(default_project: Path) -> Path:
+    """The default project with its pipeline compiled for `local`. Do not change it: `project` is a copy."""
+    mlops(default_project, "compile")
+    return default_project
+
+
+@pytest.fixture
+def project(compiled_project: Path, tmp_path: Path) -> Path:
+    """A compiled project of a test's own."""
+    return Path(shutil.copytree(compiled_project, tmp_path / SLUG, symlinks=True))
+
+
+def mlops(project: Path, *arguments: str, check: bool = True, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Run a verb in a project as its user would."""
+    command = [str(project / ".venv/bin/python"), "-m", "mlops", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(network.__file__).parent / "guard")}
+    result = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, check=False, **settings
+    )
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def mlops_json(project: Path, *arguments: str, check: bool = True) -> Any:
+    """Run a verb that prints JSON and return what it printed."""
+    return json.loads(mlops(project, *arguments, "--json", check=check).stdout)

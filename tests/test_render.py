@@ -1,0 +1,250 @@
+"""What is rendered, answer by answer, and what is refused."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cookiecutter.exceptions import FailedHookException
+
+from conftest import ROOT, Bake
+
+QUESTIONS: dict[str, Any] = json.loads((ROOT / "cookiecutter.json").read_text())
+RULES = QUESTIONS["_rules"]
+SOURCES = ROOT / "<<cookiecutter.project_slug>>"
+REGIONS = RULES["aws_region"]["one_of"]
+
+HOSTILE = {
+    "double quotes": 'He said "go"',
+    "single quotes": "it's 'quoted'",
+    "backslashes": r"C:\new\table \" \\",
+    "braces": "{{ cookiecutter }} {% raw %} {# note #} ${{ secrets.X }}",
+    "our own closing mark": "a >> b >> c",
+    "markup": "<script>alert('x')</script> & <b>",
+    "yaml": "- key: [a, *b] # !!python/object",
+    "shell": "$(rm -rf /) `id` ; | && $HOME",
+    "unicode": "Größe 模型 🚀 ñ",
+    "200 characters": "x" * 200,
+    "triple quotes": "'''\"\"\"",
+    "looks like a number": "1e3",
+    "looks like a truth": "yes",
+}
+
+
+def files(project: Path) -> set[str]:
+    return {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()}
+
+
+def tracked() -> set[str]:
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "."],
+        cwd=SOURCES, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return {name for name in listing.stdout.split("\0") if name and (SOURCES / name).is_file()}
+
+
+def check_valid(project: Path) -> None:
+    """Every rendered file is what its name says, and nothing of the template's is left in it."""
+    for path in sorted(project.rglob("*")):
+        if not path.is_file() or path.suffix == ".gz":
+            continue
+        text = path.read_text(encoding="utf-8")
+        assert "cookiecutter." not in text, path
+        if path.suffix == ".toml":
+            tomllib.loads(text)
+        elif path.suffix in (".yaml", ".yml"):
+            yaml.safe_load(text)
+        elif path.suffix == ".json":
+            json.loads(text)
+        elif path.suffix == ".py":
+            compile(text, str(path), "exec")
+
+
+def test_the_rendered_files_are_exactly_those_of_the_template(bake: Bake) -> None:
+    assert files(bake()) == tracked()
+
+
+def test_rendering_twice_gives_the_same_bytes(bake: Bake, tmp_path: Path) -> None:
+    first = bake(project_slug="one")
+    second = bake(project_slug="one2")
+    for name in files(first):
+        ours = (first / name).read_bytes().replace(b"one2", b"one")
+        assert ours == (second / name).read_bytes().replace(b"one2", b"one"), name
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_every_region_renders_and_arrives_in_the_project(bake: Bake, region: str) -> None:
+    project = bake(aws_region=region)
+    assert yaml.safe_load((project / "project.yaml").read_text())["aws_region"] == region
+
+
+@pytest.mark.parametrize("framework", QUESTIONS["framework"])
+def test_every_framework_renders_valid_files(bake: Bake, framework: str) -> None:
+    project = bake(framework=framework)
+    assert yaml.safe_load((project / "project.yaml").read_text())["framework"] == framework
+    check_valid(project)
+
+
+def test_every_question_but_the_private_ones_is_asked_with_a_label() -> None:
+    asked = {name for name in QUESTIONS if not name.startswith("_")}
+    assert set(QUESTIONS["__prompts__"]) == asked
+    for name, value in QUESTIONS.items():
+        if isinstance(value, list) and name in asked:
+            assert set(QUESTIONS["__prompts__"][name]) == {"__prompt__", *value}
+
+
+def test_every_answer_and_the_version_stand_in_the_project_as_data(bake: Bake) -> None:
+    written = yaml.safe_load((bake() / "project.yaml").read_text())
+    asked = {name for name in QUESTIONS if not name.startswith("_")}
+    assert set(written) == {*asked, "template_version"}
+    assert written["template_version"] == QUESTIONS["_template_version"]
+
+
+@pytest.mark.parametrize("question", ["project_name", "project_description"])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_text_arrives_unchanged_in_valid_files_or_is_refused(bake: Bake, question: str, kind: str) -> None:
+    text = HOSTILE[kind]
+    answers = {question: text, "project_slug": "hostile"}
+    if len(text) > RULES[question]["longest"]:
+        with pytest.raises(FailedHookException):
+            bake(**answers)
+        return
+    project = bake(**answers)
+    check_valid(project)
+    assert yaml.safe_load((project / "project.yaml").read_text())[question] == text
+    assert "<script>" not in (project / "README.md").read_text()
+
+
+REFUSED = {
+    "project_slug": [
+        "",
+        "ab",
+        "x" * 33,
+        "Upper",
+        "1digit",
+        "a--b",
+        "-ab",
+        "ab-",
+        "a_b",
+        "a b",
+        "ä-b",
+        "abc\n",
+        "../abc",
+    ],
+    "project_name": ["", "   ", "two\nlines", "tab\there", "bell\a", "x" * 101, "a\u2028b", "\ud800"],
+    "project_description": ["", "two\nlines", "x" * 201, "nul\0"],
+    "aws_region": ["", "mars-1", "EU-WEST-1", "eu-west-1 ", "us-east"],
+}
+
+
+@pytest.mark.parametrize(("question", "answer"), [(name, answer) for name, all_ in REFUSED.items() for answer in all_])
+def test_a_bad_answer_is_refused_with_reason_and_remedy(
+    bake: Bake, tmp_path: Path, capfd: pytest.CaptureFixture[str], question: str, answer: str
+) -> None:
+    answers = {"project_slug": "fine", question: answer}
+    with pytest.raises((FailedHookException, UnicodeEncodeError, OSError, ValueError)) as refusal:
+        bake(**answers)
+    if refusal.type is FailedHookException:
+        first, *rest = capfd.readouterr().err.splitlines()
+        assert first.startswith(f"{question} ")
+        assert [line.strip() for line in rest[:2]] == [RULES[question]["why"], RULES[question]["remedy"]]
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_an_unknown_choice_is_refused(bake: Bake) -> None:
+    with pytest.raises(ValueError, match="fortran"):
+        bake(framework="fortran")
+
+
+def test_every_refusal_is_said_at_once(bake: Bake, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(FailedHookException):
+        bake(project_slug="A", aws_region="mars", project_description="a\nb")
+    error = capfd.readouterr().err
+    assert all(name in error for name in ("project_slug", "aws_region", "project_description"))
+
+
+def test_answers_on_the_command_line_are_templates_and_typed_ones_are_text(bake: Bake) -> None:
+    # Cookiecutter renders what a caller passes: that is the caller's own code, and the README says so.
+    project = bake(project_description="<< 7 * 7 >>")
+    assert yaml.safe_load((project / "project.yaml").read_text())["project_description"] == "49"
+
+
+def test_a_folder_that_exists_is_left_alone(bake: Bake) -> None:
+    from cookiecutter.exceptions import OutputDirExistsException
+
+    project = bake()
+    (project / "mine.txt").write_text("mine")
+    with pytest.raises(OutputDirExistsException):
+        bake()
+    assert (project / "mine.txt").read_text() == "mine"
+
+
+def test_no_source_holds_our_opening_mark_but_to_name_an_answer() -> None:
+    # `cat <<EOF >> file` would render to something else without a word.
+    copied = QUESTIONS["_copy_without_render"]
+    for name in tracked():
+        if any(Path(name).match(pattern) or name.startswith(pattern.rstrip("*")) for pattern in copied):
+            continue
+        for expression in re.findall(r"<<(?!<)(.*)", (SOURCES / name).read_text(encoding="utf-8")):
+            assert re.match(r" cookiecutter\.\w+( \| (tojson|escape))? >>", expression), (name, expression)
+
+
+def test_patterns_of_files_copied_without_rendering_match_something() -> None:
+    from fnmatch import fnmatch
+
+    for pattern in QUESTIONS["_copy_without_render"]:
+        assert any(fnmatch(name, pattern) for name in tracked()), pattern
+
+
+def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    registry = re.compile(
+        rb"https?://(files\.pythonhosted|pypi)\.org|--(extra-)?index-url|file:///|/(home|root|Users)/\w"
+    )
+    for name in filter(None, listing.stdout.decode().split("\0")):
+        path = ROOT / name
+        if path.is_file() and path != Path(__file__):
+            assert not registry.search(path.read_bytes()), name
+
+
+def test_the_regions_are_those_of_the_image() -> None:
+    from sagemaker.core import image_uris
+
+    for region in REGIONS:
+        assert f".{region}.amazonaws.com/" in image_uris.retrieve("xgboost", region=region, version="3.2-0")
+
+
+@pytest.mark.parametrize("version", ["2.5.0", "2.6.0"])
+def test_a_cookiecutter_that_is_too_old_is_told_so(template: Path, tmp_path: Path, version: str) -> None:
+    # An old cookiecutter kept its version in a file; the hook sees it as its own interpreter's package would be.
+    package = tmp_path / "cookiecutter"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "VERSION.txt").write_text(f"{version}\n")
+    result = subprocess.run(
+        [sys.executable, str(template / "hooks/pre_gen_project.py")],
+        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"cookiecutter {version} is too old.\n  Install 2.7 or newer")
+
+
+def test_the_decoy_for_cruft_is_never_taken_for_the_project(template: Path, tmp_path: Path) -> None:
+    decoy = tmp_path / "{{cookiecutter.needs_cookiecutter_2_7}}"
+    decoy.mkdir()
+    result = subprocess.run(
+        [sys.executable, "-S", str(template / "hooks/pre_gen_project.py")],
+        cwd=decoy, env={}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "too old" in result.stderr

@@ -1,0 +1,104 @@
+"""cruft renders what cookiecutter renders, and takes a project from the first release to this one."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, SLUG, Bake
+
+IDENTITY = {
+    f"GIT_{role}_{field}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for field, value in (("NAME", "Test"), ("EMAIL", "test@example.com"))
+}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, **IDENTITY}
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def cruft(folder: Path, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "cruft", *arguments],
+        cwd=folder, env={**os.environ, **IDENTITY, "HOME": str(folder)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def releases(repository: Path) -> dict[str, str]:
+    """The commit of each release by version, oldest first: those that change `_template_version`."""
+    found: dict[str, str] = {}
+    before = "0.0.0"
+    for commit in git(repository, "log", "--reverse", "--format=%H", "--", "cookiecutter.json").split():
+        content = json.loads(git(repository, "show", f"{commit}:cookiecutter.json"))
+        version = content["_template_version"]
+        if version != before:
+            found[version] = commit
+        before = version
+    return found
+
+
+@pytest.fixture
+def repository(template: Path, tmp_path: Path) -> Path:
+    """A clone with the whole history, releases tagged, and what is not committed yet as its newest commit."""
+    assert git(ROOT, "rev-parse", "--is-shallow-repository") == "false", "fetch the history: git fetch --unshallow"
+    clone = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", f"{ROOT}/.git", str(clone))
+    for version, commit in releases(clone).items():
+        git(clone, "tag", "--force", f"v{version}", commit)
+    for path in clone.iterdir():
+        if path.name != ".git":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(template, clone, dirs_exist_ok=True)
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "--allow-empty", "-m", "the working tree")
+    return clone
+
+
+def files(project: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(project).as_posix(): path.read_bytes()
+        for path in project.rglob("*")
+        if path.is_file() and path.name != ".cruft.json" and ".git" not in path.relative_to(project).parts
+    }
+
+
+def test_cruft_and_cookiecutter_render_the_same_bytes(bake: Bake, repository: Path, tmp_path: Path) -> None:
+    cruft(tmp_path, "create", str(repository), "--no-input", "--output-dir", str(tmp_path / "cruft"))
+    assert files(tmp_path / "cruft" / SLUG) == files(bake())
+
+
+def test_a_project_of_the_first_release_takes_over_this_one_and_keeps_its_edits(
+    bake: Bake, repository: Path, tmp_path: Path
+) -> None:
+    first = next(iter(releases(repository)), None)
+    if first is None:
+        pytest.skip("there is no release yet")
+    cruft(tmp_path, "create", str(repository), "--no-input", "--checkout", f"v{first}")
+    project = tmp_path / SLUG
+    git(project, "init", "--quiet")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "the untouched output")
+    config, notes = project / "config/local.yaml", project / "docs/notes.md"
+    config.write_text(config.read_text().replace("min_auc: 0.70", "min_auc: 0.71"))
+    assert "min_auc: 0.71" in config.read_text()
+    notes.write_text("ours\n")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "our edits")
+    cruft(project, "update", "--skip-apply-ask")
+    assert not list(project.rglob("*.rej"))
+    assert "min_auc: 0.71" in config.read_text()
+    assert notes.read_text() == "ours\n"
+    fresh, upgraded = files(bake()), files(project)
+    assert set(upgraded) == {*fresh, "docs/notes.md"}
+    assert {name for name, content in fresh.items() if upgraded[name] != content} == {"config/local.yaml"}
+    assert "up to date" in cruft(project, "check")
