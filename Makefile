@@ -36,6 +36,7 @@ help:
 DEMO := demo/doctor-visits
 DEMO_MLOPS := cd $(DEMO) && .venv/bin/python -m mlops
 
+# A demonstration that is there already is used as it is: it may have been played with.
 $(DEMO)/project.yaml: | .tools/.complete
 	.tools/bin/cookiecutter . --no-input --output-dir demo
 	cd $(DEMO) && git init --quiet && git add . \

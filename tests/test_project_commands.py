@@ -3,16 +3,27 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from cookiecutter.main import cookiecutter
 
+from conftest import ROOT
 from test_render import QUESTIONS
 
 pytestmark = pytest.mark.slow
 
 FRAMEWORKS = QUESTIONS["framework"]
+
+UNSHARE = ["unshare", "--map-root-user", "--net"]
+# In a new network namespace loopback is down: raise it (SIOCSIFFLAGS, IFF_UP), then become the command.
+LOOPBACK_UP = """
+import fcntl, os, socket, struct, sys
+with socket.socket() as control:
+    fcntl.ioctl(control, 0x8914, struct.pack("16sh", b"lo", 1))
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -34,8 +45,8 @@ def ready(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pyte
 
 
 def make(project: Path, target: str, *, online: bool = False) -> str:
-    """Run a target; without network where the kernel lets us take it away."""
-    isolated = [] if online or not can_unshare() else ["unshare", "--map-root-user", "--net"]
+    """Run a target; with no network but loopback where the kernel lets us take it away."""
+    isolated = [] if online or not can_unshare() else [*UNSHARE, sys.executable, "-c", LOOPBACK_UP]
     hidden = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "RUFF_CACHE_DIR", "MYPY_CACHE_DIR", "MAKEFLAGS")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     result = subprocess.run(
@@ -45,10 +56,21 @@ def make(project: Path, target: str, *, online: bool = False) -> str:
     return result.stdout + result.stderr
 
 
+def test_the_demonstration_ends_with_predictions_and_a_report(template: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(template, tmp_path / "template"))
+    (copy / ".tools").symlink_to(ROOT / ".tools", target_is_directory=True)
+    output = make(copy, "demo", online=True)
+    assert "Version 1 of doctor-visits is registered." in output
+    assert "Version 1 is Approved." in output
+    report = copy / output.rstrip().splitlines()[-1].rsplit(" ", 1)[-1]
+    assert report.name == "report.html"
+    assert "ROC curve" in report.read_text()
+
+
 def can_unshare() -> bool:
     if shutil.which("unshare") is None:
         return False
-    trial = subprocess.run(["unshare", "--map-root-user", "--net", "true"], capture_output=True, check=False)
+    trial = subprocess.run([*UNSHARE, "true"], capture_output=True, check=False)
     return trial.returncode == 0
 
 

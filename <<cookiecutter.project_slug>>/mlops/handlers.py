@@ -3,15 +3,15 @@
 import importlib
 import shutil
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops.archives import unpack
 from mlops.errors import MlopsError
-from mlops.files import sha256_of_file, unwritable
+from mlops.files import sha256_of_file
 from mlops.registry import ModelVersion, Registry
 
 _MODULE = "inference"
@@ -58,16 +58,27 @@ def load(source: Registry, version: ModelVersion, folder: Path) -> Handlers:
     Raises:
         MlopsError: The archive is missing or damaged, or its handlers do not load.
     """
-    unpacked = _unpack(source, version, folder)
-    sys.path.insert(0, str(unpacked / "code"))
+    return load_unpacked(_unpack(source, version, folder), f"The model of version {version.version}")
+
+
+def load_unpacked(folder: Path, what: str) -> Handlers:
+    """Load the model of an unpacked archive with the code in it.
+
+    Args:
+        folder: The unpacked archive.
+        what: What the model is, for the message.
+
+    Raises:
+        MlopsError: Its handlers do not load.
+    """
+    sys.path.insert(0, str(folder / "code"))
     try:
         module = importlib.import_module(_MODULE)
-        model = module.model_fn(str(unpacked))
+        model = module.model_fn(str(folder))
         return Handlers(model, module.input_fn, module.predict_fn, module.output_fn)
     except Exception as error:  # the handlers are the user's code: anything may come out of them
         raise MlopsError(
-            f"The model of version {version.version} does not load: {type(error).__name__}: {error}.",
-            f"Its code is in {unpacked / 'code'}.",
+            f"{what} does not load: {type(error).__name__}: {error}.", f"Its code is in {folder / 'code'}."
         ) from error
 
 
@@ -80,14 +91,11 @@ def _unpack(source: Registry, version: ModelVersion, folder: Path) -> Path:
             return unpacked
         partial = Path(temporary) / "model"
         try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(partial, filter="data")
-        except (tarfile.TarError, EOFError) as error:
+            unpack(archive, partial)
+        except MlopsError as error:
             raise MlopsError(
-                f"The model archive of version {version.version} is damaged: {error}.",
+                f"Version {version.version}: {error.message}",
                 "Train again (`.venv/bin/python -m mlops run --no-cache`) and approve the new version.",
             ) from None
-        except OSError as error:
-            raise unwritable(partial, error) from error
         shutil.move(partial, unpacked)
         return unpacked

@@ -182,7 +182,12 @@ def test_two_instances_grow_the_trees_of_all_rows_and_the_first_writes_them(spli
         command = [sys.executable, "-c", TRAIN, *paths(tmp_path / host, tmp_path / host / "model"), *tracker]
         sampling = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
         workers[host] = subprocess.Popen([*command, *sampling], env=environment, stderr=subprocess.PIPE)
-    errors = {host: worker.communicate(timeout=60)[1].decode() for host, worker in workers.items()}
+    try:
+        errors = {host: worker.communicate(timeout=60)[1].decode() for host, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.kill()
+            worker.communicate()
     assert {host: worker.returncode for host, worker in workers.items()} == dict.fromkeys(hosts, 0), errors
     assert not (tmp_path / "algo-2" / "model").exists()
     booster = inference.model_fn(str(tmp_path / "algo-1" / "model"))

@@ -15,6 +15,7 @@ from mlops.local.store import LocalStore
 
 OUTPUT = "/opt/ml/processing/output"
 INPUT = "/opt/ml/processing/input"
+PROJECT = Path(__file__).parent.parent.parent / "<<cookiecutter.project_slug>>"
 
 
 def get(target: str) -> dict[str, str]:
@@ -85,12 +86,14 @@ def local_run(folder: Path, pipeline: Definition, **overrides: Any) -> LocalRun:
         "definition": pipeline,
         "folder": run_folder,
         "state": state,
+        "root": PROJECT,
         "store": store,
         "registry": lambda group: LocalRegistry(folder / "registry" / group, store),
         "cache": StepCache(folder / "cache", store),
         "python": Path(sys.executable),
         "region": "eu-west-1",
         "account": "000000000000",
+        "functions": {},
         "use_cache": True,
         "listener": lambda state, name: None,
     }

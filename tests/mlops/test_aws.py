@@ -1,7 +1,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from mlops.aws.pipelines import CREATED, UNCHANGED, UPDATED, PipelineService
 from mlops.aws.registry import AwsRegistry
 from mlops.aws.store import S3Store, split_uri
 from mlops.errors import MlopsError
-from mlops.registry import APPROVED, PENDING, REJECTED, champion
 
 TAGS = {"sagemaker:project-name": "visits"}
 
@@ -198,77 +196,10 @@ def test_starting_a_pipeline_that_is_not_there_says_to_upsert_it(service: Pipeli
     assert "upsert" in caught.value.remedy
 
 
-@pytest.fixture
-def registry(account: Account) -> AwsRegistry:
-    return AwsRegistry(account, S3Store(account), "visits")
-
-
-def register(registry: AwsRegistry, number: int, status: str = PENDING) -> None:
-    account = registry.account
-    account.s3.put_object(Bucket=BUCKET, Key=f"{number}/model.tar.gz", Body=f"model {number}".encode())
-    account.s3.put_object(Bucket=BUCKET, Key=f"{number}/evaluation.json", Body=json.dumps({"auc": number}).encode())
-    if number == 1:
-        account.sagemaker.create_model_package_group(ModelPackageGroupName="visits")
-    statistics = {"ContentType": "application/json", "S3Uri": f"s3://{BUCKET}/{number}/evaluation.json"}
-    account.sagemaker.create_model_package(
-        ModelPackageGroupName="visits",
-        ModelApprovalStatus=status,
-        InferenceSpecification={
-            "Containers": [{"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/{number}/model.tar.gz"}],
-            "SupportedContentTypes": ["text/csv"],
-            "SupportedResponseMIMETypes": ["text/csv"],
-        },
-        ModelMetrics={"ModelQuality": {"Statistics": statistics}},
-        CustomerMetadataProperties={"DataVersion": f"data {number}"},
-    )
-
-
-def test_a_group_that_is_not_there_yet_has_no_versions(registry: AwsRegistry) -> None:
-    assert registry.versions() == []
-
-
-def test_a_registry_that_cannot_be_read_is_an_error_and_not_an_empty_one(registry: AwsRegistry) -> None:
+def test_a_registry_that_cannot_be_read_is_an_error_and_not_an_empty_one(account: Account) -> None:
     def deny(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "DescribeModelPackageGroup")
 
-    registry.account.sagemaker.meta.events.register("before-call.sagemaker.DescribeModelPackageGroup", deny)
+    account.sagemaker.meta.events.register("before-call.sagemaker.DescribeModelPackageGroup", deny)
     with pytest.raises(MlopsError, match="AccessDenied"):
-        registry.versions()
-
-
-def test_versions_are_listed_oldest_first_with_their_lineage(registry: AwsRegistry) -> None:
-    register(registry, 1)
-    register(registry, 2, APPROVED)
-    first, second = registry.versions()
-    assert (first.version, first.status, first.decided) == (1, PENDING, None)
-    assert (second.version, second.status) == (2, APPROVED)
-    assert isinstance(second.decided, datetime)
-    assert first.metadata == {"DataVersion": "data 1"}
-    assert registry.evaluation(second) == {"auc": 2}
-
-
-def test_the_champion_is_the_version_approved_last(registry: AwsRegistry) -> None:
-    register(registry, 1)
-    register(registry, 2, APPROVED)
-    decided = registry.decide(1, APPROVED, "better for the elderly")
-    assert (decided.status, decided.comment) == (APPROVED, "better for the elderly")
-    best = champion(registry.versions())
-    assert best is not None
-    assert best.version == 1
-    registry.decide(1, REJECTED, "")
-    best = champion(registry.versions())
-    assert best is not None
-    assert best.version == 2
-
-
-def test_a_version_that_does_not_exist_cannot_be_approved(registry: AwsRegistry) -> None:
-    register(registry, 1)
-    with pytest.raises(MlopsError, match="There is no version 7"):
-        registry.decide(7, APPROVED, "")
-
-
-def test_a_model_archive_is_downloaded_whole(registry: AwsRegistry, tmp_path: Path) -> None:
-    register(registry, 1)
-    path = registry.download_model(registry.versions()[0], tmp_path / "model")
-    assert path.read_text() == "model 1"
-    assert [file.name for file in path.parent.iterdir()] == ["model.tar.gz"]
+        AwsRegistry(account, S3Store(account), "visits").versions()

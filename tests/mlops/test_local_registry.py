@@ -10,7 +10,7 @@ import pytest
 from mlops.errors import MlopsError
 from mlops.local.registry import LocalRegistry
 from mlops.local.store import LocalStore
-from mlops.registry import APPROVED, PENDING, REJECTED, champion, find
+from mlops.registry import APPROVED, PENDING, REJECTED
 
 MODEL = "s3://bucket/models/model.tar.gz"
 ARN = "arn:aws:sagemaker:eu-west-1:000000000000:model-package/group"
@@ -33,13 +33,6 @@ def register(registry: LocalRegistry, status: str = PENDING, model: str = MODEL)
     return registry.register(request, ARN)
 
 
-def test_an_empty_registry_has_no_versions_and_no_champion(registry: LocalRegistry) -> None:
-    assert registry.versions() == []
-    assert champion(registry.versions()) is None
-    with pytest.raises(MlopsError, match="No model is registered yet"):
-        find(registry.versions(), 1)
-
-
 def test_versions_are_numbered_from_one(registry: LocalRegistry) -> None:
     assert [register(registry)["ModelPackageVersion"] for _ in range(3)] == [1, 2, 3]
     assert [version.arn for version in registry.versions()] == [f"{ARN}/{number}" for number in (1, 2, 3)]
@@ -50,29 +43,6 @@ def test_registering_from_many_threads_at_once_loses_no_version(registry: LocalR
         numbers = list(pool.map(lambda _: register(registry)["ModelPackageVersion"], range(24)))
     assert sorted(numbers) == list(range(1, 25))
     assert [version.version for version in registry.versions()] == list(range(1, 25))
-
-
-def test_the_champion_is_the_version_approved_last_and_rejecting_it_brings_back_the_one_before(
-    registry: LocalRegistry,
-) -> None:
-    for _ in range(3):
-        register(registry)
-    registry.decide(3, APPROVED, "")
-    registry.decide(1, APPROVED, "better after all")
-    best = champion(registry.versions())
-    assert best is not None
-    assert (best.version, best.comment) == (1, "better after all")
-    registry.decide(1, REJECTED, "")
-    best = champion(registry.versions())
-    assert best is not None
-    assert best.version == 3
-
-
-def test_a_version_that_the_pipeline_approves_is_a_champion_at_once(registry: LocalRegistry) -> None:
-    register(registry, APPROVED)
-    best = champion(registry.versions())
-    assert best is not None
-    assert best.version == 1
 
 
 def test_a_model_without_its_archive_is_not_registered(registry: LocalRegistry) -> None:
@@ -91,14 +61,6 @@ def test_a_full_disk_uses_up_no_version(registry: LocalRegistry, monkeypatch: py
             register(registry)
     assert registry.versions() == []
     assert register(registry)["ModelPackageVersion"] == 1
-
-
-def test_deciding_on_a_version_that_is_not_there_lists_those_that_are(registry: LocalRegistry) -> None:
-    register(registry)
-    register(registry)
-    with pytest.raises(MlopsError, match=r"There is no version 7\.") as refusal:
-        registry.decide(7, APPROVED, "")
-    assert refusal.value.remedy == "Versions: 1, 2."
 
 
 @pytest.mark.parametrize("content", ["", '{"ModelPackageVersion": 1', "{}", "[]"])

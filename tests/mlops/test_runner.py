@@ -212,20 +212,20 @@ def test_a_job_can_be_run_again_alone_by_its_command(tmp_path: Path, folder: str
     assert Path(result.stdout.strip()).resolve() == job.resolve()
 
 
-@pytest.mark.parametrize("kind", ["Tuning", "EMR", "Lambda", "QualityCheck", "Callback"])
+@pytest.mark.parametrize("kind", ["Tuning", "EMR", "QualityCheck", "Callback"])
 def test_a_step_that_cannot_run_here_is_refused_by_name(kind: str) -> None:
     with pytest.raises(MlopsError, match=f"Step Odd is of type {kind}"):
-        check_runnable(definition({"Name": "Odd", "Type": kind, "Arguments": {}}))
+        check_runnable(definition({"Name": "Odd", "Type": kind, "Arguments": {}}), {})
 
 
 def test_steps_that_wait_for_each_other_are_refused() -> None:
     with pytest.raises(MlopsError, match="wait for each other: A, B"):
-        check_runnable(definition(processing("A", "", DependsOn=["B"]), processing("B", "", DependsOn=["A"])))
+        check_runnable(definition(processing("A", "", DependsOn=["B"]), processing("B", "", DependsOn=["A"])), {})
 
 
 def test_a_reference_to_no_step_is_refused() -> None:
     with pytest.raises(MlopsError, match="Step A refers to Nowhere"):
-        check_runnable(definition(processing("A", "", inputs={"a": output_of("Nowhere")})))
+        check_runnable(definition(processing("A", "", inputs={"a": output_of("Nowhere")})), {})
 
 
 def test_a_job_sees_no_variable_of_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ KEY_ATTRIBUTES = {
         "HyperParameters",
         "InputDataConfig",
     ),
+    "Transform": ("DataProcessing", "Environment", "ModelName", "TransformInput", "TransformResources"),
 }
 
 _DURATION = re.compile(

@@ -5,7 +5,6 @@ environment, and in the driver scripts that the SDK sends along. Scripts therefo
 from a variable, which is also what makes them runnable by hand.
 """
 
-import gzip
 import json
 import os
 import re
@@ -13,7 +12,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlops.archives import pack, unpack
 from mlops.definition import as_text
 from mlops.files import unwritable
 from mlops.local.store import LocalStore
@@ -127,16 +126,20 @@ class JobRunner:
     """Runs the jobs of one pipeline run.
 
     Attributes:
+        root: The folder of the project.
         store: The object store that inputs come from and outputs go to.
         python: The interpreter of the project's runtime environment.
         region: The AWS Region the job believes it runs in.
         processes: Where its child processes are kept.
+        links: Symbolic links that stand for paths a shell would mind, with their targets.
     """
 
+    root: Path
     store: LocalStore
     python: Path
     region: str
     processes: Processes
+    links: Mapping[Path, Path]
 
     def processing(self, name: str, arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
         """Run a processing job.
@@ -219,6 +222,70 @@ class JobRunner:
             "FinalMetricDataList": _metrics(algorithm.get("MetricDefinitions", []), sandbox.log),
         }
 
+    def transform(
+        self, name: str, arguments: dict[str, Any], folder: Path, container: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Run a batch transform job.
+
+        Args:
+            name: The job's name.
+            arguments: The request of CreateTransformJob, resolved.
+            folder: The job's own folder, empty.
+            container: The container of the model it uses: an image and the S3 URI of a model archive.
+
+        Returns:
+            What DescribeTransformJob says.
+
+        Raises:
+            JobError: The job failed.
+        """
+        sandbox = Sandbox(folder)
+        source, target = arguments["TransformInput"], arguments["TransformOutput"]
+        downloaded, model = sandbox.path("/opt/ml/archive"), sandbox.path("/opt/ml/model")
+        output = sandbox.path("/opt/ml/output/data")
+        self.store.download(source["DataSource"]["S3DataSource"]["S3Uri"], sandbox.path("/opt/ml/input/data"))
+        self.store.download(container["ModelDataUrl"], downloaded)
+        unpack(next(downloaded.iterdir()), model)
+        output.mkdir(parents=True)
+        content_type = source.get("ContentType", "text/csv")
+        command = [
+            *("python3", "-m", "mlops.local.transform", "--model", "/opt/ml/model"),
+            *("--input", "/opt/ml/input/data", "--output", "/opt/ml/output/data"),
+            *("--content-type", content_type, "--accept", target.get("Accept", content_type)),
+            *("--split", source.get("SplitType", "None"), "--strategy", arguments.get("BatchStrategy", "MultiRecord")),
+            *("--max-payload", str(arguments.get("MaxPayloadInMB", 6))),
+        ]
+        environment = {**container.get("Environment", {}), "PYTHONPATH": str(self.root)}
+        self._run(
+            name,
+            command,
+            {"Environment": environment},
+            sandbox,
+            container["Image"],
+            sandbox.path("/opt/ml/output/failure"),
+        )
+        self.store.upload(output, target["S3OutputPath"])
+        return {**arguments, "TransformJobName": name, "TransformJobStatus": "Completed"}
+
+    def function(self, name: str, event: dict[str, Any], folder: Path, target: str) -> Any:
+        """Call the local function that stands in for a Lambda function and return what it answers.
+
+        Args:
+            name: The name of the call.
+            event: What the function is called with.
+            folder: A folder of its own, empty.
+            target: `module:function`, importable from the project's folder.
+
+        Raises:
+            JobError: The function failed.
+        """
+        sandbox = Sandbox(folder)
+        sandbox.write("event.json", event)
+        command = ["python3", "-m", "mlops.local.function", target, "/opt/ml/event.json", "/opt/ml/answer.json"]
+        environment = {"Environment": {"PYTHONPATH": str(self.root)}}
+        self._run(name, command, environment, sandbox, target, sandbox.path("/opt/ml/output/failure"))
+        return json.loads(sandbox.path("/opt/ml/answer.json").read_text(encoding="utf-8"))
+
     def _run(
         self, name: str, command: list[str], arguments: dict[str, Any], sandbox: "Sandbox", image: str, message: Path
     ) -> None:
@@ -228,7 +295,7 @@ class JobRunner:
         message.parent.mkdir(parents=True, exist_ok=True)
         command = [sandbox.rewrite(as_text(part)) for part in command]
         environment = self._environment(name, arguments.get("Environment", {}), sandbox)
-        sandbox.write_command(command, environment)
+        sandbox.write_command(command, environment, self.links)
         limit = arguments.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
         try:
             status = self.processes.run(
@@ -322,33 +389,13 @@ class Sandbox:
                 installs = path.name == "install_requirements.py"
                 path.write_text(_NO_INSTALL if installs else self.rewrite(path.read_text()))
 
-    def write_command(self, command: list[str], environment: Mapping[str, str]) -> None:
-        """Leave a script that runs the job's command again, alone, on the same inputs."""
+    def write_command(self, command: list[str], environment: Mapping[str, str], links: Mapping[Path, Path]) -> None:
+        """Leave a script that runs the job's command again, alone, on the same inputs, and makes its `links` again."""
         lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
-        link, target = self.folder.parent, self.folder.parent.resolve()
-        if link != target:
+        for link, target in links.items():
             lines.insert(0, f"mkdir -p {link.parent} && ln -sfn {shlex.quote(str(target))} {link}")
         script = ["#!/bin/sh", *lines, f"cd {shlex.quote(str(self.folder))}", f"exec {shlex.join(command)}", ""]
         (self.folder / "command.sh").write_text("\n".join(script), encoding="utf-8")
-
-
-def pack(folder: Path, archive: Path) -> None:
-    """Write what is in a folder to a gzipped tar whose bytes depend on names and contents only."""
-    with (
-        archive.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for path in sorted(folder.rglob("*")):
-            if "__pycache__" not in path.parts:
-                tar.add(path, arcname=path.relative_to(folder).as_posix(), recursive=False, filter=_anonymous)
-
-
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.mtime = member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    member.mode = 0o755 if member.isdir() else 0o644
-    return member
 
 
 def _resources(instance_type: str) -> dict[str, Any]:

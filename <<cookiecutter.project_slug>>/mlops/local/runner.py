@@ -6,8 +6,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ from mlops.local.state import (
 )
 from mlops.local.store import LocalStore
 
-SUPPORTED = frozenset({"Processing", "Training", "RegisterModel", "Condition", "Fail"})
+SUPPORTED = frozenset({"Processing", "Training", "Transform", "Model", "RegisterModel", "Lambda", "Condition", "Fail"})
 LONGEST_RETRY_WAIT = 1.0
 
 _SHELL_SAFE = re.compile(r"[\w@%+=:,./-]+")
@@ -40,8 +40,12 @@ Listener = Callable[[RunState, str], None]
 """Called with the state and a step's name whenever that step changes."""
 
 
-def check_runnable(definition: Definition) -> None:
+def check_runnable(definition: Definition, functions: Mapping[str, str]) -> None:
     """Refuse, before any step starts, a definition with a step this interpreter cannot run.
+
+    Args:
+        definition: The definition.
+        functions: The local callables that stand in for Lambda functions, by function name.
 
     Raises:
         MlopsError: It has one, or a cycle, or a reference to a step that is not there; the message names it.
@@ -52,6 +56,16 @@ def check_runnable(definition: Definition) -> None:
                 f"Step {step.name} is of type {step.type}, which the local run does not support.",
                 f"It runs {', '.join(sorted(SUPPORTED))} steps; SageMaker runs the rest.",
                 exit_code=2,
+            )
+        if step.type == "Lambda" and function_name(step) not in functions:
+            raise MlopsError(
+                f"Step {step.name} calls the Lambda function {function_name(step)}, which has no local callable.",
+                f"Name one in config/local.yaml: `functions: {{{function_name(step)}: module:function}}`.",
+                exit_code=2,
+            )
+        if step.type == "Transform" and "DataProcessing" in step.arguments:
+            raise MlopsError(
+                f"Step {step.name} uses DataProcessing, which the local run does not support.", exit_code=2
             )
         if step.type == "Condition":
             unknown = {condition["Type"] for condition in step.arguments["Conditions"]} - CONDITIONS
@@ -69,6 +83,11 @@ def check_runnable(definition: Definition) -> None:
             raise MlopsError(f"These steps wait for each other: {', '.join(waiting)}.", exit_code=2)
         for name in ready:
             del waiting[name]
+
+
+def function_name(step: Step) -> str:
+    """The name of the function that a Lambda step calls."""
+    return str(step.request["FunctionArn"]).rsplit(":function:", 1)[-1].split(":")[0]
 
 
 class Ending(NamedTuple):
@@ -89,12 +108,14 @@ class LocalRun:
         definition: The pipeline definition.
         folder: Where the run keeps its state and its jobs.
         state: What is known of it so far; steps that succeeded are not run again.
+        root: The folder of the project.
         store: The object store.
         registry: Gives the registry of a model package group by name.
         cache: Results of earlier runs.
         python: The interpreter of the runtime environment.
         region: The AWS Region, for ARNs and jobs.
         account: The AWS account id, for ARNs.
+        functions: The local callables that stand in for Lambda functions, by function name.
         use_cache: False to run every step anew.
         listener: Told of every change.
     """
@@ -102,12 +123,14 @@ class LocalRun:
     definition: Definition
     folder: RunFolder
     state: RunState
+    root: Path
     store: LocalStore
     registry: Callable[[str], LocalRegistry]
     cache: StepCache
     python: Path
     region: str
     account: str
+    functions: Mapping[str, str]
     use_cache: bool
     listener: Listener
 
@@ -123,8 +146,13 @@ class LocalRun:
             if step.status != SUCCEEDED:
                 step.status, step.failure = NOT_STARTED, ""
         self.state.status, self.state.ended, self.state.failure = EXECUTING, "", ""
-        with self.folder.hold(), _plain_path(self.folder.path) as jobs:
-            runner = JobRunner(self.store, self.python, self.region, processes)
+        folders = (self.folder.path, self.python.parent.parent)
+        with self.folder.hold(), _plain_paths(*folders) as (jobs, environment):
+            python = environment / self.python.relative_to(folders[1])
+            links = {
+                plain: folder for plain, folder in zip((jobs, environment), folders, strict=True) if plain != folder
+            }
+            runner = JobRunner(self.root, self.store, python, self.region, processes, links)
             try:
                 self.folder.save(self.state)
                 self._schedule(runner, jobs)
@@ -236,6 +264,9 @@ class LocalRun:
         if step.type == "RegisterModel":
             state.properties = self._register(arguments)
             return
+        if step.type == "Model":
+            state.properties = {**arguments, "ModelName": f"pipelines-{self.state.id}-{step.name}"}
+            return
         key = self.cache.key(self.state.pipeline, step, arguments)
         kept = self.cache.get(key, step) if key and self.use_cache else None
         state.cached = kept is not None
@@ -269,13 +300,33 @@ class LocalRun:
             job.mkdir(parents=True)
             name = f"pipelines-{self.state.id}-{state.folder}"
             try:
-                run = runner.processing if step.type == "Processing" else runner.training
-                return run(name, arguments, job)
+                return self._job(step, arguments, runner, name, job)
             except JobError as failure:
                 if attempts_left.get(failure.kind, 0) < 1 or runner.processes.stopping.is_set():
                     raise
                 attempts_left[failure.kind] -= 1
                 runner.processes.stopping.wait(LONGEST_RETRY_WAIT)
+
+    def _job(self, step: Step, arguments: dict[str, Any], runner: JobRunner, name: str, job: Path) -> dict[str, Any]:
+        if step.type == "Processing":
+            return runner.processing(name, arguments, job)
+        if step.type == "Training":
+            return runner.training(name, arguments, job)
+        if step.type == "Transform":
+            return runner.transform(name, arguments, job, self._container(arguments["ModelName"]))
+        answer = runner.function(name, arguments, job, self.functions[function_name(step)])
+        wanted = [output["OutputName"] for output in step.request.get("OutputParameters", [])]
+        if not isinstance(answer, dict) or not set(wanted) <= set(answer):
+            raise JobError("Lambda.SERVICE_EXCEPTION", f"the function answered {answer!r}, without {', '.join(wanted)}")
+        return {"OutputParameters": {output: answer[output] for output in wanted}}
+
+    def _container(self, model: str) -> dict[str, Any]:
+        """The container of the model that a Model step of this run has made."""
+        for step in self.state.steps.values():
+            if step.properties.get("ModelName") == model and "TransformJobName" not in step.properties:
+                containers = step.properties.get("Containers") or [step.properties["PrimaryContainer"]]
+                return dict(containers[0])
+        raise JobError("AlgorithmError", f"There is no model {model}: a Model step of this pipeline must make it.")
 
     def _scope(self) -> Scope:
         pipeline = f"arn:aws:sagemaker:{self.region}:{self.account}:pipeline/{self.state.pipeline}"
@@ -292,15 +343,18 @@ class LocalRun:
 
 
 @contextmanager
-def _plain_path(folder: Path) -> Iterator[Path]:
-    """A path to `folder` without blanks or quotes: itself, or a symbolic link that lasts as long as the `with` block.
+def _plain_paths(*folders: Path) -> Iterator[list[Path]]:
+    """Paths to folders without blanks or quotes: themselves, or symbolic links that last as long as the `with` block.
 
-    The SDK's training command is a line of shell that does not quote its paths.
+    The SDK's training command is shell that does not quote its paths.
     """
-    if _SHELL_SAFE.fullmatch(str(folder)):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
-        link = Path(temporary) / folder.name
-        link.symlink_to(folder, target_is_directory=True)
-        yield link
+    with ExitStack() as stack:
+        plain = []
+        for folder in folders:
+            if not _SHELL_SAFE.fullmatch(str(folder)):
+                link = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-"))) / "link"
+                link.symlink_to(folder, target_is_directory=True)
+                plain.append(link)
+            else:
+                plain.append(folder)
+        yield plain

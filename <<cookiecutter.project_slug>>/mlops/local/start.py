@@ -36,7 +36,7 @@ def new_run(
         MlopsError: A parameter, the definition or the data cannot be used. No run has been started.
     """
     definition = Definition.from_text(bundle.definition_text)
-    check_runnable(definition)
+    check_runnable(definition, _functions(environment))
     values, source = dict(overrides), data or platform.project.root / environment["data"]
     copy_data = "InputDataUri" in definition.parameters and "InputDataUri" not in overrides
     if copy_data:
@@ -75,6 +75,11 @@ def new_run(
     return folder
 
 
+def _functions(environment: Environment) -> dict[str, str]:
+    """The local callables that stand in for Lambda functions: `functions` in the configuration, if it says any."""
+    return dict(environment.settings.get("functions") or {})
+
+
 def _place(source: Path, target: Path) -> None:
     """Copy data into the store, whole or not at all; a version that is there already stays as it is."""
     if target.exists():
@@ -109,12 +114,14 @@ def execute(platform: LocalPlatform, folder: RunFolder, *, use_cache: bool, list
         definition=definition,
         folder=folder,
         state=state,
+        root=platform.project.root,
         store=platform.store,
         registry=platform.registry,
         cache=StepCache(platform.project.state / "cache", platform.store),
         python=platform.project.python(RUNTIME_ENVIRONMENT),
         region=platform.project.region,
         account=str(environment["account"]),
+        functions=_functions(environment),
         use_cache=use_cache,
         listener=listener,
     )

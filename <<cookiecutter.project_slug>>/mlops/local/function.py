@@ -1,0 +1,24 @@
+"""The program of a local Lambda step: calls a Python function with the step's event."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str]) -> int:
+    """Call `module:function` with the event in one file and write its answer to another.
+
+    Args:
+        arguments: The target, the file of the event, the file of the answer.
+    """
+    target, event, answer = arguments
+    module, _, name = target.partition(":")
+    handler = getattr(importlib.import_module(module), name)
+    result = handler(json.loads(Path(event).read_text(encoding="utf-8")), None)
+    Path(answer).write_text(json.dumps(result), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

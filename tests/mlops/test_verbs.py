@@ -1,0 +1,80 @@
+"""Verbs that talk to AWS, against a stand-in account in this process."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from aws_calls import ACCOUNT, BUCKET, REGION, ROLE, stand_in_account
+from mlops.__main__ import main
+
+
+@pytest.fixture
+def dev(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project whose `dev` environment is filled in, as the working folder, beside an AWS account with data."""
+    path = project / "config/dev.yaml"
+    text = path.read_text()
+    for key, value in (("account", f'"{ACCOUNT}"'), ("bucket", BUCKET), ("pipeline_role", ROLE)):
+        assert f"{key}: null" in text
+        text = text.replace(f"{key}: null", f"{key}: {value}")
+    path.write_text(text)
+    monkeypatch.chdir(project)
+    with stand_in_account():
+        boto3.client("s3", REGION).put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"a\n1\n")
+        yield project
+
+
+def test_upsert_names_every_missing_setting(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    assert main(["upsert", "--environment", "dev"]) == 2
+    error = capsys.readouterr().err
+    assert all(name in error for name in ("account", "bucket", "pipeline_role", "config/dev.yaml"))
+
+
+def test_upsert_creates_the_pipeline_that_runs_here_and_a_second_one_changes_nothing(
+    dev: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["upsert", "--environment", "dev", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["outcome"] == "created"
+    assert first["uploaded"]
+    assert main(["upsert", "--environment", "dev", "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (second["outcome"], second["uploaded"]) == ("unchanged", [])
+    assert main(["run", "--environment", "dev", "--json"]) == 0
+    ran = json.loads(capsys.readouterr().out)
+    assert ran["definition_sha256"] == second["definition_sha256"]
+    described = boto3.client("sagemaker", REGION).describe_pipeline(PipelineName="doctor-visits-training")
+    local = (dev / ".mlops/runs" / ran["run"] / "definition.json").read_text()
+    assert json.loads(described["PipelineDefinition"]) == json.loads(local)
+
+
+def test_upsert_starts_an_execution_with_the_version_of_the_data(dev: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["upsert", "--environment", "dev", "--start", "-p", "MaxDepth=5", "--json"]) == 0
+    arn = json.loads(capsys.readouterr().out)["execution_arn"]
+    client = boto3.client("sagemaker", REGION)
+    parameters = {
+        entry["Name"]: entry["Value"]
+        for entry in client.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)["PipelineParameters"]
+    }
+    assert parameters["MaxDepth"] == "5"
+    assert len(parameters["DataVersion"]) == 16
+
+
+@pytest.mark.parametrize(("arguments", "message"), [(["-p", "MaxDepth=5"], "--start"), (["--start", "-p", "X=1"], "X")])
+def test_upsert_refuses_parameters_it_cannot_use(
+    dev: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["upsert", "--environment", "dev", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_broken_pipe_is_no_traceback(compiled_project: Path) -> None:
+    command = f"cd '{compiled_project}' && .venv/bin/python -m mlops models 2>&1 >&- | cat"
+    with os.popen(command) as output:
+        assert "Traceback" not in output.read()
