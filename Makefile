@@ -4,9 +4,9 @@ PROJECT := <<cookiecutter.project_slug>>
 export UV_PYTHON_DOWNLOADS := never
 # No cache may lie among the sources that are rendered.
 export PYTHONDONTWRITEBYTECODE := 1
-export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
-export MYPY_CACHE_DIR := $(CURDIR)/.mypy_cache
-UV := $(CURDIR)/.tools/bin/uv
+export RUFF_CACHE_DIR = $(CURDIR)/.ruff_cache
+export MYPY_CACHE_DIR = $(CURDIR)/.mypy_cache
+UV := .tools/bin/uv
 
 .PHONY: help demo test test-fast lint format bench lock golden clean
 
@@ -36,14 +36,16 @@ help:
 DEMO := demo/doctor-visits
 DEMO_MLOPS := cd $(DEMO) && .venv/bin/python -m mlops
 
-# A demonstration that is there already is used as it is: it may have been played with.
-$(DEMO)/project.yaml: | .tools/.complete
+# A demonstration that is there already is used as it is: it may have been played with. `make clean` removes it.
+demo/.complete: | .tools/.complete
+	rm -rf demo
 	.tools/bin/cookiecutter . --no-input --output-dir demo
-	cd $(DEMO) && git init --quiet && git add . \
-		&& git -c user.name=demo -c user.email=demo@localhost commit --quiet -m "Generate the project"
+	cd $(DEMO) && git init --quiet && git add . && git -c user.name=demo -c user.email=demo@localhost \
+		-c commit.gpgsign=false -c core.hooksPath=/dev/null commit --quiet -m "Generate the project"
+	@touch $@
 
-demo: $(DEMO)/project.yaml
-	@$(MAKE) --no-print-directory -C $(DEMO) setup UV=$(UV) PYTHON=$(PYTHON)
+demo: demo/.complete
+	@$(MAKE) --no-print-directory -C $(DEMO) setup PYTHON=$(PYTHON)
 	@echo "== python -m mlops run: validate, prepare, train, evaluate, gate, register"
 	@$(DEMO_MLOPS) run
 	@echo "== python -m mlops approve latest"
@@ -55,7 +57,7 @@ demo: $(DEMO)/project.yaml
 	@echo "== The project is yours: $(DEMO). Its report: $$(ls -d $(DEMO)/.mlops/runs/*/report.html | tail -n 1)"
 
 test: .venv/.complete lint
-	UV=$(UV) .venv/bin/python -m pytest
+	.venv/bin/python -m pytest
 
 test-fast: .venv/.complete
 	.venv/bin/python -m pytest -n 2 -m "not slow"
@@ -71,8 +73,8 @@ format: .venv/.complete
 	.venv/bin/ruff format .
 
 bench: .venv/.complete
-	UV=$(UV) .venv/bin/python benchmarks/generate.py
-	UV=$(UV) .venv/bin/python benchmarks/local_run.py
+	.venv/bin/python benchmarks/generate.py
+	.venv/bin/python benchmarks/local_run.py
 
 golden: .venv/.complete
 	REFRESH_GOLDEN=1 .venv/bin/python -m pytest tests/mlops/test_compile.py
@@ -84,7 +86,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 lock: .tools/.complete
 	rm -rf build/lock && mkdir -p build
 	.tools/bin/cookiecutter . --no-input --output-dir build project_slug=lock
-	$(MAKE) -C build/lock lock UV=$(UV)
+	$(MAKE) -C build/lock lock
 	cp build/lock/locks/*.txt '$(PROJECT)/locks/'
 	$(COMPILE) build/lock/pyproject.toml --constraint build/lock/locks/dev.txt \
 		--group pyproject.toml:generate --group pyproject.toml:dev --group build/lock/pyproject.toml:dev \

@@ -23,7 +23,7 @@ def make_project(folder: Path) -> Path:
     command = [str(tools / "cookiecutter"), str(folder / "template"), "--no-input", "--output-dir", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
     project = folder / "doctor-visits"
-    subprocess.run(["make", "setup", f"UV={tools / 'uv'}"], cwd=project, check=True, capture_output=True)
+    subprocess.run(["make", "setup"], cwd=project, check=True, capture_output=True)
     return project
 
 

@@ -30,6 +30,8 @@ def broken(rule: dict[str, Any], answer: str) -> str:
         return "it is empty"
     if rule.get("printable") and not answer.isprintable():
         return "it has a line break or another character that cannot be printed"
+    if any(mark in answer for mark in rule.get("without", ())):
+        return f"it contains {' or '.join(rule['without'])}"
     if len(answer) < rule.get("shortest", 0):
         return f"it has {len(answer)} characters, fewer than {rule['shortest']}"
     if len(answer) > rule.get("longest", len(answer)):

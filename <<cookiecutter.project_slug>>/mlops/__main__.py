@@ -31,8 +31,10 @@ def main(arguments: list[str]) -> int:
     verb.add_arguments(parser)
     options = parser.parse_args(rest)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _interrupt)
     try:
+        _refuse_undecodable(rest)
         status: int = verb.run(Project.here(), options)
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -42,7 +44,16 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing more to say
         return 1
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        return 1
     return status
+
+
+def _refuse_undecodable(arguments: list[str]) -> None:
+    for argument in arguments:
+        if not argument.isascii() and argument != argument.encode(errors="replace").decode():
+            raise MlopsError(f"The argument {argument!r} is not UTF-8 text.", exit_code=2)
 
 
 def _load(name: str) -> ModuleType:

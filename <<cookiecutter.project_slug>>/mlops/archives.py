@@ -2,10 +2,13 @@
 
 import gzip
 import tarfile
-from pathlib import Path
+import zlib
+from pathlib import Path, PurePosixPath
 
 from mlops.errors import MlopsError
 from mlops.files import unwritable
+
+_CHUNK = 1 << 20
 
 
 def pack(folder: Path, archive: Path) -> None:
@@ -41,9 +44,24 @@ def unpack(archive: Path, folder: Path) -> None:
         MlopsError: It is no archive, damaged, or would write outside the folder; or the folder cannot be written.
     """
     try:
+        # To the end first: only there does gzip know whether the content is whole.
+        with gzip.open(archive) as content:
+            while content.read(_CHUNK):
+                pass
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError) as error:
+            members = tar.getmembers()
+            for member in members:
+                if not (member.isfile() or member.isdir()) or not _is_below(member.name):
+                    raise tarfile.TarError(f"{member.name} has no place in it")
+            # Pythons before 3.11.4 have no filters.
+            filters = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            tar.extractall(folder, members, **filters)  # type: ignore[arg-type]
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MlopsError(f"The model archive {archive.name} is damaged: {error}.") from None
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def _is_below(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts

@@ -22,16 +22,7 @@ from mlops.project import DEVELOPMENT_ENVIRONMENT, Environment, Project
 REQUIRED_SETTINGS = ("account", "bucket", "pipeline_role")
 DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
 
-_CODE = ("src", "pipelines", "mlops/errors.py", "mlops/monitor")
-_MACHINERY = (
-    "mlops/compile",
-    "mlops/bundle.py",
-    "mlops/definition.py",
-    "mlops/lineage.py",
-    "mlops/project.py",
-    "mlops/shapes.py",
-    "mlops/validation.py",
-)
+_CODE = ("src", "pipelines", "mlops/__init__.py", "mlops/errors.py", "mlops/monitor")
 _LOCKS = "locks"
 
 
@@ -127,8 +118,9 @@ def inputs_digest(project: Project, environment: str) -> str:
     """SHA-256 over everything a definition is made from: code, pipelines, configuration, machinery, locks."""
     return _digest(
         project,
-        *_CODE,
-        *_MACHINERY,
+        "src",
+        "pipelines",
+        "mlops",
         f"config/{environment}.yaml",
         "config/images",
         "project.yaml",

@@ -174,6 +174,24 @@ class Definition:
         """The steps by name, in the order of the definition."""
         return {step.name: step for step in self.all_steps}
 
+    def in_order(self) -> list[Step]:
+        """The steps, each after those it depends on.
+
+        Raises:
+            MlopsError: Steps wait for each other, or for a step that is not there.
+        """
+        ordered: list[Step] = []
+        waiting = dict(self.steps)
+        while waiting:
+            done = {step.name for step in ordered}
+            ready = [step for step in waiting.values() if step.dependencies <= done]
+            if not ready:
+                raise MlopsError(f"These steps wait for each other, or for no step: {', '.join(waiting)}.", exit_code=2)
+            ordered += ready
+            for step in ready:
+                del waiting[step.name]
+        return ordered
+
     def values(self, overrides: Mapping[str, object]) -> dict[str, str | int | float | bool]:
         """The value of every parameter, `overrides` before defaults.
 
@@ -378,6 +396,14 @@ _OPERATORS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "LessThanOrEqualTo": ("<=", lambda left, right: left <= right),
 }
 CONDITIONS = frozenset({*_OPERATORS, "And", "Or", "Not", "In"})
+
+
+def condition_types(condition: dict[str, Any]) -> Iterator[str]:
+    """The types of a condition and of those nested in it."""
+    yield condition["Type"]
+    nested = condition.get("Conditions", [])
+    for inner in [*nested, condition["Expression"]] if "Expression" in condition else nested:
+        yield from condition_types(inner)
 
 
 def decide(condition: dict[str, Any], scope: Scope) -> tuple[bool, list[Comparison]]:

@@ -5,13 +5,18 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
-import tempfile
+import secrets
+import shutil
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mlops.errors import MlopsError
+
+_LOCK_POLL = 0.01
 
 
 def write_text(path: Path, text: str) -> None:
@@ -20,20 +25,36 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         MlopsError: The disk is full or the folder cannot be written; the old content is kept.
     """
-    temporary: str | None = None
+    with _replacing(path) as temporary, temporary.open("x", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file in one step: `target` is whole or absent.
+
+    Raises:
+        MlopsError: The disk is full or the folder cannot be written.
+    """
+    with _replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place when the `with` block succeeds, and goes when it does not."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-        raise unwritable(path, error) from error
+        yield temporary
+        temporary.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
 
 
 def unwritable(path: Path, error: OSError) -> MlopsError:
@@ -66,27 +87,55 @@ def read_json(path: Path, what: str, remedy: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MlopsError(f"{what} is missing: {path}.", remedy) from None
+    except OSError as error:
+        raise MlopsError(f"{what} cannot be read: {path}: {error.strerror}.", remedy) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MlopsError(f"{what} is damaged: {path} ({error}).", remedy) from None
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def locked(path: Path, *, patience: float = math.inf) -> Iterator[bool]:
     """Hold an exclusive lock on `path` (created when missing) for the length of a `with` block.
 
     The kernel frees the lock when its holder dies, so a killed process never leaves a stale one.
 
+    Args:
+        path: The file.
+        patience: How many seconds to wait for another holder.
+
     Yields:
-        True when the lock is held; False when `wait` is False and another process holds it.
+        True when the lock is held; False when another process kept it for longer.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    deadline = time.monotonic() + patience
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | (0 if patience == math.inf else fcntl.LOCK_NB))
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    yield False
+                    return
+                time.sleep(_LOCK_POLL)
+            else:
+                yield True
+                return
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock on `path`; looking neither needs write access nor creates the file."""
+    try:
+        with path.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def sha256_of_file(path: Path) -> str:
@@ -99,7 +148,7 @@ def sha256_of_files(files: Iterable[tuple[str, Path]]) -> str:
     """SHA-256 over the sorted (name, content digest) pairs of `files`, in hexadecimal."""
     digest = hashlib.sha256()
     for name, path in sorted(files):
-        digest.update(f"{name}\0{sha256_of_file(path)}\n".encode())
+        digest.update(f"{name}\0{sha256_of_file(path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

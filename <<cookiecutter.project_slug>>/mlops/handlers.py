@@ -1,7 +1,7 @@
 """The inference handlers of a registered model, loaded from its archive as SageMaker's server loads them."""
 
+import contextlib
 import importlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -97,5 +97,6 @@ def _unpack(source: Registry, version: ModelVersion, folder: Path) -> Path:
                 f"Version {version.version}: {error.message}",
                 "Train again (`.venv/bin/python -m mlops run --no-cache`) and approve the new version.",
             ) from None
-        shutil.move(partial, unpacked)
+        with contextlib.suppress(OSError):  # another process has just unpacked the same archive
+            partial.rename(unpacked)
         return unpacked

@@ -65,33 +65,40 @@ class Project:
 
     @classmethod
     def here(cls) -> "Project":
-        """The project of the working folder or of the nearest folder above it.
+        """The project of the working folder.
 
         Raises:
-            MlopsError: There is none.
+            MlopsError: The working folder is none.
         """
-        start = Path.cwd()
-        for folder in (start, *start.parents):
-            if (folder / "project.yaml").is_file():
-                return cls(folder)
-        raise MlopsError(
-            f"No project.yaml in {start} or above.", "Change to the folder of your project first.", exit_code=2
-        )
+        folder = Path.cwd()
+        if not (folder / "project.yaml").is_file():
+            raise MlopsError(f"No project.yaml in {folder}.", "Change to the folder of your project.", exit_code=2)
+        return cls(folder)
 
     @cached_property
     def answers(self) -> dict[str, Any]:
         """The content of `project.yaml`: the template's version and the answers."""
         return _read_yaml(self.root / "project.yaml")
 
+    def answer(self, question: str) -> str:
+        """The answer to a question.
+
+        Raises:
+            MlopsError: `project.yaml` does not hold it.
+        """
+        if question not in self.answers:
+            raise MlopsError(f"project.yaml does not say `{question}`.", "Restore it from git.", exit_code=2)
+        return str(self.answers[question])
+
     @property
     def slug(self) -> str:
         """The short name that AWS names are built from."""
-        return str(self.answers["project_slug"])
+        return self.answer("project_slug")
 
     @property
     def region(self) -> str:
         """The AWS Region of the project."""
-        return str(self.answers["aws_region"])
+        return self.answer("aws_region")
 
     @property
     def model_package_group(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
 
 from mlops.files import write_text
 from mlops.local.display import details
@@ -28,7 +28,7 @@ def write_report(platform: LocalPlatform, folder: RunFolder, state: RunState) ->
     )
     template = environment.get_template(_TEMPLATE)
     content = {
-        "project_name": platform.project.answers["project_name"],
+        "project_name": platform.project.answer("project_name"),
         "state": state,
         "details": details,
         "gate": [figure for step in state.steps.values() for figure in step.figures],
@@ -37,7 +37,8 @@ def write_report(platform: LocalPlatform, folder: RunFolder, state: RunState) ->
     }
     try:
         page = template.render(content, evaluation=_document(platform, state, _EVALUATION), unreadable="")
-    except UndefinedError as error:  # a project's own evaluation may say other things than the template's
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A project's own evaluation may say other things than the template's.
         page = template.render(content, evaluation={}, unreadable=str(error))
     write_text(folder.report, page)
 
@@ -66,8 +67,9 @@ def _data(validation: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _lineage(state: RunState) -> list[tuple[str, str]]:
-    packages = (step.properties for step in state.steps.values() if "ModelPackageArn" in step.properties)
-    package = next(packages, None)
-    if package is None:
-        return []
-    return [("model package", package["ModelPackageArn"]), *package.get("CustomerMetadataProperties", {}).items()]
+    package = state.registered
+    return (
+        [("model package", package["ModelPackageArn"]), *package.get("CustomerMetadataProperties", {}).items()]
+        if package
+        else []
+    )

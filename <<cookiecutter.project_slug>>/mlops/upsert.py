@@ -52,7 +52,7 @@ def upsert(project: Project, environment: str) -> Upserted:
         compiled.pipeline_name,
         compiled.definition_text,
         key=f"{project.slug}/definitions/{compiled.definition_sha256[:DIGEST_LENGTH]}.json",
-        description=str(project.answers["project_description"]),
+        description=project.answer("project_description"),
         tags={PROJECT_TAG: project.slug},
     )
     return Upserted(arn, outcome, compiled.definition_sha256, uploaded)

@@ -141,6 +141,18 @@ def test_dependencies_are_those_listed_referred_to_and_stood_under() -> None:
     assert pipeline.steps["Inner"].branch == ("Gate", True)
 
 
+def test_steps_come_in_an_order_in_which_they_can_run() -> None:
+    pipeline = definition(processing("A", "", DependsOn=["B"]), processing("B", ""))
+    assert [step.name for step in pipeline.in_order()] == ["B", "A"]
+
+
+@pytest.mark.parametrize("waits_for", ["B", "Nowhere"])
+def test_steps_that_wait_for_each_other_or_for_no_step_are_refused(waits_for: str) -> None:
+    pipeline = definition(processing("A", "", DependsOn=[waits_for]), processing("B", "", DependsOn=["A"]))
+    with pytest.raises(MlopsError, match="wait for each other, or for no step: A, B"):
+        pipeline.in_order()
+
+
 def test_references_name_kind_step_and_path() -> None:
     assert [tuple(reference) for reference in references([get("Steps.A.B['c'].D"), get("Parameters.P")])] == [
         ("Steps", "A", "B['c'].D"),

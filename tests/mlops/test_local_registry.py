@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,19 @@ def register(registry: LocalRegistry, status: str = PENDING, model: str = MODEL)
         "ModelApprovalStatus": status,
         "InferenceSpecification": {"Containers": [{"ModelDataUrl": model}]},
     }
-    return registry.register(request, ARN)
+    return registry.register(request, ARN, uuid.uuid4().hex)
 
 
 def test_versions_are_numbered_from_one(registry: LocalRegistry) -> None:
     assert [register(registry)["ModelPackageVersion"] for _ in range(3)] == [1, 2, 3]
     assert [version.arn for version in registry.versions()] == [f"{ARN}/{number}" for number in (1, 2, 3)]
+
+
+def test_what_registers_twice_gets_the_same_version(registry: LocalRegistry) -> None:
+    request = {"InferenceSpecification": {"Containers": [{"ModelDataUrl": MODEL}]}, "ModelApprovalStatus": PENDING}
+    first = registry.register(request, ARN, "run/RegisterModel")
+    assert registry.register(request, ARN, "run/RegisterModel") == first
+    assert len(registry.versions()) == 1
 
 
 def test_registering_from_many_threads_at_once_loses_no_version(registry: LocalRegistry) -> None:
@@ -63,7 +71,7 @@ def test_a_full_disk_uses_up_no_version(registry: LocalRegistry, monkeypatch: py
     assert register(registry)["ModelPackageVersion"] == 1
 
 
-@pytest.mark.parametrize("content", ["", '{"ModelPackageVersion": 1', "{}", "[]"])
+@pytest.mark.parametrize("content", ["", '{"ModelPackageVersion": 1', "{}", "[]", "null", '{"ModelPackageVersion": 1}'])
 def test_a_damaged_record_is_named_and_never_skipped(registry: LocalRegistry, content: str) -> None:
     register(registry)
     path = registry.folder / "1.json"

@@ -64,7 +64,11 @@ def local(folder: Path) -> Registered:
         store.upload(folder / "object", f"s3://{BUCKET}/{key}")
 
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{GROUP}"
-    return Registered(registry, lambda request: registry.register(request, arn), put)
+    return Registered(
+        registry,
+        lambda request: registry.register(request, arn, request["CustomerMetadataProperties"]["DataVersion"]),
+        put,
+    )
 
 
 def sagemaker() -> Registered:

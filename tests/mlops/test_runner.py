@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -137,7 +138,7 @@ def test_a_job_that_outruns_its_limit_is_ended(tmp_path: Path) -> None:
 
 def test_resuming_runs_only_what_has_not_succeeded(tmp_path: Path) -> None:
     count, ready = tmp_path / "count", tmp_path / "ready"
-    first = f"open({str(count)!r}, 'a').write('x')"
+    first = f"open({str(count)!r}, 'a').write('x')\n{WRITE}"
     second = f"sys.exit(0 if Path({str(ready)!r}).exists() else 1)"
     run = local_run(tmp_path, definition(processing("First", first), processing("Second", second, DependsOn=["First"])))
     assert run.execute().status == "Failed"
@@ -218,14 +219,10 @@ def test_a_step_that_cannot_run_here_is_refused_by_name(kind: str) -> None:
         check_runnable(definition({"Name": "Odd", "Type": kind, "Arguments": {}}), {})
 
 
-def test_steps_that_wait_for_each_other_are_refused() -> None:
-    with pytest.raises(MlopsError, match="wait for each other: A, B"):
-        check_runnable(definition(processing("A", "", DependsOn=["B"]), processing("B", "", DependsOn=["A"])), {})
-
-
-def test_a_reference_to_no_step_is_refused() -> None:
-    with pytest.raises(MlopsError, match="Step A refers to Nowhere"):
-        check_runnable(definition(processing("A", "", inputs={"a": output_of("Nowhere")})), {})
+def test_a_condition_of_unknown_type_is_refused_wherever_it_stands() -> None:
+    gate = condition("Gate", [{"Type": "Not", "Expression": {"Type": "Weird"}}])
+    with pytest.raises(MlopsError, match="Gate has a condition of unknown type Weird"):
+        check_runnable(definition(gate), {})
 
 
 def test_a_job_sees_no_variable_of_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,15 +293,107 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, monkeypatch: pyte
 
 def test_one_run_is_executed_by_one_process(tmp_path: Path) -> None:
     run = local_run(tmp_path, definition(processing("First", WRITE)))
-    run.folder.path.mkdir(parents=True)
-    with run.folder.hold(), pytest.raises(MlopsError, match="executing in another process"):
+    run.folder.save(run.state)
+    held = threading.Event()
+    done = threading.Event()
+
+    def hold() -> None:
+        with run.folder.hold():
+            held.set()
+            done.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(20)
+    try:
+        assert run.folder.load().status == "Executing"
+        with pytest.raises(MlopsError, match="executing in another process"), run.folder.hold():
+            pass
+    finally:
+        done.set()
+        holder.join()
+    assert run.folder.load().status == "Interrupted"
+
+
+def test_results_that_are_gone_are_made_again_when_a_run_is_resumed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    last = f"sys.exit(0 if Path({str(ready)!r}).exists() else 1)"
+    steps = [
+        processing("First", count_runs(tmp_path)),
+        processing("Second", WRITE, inputs={"a": output_of("First")}),
+        processing("Last", last, DependsOn=["Second"]),
+    ]
+    run = local_run(tmp_path, definition(*steps))
+    assert run.execute().status == "Failed"
+    shutil.rmtree(tmp_path / "s3/bucket/runs" / run.state.id / "First")
+    ready.touch()
+    run.state = run.folder.load()
+    assert run.execute().status == "Succeeded"
+    assert (tmp_path / "count").read_text() == "xx"
+
+
+def test_stopping_a_run_waits_for_jobs_that_end_properly_and_leaves_none_behind(tmp_path: Path) -> None:
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    patient = (
+        "import signal, time\n"
+        f"def end(*_): time.sleep(0.5); Path({str(ended)!r}).touch(); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        f"Path({str(begun)!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    step = processing("Slow", "")
+    # A shell between, as the SDK's training driver is: it dies at the first signal, its child does not.
+    step["Arguments"]["AppSpecification"]["ContainerEntrypoint"] = [
+        *("bash", "-c", 'python3 -c "$0"; true'),
+        f"import os, sys; from pathlib import Path\n{patient}",
+    ]
+    run = local_run(tmp_path, definition(step))
+
+    def interrupt() -> None:
+        while not (begun.exists() and begun.read_text()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
         run.execute()
+    assert ended.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
+
+
+def test_a_job_that_outlived_its_run_is_ended_when_the_run_is_resumed(tmp_path: Path) -> None:
+    run = local_run(tmp_path, definition(processing("First", WRITE)))
+    orphan = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)", f"{run.folder.path}/First-1/opt/ml/model"],
+        start_new_session=True,
+    )
+    (run.folder.path / "First-1").mkdir(parents=True)
+    assert run.execute().status == "Succeeded"
+    assert orphan.wait(10) == -signal.SIGKILL
+    assert run.state.steps["First"].folder == "First-2"
+
+
+def test_a_policy_of_minutes_retries_until_they_are_over(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    code = f"count = Path({str(count)!r}); before = count.read_text() if count.exists() else ''\n"
+    code += "count.write_text(before + 'x')\nif len(before) < 2: os.kill(os.getpid(), 9)"
+    policy = [{"IntervalSeconds": 0, "ExpireAfterMin": 5, "ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"]}]
+    state = local_run(tmp_path, definition(processing("Killed", code, RetryPolicies=policy))).execute()
+    assert (state.status, count.read_text()) == ("Succeeded", "xxx")
+
+
+def test_a_job_that_succeeded_keeps_its_log_and_not_its_files(tmp_path: Path) -> None:
+    run = local_run(tmp_path, definition(processing("First", WRITE + "; print('said')")))
+    run.execute()
+    assert sorted(path.name for path in (run.folder.path / "First-1").iterdir()) == ["command.sh", "job.log"]
+    assert "said" in (run.folder.path / "First-1/job.log").read_text()
 
 
 def test_training_gives_the_model_archive_the_metrics_and_the_parameters(tmp_path: Path) -> None:
     code = (
         "import json, os; from pathlib import Path; root = Path('/opt/ml');"
-        "print('auc:0.5'); print('auc:0.75');"
+        "print('auc:0.5'); print('loss:nan'); print('loss:n/a'); print('auc:0.75');"
         "seen = json.loads((root / 'input/config/hyperparameters.json').read_text());"
         "(root / 'model/model.json').write_text(json.dumps(seen))"
     )
@@ -315,7 +404,11 @@ def test_training_gives_the_model_archive_the_metrics_and_the_parameters(tmp_pat
             "AlgorithmSpecification": {
                 "TrainingImage": "image",
                 "ContainerEntrypoint": ["python3", "-c", code],
-                "MetricDefinitions": [{"Name": "auc", "Regex": "auc:([0-9.]+)"}],
+                "MetricDefinitions": [
+                    {"Name": "auc", "Regex": "auc:([0-9.]+)"},
+                    {"Name": "odd", "Regex": "auc:(.*)5"},
+                    {"Name": "none", "Regex": "loss:(.*)"},
+                ],
             },
             "HyperParameters": {"depth": 3},
             "OutputDataConfig": {"S3OutputPath": "s3://bucket/models"},
@@ -325,7 +418,10 @@ def test_training_gives_the_model_archive_the_metrics_and_the_parameters(tmp_pat
     run = local_run(tmp_path, definition(step))
     assert run.execute().status == "Succeeded"
     properties = run.state.steps["Train"].properties
-    assert properties["FinalMetricDataList"] == [{"MetricName": "auc", "Value": 0.75}]
+    assert {metric["MetricName"]: metric["Value"] for metric in properties["FinalMetricDataList"]} == {
+        "auc": 0.75,
+        "odd": 0.7,
+    }
     with tarfile.open(run.store.path(properties["ModelArtifacts"]["S3ModelArtifacts"])) as archive:
         model = archive.extractfile("model.json")
         assert model is not None

@@ -71,7 +71,7 @@ def provenance(project: Project, environment: str) -> dict[str, Any]:
         "inputs_digest": inputs_digest(project, environment),
         "code_digest": code_digest(project),
         "packages_digest": packages_digest(project),
-        "template_version": str(project.answers["template_version"]),
+        "template_version": project.answer("template_version"),
         "python": platform.python_version(),
         "sagemaker": version("sagemaker"),
     }
@@ -115,7 +115,7 @@ def _context(
     root = project.root
     monitor = [*_MONITOR_NEEDS, *(f"mlops/monitor/{name}" for name, _ in files_below(root / "mlops/monitor"))]
     no_champion = "This prefix stands for a champion that does not exist: it holds no model archive.\n"
-    image = image_uri(project, str(project.answers["framework"]))
+    image = image_uri(project, project.answer("framework"))
     return Context(
         session=session,
         environment=environment,

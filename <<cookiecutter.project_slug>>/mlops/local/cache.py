@@ -86,15 +86,16 @@ class StepCache:
         expire_after = step.request["CacheConfig"].get("ExpireAfter")
         if expire_after and datetime.now(UTC) - kept > lifetime(expire_after):
             return None
-        return properties if all(self.store.path(uri).exists() for uri in _results(properties)) else None
+        return properties if are_there(properties, self.store) else None
 
     def put(self, key: str, properties: dict[str, Any]) -> None:
         """Keep the properties of a step that succeeded."""
         write_json(self.folder / f"{key}.json", {"time": datetime.now(UTC).isoformat(), "properties": properties})
 
 
-def _results(properties: dict[str, Any]) -> list[str]:
+def are_there(properties: dict[str, Any], store: LocalStore) -> bool:
+    """Whether everything that a step has written, by its properties, is still in the store."""
     outputs = properties.get("ProcessingOutputConfig", {}).get("Outputs", {})
     uris = [output["S3Output"]["S3Uri"] for output in outputs.values()]
     model = properties.get("ModelArtifacts", {}).get("S3ModelArtifacts")
-    return [*uris, model] if model else uris
+    return all(store.exists(uri) for uri in ([*uris, model] if model else uris))

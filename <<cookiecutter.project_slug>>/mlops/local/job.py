@@ -6,13 +6,15 @@ from a variable, which is also what makes them runnable by hand.
 """
 
 import json
+import math
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
-import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,8 +34,9 @@ FAILURE_REASON_LENGTH = 1024
 _FATAL_SIGNALS = {
     number.value: number.name for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS)
 }
+_POLL_SECONDS = 0.02
 _DRIVERS = "input/data/sm_drivers"
-_NO_INSTALL = "print('Local run: packages come from the environment of the project, none is installed here.')\n"
+_NO_INSTALL = "Local run: packages come from the environment of the project, none is installed here."
 
 
 class JobError(Exception):
@@ -94,7 +97,8 @@ class Processes:
                 _end([process])
                 raise
             finally:
-                _signal(process, signal.SIGKILL)  # what the job left behind in its group
+                if not self.stopping.is_set():  # `stop` gives the group its grace
+                    _signal(process, signal.SIGKILL)  # what the job left behind
                 with self._lock:
                     self._running.discard(process)
 
@@ -107,18 +111,44 @@ class Processes:
 
 
 def _end(processes: list["subprocess.Popen[bytes]"]) -> None:
-    for process in processes:
-        _signal(process, signal.SIGTERM)
-    for process in processes:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(SIGNAL_GRACE_SECONDS)
-            continue
-        _signal(process, signal.SIGKILL)
+    """End whole process groups: the leader may be a shell that dies before the job it started."""
+    deadline = time.monotonic() + SIGNAL_GRACE_SECONDS
+    try:
+        for process in processes:
+            _signal(process, signal.SIGTERM)
+        while time.monotonic() < deadline and any(_has_members(process) for process in processes):
+            time.sleep(_POLL_SECONDS)
+    finally:
+        for process in processes:
+            _signal(process, signal.SIGKILL)
+
+
+def _has_members(process: "subprocess.Popen[bytes]") -> bool:
+    process.poll()  # a leader that has ended but was not waited for would count as a member
+    try:
+        os.killpg(process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
+
+
+def end_orphans(folder: Path) -> None:
+    """End the jobs of a run that outlived its process: those with a path of the run's folder in their command."""
+    if shutil.which("ps") is None:
+        return
+    listing = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=", "-o", "command="], capture_output=True, text=True, check=False
+    )
+    for line in listing.stdout.splitlines():
+        number, _, command = line.strip().partition(" ")
+        if f"/{folder.name}/" in command and CONTAINER_ROOT in command and number.isdigit():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(os.getpgid(int(number)), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -131,7 +161,6 @@ class JobRunner:
         python: The interpreter of the project's runtime environment.
         region: The AWS Region the job believes it runs in.
         processes: Where its child processes are kept.
-        links: Symbolic links that stand for paths a shell would mind, with their targets.
     """
 
     root: Path
@@ -139,7 +168,6 @@ class JobRunner:
     python: Path
     region: str
     processes: Processes
-    links: Mapping[Path, Path]
 
     def processing(self, name: str, arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
         """Run a processing job.
@@ -295,7 +323,7 @@ class JobRunner:
         message.parent.mkdir(parents=True, exist_ok=True)
         command = [sandbox.rewrite(as_text(part)) for part in command]
         environment = self._environment(name, arguments.get("Environment", {}), sandbox)
-        sandbox.write_command(command, environment, self.links)
+        sandbox.write_command(command, environment)
         limit = arguments.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
         try:
             status = self.processes.run(
@@ -316,15 +344,12 @@ class JobRunner:
             raise JobError("AlgorithmError", f"exit code {status}{said}")
 
     def _environment(self, name: str, declared: Mapping[str, Any], sandbox: "Sandbox") -> dict[str, str]:
-        shims = sandbox.folder / "bin"
-        shims.mkdir(exist_ok=True)
-        # The SDK's training driver looks for pip before it starts; the project's environment has none.
-        pip = shims / "pip3"
-        pip.write_text(f"#!{sys.executable}\n{_NO_INSTALL}")
-        pip.chmod(0o755)
+        # The SDK's training driver does not quote the interpreter's path, and looks for a pip before it starts.
+        sandbox.write_program("python3", f'exec {shlex.quote(str(self.python))} "$@"')
+        sandbox.write_program("pip3", f"echo {shlex.quote(_NO_INSTALL)}")
         threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // 2))
         return {
-            "PATH": os.pathsep.join([str(self.python.parent), str(shims), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "PATH": os.pathsep.join([str(sandbox.programs), "/usr/local/bin", "/usr/bin", "/bin"]),
             "HOME": str(sandbox.folder),
             "TMPDIR": str(sandbox.temporary),
             "LANG": "C.UTF-8",
@@ -364,6 +389,18 @@ class Sandbox:
         folder.mkdir(exist_ok=True)
         return folder
 
+    @property
+    def programs(self) -> Path:
+        """The folder that the job finds its programs in first."""
+        return self.folder / "bin"
+
+    def write_program(self, name: str, line: str) -> None:
+        """Put a one-line shell program where the job finds it."""
+        self.programs.mkdir(exist_ok=True)
+        program = self.programs / name
+        program.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+        program.chmod(0o755)
+
     def path(self, container_path: str) -> Path:
         """Where a path of the container stands."""
         return self.folder / container_path.lstrip("/")
@@ -371,6 +408,11 @@ class Sandbox:
     def rewrite(self, text: str) -> str:
         """`text` with every path below `/opt/ml` leading into this folder."""
         return re.sub(rf"(?<![\w.-]){CONTAINER_ROOT}(?=/|\b)", lambda _: self.root, text)
+
+    def clear(self) -> None:
+        """Remove the files of a job that has succeeded: its results are in the store. Its log and command stay."""
+        for folder in (self.folder / CONTAINER_ROOT.split("/")[1], self.temporary, self.programs):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, name: str, value: object) -> None:
         """Write a JSON file below `/opt/ml`."""
@@ -387,12 +429,13 @@ class Sandbox:
         for path in drivers.rglob("*"):
             if path.suffix in (".py", ".sh", ".json") and path.is_file():
                 installs = path.name == "install_requirements.py"
-                path.write_text(_NO_INSTALL if installs else self.rewrite(path.read_text()))
+                path.write_text(f"print({_NO_INSTALL!r})\n" if installs else self.rewrite(path.read_text()))
 
-    def write_command(self, command: list[str], environment: Mapping[str, str], links: Mapping[Path, Path]) -> None:
-        """Leave a script that runs the job's command again, alone, on the same inputs, and makes its `links` again."""
+    def write_command(self, command: list[str], environment: Mapping[str, str]) -> None:
+        """Leave a script that runs the job's command again, alone, on the same inputs."""
         lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
-        for link, target in links.items():
+        link, target = self.folder.parent, self.folder.parent.resolve()
+        if link != target:
             lines.insert(0, f"mkdir -p {link.parent} && ln -sfn {shlex.quote(str(target))} {link}")
         script = ["#!/bin/sh", *lines, f"cd {shlex.quote(str(self.folder))}", f"exec {shlex.join(command)}", ""]
         (self.folder / "command.sh").write_text("\n".join(script), encoding="utf-8")
@@ -417,6 +460,15 @@ def _channel(channel: dict[str, Any]) -> dict[str, str]:
 
 
 def _metrics(definitions: list[dict[str, str]], log: Path) -> list[dict[str, Any]]:
-    text = log.read_text(errors="replace")
-    found = ((definition["Name"], re.findall(definition["Regex"], text)) for definition in definitions)
-    return [{"MetricName": name, "Value": float(values[-1])} for name, values in found if values]
+    """The last finite number that each metric's expression finds in the log."""
+    expressions = {definition["Name"]: re.compile(definition["Regex"]) for definition in definitions}
+    last: dict[str, float] = {}
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            for name, expression in expressions.items():
+                for match in expression.finditer(line):
+                    with suppress(ValueError, IndexError, TypeError):
+                        value = float(match.group(1))
+                        if math.isfinite(value):
+                            last[name] = value
+    return [{"MetricName": name, "Value": value} for name, value in last.items()]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mlops.errors import MlopsError
 from mlops.local.registry import LocalRegistry
-from mlops.local.state import EXECUTING, SUCCEEDED, RunFolder, runs
+from mlops.local.state import EXECUTING, NOT_STARTED, SUCCEEDED, RunFolder, runs
 from mlops.local.store import LocalStore
-from mlops.project import Project
+from mlops.project import LOCAL, Project
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,12 @@ class LocalPlatform:
 
     Attributes:
         project: The project.
+        environment: The environment whose definition runs here: a trial of another environment's pipeline has a
+            registry of its own, so that it is no champion of this one.
     """
 
     project: Project
+    environment: str = LOCAL
 
     @property
     def store(self) -> LocalStore:
@@ -27,7 +30,7 @@ class LocalPlatform:
 
     def registry(self, group: str) -> LocalRegistry:
         """The registry of a model package group."""
-        return LocalRegistry(self.project.state / "registry" / group, self.store)
+        return LocalRegistry(self.project.state / "registry" / self.environment / group, self.store)
 
     @property
     def runs(self) -> Path:
@@ -54,6 +57,6 @@ class LocalPlatform:
             MlopsError: There is none.
         """
         for folder in runs(self.runs):
-            if folder.load().status not in (SUCCEEDED, EXECUTING):
+            if folder.load().status not in (SUCCEEDED, EXECUTING, NOT_STARTED):
                 return folder
         raise MlopsError("No run is left to resume.", "Start one: `.venv/bin/python -m mlops run`.", exit_code=2)

@@ -24,12 +24,13 @@ class LocalRegistry:
     folder: Path
     store: LocalStore
 
-    def register(self, arguments: dict[str, Any], arn_prefix: str) -> dict[str, Any]:
+    def register(self, arguments: dict[str, Any], arn_prefix: str, created_by: str) -> dict[str, Any]:
         """Add a version from the arguments of CreateModelPackage and return its record.
 
         Args:
             arguments: The request of the RegisterModel step, resolved.
             arn_prefix: `arn:aws:sagemaker:<region>:<account>:model-package/<group>`.
+            created_by: The execution and the step that register it. What they have registered before is returned.
 
         Raises:
             MlopsError: The model archive is missing, or the record cannot be written. No version number is used up.
@@ -38,7 +39,11 @@ class LocalRegistry:
             if not self.store.exists(container["ModelDataUrl"]):
                 raise MlopsError(f"There is no model archive at {container['ModelDataUrl']}.")
         with locked(self.folder / ".lock"):
-            version = max((number for number, _ in self._files()), default=0) + 1
+            records = [self._read(path) for _, path in self._files()]
+            for record in records:
+                if record["CreatedBy"] == created_by:
+                    return record
+            version = max((record["ModelPackageVersion"] for record in records), default=0) + 1
             now = _now()
             status = arguments.get("ModelApprovalStatus", PENDING)
             record = {
@@ -47,6 +52,7 @@ class LocalRegistry:
                 "ModelPackageVersion": version,
                 "ModelPackageStatus": "Completed",
                 "CreationTime": now,
+                "CreatedBy": created_by,
                 "Decisions": [{"Status": status, "Time": now, "Comment": "by the pipeline"}]
                 if status in (APPROVED, REJECTED)
                 else [],
@@ -94,8 +100,11 @@ class LocalRegistry:
         what = f"The registry's record of version {path.stem}"
         remedy = f"Restore the file from a backup, or move it away: `mv {path} {path}.damaged`."
         record: dict[str, Any] = read_json(path, what, remedy)
-        if "ModelPackageVersion" not in record:
-            raise MlopsError(f"{what} is damaged: {path} (no ModelPackageVersion).", remedy)
+        try:
+            _version(record)
+            record["CreatedBy"]
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise MlopsError(f"{what} is damaged: {path} ({error!r}).", remedy) from None
         return record
 
 

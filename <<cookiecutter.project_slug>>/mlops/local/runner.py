@@ -2,20 +2,19 @@
 
 import queue
 import re
-import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlops.definition import CONDITIONS, Definition, Scope, Step, decide, evaluate
+from mlops.definition import CONDITIONS, Definition, Scope, Step, condition_types, decide, evaluate
 from mlops.errors import MlopsError
-from mlops.local.cache import StepCache, lifetime
-from mlops.local.job import JobError, JobRunner, Processes, StoppedError
+from mlops.local.cache import StepCache, are_there, lifetime
+from mlops.local.job import JobError, JobRunner, Processes, Sandbox, StoppedError, end_orphans
 from mlops.local.registry import LocalRegistry
 from mlops.local.state import (
     EXECUTING,
@@ -48,7 +47,7 @@ def check_runnable(definition: Definition, functions: Mapping[str, str]) -> None
         functions: The local callables that stand in for Lambda functions, by function name.
 
     Raises:
-        MlopsError: It has one, or a cycle, or a reference to a step that is not there; the message names it.
+        MlopsError: It has one; the message names it.
     """
     for step in definition.all_steps:
         if step.type not in SUPPORTED:
@@ -68,21 +67,13 @@ def check_runnable(definition: Definition, functions: Mapping[str, str]) -> None
                 f"Step {step.name} uses DataProcessing, which the local run does not support.", exit_code=2
             )
         if step.type == "Condition":
-            unknown = {condition["Type"] for condition in step.arguments["Conditions"]} - CONDITIONS
+            unknown = {kind for condition in step.arguments["Conditions"] for kind in condition_types(condition)}
+            unknown -= CONDITIONS
             if unknown:
                 raise MlopsError(f"Step {step.name} has a condition of unknown type {', '.join(unknown)}.", exit_code=2)
-        if "CacheConfig" in step.request and step.request["CacheConfig"].get("ExpireAfter"):
-            lifetime(step.request["CacheConfig"]["ExpireAfter"])
-        missing = step.dependencies - set(definition.steps)
-        if missing:
-            raise MlopsError(f"Step {step.name} refers to {', '.join(sorted(missing))}: no such step.", exit_code=2)
-    waiting = dict(definition.steps)
-    while waiting:
-        ready = [name for name, step in waiting.items() if not step.dependencies & set(waiting)]
-        if not ready:
-            raise MlopsError(f"These steps wait for each other: {', '.join(waiting)}.", exit_code=2)
-        for name in ready:
-            del waiting[name]
+        expire_after = step.request.get("CacheConfig", {}).get("ExpireAfter")
+        if expire_after:
+            lifetime(expire_after)
 
 
 def function_name(step: Step) -> str:
@@ -138,37 +129,45 @@ class LocalRun:
         """Run every step that has not succeeded yet and return the final state.
 
         Raises:
-            MlopsError: The state cannot be written (a full disk), or another process executes this run.
+            MlopsError: The state cannot be written (a full disk).
             KeyboardInterrupt: The run was interrupted; its jobs have been ended and it can be resumed.
         """
         processes = Processes()
-        for step in self.state.steps.values():
-            if step.status != SUCCEEDED:
-                step.status, step.failure = NOT_STARTED, ""
+        self._forget_what_is_lost()
+        if self.state.status != NOT_STARTED:
+            end_orphans(self.folder.path)
         self.state.status, self.state.ended, self.state.failure = EXECUTING, "", ""
-        folders = (self.folder.path, self.python.parent.parent)
-        with self.folder.hold(), _plain_paths(*folders) as (jobs, environment):
-            python = environment / self.python.relative_to(folders[1])
-            links = {
-                plain: folder for plain, folder in zip((jobs, environment), folders, strict=True) if plain != folder
-            }
-            runner = JobRunner(self.root, self.store, python, self.region, processes, links)
+        with _plain_path(self.folder.path) as jobs:
+            runner = JobRunner(self.root, self.store, self.python, self.region, processes)
             try:
                 self.folder.save(self.state)
                 self._schedule(runner, jobs)
-            except KeyboardInterrupt:
-                processes.stop()
-                self._stop()
+            except BaseException as error:
+                try:
+                    processes.stop()
+                finally:
+                    if isinstance(error, KeyboardInterrupt):
+                        self._stop()
                 raise
-            except BaseException:
-                processes.stop()
-                raise
-            failed = [(name, step) for name, step in self.state.steps.items() if step.status == FAILED]
-            self.state.status = FAILED if failed else SUCCEEDED
-            self.state.failure = "; ".join(f"{name}: {step.failure}" for name, step in failed)
-            self.state.ended = now()
-            self.folder.save(self.state)
+        failed = [(name, step) for name, step in self.state.steps.items() if step.status == FAILED]
+        self.state.status = FAILED if failed else SUCCEEDED
+        self.state.failure = "; ".join(f"{name}: {step.failure}" for name, step in failed)
+        self.state.ended = now()
+        self.folder.save(self.state)
         return self.state
+
+    def _forget_what_is_lost(self) -> None:
+        """Make ready to run what has not succeeded, what has lost its results, and what hangs on those."""
+        lost = {
+            name
+            for name, step in self.state.steps.items()
+            if step.status != SUCCEEDED or not are_there(step.properties, self.store)
+        }
+        for step in self.definition.in_order():
+            if step.name in lost or step.dependencies & lost:
+                lost.add(step.name)
+                before = self.state.steps[step.name]
+                self.state.steps[step.name] = StepState(seconds=before.seconds, attempts=before.attempts)
 
     def _stop(self) -> None:
         for step in self.state.steps.values():
@@ -244,6 +243,8 @@ class LocalRun:
             reason = f"{failure.kind}: {failure.reason}"
         except MlopsError as failure:
             status, reason = FAILED, str(failure)
+        except OSError as failure:
+            status, reason = FAILED, f"{failure.strerror or failure}: {failure.filename or 'the local store'}"
         except StoppedError:
             status = STOPPED
         except BaseException as failure:
@@ -262,7 +263,7 @@ class LocalRun:
         if step.type == "Fail":
             raise JobError("Fail", self._fail_reason(step, arguments["ErrorMessage"]))
         if step.type == "RegisterModel":
-            state.properties = self._register(arguments)
+            state.properties = self._register(step, arguments)
             return
         if step.type == "Model":
             state.properties = {**arguments, "ModelName": f"pipelines-{self.state.id}-{step.name}"}
@@ -280,32 +281,41 @@ class LocalRun:
         missed = [figure for figure in figures if figure.endswith("(missed)")]
         return f"{message} [{'; '.join(missed)}]" if missed else message
 
-    def _register(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _register(self, step: Step, arguments: dict[str, Any]) -> dict[str, Any]:
         group = arguments["ModelPackageGroupName"]
         prefix = f"arn:aws:sagemaker:{self.region}:{self.account}:model-package/{group}"
-        return self.registry(group).register(arguments, prefix)
+        return self.registry(group).register(arguments, prefix, f"{self.state.id}/{step.name}")
 
     def _run_job(self, step: Step, arguments: dict[str, Any], runner: JobRunner, jobs: Path) -> dict[str, Any]:
-        state = self.state.steps[step.name]
-        attempts_left = {
-            kind: policy["MaxAttempts"]
-            for policy in step.request.get("RetryPolicies", [])
-            for kind in policy["ExceptionType"]
+        state, begun = self.state.steps[step.name], time.monotonic()
+        policies = {
+            kind: policy for policy in step.request.get("RetryPolicies", []) for kind in policy["ExceptionType"]
         }
+        failures: dict[str, int] = {}
+        while True:
+            job = self._new_folder(state, step, jobs)
+            try:
+                properties = self._job(step, arguments, runner, f"pipelines-{self.state.id}-{state.folder}", job)
+            except JobError as failure:
+                policy = policies.get(failure.kind)
+                failures[failure.kind] = failures.get(failure.kind, 0) + 1
+                stopping = runner.processes.stopping
+                if policy is None or stopping.is_set() or not _may_retry(policy, failures[failure.kind], begun):
+                    raise
+                stopping.wait(min(policy.get("IntervalSeconds", 1), LONGEST_RETRY_WAIT))
+            else:
+                Sandbox(job).clear()
+                return properties
+
+    @staticmethod
+    def _new_folder(state: StepState, step: Step, jobs: Path) -> Path:
+        """A folder that no attempt has used, not even one that a crash kept from being recorded."""
         while True:
             state.attempts += 1
             state.folder = f"{step.name}-{state.attempts}"
-            job = jobs / state.folder
-            shutil.rmtree(job, ignore_errors=True)
-            job.mkdir(parents=True)
-            name = f"pipelines-{self.state.id}-{state.folder}"
-            try:
-                return self._job(step, arguments, runner, name, job)
-            except JobError as failure:
-                if attempts_left.get(failure.kind, 0) < 1 or runner.processes.stopping.is_set():
-                    raise
-                attempts_left[failure.kind] -= 1
-                runner.processes.stopping.wait(LONGEST_RETRY_WAIT)
+            with suppress(FileExistsError):
+                (jobs / state.folder).mkdir()
+                return jobs / state.folder
 
     def _job(self, step: Step, arguments: dict[str, Any], runner: JobRunner, name: str, job: Path) -> dict[str, Any]:
         if step.type == "Processing":
@@ -342,19 +352,23 @@ class LocalRun:
         return Scope(self.state.parameters, execution, properties, self.store.read_json, self.definition.steps)
 
 
+def _may_retry(policy: Mapping[str, Any], failures: int, begun: float) -> bool:
+    """Whether a retry policy, of so many attempts or of so many minutes, allows another attempt."""
+    if "MaxAttempts" in policy:
+        return failures <= int(policy["MaxAttempts"])
+    return time.monotonic() - begun < 60 * float(policy["ExpireAfterMin"])
+
+
 @contextmanager
-def _plain_paths(*folders: Path) -> Iterator[list[Path]]:
-    """Paths to folders without blanks or quotes: themselves, or symbolic links that last as long as the `with` block.
+def _plain_path(folder: Path) -> Iterator[Path]:
+    """A path to a folder without blanks or quotes: itself, or a symbolic link that lasts as long as the `with` block.
 
     The SDK's training command is shell that does not quote its paths.
     """
-    with ExitStack() as stack:
-        plain = []
-        for folder in folders:
-            if not _SHELL_SAFE.fullmatch(str(folder)):
-                link = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-"))) / "link"
-                link.symlink_to(folder, target_is_directory=True)
-                plain.append(link)
-            else:
-                plain.append(folder)
-        yield plain
+    if _SHELL_SAFE.fullmatch(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        link = Path(temporary) / folder.name
+        link.symlink_to(folder, target_is_directory=True)
+        yield link

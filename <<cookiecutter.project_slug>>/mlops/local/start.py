@@ -1,6 +1,5 @@
 """From a bundle and a folder of data to a local run: what the run is given, and what is kept of it."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from mlops.lineage import data_version
 from mlops.local.cache import StepCache
 from mlops.local.platform import LocalPlatform
 from mlops.local.runner import Listener, LocalRun, check_runnable
-from mlops.local.state import EXECUTING, SUCCEEDED, RunFolder, RunState, StepState, new_run_id, now
+from mlops.local.state import NOT_STARTED, SUCCEEDED, RunFolder, RunState, StepState, new_run_id, now
 from mlops.local.store import LocalStore
 from mlops.project import RUNTIME_ENVIRONMENT, Environment
 from mlops.registry import champion
@@ -35,44 +34,60 @@ def new_run(
     Raises:
         MlopsError: A parameter, the definition or the data cannot be used. No run has been started.
     """
+    platform.project.python(RUNTIME_ENVIRONMENT)
     definition = Definition.from_text(bundle.definition_text)
     check_runnable(definition, _functions(environment))
-    values, source = dict(overrides), data or platform.project.root / environment["data"]
-    copy_data = "InputDataUri" in definition.parameters and "InputDataUri" not in overrides
-    if copy_data:
-        version = data_version(source)
-        values["InputDataUri"] = f"s3://{environment['bucket']}/{platform.project.slug}/data/{version}/"
-    elif "InputDataUri" in overrides:
-        version = data_version(platform.store.path(overrides["InputDataUri"]))
+    values, source = dict(overrides), data or platform.project.root / str(environment["data"])
+    if "InputDataUri" in overrides:
+        if data:
+            raise MlopsError("--data and -p InputDataUri both say which data.", "Give one of them.", exit_code=2)
+        source = platform.store.path(overrides["InputDataUri"])
+    version = data_version(source)
+    if "InputDataUri" in definition.parameters:
+        values.setdefault("InputDataUri", f"s3://{environment['bucket']}/{platform.project.slug}/data/{version}/")
     if "DataVersion" in definition.parameters:
         values.setdefault("DataVersion", version)
-    if "ChampionArn" in definition.parameters and "ChampionArn" not in overrides:
-        best = champion(platform.registry(platform.project.model_package_group).versions())
-        if best:
-            values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
+    if "ChampionArn" in definition.parameters and not {"ChampionArn", "ChampionModelUri"} & set(overrides):
+        values |= _champion(platform)
     parameters = definition.values(values)
     for name, path in files_below(bundle.objects):
-        target = platform.store.root / name
-        if not target.exists():
+        if not (platform.store.root / name).exists():
             platform.store.upload(path, f"s3://{name}")
-    if copy_data:
-        _place(source, platform.store.path(values["InputDataUri"]))
+    if "InputDataUri" in definition.parameters and "InputDataUri" not in overrides:
+        _place(source, platform.store.path(str(values["InputDataUri"])))
     folder = RunFolder(platform.runs / new_run_id())
     state = RunState(
         id=folder.path.name,
         pipeline=bundle.pipeline_name,
         environment=environment.name,
         definition_sha256=bundle.definition_sha256,
-        status=EXECUTING,
+        status=NOT_STARTED,
         started=now(),
         ended="",
         parameters=parameters,
         steps={name: StepState() for name in definition.steps},
     )
     write_text(folder.definition, bundle.definition_text)
-    write_json(folder.path / "bundle.json", bundle.manifest)
+    write_json(folder.bundle, bundle.manifest)
     folder.save(state)
     return folder
+
+
+def _champion(platform: LocalPlatform) -> dict[str, str]:
+    """The parameters that name the champion; none when there is no champion.
+
+    Raises:
+        MlopsError: The registry cannot be read, or the champion has lost its archive.
+    """
+    best = champion(platform.registry(platform.project.model_package_group).versions())
+    if best is None:
+        return {}
+    if not platform.store.exists(best.model_uri):
+        raise MlopsError(
+            f"Version {best.version}, which the new model is compared with, has lost its archive: {best.model_uri}.",
+            f"Reject it: .venv/bin/python -m mlops approve {best.version} --reject",
+        )
+    return {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
 
 
 def _functions(environment: Environment) -> dict[str, str]:
@@ -99,43 +114,43 @@ def _place(source: Path, target: Path) -> None:
 
 
 def execute(platform: LocalPlatform, folder: RunFolder, *, use_cache: bool, listener: Listener) -> RunState:
-    """Execute a prepared or unfinished run to its end, and write its manifest.
+    """Execute a prepared or unfinished run to its end, and write its manifest; of one that has succeeded, the latter.
 
     Raises:
         MlopsError: The state cannot be read or written, or another process executes this run.
         KeyboardInterrupt: The run was interrupted.
     """
-    definition = Definition.from_text(folder.definition.read_text(encoding="utf-8"))
-    state = folder.load()
-    if state.status == SUCCEEDED:
-        raise MlopsError(f"Run {state.id} has succeeded: nothing is left to resume.", exit_code=2)
-    environment = platform.project.environment(state.environment)
-    run = LocalRun(
-        definition=definition,
-        folder=folder,
-        state=state,
-        root=platform.project.root,
-        store=platform.store,
-        registry=platform.registry,
-        cache=StepCache(platform.project.state / "cache", platform.store),
-        python=platform.project.python(RUNTIME_ENVIRONMENT),
-        region=platform.project.region,
-        account=str(environment["account"]),
-        functions=_functions(environment),
-        use_cache=use_cache,
-        listener=listener,
-    )
-    state = run.execute()
-    write_json(folder.manifest, _manifest(platform.store, folder, state))
+    with folder.hold():
+        definition = Definition.from_text(folder.read_definition())
+        bundle, state = folder.read_bundle(), folder.load()
+        environment = platform.project.environment(state.environment)
+        if state.status != SUCCEEDED:
+            run = LocalRun(
+                definition=definition,
+                folder=folder,
+                state=state,
+                root=platform.project.root,
+                store=platform.store,
+                registry=platform.registry,
+                cache=StepCache(platform.project.state / "cache", platform.store),
+                python=platform.project.python(RUNTIME_ENVIRONMENT),
+                region=platform.project.region,
+                account=str(environment["account"]),
+                functions=_functions(environment),
+                use_cache=use_cache,
+                listener=listener,
+            )
+            state = run.execute()
+        write_json(folder.manifest, _manifest(platform.store, bundle, state))
     return state
 
 
-def _manifest(store: LocalStore, folder: RunFolder, state: RunState) -> dict[str, Any]:
+def _manifest(store: LocalStore, bundle: dict[str, Any], state: RunState) -> dict[str, Any]:
     """What went into a run and what came out: the bundle, the parameters, and every object with its digest."""
     return {
         "run": state.id,
         "status": state.status,
-        "bundle": json.loads((folder.path / "bundle.json").read_text(encoding="utf-8")),
+        "bundle": bundle,
         "parameters": state.parameters,
         "inputs": _objects(store, str(state.parameters.get("InputDataUri", ""))),
         "steps": {

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from mlops.errors import MlopsError
-from mlops.files import locked, read_json, write_json
+from mlops.files import is_locked, locked, read_json, write_json
 
 EXECUTING, SUCCEEDED, FAILED, STOPPED = "Executing", "Succeeded", "Failed", "Stopped"
 NOT_STARTED, SKIPPED, INTERRUPTED = "NotStarted", "Skipped", "Interrupted"
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 3
+# Seconds in which somebody who only looks at a run is done.
+_PATIENCE = 0.5
 
 
 def now() -> str:
@@ -88,6 +90,12 @@ class RunState:
     steps: dict[str, StepState]
     failure: str = ""
 
+    @property
+    def registered(self) -> dict[str, Any]:
+        """The model package that the run registered; empty when it registered none."""
+        packages = (step.properties for step in self.steps.values() if "ModelPackageArn" in step.properties)
+        return next(packages, {})
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -99,6 +107,11 @@ class RunFolder:
     def definition(self) -> Path:
         """The definition that the run runs, resumed or not."""
         return self.path / "definition.json"
+
+    @property
+    def bundle(self) -> Path:
+        """The manifest of the bundle that the definition is of."""
+        return self.path / "bundle.json"
 
     @property
     def report(self) -> Path:
@@ -121,16 +134,34 @@ class RunFolder:
             MlopsError: The file is missing or damaged.
         """
         what = f"The state of run {self.path.name}"
-        remedy = f"Remove the run: `rm -r {self.path}`. Then start a new one."
-        content = read_json(self.path / "run.json", what, remedy)
+        content = read_json(self.path / "run.json", what, self._remedy)
         try:
             steps = {name: StepState(**step) for name, step in content.pop("steps").items()}
             state = RunState(**content, steps=steps)
         except (TypeError, AttributeError, KeyError) as error:
-            raise MlopsError(f"{what} is damaged: {self.path / 'run.json'} ({error}).", remedy) from None
-        if state.status == EXECUTING and not self._held():
+            raise MlopsError(f"{what} is damaged: {self.path / 'run.json'} ({error}).", self._remedy) from None
+        if state.status == EXECUTING and not is_locked(self._lock):
             state.status = INTERRUPTED
         return state
+
+    def read_definition(self) -> str:
+        """The definition that the run runs.
+
+        Raises:
+            MlopsError: The file is missing or cannot be read.
+        """
+        try:
+            return self.definition.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MlopsError(f"The definition of run {self.path.name} cannot be read: {error}.", self._remedy) from None
+
+    def read_bundle(self) -> Any:
+        """The manifest of the bundle that the run runs.
+
+        Raises:
+            MlopsError: The file is missing or damaged.
+        """
+        return read_json(self.bundle, f"The bundle's manifest of run {self.path.name}", self._remedy)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -139,14 +170,18 @@ class RunFolder:
         Raises:
             MlopsError: Another process executes it.
         """
-        with locked(self.path / ".lock", wait=False) as held:
+        with locked(self._lock, patience=_PATIENCE) as held:
             if not held:
                 raise MlopsError(f"Run {self.path.name} is executing in another process.", "Wait for it to end.")
             yield
 
-    def _held(self) -> bool:
-        with locked(self.path / ".lock", wait=False) as free:
-            return not free
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
+    def _remedy(self) -> str:
+        return f"Remove the run: `rm -r {self.path}`. Then start a new one."
 
 
 def runs(folder: Path) -> list[RunFolder]:

@@ -1,13 +1,13 @@
 """A folder that stands in for S3: `s3://bucket/key` is `<root>/bucket/key`."""
 
 import json
-import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops.errors import MlopsError
-from mlops.files import unwritable
+from mlops.files import copy_file
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class LocalStore:
         """Copy the object at a URI, or everything below it, into a folder, as SageMaker does for an S3Prefix input.
 
         Raises:
-            MlopsError: There is nothing at the URI.
+            MlopsError: There is nothing at the URI, or the folder cannot be written.
         """
         source = self.path(uri)
         if not self.exists(uri):
@@ -49,29 +49,18 @@ class LocalStore:
                 f"There is no object at {uri} (locally {source}).",
                 "It was deleted, or never written: `.venv/bin/python -m mlops run --no-cache` makes everything anew.",
             )
-        destination.mkdir(parents=True, exist_ok=True)
-        if source.is_file():
-            shutil.copyfile(source, destination / source.name)
-        else:
-            shutil.copytree(source, destination, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        for name, path in _objects(source):
+            copy_file(path, destination / name)
 
     def upload(self, source: Path, uri: str) -> None:
-        """Copy a file to a URI, or everything in a folder below it.
+        """Copy a file to a URI, or every file in a folder below it; each object is there whole or not at all, as in S3.
 
         Raises:
             MlopsError: The store cannot be written.
         """
         target = self.path(uri)
-        try:
-            if source.is_dir():
-                shutil.copytree(source, target, dirs_exist_ok=True, copy_function=shutil.copyfile)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
-        except shutil.Error as error:
-            raise MlopsError(f"Cannot write {uri}: {error}.") from error
-        except OSError as error:
-            raise unwritable(target, error) from error
+        for name, path in _objects(source):
+            copy_file(path, target if source.is_file() else target / name)
 
     def read_json(self, uri: str) -> Any:
         """The JSON document at a URI.
@@ -86,3 +75,12 @@ class LocalStore:
             raise MlopsError(f"There is no object at {uri} (locally {path}).") from None
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise MlopsError(f"{uri} is not JSON: {error}.") from None
+
+
+def _objects(source: Path) -> Iterator[tuple[str, Path]]:
+    if source.is_file():
+        yield source.name, source
+        return
+    for path in source.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(source).as_posix(), path

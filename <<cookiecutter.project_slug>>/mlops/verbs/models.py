@@ -41,11 +41,11 @@ def run(project: Project, options: Namespace) -> int:
 def metrics(source: Registry, version: ModelVersion) -> dict[str, float]:
     """The figures of a version's evaluation by name; empty when its report is gone."""
     try:
-        report = source.evaluation(version)
-    except MlopsError:
+        entries = source.evaluation(version)[_METRICS].items()
+    except (MlopsError, AttributeError, KeyError, TypeError):
         return {}
-    entries = report.get(_METRICS, {}).items()
-    return {name: entry["value"] for name, entry in entries if isinstance(entry, dict) and "value" in entry}
+    values = {name: entry["value"] for name, entry in entries if isinstance(entry, dict) and "value" in entry}
+    return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
 def _as_json(source: Registry, version: ModelVersion) -> dict[str, Any]:

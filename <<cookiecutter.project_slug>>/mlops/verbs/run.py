@@ -21,6 +21,7 @@ from mlops.project import LOCAL, Project
 from mlops.report import write_report
 
 _LOG_LINES = 12
+_LOG_BYTES = 64 * 1024
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(project: Project, options: Namespace) -> int:
     """Run or resume, show the steps, write the report; 0 when the run succeeded."""
-    platform = LocalPlatform(project)
+    platform = LocalPlatform(project, options.environment)
     if options.resume is None:
         folder = _start(platform, options)
     else:
@@ -48,6 +49,9 @@ def run(project: Project, options: Namespace) -> int:
                 "A resumed run keeps its parameters and its data.", "Leave out -p and --data, or --resume.", exit_code=2
             )
         folder = platform.find_run(options.resume) if options.resume else platform.last_unfinished()
+        state = folder.load()
+        platform = LocalPlatform(project, state.environment)
+        print(f"Run {state.id} of {state.started[:19]}Z goes on.", file=sys.stderr)
     try:
         with display.listener() as listener:
             state = execute(platform, folder, use_cache=not options.no_cache, listener=listener)
@@ -85,27 +89,24 @@ def _result(folder: RunFolder, state: RunState) -> dict[str, Any]:
             }
             for name, step in state.steps.items()
         },
-        "model_package_arn": _registered(state).get("ModelPackageArn"),
+        "model_package_arn": state.registered.get("ModelPackageArn"),
         "definition_sha256": state.definition_sha256,
         "report": str(folder.report),
         "manifest": str(folder.manifest),
     }
 
 
-def _registered(state: RunState) -> dict[str, Any]:
-    packages = (step.properties for step in state.steps.values() if "ModelPackageArn" in step.properties)
-    return next(packages, {})
-
-
 def _summary(project: Project, folder: RunFolder, state: RunState) -> str:
     lines = [""]
     if state.status == SUCCEEDED:
-        package = _registered(state)
+        package = state.registered
         version = package.get("ModelPackageVersion")
         lines.append(f"Run {state.id} succeeded.")
         if version:
             lines.append(f"Version {version} of {package['ModelPackageGroupName']} is registered.")
-            if package.get("ModelApprovalStatus") != "Approved":
+            if state.environment != LOCAL:
+                lines.append(f"  here only: a trial of the pipeline of {state.environment}, nothing is in its account")
+            elif package.get("ModelApprovalStatus") != "Approved":
                 lines.append(f"  approve it:  .venv/bin/python -m mlops approve {version}")
     else:
         lines.append(f"Run {state.id} failed.")
@@ -122,10 +123,15 @@ def _failure(folder: RunFolder, name: str, failure: str, job: str) -> list[str]:
     lines = ["", f"{name} failed: {failure}"]
     log = folder.path / job / "job.log"
     if job and log.is_file():
-        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        lines += [*(f"  | {line}" for line in tail), f"  whole log:   {log}"]
+        lines += [*(f"  | {line}" for line in _last_lines(log)), f"  whole log:   {log}"]
         lines += [f"  only this step again, on the same inputs: sh {log.parent / 'command.sh'}"]
     return [*lines, ""]
+
+
+def _last_lines(log: Path) -> list[str]:
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - _LOG_BYTES))
+        return stream.read().decode(errors="replace").splitlines()[-_LOG_LINES:]
 
 
 def _relative(path: Path, root: Path) -> Path:

@@ -1,6 +1,7 @@
 """List the local runs, or show the steps of one."""
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
@@ -40,7 +41,7 @@ def run(project: Project, options: Namespace) -> int:
     elif not damaged:
         print("No run yet. Start one: .venv/bin/python -m mlops run")
     for message in damaged:
-        print(message)
+        print(message, file=sys.stderr)
     return 1 if damaged else 0
 
 
