@@ -57,7 +57,7 @@ demo: demo/.complete
 	@echo "== The project is yours: $(DEMO). Its report: $$(ls -d $(DEMO)/.mlops/runs/*/report.html | tail -n 1)"
 
 test: .venv/.complete lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2
 
 test-fast: .venv/.complete
 	.venv/bin/python -m pytest -n 2 -m "not slow"

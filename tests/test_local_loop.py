@@ -105,6 +105,25 @@ def test_a_changed_champion_scores_the_new_model_again(after_run: Path) -> None:
     assert version["metadata"]["ChampionArn"].endswith("/1")
 
 
+def test_two_versions_are_compared_side_by_side(after_run: Path) -> None:
+    mlops(after_run, "run", "-p", "MaxDepth=2")
+    text = mlops(after_run, "models", "1", "2").stdout
+    lines = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+    one, two, difference = (float(figure) for figure in lines["auc"])
+    assert two - one == pytest.approx(difference, abs=2e-4)
+    assert lines["MaxDepth"] == ["4", "2"]
+    assert "DataVersion" in text.splitlines()[-1]
+
+
+def test_a_trial_of_another_environment_is_no_champion_of_this_one(after_run: Path) -> None:
+    path = after_run / "config/dev.yaml"
+    path.write_text((after_run / "config/local.yaml").read_text())
+    assert "here only" in mlops(after_run, "run", "--environment", "dev", "-p", "ModelApprovalStatus=Approved").stdout
+    assert [version["status"] for version in mlops_json(after_run, "models")] == ["PendingManualApproval"]
+    mlops(after_run, "run")
+    assert mlops_json(after_run, "models", "2")[0]["metadata"]["ChampionArn"] == "none"
+
+
 def test_a_version_says_where_it_comes_from(after_run: Path) -> None:
     (version,) = mlops_json(after_run, "models")
     lineage = version["metadata"]
@@ -277,6 +296,63 @@ def test_a_job_that_is_killed_fails_its_run_clearly_or_is_retried(project: Path)
     assert mlops_json(project, "runs", folder.name)["steps"]["Train"]["attempts"] > 1
 
 
+def test_a_run_that_lost_its_report_gets_it_again(after_run: Path) -> None:
+    (report,) = after_run.glob(".mlops/runs/*/report.html")
+    manifest = report.with_name("manifest.json")
+    before = json.loads(manifest.read_text())
+    report.unlink()
+    manifest.unlink()
+    mlops(after_run, "run", "--resume", report.parent.name)
+    assert "ROC curve" in report.read_text()
+    assert json.loads(manifest.read_text()) == before
+    assert len(mlops_json(after_run, "models")) == 1
+
+
+@pytest.mark.parametrize("value", ["null", "[]", '{"binary_classification_metrics": {"auc": {"value": null}}}'])
+def test_an_evaluation_of_another_form_is_no_reason_to_lose_the_result(after_run: Path, value: str) -> None:
+    for report in after_run.glob(".mlops/s3/**/evaluation.json"):
+        report.write_text(value)
+    (run,) = mlops_json(after_run, "runs")
+    result = mlops(after_run, "run", "--resume", run["id"])
+    assert "succeeded" in result.stdout
+    assert "1" in mlops(after_run, "models").stdout
+
+
+def test_a_configuration_of_the_wrong_type_is_named_with_its_file_and_key(project: Path) -> None:
+    path = project / "config/local.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("learning_rate: ", "learning_rate: fast # "))
+    result = mlops(project, "run", check=False)
+    assert result.returncode == 2
+    assert "config/local.yaml says `hyperparameters.learning_rate: fast`" in result.stderr
+    path.write_text(text.replace("min_auc_gain: -0.005", "min_auc_gain: -1"))
+    mlops(project, "compile")
+
+
+def test_a_hyperparameter_of_the_configuration_reaches_the_training(project: Path) -> None:
+    path = project / "config/local.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("subsample: 0.8", "subsample: 7"))
+    result = mlops(project, "run", check=False)
+    assert "subsample" in result.stdout
+    path.write_text(text.replace("subsample: 0.8", "subsampel: 0.8"))
+    result = mlops(project, "run", check=False)
+    assert "subsampel" in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["run", "-p", "RunReason=\udcff"], ["approve", "1", "--comment", "\udcff"]])
+def test_an_argument_that_is_no_text_is_refused(after_run: Path, arguments: list[str]) -> None:
+    result = mlops(after_run, *arguments, check=False)
+    assert result.returncode == 2
+    assert "is not UTF-8 text" in result.stderr
+
+
+def test_two_names_for_the_data_are_refused(after_run: Path) -> None:
+    result = mlops(after_run, "run", "--data", "data/raw", "-p", "InputDataUri=s3://local-bucket/x/", check=False)
+    assert result.returncode == 2
+    assert "both say which data" in result.stderr
+
+
 def test_two_runs_at_once_do_not_disturb_each_other(project: Path) -> None:
     processes = [start(project, "--no-cache", "-p", f"MaxDepth={depth}") for depth in (2, 3)]
     for process in processes:
@@ -294,7 +370,7 @@ def test_a_torn_state_is_named_and_the_other_runs_stay_readable(after_run: Path)
     listing = mlops(after_run, "runs", check=False)
     assert listing.returncode == 1
     assert "Succeeded" in listing.stdout
-    assert f"{newest.parent.name} is damaged" in listing.stdout
+    assert f"{newest.parent.name} is damaged" in listing.stderr
     resumed = mlops(after_run, "run", "--resume", newest.parent.name, check=False)
     assert resumed.returncode == 1
     assert "Remove the run" in resumed.stderr
@@ -310,7 +386,8 @@ def test_a_deleted_artifact_is_said_and_the_next_run_makes_it_again(after_run: P
     assert "model archive of version 1 is missing" in asked.stderr
     failed = mlops(after_run, "run", check=False)
     assert failed.returncode == 1
-    assert "There is no object at" in failed.stdout
+    assert "Version 1, which the new model is compared with, has lost its archive" in failed.stderr
+    assert "approve 1 --reject" in failed.stderr
     mlops(after_run, "approve", "1", "--reject")
     assert mlops_json(after_run, "run")["status"] == "Succeeded"
     mlops(after_run, "approve", "latest")

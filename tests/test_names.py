@@ -1,30 +1,24 @@
 """The longest AWS names that a project can have fit what the services allow."""
 
-import re
+import json
+import sys
+from pathlib import Path
 
-import botocore.session
-import pytest
-
+from conftest import Bake, mlops
 from test_render import RULES
 
-LONGEST_SLUG = "a" * RULES["project_slug"]["longest"]
 PROJECT_ID = "p-" + "0" * 12
+"""As SageMaker Projects make them; the names of later stacks start with sagemaker-<slug>-<id>-."""
 
-SERVICE = botocore.session.get_session().get_service_model("sagemaker")
 
-
-@pytest.mark.parametrize(
-    ("operation", "member", "name"),
-    [
-        ("CreatePipeline", "PipelineName", f"{LONGEST_SLUG}-training"),
-        ("CreateModelPackageGroup", "ModelPackageGroupName", LONGEST_SLUG),
-        ("CreateModelPackageGroup", "ModelPackageGroupName", f"sagemaker-{LONGEST_SLUG}-{PROJECT_ID}-pkg"),
-        ("CreateTrainingJob", "TrainingJobName", "pipelines-" + "0" * 12 + "-RegisterModel-3"),
-    ],
-)
-def test_the_longest_name_fits(operation: str, member: str, name: str) -> None:
-    shape = SERVICE.operation_model(operation).input_shape.members[member]
-    limit = shape.metadata.get("max", 256)
-    assert len(name) <= limit
-    if "pattern" in shape.metadata:
-        assert re.fullmatch(shape.metadata["pattern"], name)
+def test_the_longest_slug_compiles_to_names_that_fit(bake: Bake) -> None:
+    slug = "a" * RULES["project_slug"]["longest"]
+    project: Path = bake(project_slug=slug)
+    for name in (".venv", ".venv-dev"):
+        (project / name).symlink_to(sys.prefix, target_is_directory=True)
+    mlops(project, "compile")  # it checks every name against the pattern and length that SageMaker's API states
+    (manifest,) = project.glob(".mlops/bundles/local/*/manifest.json")
+    pipeline = json.loads(manifest.read_text())["pipeline"]
+    assert pipeline.startswith(slug)
+    assert len(pipeline) <= 100  # a CodePipeline of the same name
+    assert len(f"sagemaker-{slug}-{PROJECT_ID}-") <= 58  # leaves five characters of the 63 of a bucket or endpoint

@@ -74,6 +74,15 @@ def can_unshare() -> bool:
     return trial.returncode == 0
 
 
+def test_what_follows_runs_without_a_network() -> None:
+    if not can_unshare():
+        pytest.skip("this kernel lets us make no network namespace: what follows had a network")
+    code = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)"
+    command = [*UNSHARE, sys.executable, "-c", LOOPBACK_UP, sys.executable, "-S", "-c", code]
+    result = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+    assert "Network is unreachable" in result.stderr
+
+
 def test_lint_finds_nothing(ready: Path) -> None:
     make(ready, "lint")
 
@@ -108,6 +117,13 @@ def test_formatting_changes_nothing(ready: Path) -> None:
     make(ready, "format")
     difference = subprocess.run(["git", "diff", "--stat"], cwd=ready, capture_output=True, text=True, check=True)
     assert difference.stdout == ""
+
+
+def test_a_commit_is_checked_by_the_tools_of_lint(ready: Path) -> None:
+    make_commit_hook = [str(ready / ".venv-dev/bin/pre-commit"), "run", "--all-files"]
+    result = subprocess.run(make_commit_hook, cwd=ready, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("Passed") == 3
 
 
 def test_the_runtime_environment_holds_no_development_package(ready: Path) -> None:

@@ -1,6 +1,7 @@
 """What is rendered, answer by answer, and what is refused."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -136,7 +137,7 @@ REFUSED = {
         "abc\n",
         "../abc",
     ],
-    "project_name": ["", "   ", "two\nlines", "tab\there", "bell\a", "x" * 101, "a\u2028b", "\ud800"],
+    "project_name": ["", "   ", "# { note", "two\nlines", "tab\there", "bell\a", "x" * 101, "a\u2028b", "\ud800"],
     "project_description": ["", "two\nlines", "x" * 201, "nul\0"],
     "aws_region": ["", "mars-1", "EU-WEST-1", "eu-west-1 ", "us-east"],
 }
@@ -168,10 +169,29 @@ def test_every_refusal_is_said_at_once(bake: Bake, capfd: pytest.CaptureFixture[
     assert all(name in error for name in ("project_slug", "aws_region", "project_description"))
 
 
-def test_answers_on_the_command_line_are_templates_and_typed_ones_are_text(bake: Bake) -> None:
+def test_answers_on_the_command_line_are_templates(bake: Bake) -> None:
     # Cookiecutter renders what a caller passes: that is the caller's own code, and the README says so.
     project = bake(project_description="<< 7 * 7 >>")
     assert yaml.safe_load((project / "project.yaml").read_text())["project_description"] == "49"
+
+
+@pytest.mark.parametrize(("typed", "accepted"), [("2 >> 1, {{ x }}", True), ("<< 7 * 7 >>", False)])
+def test_typed_answers_are_text_and_refused_when_they_look_like_a_template(
+    template: Path, tmp_path: Path, typed: str, accepted: bool
+) -> None:
+    answers = ["Typed", "", typed, "", ""]
+    result = subprocess.run(
+        [sys.executable, "-m", "cookiecutter", str(template), "--output-dir", str(tmp_path)],
+        input="\n".join(answers) + "\n", env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (result.returncode == 0) == accepted, result.stderr
+    if accepted:
+        written = yaml.safe_load((tmp_path / "typed/project.yaml").read_text())
+        assert written["project_description"] == typed
+    else:
+        assert "project_description '<< 7 * 7 >>': it contains << or # {." in result.stderr
+        assert not (tmp_path / "typed").exists()
 
 
 def test_a_folder_that_exists_is_left_alone(bake: Bake) -> None:
@@ -217,11 +237,11 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
             assert not registry.search(path.read_bytes()), name
 
 
-def test_the_regions_are_those_of_the_image() -> None:
+def test_the_regions_are_those_of_the_image_in_the_partition_aws() -> None:
     from sagemaker.core import image_uris
 
-    for region in REGIONS:
-        assert f".{region}.amazonaws.com/" in image_uris.retrieve("xgboost", region=region, version="3.2-0")
+    registries = image_uris.config_for_framework("xgboost")["training"]["versions"]["3.2-0"]["registries"]
+    assert sorted(REGIONS) == sorted(name for name in registries if not name.startswith(("cn-", "us-gov-", "us-iso")))
 
 
 @pytest.mark.parametrize("version", ["2.5.0", "2.6.0"])

@@ -77,28 +77,76 @@ def test_cruft_and_cookiecutter_render_the_same_bytes(bake: Bake, repository: Pa
     assert files(tmp_path / "cruft" / SLUG) == files(bake())
 
 
-def test_a_project_of_the_first_release_takes_over_this_one_and_keeps_its_edits(
-    bake: Bake, repository: Path, tmp_path: Path
-) -> None:
-    first = next(iter(releases(repository)), None)
-    if first is None:
-        pytest.skip("there is no release yet")
-    cruft(tmp_path, "create", str(repository), "--no-input", "--checkout", f"v{first}")
-    project = tmp_path / SLUG
+def start(repository: Path, folder: Path, version: str) -> Path:
+    """A project made from a release, with edits of its owner committed."""
+    cruft(folder, "create", str(repository), "--no-input", "--checkout", f"v{version}")
+    project = folder / SLUG
     git(project, "init", "--quiet")
     git(project, "add", ".")
     git(project, "commit", "--quiet", "-m", "the untouched output")
-    config, notes = project / "config/local.yaml", project / "docs/notes.md"
-    config.write_text(config.read_text().replace("min_auc: 0.70", "min_auc: 0.71"))
-    assert "min_auc: 0.71" in config.read_text()
-    notes.write_text("ours\n")
+    config = project / "config/local.yaml"
+    edited = config.read_text().replace("min_auc: 0.70", "min_auc: 0.71")
+    assert edited != config.read_text()
+    config.write_text(edited)
+    (project / "docs/notes.md").write_text("ours\n")
     git(project, "add", ".")
     git(project, "commit", "--quiet", "-m", "our edits")
-    cruft(project, "update", "--skip-apply-ask")
+    return project
+
+
+def check_upgraded(project: Path, fresh: dict[str, bytes]) -> None:
+    """The project is what the new release renders, with its owner's edits."""
     assert not list(project.rglob("*.rej"))
-    assert "min_auc: 0.71" in config.read_text()
-    assert notes.read_text() == "ours\n"
-    fresh, upgraded = files(bake()), files(project)
+    upgraded = files(project)
     assert set(upgraded) == {*fresh, "docs/notes.md"}
     assert {name for name, content in fresh.items() if upgraded[name] != content} == {"config/local.yaml"}
+    assert upgraded["config/local.yaml"] == fresh["config/local.yaml"].replace(b"min_auc: 0.70", b"min_auc: 0.71")
+    assert upgraded["docs/notes.md"] == b"ours\n"
+    assert "up to date" in cruft(project, "check")
+
+
+def test_a_project_of_the_first_release_takes_over_this_one_and_keeps_its_edits(
+    bake: Bake, repository: Path, tmp_path: Path
+) -> None:
+    project = start(repository, tmp_path, next(iter(releases(repository))))
+    cruft(project, "update", "--skip-apply-ask")
+    check_upgraded(project, files(bake()))
+
+
+def test_a_project_of_this_release_takes_over_a_later_one_and_keeps_its_edits(repository: Path, tmp_path: Path) -> None:
+    version = list(releases(repository))[-1]
+    git(repository, "tag", "--force", f"v{version}")
+    project = start(repository, tmp_path, version)
+    sources = repository / "<<cookiecutter.project_slug>>"
+    questions = repository / "cookiecutter.json"
+    questions.write_text(
+        questions.read_text().replace(f'"_template_version": "{version}"', '"_template_version": "99.0.0"')
+    )
+    config = sources / "config/local.yaml"
+    config.write_text(config.read_text().replace("max_depth: ", "max_depth: 1"))
+    (sources / "mlops/verbs/new.py").write_text('"""A new verb."""\n')
+    (sources / "mlops/verbs/runs.py").unlink()
+    errors = sources / "mlops/errors.py"
+    errors.write_text(errors.read_text() + "\n# changed\n")
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "-m", "release 99.0.0")
+    cruft(project, "update", "--skip-apply-ask")
+    cruft(tmp_path, "create", str(repository), "--no-input", "--output-dir", str(tmp_path / "fresh"))
+    fresh = files(tmp_path / "fresh" / SLUG)
+    assert b"99.0.0" in fresh["project.yaml"]
+    assert "mlops/verbs/new.py" in fresh
+    assert "mlops/verbs/runs.py" not in fresh
+    check_upgraded(project, fresh)
+
+
+def test_a_project_made_with_plain_cookiecutter_can_be_linked_and_upgraded(
+    bake: Bake, repository: Path, tmp_path: Path
+) -> None:
+    version = list(releases(repository))[-1]
+    git(repository, "tag", "--force", f"v{version}")
+    project = bake()
+    git(project, "init", "--quiet")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "the untouched output")
+    cruft(project, "link", str(repository), "--checkout", f"v{version}", "--no-input")
     assert "up to date" in cruft(project, "check")

@@ -42,6 +42,28 @@ class Environment:
             raise MlopsError(f"{self.path} does not say `{key}`.", f"Set `{key}` in {self.path}.", exit_code=2)
         return value
 
+    def number(self, key: str) -> float:
+        """The number at a dotted key.
+
+        Raises:
+            MlopsError: The key is missing, or what it says is no number.
+        """
+        return float(self._typed(key, (int, float), "a number such as 0.1 (1.0e-2, not 1e-2)"))
+
+    def integer(self, key: str) -> int:
+        """The whole number at a dotted key.
+
+        Raises:
+            MlopsError: The key is missing, or what it says is no whole number.
+        """
+        return int(self._typed(key, (int,), "a whole number"))
+
+    def _typed(self, key: str, types: tuple[type, ...], wanted: str) -> Any:
+        value = self[key]
+        if isinstance(value, bool) or not isinstance(value, types):
+            raise MlopsError(f"{self.path} says `{key}: {value}`.", f"It takes {wanted}.", exit_code=2)
+        return value
+
     def missing(self, *keys: str) -> list[str]:
         """Those of the dotted `keys` that the file leaves out or empty."""
         absent = []

@@ -1,5 +1,7 @@
 """Put the bundle of an environment into its AWS account, and start the pipeline there."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +38,8 @@ class Upserted:
 def upsert(project: Project, environment: str) -> Upserted:
     """Bring the pipeline of an environment up to date with the sources.
 
-    Uploads the objects that are missing, then creates or updates the pipeline. When nothing has changed since the last
-    time, nothing is called that changes anything.
+    Uploads the objects that are missing and the bundle's manifest, then creates or updates the pipeline. When nothing
+    has changed since the last time, nothing is called that changes anything.
 
     Raises:
         MlopsError: The configuration is incomplete, the sources do not compile, or AWS refuses a call.
@@ -48,6 +50,11 @@ def upsert(project: Project, environment: str) -> Upserted:
     store = S3Store(account)
     store.require_bucket()
     uploaded = store.upload_missing(compiled.objects)
+    manifest = json.dumps(compiled.manifest, indent=2, sort_keys=True).encode()
+    version = hashlib.sha256(manifest).hexdigest()[:DIGEST_LENGTH]
+    manifest_key = f"{project.slug}/manifests/{compiled.definition_sha256[:DIGEST_LENGTH]}-{version}.json"
+    if store.put_once(account.bucket, manifest_key, manifest):
+        uploaded.append(f"s3://{account.bucket}/{manifest_key}")
     arn, outcome = PipelineService(account, store).put(
         compiled.pipeline_name,
         compiled.definition_text,

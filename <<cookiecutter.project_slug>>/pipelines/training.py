@@ -75,23 +75,27 @@ class Parameters:
         self.champion_arn = ParameterString("ChampionArn", default_value="none")
         self.run_reason = ParameterString("RunReason", default_value="manual")
         # Data.
-        self.max_null_fraction = ParameterFloat("MaxNullFraction", context["validation.max_null_fraction"])
-        self.train_fraction = ParameterFloat("TrainFraction", context["split.train_fraction"])
-        self.validation_fraction = ParameterFloat("ValidationFraction", context["split.validation_fraction"])
+        self.max_null_fraction = ParameterFloat("MaxNullFraction", context.number("validation.max_null_fraction"))
+        self.train_fraction = ParameterFloat("TrainFraction", context.number("split.train_fraction"))
+        self.validation_fraction = ParameterFloat("ValidationFraction", context.number("split.validation_fraction"))
         # Model.
-        self.max_depth = ParameterInteger("MaxDepth", context["hyperparameters.max_depth"])
-        self.learning_rate = ParameterFloat("LearningRate", context["hyperparameters.learning_rate"])
-        self.rounds = ParameterInteger("Rounds", context["hyperparameters.num_round"])
-        self.early_stopping = ParameterInteger("EarlyStoppingRounds", context["hyperparameters.early_stopping_rounds"])
-        self.seed = ParameterInteger("Seed", context["hyperparameters.seed"])
+        self.max_depth = ParameterInteger("MaxDepth", context.integer("hyperparameters.max_depth"))
+        self.learning_rate = ParameterFloat("LearningRate", context.number("hyperparameters.learning_rate"))
+        self.rounds = ParameterInteger("Rounds", context.integer("hyperparameters.num_round"))
+        self.early_stopping = ParameterInteger(
+            "EarlyStoppingRounds", context.integer("hyperparameters.early_stopping_rounds")
+        )
+        self.seed = ParameterInteger("Seed", context.integer("hyperparameters.seed"))
         # Machines.
         self.processing_type = ParameterString("ProcessingInstanceType", context["processing.instance_type"])
-        self.processing_count = ParameterInteger("ProcessingInstanceCount", context["processing.instance_count"])
+        self.processing_count = ParameterInteger(
+            "ProcessingInstanceCount", context.integer("processing.instance_count")
+        )
         self.training_type = ParameterString("TrainingInstanceType", context["training.instance_type"])
-        self.training_count = ParameterInteger("TrainingInstanceCount", context["training.instance_count"])
+        self.training_count = ParameterInteger("TrainingInstanceCount", context.integer("training.instance_count"))
         # Decision.
-        self.min_auc = ParameterFloat("MinAuc", context["gate.min_auc"])
-        self.min_auc_gain = ParameterFloat("MinAucGain", context["gate.min_auc_gain"])
+        self.min_auc = ParameterFloat("MinAuc", context.number("gate.min_auc"))
+        self.min_auc_gain = ParameterFloat("MinAucGain", context.number("gate.min_auc_gain"))
         self.approval_status = ParameterString(
             "ModelApprovalStatus",
             default_value=context["registration.approval_status"],
@@ -177,7 +181,9 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
             source_dir=context.source_folder,
             command="python3 -m model.train --failure-file /opt/ml/output/failure",
         ),
-        hyperparameters={
+        # Those of the configuration; some of them are parameters of the pipeline too.
+        hyperparameters={name: str(value) for name, value in context["hyperparameters"].items()}
+        | {
             "max_depth": parameters.max_depth.to_string(),
             "learning_rate": parameters.learning_rate.to_string(),
             "num_round": parameters.rounds.to_string(),
@@ -187,12 +193,12 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
         compute=Compute(
             instance_type=parameters.training_type,
             instance_count=parameters.training_count,
-            volume_size_in_gb=context["training.volume_size_gb"],  # the SDK takes no variable here
+            volume_size_in_gb=context.integer("training.volume_size_gb"),  # the SDK takes no variable here
             enable_managed_spot_training=spot,
         ),
         stopping_condition=StoppingCondition(
-            max_runtime_in_seconds=context["training.max_runtime_seconds"],
-            max_wait_time_in_seconds=context["training.max_wait_seconds"] if spot else None,
+            max_runtime_in_seconds=context.integer("training.max_runtime_seconds"),
+            max_wait_time_in_seconds=context.integer("training.max_wait_seconds") if spot else None,
         ),
         output_data_config=OutputDataConfig(s3_output_path=_run_folder(context, "Train")),
         base_job_name=f"{context.slug}-train",
@@ -339,8 +345,8 @@ def _processor(context: Context, parameters: Parameters, module: str, instance_c
         env={"PYTHONPATH": f"{INPUT}/code"},
         instance_type=parameters.processing_type,
         instance_count=instance_count,
-        volume_size_in_gb=context["processing.volume_size_gb"],
-        max_runtime_in_seconds=context["processing.max_runtime_seconds"],
+        volume_size_in_gb=context.integer("processing.volume_size_gb"),
+        max_runtime_in_seconds=context.integer("processing.max_runtime_seconds"),
         role=context.role,
         sagemaker_session=context.session,
     )

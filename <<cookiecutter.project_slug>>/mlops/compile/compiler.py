@@ -87,13 +87,14 @@ def image_uri(project: Project, framework: str) -> str:
 
     path = project.root / "config" / "images" / f"{framework}.yaml"
     try:
-        wanted = str(yaml.safe_load(path.read_text(encoding="utf-8"))["version"])
+        image = yaml.safe_load(path.read_text(encoding="utf-8"))
+        wanted, digest = str(image["version"]), image.get("digest")
         uri: str = image_uris.retrieve(framework, region=project.region, version=wanted, image_scope="training")
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise MlopsError(
             f"No image of {framework} for {project.region}: {error}", f"Correct {path.relative_to(project.root)}."
         ) from None
-    return uri
+    return f"{uri.rpartition(':')[0]}@{digest}" if digest else uri
 
 
 def _build(context: Any) -> Any:

@@ -52,3 +52,19 @@ class Context:
             MlopsError: The key is missing or empty.
         """
         return self.environment[key]
+
+    def number(self, key: str) -> float:
+        """The number at a dotted key of the environment's configuration.
+
+        Raises:
+            MlopsError: The key is missing, or what it says is no number.
+        """
+        return self.environment.number(key)
+
+    def integer(self, key: str) -> int:
+        """The whole number at a dotted key of the environment's configuration.
+
+        Raises:
+            MlopsError: The key is missing, or what it says is no whole number.
+        """
+        return self.environment.integer(key)
