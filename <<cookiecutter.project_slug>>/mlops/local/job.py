@@ -9,34 +9,26 @@ import json
 import math
 import os
 import re
-import shlex
-import shutil
 import signal
 import subprocess
-import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops.archives import pack, unpack
 from mlops.definition import as_text
-from mlops.files import unwritable
+from mlops.local.processes import Processes
+from mlops.local.sandbox import Sandbox
 from mlops.local.store import LocalStore
 
-CONTAINER_ROOT = "/opt/ml"
 HOST = "algo-1"
-SIGNAL_GRACE_SECONDS = 5.0
 FAILURE_REASON_LENGTH = 1024
 
 _FATAL_SIGNALS = {
     number.value: number.name for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS)
 }
-_POLL_SECONDS = 0.02
-_DRIVERS = "input/data/sm_drivers"
-_NO_INSTALL = "Local run: packages come from the environment of the project, none is installed here."
 
 
 class JobError(Exception):
@@ -51,104 +43,6 @@ class JobError(Exception):
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
-
-
-class StoppedError(Exception):
-    """The run is being stopped: no further job starts."""
-
-
-@dataclass
-class Processes:
-    """The child processes of a run, so that stopping the run ends all of them."""
-
-    stopping: threading.Event = field(default_factory=threading.Event)
-    _running: set["subprocess.Popen[bytes]"] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def run(
-        self, command: list[str], *, folder: Path, environment: Mapping[str, str], log: Path, limit: float | None
-    ) -> int:
-        """Run a command in a process group of its own and return its exit status, negative for a signal.
-
-        Args:
-            command: The program and its arguments.
-            folder: Its working folder.
-            environment: All of its environment.
-            log: The file its output is appended to.
-            limit: Seconds after which it is ended; None for no limit.
-
-        Raises:
-            StoppedError: The run was stopped before the command started.
-            subprocess.TimeoutExpired: It ran longer than `limit`; it has been ended.
-            OSError: It could not be started.
-        """
-        with log.open("ab") as output:
-            with self._lock:
-                if self.stopping.is_set():
-                    raise StoppedError
-                process = subprocess.Popen(
-                    command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output,
-                    stderr=subprocess.STDOUT, start_new_session=True,
-                )  # fmt: skip
-                self._running.add(process)
-            try:
-                return process.wait(limit)
-            except subprocess.TimeoutExpired:
-                _end([process])
-                raise
-            finally:
-                if not self.stopping.is_set():  # `stop` gives the group its grace
-                    _signal(process, signal.SIGKILL)  # what the job left behind
-                with self._lock:
-                    self._running.discard(process)
-
-    def stop(self) -> None:
-        """End every running job: SIGTERM to its group, SIGKILL after a grace period. No further job starts."""
-        with self._lock:
-            self.stopping.set()
-            running = list(self._running)
-        _end(running)
-
-
-def _end(processes: list["subprocess.Popen[bytes]"]) -> None:
-    """End whole process groups: the leader may be a shell that dies before the job it started."""
-    deadline = time.monotonic() + SIGNAL_GRACE_SECONDS
-    try:
-        for process in processes:
-            _signal(process, signal.SIGTERM)
-        while time.monotonic() < deadline and any(_has_members(process) for process in processes):
-            time.sleep(_POLL_SECONDS)
-    finally:
-        for process in processes:
-            _signal(process, signal.SIGKILL)
-
-
-def _has_members(process: "subprocess.Popen[bytes]") -> bool:
-    process.poll()  # a leader that has ended but was not waited for would count as a member
-    try:
-        os.killpg(process.pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
-
-
-def end_orphans(folder: Path) -> None:
-    """End the jobs of a run that outlived its process: those with a path of the run's folder in their command."""
-    if shutil.which("ps") is None:
-        return
-    listing = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=", "-o", "command="], capture_output=True, text=True, check=False
-    )
-    for line in listing.stdout.splitlines():
-        number, _, command = line.strip().partition(" ")
-        if f"/{folder.name}/" in command and CONTAINER_ROOT in command and number.isdigit():
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(os.getpgid(int(number)), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -315,7 +209,7 @@ class JobRunner:
         return json.loads(sandbox.path("/opt/ml/answer.json").read_text(encoding="utf-8"))
 
     def _run(
-        self, name: str, command: list[str], arguments: dict[str, Any], sandbox: "Sandbox", image: str, message: Path
+        self, name: str, command: list[str], arguments: dict[str, Any], sandbox: Sandbox, image: str, message: Path
     ) -> None:
         """Run a job's command in its sandbox; `message` is the file it may leave a failure reason in."""
         if not command:
@@ -343,10 +237,8 @@ class JobRunner:
             said = f": {reason[:FAILURE_REASON_LENGTH]}" if reason else ""
             raise JobError("AlgorithmError", f"exit code {status}{said}")
 
-    def _environment(self, name: str, declared: Mapping[str, Any], sandbox: "Sandbox") -> dict[str, str]:
-        # The SDK's training driver does not quote the interpreter's path, and looks for a pip before it starts.
-        sandbox.write_program("python3", f'exec {shlex.quote(str(self.python))} "$@"')
-        sandbox.write_program("pip3", f"echo {shlex.quote(_NO_INSTALL)}")
+    def _environment(self, name: str, declared: Mapping[str, Any], sandbox: Sandbox) -> dict[str, str]:
+        sandbox.write_programs(self.python)
         threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // 2))
         return {
             "PATH": os.pathsep.join([str(sandbox.programs), "/usr/local/bin", "/usr/bin", "/bin"]),
@@ -360,85 +252,6 @@ class JobRunner:
             "TRAINING_JOB_NAME": name,
             **{key: sandbox.rewrite(as_text(value)) for key, value in declared.items()},
         }
-
-
-@dataclass(frozen=True)
-class Sandbox:
-    """The folder of one job.
-
-    Attributes:
-        folder: The folder; `/opt/ml` of the job is `<folder>/opt/ml`. Its path has no character that a shell minds.
-    """
-
-    folder: Path
-
-    @property
-    def root(self) -> str:
-        """What `/opt/ml` becomes."""
-        return f"{self.folder}{CONTAINER_ROOT}"
-
-    @property
-    def log(self) -> Path:
-        """The file that keeps the job's output."""
-        return self.folder / "job.log"
-
-    @property
-    def temporary(self) -> Path:
-        """The job's folder for temporary files."""
-        folder = self.folder / "tmp"
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    @property
-    def programs(self) -> Path:
-        """The folder that the job finds its programs in first."""
-        return self.folder / "bin"
-
-    def write_program(self, name: str, line: str) -> None:
-        """Put a one-line shell program where the job finds it."""
-        self.programs.mkdir(exist_ok=True)
-        program = self.programs / name
-        program.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
-        program.chmod(0o755)
-
-    def path(self, container_path: str) -> Path:
-        """Where a path of the container stands."""
-        return self.folder / container_path.lstrip("/")
-
-    def rewrite(self, text: str) -> str:
-        """`text` with every path below `/opt/ml` leading into this folder."""
-        return re.sub(rf"(?<![\w.-]){CONTAINER_ROOT}(?=/|\b)", lambda _: self.root, text)
-
-    def clear(self) -> None:
-        """Remove the files of a job that has succeeded: its results are in the store. Its log and command stay."""
-        for folder in (self.folder / CONTAINER_ROOT.split("/")[1], self.temporary, self.programs):
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def write(self, name: str, value: object) -> None:
-        """Write a JSON file below `/opt/ml`."""
-        path = self.path(f"{CONTAINER_ROOT}/{name}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(value), encoding="utf-8")
-        except OSError as error:
-            raise unwritable(path, error) from error
-
-    def adapt_drivers(self) -> None:
-        """Rewrite the paths in the driver scripts that the SDK's ModelTrainer sends as a channel."""
-        drivers = self.path(f"{CONTAINER_ROOT}/{_DRIVERS}")
-        for path in drivers.rglob("*"):
-            if path.suffix in (".py", ".sh", ".json") and path.is_file():
-                installs = path.name == "install_requirements.py"
-                path.write_text(f"print({_NO_INSTALL!r})\n" if installs else self.rewrite(path.read_text()))
-
-    def write_command(self, command: list[str], environment: Mapping[str, str]) -> None:
-        """Leave a script that runs the job's command again, alone, on the same inputs."""
-        lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
-        link, target = self.folder.parent, self.folder.parent.resolve()
-        if link != target:
-            lines.insert(0, f"mkdir -p {link.parent} && ln -sfn {shlex.quote(str(target))} {link}")
-        script = ["#!/bin/sh", *lines, f"cd {shlex.quote(str(self.folder))}", f"exec {shlex.join(command)}", ""]
-        (self.folder / "command.sh").write_text("\n".join(script), encoding="utf-8")
 
 
 def _resources(instance_type: str) -> dict[str, Any]:

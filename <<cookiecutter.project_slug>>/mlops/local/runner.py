@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from mlops.definition import CONDITIONS, Definition, Scope, Step, condition_types, decide, evaluate
 from mlops.errors import MlopsError
 from mlops.local.cache import StepCache, are_there, lifetime
-from mlops.local.job import JobError, JobRunner, Processes, Sandbox, StoppedError, end_orphans
+from mlops.local.job import JobError, JobRunner
+from mlops.local.processes import Processes, StoppedError, end_orphans
 from mlops.local.registry import LocalRegistry
+from mlops.local.sandbox import Sandbox
 from mlops.local.state import (
     EXECUTING,
     FAILED,
