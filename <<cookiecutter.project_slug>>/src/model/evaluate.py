@@ -17,6 +17,7 @@ import xgboost
 
 from model import artifact, features, inference, metrics
 from model.dataset import read_typed
+from model.derive import FEATURE_NAMES
 from model.job import JobError, JobParser, run, write_json
 from model.schema import SCHEMA
 
@@ -102,7 +103,7 @@ def feature_importance(booster: xgboost.Booster) -> list[dict[str, Any]]:
     """Return each feature's share of the gain of all splits, largest first."""
     gains: dict[str, Any] = dict(booster.get_score(importance_type="total_gain"))
     total = sum(gains.values()) or 1.0
-    shares = [{"feature": name, "importance": gains.get(name, 0.0) / total} for name in SCHEMA.feature_names]
+    shares = [{"feature": name, "importance": gains.get(name, 0.0) / total} for name in FEATURE_NAMES]
     return sorted(shares, key=lambda share: -share["importance"])
 
 
@@ -159,15 +160,26 @@ def _reference(arguments: argparse.Namespace, data: npt.NDArray[np.float32], lab
         return {"name": CONSTANT, "auc": 0.5}
     if arguments.champion is None:
         raise JobError(f"--champion-arn is {arguments.champion_arn}, but no --champion was given")
-    _, probabilities = _predict(arguments.champion, data, f"the champion {arguments.champion_arn}")
+    remedy = (
+        "\nAfter a change of the schema or of the derived features, reject the champion:\n"
+        f"  .venv/bin/python -m mlops approve {arguments.champion_arn.rpartition('/')[2]} --reject\n"
+        "or run without one:\n"
+        f"  .venv/bin/python -m mlops run -p ChampionArn={NO_CHAMPION}"
+    )
+    _, probabilities = _predict(arguments.champion, data, f"the champion {arguments.champion_arn}", remedy)
     return {"name": arguments.champion_arn, "auc": metrics.auc(labels, probabilities)}
 
 
-def _predict(path: Path, data: npt.NDArray[np.float32], who: str) -> tuple[xgboost.Booster, npt.NDArray[np.float32]]:
+def _predict(
+    path: Path, data: npt.NDArray[np.float32], who: str, remedy: str = ""
+) -> tuple[xgboost.Booster, npt.NDArray[np.float32]]:
+    """Load a model and score the rows; `remedy` says what to do when the model was made under another schema."""
     try:
         with artifact.opened(path) as folder:
             booster = inference.model_fn(str(folder))
         return booster, inference.predict_fn(data, booster)
+    except inference.OtherSchemaError as error:
+        raise JobError(f"{who} cannot be scored: {error}{remedy}") from error
     except (JobError, ValueError) as error:
         raise JobError(f"{who} cannot be scored: {error}") from error
 

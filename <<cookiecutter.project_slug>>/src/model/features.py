@@ -1,5 +1,6 @@
 """The numbers the model sees, made from a typed table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,24 +8,35 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from model.derive import DERIVED, Derivation, completed
 from model.job import JobError
 from model.schema import Column, Schema
 
 
-def matrix(table: Any, schema: Schema) -> npt.NDArray[np.float32]:
-    """Return the features of n rows as an (n, f) matrix in the schema's order, NaN for a missing value.
+def matrix(table: Any, schema: Schema, derived: Mapping[str, Derivation] = DERIVED) -> npt.NDArray[np.float32]:
+    """Return the features of n rows as an (n, f + d) matrix, NaN for a missing value.
 
-    A category becomes its position in the schema's list.
+    The schema's f features come first, in its order, then the d derived ones. A category is its position in the
+    schema's list.
 
     Raises:
-        JobError: A string is not one of its column's categories.
+        JobError: A string is not one of its column's categories, or a derived feature does not fit the schema.
     """
     result = np.empty((table.num_rows, len(schema.features)), dtype=np.float32)
     for position, column in enumerate(schema.features):
         values = table[column.name]
         codes = _codes(values, column) if column.type == "string" else values
         result[:, position] = pc.fill_null(pc.cast(codes, pa.float64()), float("nan")).to_numpy()
-    return result
+    return _completed(result, schema, derived)
+
+
+def check_derived(schema: Schema, derived: Mapping[str, Derivation] = DERIVED) -> None:
+    """Check that the derived features can be computed from the schema's, without any data.
+
+    Raises:
+        JobError: One cannot.
+    """
+    _completed(np.empty((0, len(schema.features)), dtype=np.float32), schema, derived)
 
 
 def labels(table: Any, schema: Schema) -> npt.NDArray[np.float32]:
@@ -37,6 +49,15 @@ def labels(table: Any, schema: Schema) -> npt.NDArray[np.float32]:
     if target.null_count:
         raise JobError(f"column '{schema.target}': {target.null_count} rows have no value, and it is the target")
     return np.asarray(pc.cast(target, pa.float32()).to_numpy())
+
+
+def _completed(
+    raw: npt.NDArray[np.float32], schema: Schema, derived: Mapping[str, Derivation]
+) -> npt.NDArray[np.float32]:
+    try:
+        return completed(raw, schema.feature_names, derived)
+    except ValueError as error:
+        raise JobError(str(error)) from error
 
 
 def _codes(values: Any, column: Column) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
+from model.derive import DERIVED, FEATURE_NAMES, completed
 from model.schema import FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, SCHEMA, Column
 
 MODEL_FILE = "model.ubj"
@@ -32,6 +33,11 @@ JSON_LINES = ("application/jsonlines", "application/x-ndjson")
 _INVALID = (ValueError, TypeError, LookupError, OverflowError)
 """What a decoder raises for a value that its column cannot have."""
 
+
+class OtherSchemaError(ValueError):
+    """A model that was made under another schema, or with other derived features, than this code's."""
+
+
 _is_number = re.compile(NUMBER_PATTERN).fullmatch
 _Decoder = Callable[[Any], float]
 
@@ -40,7 +46,8 @@ def model_fn(model_dir: str) -> xgboost.Booster:
     """Load the model from its folder.
 
     Raises:
-        ValueError: There is no model, or it was made under another schema than this code's.
+        OtherSchemaError: It was made under another schema, or with other derived features, than this code's.
+        ValueError: There is no model, or it is damaged.
     """
     path = Path(model_dir) / MODEL_FILE
     if not path.is_file():
@@ -50,18 +57,18 @@ def model_fn(model_dir: str) -> xgboost.Booster:
         booster.load_model(path)
     except xgboost.core.XGBoostError as error:
         raise ValueError(f"{path} is not an XGBoost model: {str(error).splitlines()[-1]}") from error
-    if tuple(booster.feature_names or ()) != SCHEMA.feature_names:
-        raise ValueError(
-            f"{path} was trained on other features: {', '.join(booster.feature_names or ['none named'])}; "
-            f"the schema has {', '.join(SCHEMA.feature_names)}"
-        )
+    names = tuple(booster.feature_names or ())
+    if names != FEATURE_NAMES:
+        raise OtherSchemaError(f"it was trained on other features: {_difference(names)}")
     if booster.attr(ENCODING_ATTRIBUTE) != SCHEMA.encoding:
-        raise ValueError(f"{path} was trained with other types or categories than the schema's")
+        raise OtherSchemaError("it was trained with other types or categories than the schema's")
     return booster
 
 
 def input_fn(body: bytes | bytearray | str, content_type: str) -> npt.NDArray[np.float32]:
-    """Turn a request of n rows into an (n, f) matrix of features in the model's order, NaN for a missing value.
+    """Turn a request of n rows into an (n, f + d) matrix of features in the model's order, NaN for a missing value.
+
+    A row of a request has the schema's f features; the d derived ones are computed.
 
     Args:
         body: CSV with or without a header; JSON `{"instances": [...]}` or a list, of rows or of objects by column name;
@@ -89,7 +96,7 @@ def input_fn(body: bytes | bytearray | str, content_type: str) -> npt.NDArray[np
     values = [_decoded(row, number, decoders, known) for number, row in enumerate(rows, 1)]
     if not values:
         raise ValueError("the request holds no row")
-    return np.array(values, dtype=np.float32)
+    return completed(np.array(values, dtype=np.float32), SCHEMA.feature_names, DERIVED)
 
 
 def predict_fn(data: npt.NDArray[np.float32], model: xgboost.Booster) -> npt.NDArray[np.float32]:
@@ -117,6 +124,19 @@ def output_fn(prediction: npt.NDArray[np.float32], accept: str) -> str:
 def media_type(header: str | None) -> str:
     """Return the media type of a Content-Type or Accept header, without parameters, in lower case."""
     return (header or "").partition(";")[0].strip().lower()
+
+
+def _difference(names: Sequence[str]) -> str:
+    """Say how a model's features differ from those of this code."""
+    lacking = [name for name in FEATURE_NAMES if name not in names]
+    unknown = [name for name in names if name not in FEATURE_NAMES]
+    parts = [f"{what} {_few(some)}" for what, some in (("without", lacking), ("with", unknown)) if some]
+    return " and ".join(parts) or "in another order"
+
+
+def _few(names: list[str]) -> str:
+    """List some of the names: a job's failure message has little room."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _lines(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The data the model is made from: the one place to edit for a data set of your own.
+"""The data the model is made from: its columns, the rules they follow and the parts they play.
 
 Every step reads `SCHEMA`: validation enforces it, preprocessing types and splits by it, training and inference take
 the features in the order in which they stand here. Only the standard library is imported, since the server does too.
@@ -83,7 +83,8 @@ class Schema:
 
     Attributes:
         columns: All columns a file must have.
-        group: The column whose rows must not be torn apart by the split into train, validation and test.
+        group: The column whose rows must not be torn apart by the split into train, validation and test; where every
+            row stands for itself, the column that identifies the row.
         key: The columns that together identify a row.
         facet: The sensitive attribute, or None when there is none.
         minimum_rows: Fewer rows than this are refused.
@@ -107,8 +108,9 @@ class Schema:
         named = {self.group, *self.key} | ({self.facet.column} if self.facet else set())
         if not named <= set(names):
             raise ValueError(f"schema: no such column: {', '.join(sorted(named - set(names)))}")
-        if self.column(self.group).type not in ("integer", "string"):
-            raise ValueError(f"schema: group '{self.group}' must be an integer or a string")
+        group = self.column(self.group)
+        if group.type not in ("integer", "string") or group.nullable:
+            raise ValueError(f"schema: group '{self.group}' must be an integer or a string and not nullable")
 
     def column(self, name: str) -> Column:
         """Return the column of that name."""

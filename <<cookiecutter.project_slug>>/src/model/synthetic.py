@@ -5,6 +5,7 @@ knobs then bend the data. The same arguments always give the same rows.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def generate(
         if column.role == "feature" and column.name not in neutral:
             weight = np.cos(2.0 * position)  # of either sign, and the same whatever the seed
             log_odds += weight * scores
-        missing = random.random(rows) < null_fraction if column.nullable else None
+        missing = random.random(rows) < null_fraction if column.nullable and column.name not in keys else None
         columns[column.name] = pa.array(values, ARROW_TYPES[column.type], mask=missing)
     log_odds *= _STEEPNESS / np.sqrt(max(1, len(schema.features)) / 2)
     if schema.facet is not None:
@@ -77,7 +78,7 @@ def write(table: Any, path: Path) -> None:
         raise JobError(f"{path}: the file's name must end in .csv or .parquet")
     fields = [pa.field(f.name, pa.int8() if pa.types.is_boolean(f.type) else f.type) for f in table.schema]
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = arrow_csv.WriteOptions(quoting_style="none", quoting_header="none")
+    options = arrow_csv.WriteOptions(quoting_style="needed", quoting_header="needed")
     arrow_csv.write_csv(table.cast(pa.schema(fields)), path, options)
 
 
@@ -103,32 +104,39 @@ def _work(arguments: argparse.Namespace) -> None:
 
 
 def _keys(schema: Schema, rows: int) -> dict[str, npt.NDArray[Any]]:
-    """Return the values of the group and key columns: a few rows for each group, no key twice."""
+    """Return the values of the group and of what tells rows of a group apart: a few rows for each group.
+
+    No key comes twice, as long as the limits and categories of its columns leave room for so many.
+    """
     row = np.arange(rows)
-    names = dict.fromkeys((schema.group, *schema.key))
-    if len(names) == 1:
-        per_group = 1 if schema.key else _ROWS_PER_GROUP
-        return {schema.group: _counted(schema.column(schema.group), row // per_group)}
-    within = next(name for name in names if name != schema.group)
-    per_group = min(_ROWS_PER_GROUP, _span(schema.column(within)))
-    return {
-        schema.group: _counted(schema.column(schema.group), row // per_group),
-        within: _counted(schema.column(within), row % per_group),
-    }
+    group = schema.column(schema.group)
+    others = sorted((schema.column(name) for name in schema.key if name != schema.group), key=_span, reverse=True)
+    if schema.key == (schema.group,):
+        return {group.name: _counted(group, row)}
+    if not others:
+        return {group.name: _counted(group, row // _ROWS_PER_GROUP)}
+    other = others[0]
+    if schema.group not in schema.key:
+        return {group.name: _counted(group, row // _ROWS_PER_GROUP), other.name: _counted(other, row)}
+    per_group = int(min(_ROWS_PER_GROUP, _span(other)))
+    return {group.name: _counted(group, row // per_group), other.name: _counted(other, row % per_group)}
 
 
-def _span(column: Column) -> int:
+def _span(column: Column) -> float:
     """Return how many different values a column can count through, as far as declared."""
     if column.type == "boolean":
         return 2
     if column.categories:
         return len(column.categories)
-    if column.minimum is None or column.maximum is None:
-        return _ROWS_PER_GROUP
-    return int(column.maximum - column.minimum) + 1
+    if column.type == "string" or column.maximum is None:
+        return np.inf
+    return max(1, int(column.maximum - (column.minimum or 0)) + 1)
 
 
 def _counted(column: Column, counts: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Return a value of the column for each count; those that differ are distinct until the column has no more."""
+    if np.isfinite(_span(column)):
+        counts = counts % int(_span(column))
     if column.categories:
         return np.array(column.categories, dtype=object)[counts]
     if column.type == "string":
@@ -147,10 +155,19 @@ def _values(
         code = np.clip((scores + 2) / 4 * len(categories), 0, len(categories) - 1).astype(int)
         return categories[code], (code - code.mean()) / max(1.0, code.std())
     moved = scores + drift
-    low = column.minimum if column.minimum is not None else -3.0
-    high = column.maximum if column.maximum is not None else low + 6.0
+    low, high = _limits(column)
     values = np.clip((low + high) / 2 + moved * (high - low) / 6, low, high)
-    return (np.rint(values).astype(np.int64) if column.type == "integer" else np.round(values, 2)), moved
+    if column.type == "integer":
+        return np.rint(values).astype(np.int64), moved
+    decimals = 2 if high - low >= 1 else 2 - math.floor(math.log10(max(high - low, 1e-30)))
+    return np.clip(np.round(values, decimals), low, high), moved
+
+
+def _limits(column: Column) -> tuple[float, float]:
+    """Return a column's limits; what is not declared is put 6 away from what is, or from -3 to 3."""
+    if column.minimum is not None:
+        return column.minimum, column.minimum + 6.0 if column.maximum is None else column.maximum
+    return (-3.0, 3.0) if column.maximum is None else (column.maximum - 6.0, column.maximum)
 
 
 if __name__ == "__main__":

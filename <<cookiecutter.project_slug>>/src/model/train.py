@@ -21,6 +21,7 @@ import xgboost
 from model import distributed, features
 from model.artifact import copy_code
 from model.dataset import read_typed
+from model.derive import FEATURE_NAMES
 from model.inference import ENCODING_ATTRIBUTE, MODEL_FILE
 from model.job import JobError, JobParser, run, write_json
 from model.schema import SCHEMA
@@ -125,7 +126,7 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
     Raises:
         JobError: XGBoost refuses the data.
     """
-    names = list(SCHEMA.feature_names)
+    names = list(FEATURE_NAMES)
     parameters: dict[str, Any] = {name: value for name, value in hyperparameters.items() if name not in _LOOP}
     parameters |= {"objective": "binary:logistic", "eval_metric": "auc", "tree_method": "hist", "nthread": threads}
     curve: dict[str, dict[str, list[float]]] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model import bias, rules
+from model import bias, features, rules
 from model.dataset import FileError, Source, find_files, read_source
 from model.job import JobError, JobParser, run, write_json
 from model.parsing import ARROW_TYPES
@@ -119,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.max_null_fraction <= 1:
         raise JobError(f"--max-null-fraction must be between 0 and 1, not {arguments.max_null_fraction:g}")
+    features.check_derived(SCHEMA)  # now, rather than after the data was split
     validation = validate(arguments.data, SCHEMA, arguments.max_null_fraction)
     destination = arguments.report / REPORT_FILE
     write_json(destination, report(validation, arguments.data_version, SCHEMA))

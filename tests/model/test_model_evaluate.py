@@ -8,12 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import xgboost
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import evaluate, metrics
 from model.dataset import read_typed, write_parquet
+from model.derive import FEATURE_NAMES
 from model.schema import SCHEMA
+
+pytest_plugins = ["model_fixtures"]
 
 ARN = "arn:aws:sagemaker:eu-west-1:111122223333:model-package/visits/3"
 labelled_scores = st.lists(st.tuples(st.booleans(), st.integers(0, 12)), min_size=2, max_size=60).filter(
@@ -47,12 +50,14 @@ def run(model: Path, test: Path, output: Path, *more: str) -> tuple[int, str]:
     return code, failure.read_text() if failure.exists() else ""
 
 
+@settings(deadline=None, max_examples=50)
 @given(rows=labelled_scores)
 def test_the_auc_is_the_share_of_pairs_in_order(rows: list[tuple[bool, int]]) -> None:
     labels, scores = split_up(rows)
     assert metrics.auc(labels, scores) == pytest.approx(pair_count(labels, scores), abs=1e-12)
 
 
+@settings(deadline=None, max_examples=50)
 @given(rows=labelled_scores)
 def test_the_area_under_the_points_of_the_roc_curve_is_the_auc(rows: list[tuple[bool, int]]) -> None:
     labels, scores = split_up(rows)
@@ -117,7 +122,7 @@ def test_without_champion_the_reference_is_a_constant(model_folder: Path, splits
     shares = [entry["importance"] for entry in report["feature_importance"]]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(1)
-    assert {entry["feature"] for entry in report["feature_importance"]} == set(SCHEMA.feature_names)
+    assert {entry["feature"] for entry in report["feature_importance"]} == set(FEATURE_NAMES)
 
 
 def test_the_champion_is_scored_on_the_same_rows(model_folder: Path, splits: Path, tmp_path: Path) -> None:
@@ -154,11 +159,18 @@ def test_a_champion_needs_its_folder_and_its_name(model_folder: Path, splits: Pa
 @pytest.mark.parametrize(
     ("names", "encoding", "reason"),
     [
-        (["a", "b"], SCHEMA.encoding, "was trained on other features: a, b"),
-        (list(SCHEMA.feature_names), "[]", "was trained with other types or categories"),
+        (["a", *FEATURE_NAMES[1:]], SCHEMA.encoding, "it was trained on other features: without year and with a"),
+        (list(SCHEMA.feature_names), SCHEMA.encoding, "without income_per_person, expenditure_limit_per_person"),
+        (
+            ["a"],
+            SCHEMA.encoding,
+            "without year, site, coinsurance, deductible_plan, expenditure_limit and 14 more and with a",
+        ),
+        (list(FEATURE_NAMES[::-1]), SCHEMA.encoding, "it was trained on other features: in another order"),
+        (list(FEATURE_NAMES), "[]", "was trained with other types or categories"),
     ],
 )
-def test_a_champion_of_another_schema_is_refused(
+def test_a_champion_of_another_schema_is_refused_with_what_to_do(
     model_folder: Path, splits: Path, tmp_path: Path, names: list[str], encoding: str, reason: str
 ) -> None:
     champion = tmp_path / "champion"
@@ -170,6 +182,9 @@ def test_a_champion_of_another_schema_is_refused(
     code, failure = run(model_folder, splits / "test", tmp_path, "--champion", str(champion), "--champion-arn", ARN)
     assert code == 1
     assert reason in failure
+    assert ".venv/bin/python -m mlops approve 3 --reject" in failure
+    assert ".venv/bin/python -m mlops run -p ChampionArn=none" in failure
+    assert not (tmp_path / "evaluation.json").exists()
 
 
 def test_an_archive_cannot_write_outside_its_folder(splits: Path, tmp_path: Path) -> None:

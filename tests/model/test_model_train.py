@@ -12,10 +12,13 @@ import xgboost
 
 from model import inference, train
 from model.dataset import read_typed, write_parquet
+from model.derive import FEATURE_NAMES
 from model.job import JobError
 from model.schema import SCHEMA
 
-SOURCE = Path(__file__).parents[1] / "src"
+pytest_plugins = ["model_fixtures"]
+
+SOURCE = Path(str(inference.__file__)).parents[1]
 QUICK = ["--num-round", "5"]
 LEAN = "import sys; sys.modules.update(sklearn=None)"  # xgboost loads it when it is there
 TRAIN = f"{LEAN}; from model.train import main; sys.exit(main())"
@@ -40,7 +43,7 @@ def root_weight(booster: xgboost.Booster) -> float:
 
 def test_the_model_carries_the_names_and_the_encoding_of_its_features(model_folder: Path) -> None:
     booster = xgboost.Booster(model_file=model_folder / "model.ubj")
-    assert tuple(booster.feature_names or ()) == SCHEMA.feature_names
+    assert tuple(booster.feature_names or ()) == FEATURE_NAMES
     assert booster.attr("encoding") == SCHEMA.encoding
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops.monitor import baseline
@@ -31,6 +31,7 @@ def test_numbers_are_described_as_numpy_describes_them() -> None:
     assert buckets[-1]["upper_bound"] == values.max()
 
 
+@settings(deadline=None, max_examples=50)
 @given(values=st.lists(st.integers(-1_000, 1_000), min_size=1, max_size=400), size=st.integers(8, 64))
 def test_a_sketch_weighs_all_values_and_keeps_their_ranks(values: list[int], size: int) -> None:
     ordered = np.sort(np.array(values, dtype=np.float64))

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import features, inference
+from model.derive import FEATURE_NAMES
 from model.parsing import parse
 from model.schema import SCHEMA
+
+pytest_plugins = ["model_fixtures"]
 
 NAMES = list(SCHEMA.feature_names)
 CSV = "text/csv"
@@ -59,6 +62,7 @@ def test_every_format_gives_the_matrix_that_training_sees(visits: Any) -> None:
             np.testing.assert_array_equal(inference.input_fn(form, content_type), expected)
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     text=st.one_of(
         st.from_regex(r"[+-]?[0-9]{0,6}\.?[0-9]{0,3}([eE][+-]?[0-9]{1,2})?", fullmatch=True),
@@ -164,10 +168,11 @@ def test_a_hostile_request_is_told_what_is_wrong(body: bytes, content_type: str,
         inference.input_fn(body, content_type)
 
 
+@settings(deadline=None, max_examples=50)
 @given(body=st.binary(max_size=60), content_type=st.sampled_from([CSV, JSON, "application/jsonlines"]))
 def test_no_request_fails_in_another_way(body: bytes, content_type: str) -> None:
     with contextlib.suppress(ValueError):
-        assert inference.input_fn(body, content_type).shape[1] == len(NAMES)
+        assert inference.input_fn(body, content_type).shape[1] == len(FEATURE_NAMES)
 
 
 def test_predictions_come_back_in_each_format(model_folder: Path, visits: Any) -> None:
@@ -192,5 +197,5 @@ def test_a_folder_without_model_is_named(tmp_path: Path) -> None:
 
 
 def test_the_sample_request_is_accepted() -> None:
-    request = Path(__file__).parents[1] / "data" / "request.csv"
-    assert inference.input_fn(request.read_bytes(), CSV).shape == (3, len(NAMES))
+    request = Path(str(inference.__file__)).parents[2] / "data" / "request.csv"
+    assert inference.input_fn(request.read_bytes(), CSV).shape == (3, len(FEATURE_NAMES))

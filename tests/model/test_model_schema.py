@@ -1,4 +1,5 @@
 import ast
+import importlib
 import json
 import sys
 from dataclasses import replace
@@ -28,7 +29,7 @@ def test_features_keep_the_order_of_the_schema_and_leave_out_identifiers_and_tar
 def test_a_matrix_has_codes_for_categories_and_nan_for_missing_values() -> None:
     table = pa.table({"age": [1.5, None, 3.0], "colour": ["green", None, "red"]})
     expected = np.array([[1, 1.5], [np.nan, np.nan], [0, 3]], dtype=np.float32)
-    result = features.matrix(table, SMALL)
+    result = features.matrix(table, SMALL, {})
     assert result.dtype == np.float32
     np.testing.assert_array_equal(result, expected)
 
@@ -36,7 +37,7 @@ def test_a_matrix_has_codes_for_categories_and_nan_for_missing_values() -> None:
 def test_an_unknown_category_is_named_with_its_column() -> None:
     table = pa.table({"age": [1.0], "colour": ["blue"]})
     with pytest.raises(JobError, match="column 'colour': 'blue' is not one of its categories: red, green"):
-        features.matrix(table, SMALL)
+        features.matrix(table, SMALL, {})
 
 
 def test_a_row_without_target_is_refused() -> None:
@@ -62,6 +63,7 @@ def test_the_encoding_changes_with_the_order_of_categories() -> None:
         (lambda: Schema((GROUP, TARGET), group="person"), "role feature"),
         (lambda: Schema((GROUP, AGE, TARGET), group="family"), "no such column: family"),
         (lambda: Schema((AGE, TARGET), group="age"), "must be an integer or a string"),
+        (lambda: Schema((replace(GROUP, nullable=True), AGE, TARGET), group="person"), "and not nullable"),
         (lambda: replace(SMALL, facet=Facet("sex", True, 1, 1)), "no such column: sex"),
     ],
 )
@@ -71,10 +73,13 @@ def test_a_contradictory_schema_says_what_is_wrong(declared: object, reason: str
         declared()
 
 
-@pytest.mark.parametrize(("module", "needed"), [("schema", set()), ("inference", {"numpy", "xgboost", "model"})])
+@pytest.mark.parametrize(
+    ("module", "needed"),
+    [("schema", set()), ("derive", {"numpy", "model"}), ("inference", {"numpy", "xgboost", "model"})],
+)
 def test_what_a_server_loads_imports_little(module: str, needed: set[str]) -> None:
-    tree = ast.parse((Path(__file__).parents[1] / "src" / "model" / f"{module}.py").read_text())
+    tree = ast.parse(Path(str(importlib.import_module(f"model.{module}").__file__)).read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == needed
-    assert {name for name in imported if name.startswith("model")} <= {"model.schema"}
+    assert {name for name in imported if name.startswith("model")} <= {"model.schema", "model.derive"}

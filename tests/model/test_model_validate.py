@@ -1,3 +1,4 @@
+import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -13,12 +14,14 @@ from model import bias, synthetic, validate
 from model.rules import Violation
 from model.schema import SCHEMA
 
+pytest_plugins = ["model_fixtures"]
+
 Rows = list[list[str]]
 NAMES = list(SCHEMA.names)
 
 
 def rows_of(folder: Path) -> Rows:
-    return [line.split(",") for line in (folder / "visits.csv").read_text().splitlines()]
+    return list(csv.reader((folder / "visits.csv").read_text().splitlines()))
 
 
 def check(path: Path, limit: float = 0.2) -> dict[str, Violation]:
@@ -56,7 +59,7 @@ def test_sound_data_breaks_no_rule(visits_folder: Path, visits: Any) -> None:
 
 
 def test_the_sample_data_follows_the_schema() -> None:
-    raw = Path(__file__).parents[1] / "data" / "raw"
+    raw = Path(str(validate.__file__)).parents[2] / "data" / "raw"
     validation = validate.validate(raw, SCHEMA, 0.1)
     assert validation.violations == []
     assert validation.rows == 20_190

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from model import dataset, features, synthetic
+from model import dataset, features, synthetic, validate
 from model.metrics import auc
 from model.schema import SCHEMA, Column, Schema
 
@@ -74,3 +74,27 @@ def test_an_impossible_request_is_refused(tmp_path: Path, arguments: list[str]) 
 def test_an_unknown_suffix_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert synthetic.main(["--output", str(tmp_path / "x.xlsx")]) == 1
     assert "must end in .csv or .parquet" in capsys.readouterr().err
+
+
+ORDER = Column("order", "string", "attribute", "which")
+DAY = Column("day", "integer", "attribute", "of the week", minimum=1, maximum=7)
+SHOP = Column("shop", "string", "feature", "where", categories=("north, by the sea", "south"))
+RATE = Column("rate", "number", "feature", "share", minimum=0.001, maximum=0.009)
+DEBT = Column("debt", "number", "feature", "dollars, below zero", maximum=-10)
+LATE = Column("late", "boolean", "target", "came late")
+
+
+@pytest.mark.parametrize(
+    ("group", "key"),
+    [
+        ("order", ()),
+        ("order", ("order",)),
+        ("order", ("order", "day")),
+        ("order", ("day", "order")),
+        ("shop", ("order",)),
+    ],
+)
+def test_rows_follow_any_schema(group: str, key: tuple[str, ...], tmp_path: Path) -> None:
+    schema = Schema((ORDER, DAY, SHOP, RATE, DEBT, LATE), group=group, key=key)
+    synthetic.write(synthetic.generate(schema, 300, seed=0), tmp_path / "rows.csv")
+    assert validate.validate(tmp_path, schema, 0.5).violations == []
