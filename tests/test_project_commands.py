@@ -62,7 +62,8 @@ def test_the_demonstration_ends_with_predictions_and_a_report(template: Path, tm
     output = make(copy, "demo", online=True)
     assert "Version 1 of doctor-visits is registered." in output
     assert "Version 1 is Approved." in output
-    report = copy / output.rstrip().splitlines()[-1].rsplit(" ", 1)[-1]
+    (end,) = (line for line in output.splitlines() if line.startswith("== The project is yours: "))
+    report = copy / end.rsplit(" ", 1)[-1]
     assert report.name == "report.html"
     assert "ROC curve" in report.read_text()
 

@@ -60,7 +60,8 @@ def repository(template: Path, tmp_path: Path) -> Path:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.copytree(template, clone, dirs_exist_ok=True)
     git(clone, "add", "--all")
-    git(clone, "commit", "--quiet", "--allow-empty", "-m", "the working tree")
+    if git(clone, "status", "--porcelain"):
+        git(clone, "commit", "--quiet", "-m", "the working tree")
     return clone
 
 
