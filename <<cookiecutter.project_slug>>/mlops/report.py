@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
+from jinja2 import (
+    Environment,
+    FileSystemBytecodeCache,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    select_autoescape,
+)
 
 from mlops.files import write_text
 from mlops.local.display import details
@@ -21,10 +28,13 @@ def write_report(platform: LocalPlatform, folder: RunFolder, state: RunState) ->
     Raises:
         MlopsError: The file cannot be written, or a step left a document that is not JSON.
     """
+    cache = platform.project.state / "cache" / "report"
+    cache.mkdir(parents=True, exist_ok=True)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(["html.jinja"]),
         undefined=StrictUndefined,
+        bytecode_cache=FileSystemBytecodeCache(str(cache)),
     )
     template = environment.get_template(_TEMPLATE)
     content = {

@@ -1,16 +1,17 @@
 """What is known of a local run, kept so that it survives a crash and can be resumed."""
 
+import json
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mlops.errors import MlopsError
-from mlops.files import is_locked, locked, read_json, write_json
+from mlops.files import is_locked, locked, read_json, write_text
 
 EXECUTING, SUCCEEDED, FAILED, STOPPED = "Executing", "Succeeded", "Failed", "Stopped"
 NOT_STARTED, SKIPPED, INTERRUPTED = "NotStarted", "Skipped", "Interrupted"
@@ -125,7 +126,8 @@ class RunFolder:
 
     def save(self, state: RunState) -> None:
         """Write `run.json` in one step."""
-        write_json(self.path / "run.json", asdict(state))
+        content = {**vars(state), "steps": {name: vars(step) for name, step in state.steps.items()}}
+        write_text(self.path / "run.json", json.dumps(content))
 
     def load(self) -> RunState:
         """Read `run.json`. A run that says Executing while no process holds it was interrupted.
