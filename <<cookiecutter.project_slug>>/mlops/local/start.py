@@ -1,5 +1,6 @@
 """From a bundle and a folder of data to a local run: what the run is given, and what is kept of it."""
 
+import py_compile
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from mlops.local.state import NOT_STARTED, SUCCEEDED, RunFolder, RunState, StepS
 from mlops.local.store import LocalStore
 from mlops.project import RUNTIME_ENVIRONMENT, Environment
 from mlops.registry import champion
+
+_BY_HASH = py_compile.PycInvalidationMode.CHECKED_HASH
 
 
 def new_run(
@@ -53,6 +56,9 @@ def new_run(
     for name, path in files_below(bundle.objects):
         if not (platform.store.root / name).exists():
             platform.store.upload(path, f"s3://{name}")
+            if path.suffix == ".py":
+                # Every job gets a copy of the code: bytecode that is valid by the source's hash is copied along.
+                py_compile.compile(str(platform.store.root / name), invalidation_mode=_BY_HASH, quiet=2)
     if "InputDataUri" in definition.parameters and "InputDataUri" not in overrides:
         _place(source, platform.store.path(str(values["InputDataUri"])))
     folder = RunFolder(platform.runs / new_run_id())
