@@ -13,7 +13,7 @@ UV := .tools/bin/uv
 help:
 	@echo "make demo       generate a project with the default answers, run it, approve its model and ask it"
 	@echo "make test       test the template and the projects it renders"
-	@echo "make test-fast  the same without the projects' own commands"
+	@echo "make test-fast  the same without what takes longest: the projects' own commands, faults, upgrades"
 	@echo "make lint       check style and types of the template and, in place, of what it renders"
 	@echo "make format     put the code into style"
 	@echo "make bench      measure generating and running against their alternatives"

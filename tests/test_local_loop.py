@@ -87,6 +87,7 @@ def test_a_second_run_takes_every_job_from_the_cache(after_run: Path) -> None:
 CACHED_STEPS = {"ValidateData", "Preprocess", "Train", "Baseline", "Evaluate"}
 
 
+@pytest.mark.slow
 def test_other_data_at_the_same_place_is_never_answered_from_the_cache(after_run: Path) -> None:
     header, *lines = rows(after_run)
     write_data(after_run, "\n".join([header, *lines[::2]]).encode())
@@ -115,6 +116,7 @@ def test_two_versions_are_compared_side_by_side(after_run: Path) -> None:
     assert "DataVersion" in text.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_trial_of_another_environment_is_no_champion_of_this_one(after_run: Path) -> None:
     path = after_run / "config/dev.yaml"
     path.write_text((after_run / "config/local.yaml").read_text())
@@ -247,6 +249,7 @@ def wait_until_executing(project: Path, step: str) -> Path:
     raise AssertionError(f"{step} did not start")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, "Stopped"), (signal.SIGTERM, "Stopped")])
 def test_an_interrupted_run_is_resumed(project: Path, number: signal.Signals, status: str) -> None:
     process = start(project)
@@ -261,6 +264,7 @@ def test_an_interrupted_run_is_resumed(project: Path, number: signal.Signals, st
     assert len(mlops_json(project, "models")) == 1
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_was_killed_is_resumed(project: Path) -> None:
     process = start(project)
     folder = wait_until_executing(project, "Train")
@@ -273,6 +277,7 @@ def test_a_run_whose_process_was_killed_is_resumed(project: Path) -> None:
     assert len(mlops_json(project, "models")) == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_fails_its_run_clearly_or_is_retried(project: Path) -> None:
     process = start(project, "-p", "Rounds=100000", "-p", "EarlyStoppingRounds=100000")
     folder = wait_until_executing(project, "Train")
@@ -329,6 +334,7 @@ def test_a_configuration_of_the_wrong_type_is_named_with_its_file_and_key(projec
     mlops(project, "compile")
 
 
+@pytest.mark.slow
 def test_a_hyperparameter_of_the_configuration_reaches_the_training(project: Path) -> None:
     path = project / "config/local.yaml"
     text = path.read_text()
@@ -353,6 +359,7 @@ def test_two_names_for_the_data_are_refused(after_run: Path) -> None:
     assert "both say which data" in result.stderr
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_not_disturb_each_other(project: Path) -> None:
     processes = [start(project, "--no-cache", "-p", f"MaxDepth={depth}") for depth in (2, 3)]
     for process in processes:
@@ -376,6 +383,7 @@ def test_a_torn_state_is_named_and_the_other_runs_stay_readable(after_run: Path)
     assert "Remove the run" in resumed.stderr
 
 
+@pytest.mark.slow
 def test_a_deleted_artifact_is_said_and_the_next_run_makes_it_again(after_run: Path) -> None:
     mlops(after_run, "approve", "1")
     for archive in after_run.glob(".mlops/s3/**/model.tar.gz"):

@@ -11,6 +11,8 @@ import pytest
 
 from conftest import ROOT, SLUG, Bake
 
+pytestmark = pytest.mark.slow
+
 IDENTITY = {
     f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
