@@ -42,6 +42,8 @@ def data_version(source: Path) -> str:
     files = [(source.name, source)] if source.is_file() else list(files_below(source))
     if not files:
         raise MlopsError(
-            f"No data in {source}.", "Put CSV or Parquet files there, or name a folder with `--data`.", exit_code=2
+            f"No data in {source}{'.' if source.exists() else ': it does not exist.'}",
+            "Put CSV or Parquet files there, or name a folder with `--data`.",
+            exit_code=2,
         )
     return sha256_of_files(files)[:DIGEST_LENGTH]

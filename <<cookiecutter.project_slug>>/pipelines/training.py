@@ -182,7 +182,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
             command="python3 -m model.train --failure-file /opt/ml/output/failure",
         ),
         # Those of the configuration; some of them are parameters of the pipeline too.
-        hyperparameters={name: str(value) for name, value in context["hyperparameters"].items()}
+        hyperparameters=fixed_hyperparameters(context)
         | {
             "max_depth": parameters.max_depth.to_string(),
             "learning_rate": parameters.learning_rate.to_string(),
@@ -217,6 +217,12 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
         step_args=trainer.train(input_data_config=channels),
         **_job_settings(context),
     )
+
+
+def fixed_hyperparameters(context: Context) -> dict[str, str]:
+    """The hyperparameters of the configuration that are no parameters of the pipeline."""
+    parameters = ("max_depth", "learning_rate", "num_round", "early_stopping_rounds", "seed")
+    return {name: str(value) for name, value in context["hyperparameters"].items() if name not in parameters}
 
 
 def describe_training_data(context: Context, parameters: Parameters, preprocess: ProcessingStep) -> ProcessingStep:
@@ -333,6 +339,7 @@ def register_model(
             "LearningRate": parameters.learning_rate.to_string(),
             "Rounds": parameters.rounds.to_string(),
             "EarlyStoppingRounds": parameters.early_stopping.to_string(),
+            **{f"Hyperparameter-{name}": str(value) for name, value in fixed_hyperparameters(context).items()},
         },
     )
     return ModelStep("RegisterModel", step_args=step_args, retry_policies=[THROTTLED])

@@ -83,3 +83,9 @@ def test_what_a_server_loads_imports_little(module: str, needed: set[str]) -> No
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == needed
     assert {name for name in imported if name.startswith("model")} <= {"model.schema", "model.derive"}
+
+
+@pytest.mark.parametrize(("kind", "role"), [("int", "feature"), ("integer", "features")])
+def test_a_misspelled_type_or_role_is_refused_by_name(kind: str, role: str) -> None:
+    with pytest.raises(ValueError, match=r"column 'price': '(int|features)' is none of"):
+        Column("price", kind, role, "")  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mlops.errors import MlopsError
 from mlops.local.registry import LocalRegistry
-from mlops.local.state import EXECUTING, NOT_STARTED, SUCCEEDED, RunFolder, runs
+from mlops.local.state import SUCCEEDED, RunFolder, runs
 from mlops.local.store import LocalStore
 from mlops.project import LOCAL, Project
 
@@ -51,12 +51,15 @@ class LocalPlatform:
         return folder
 
     def last_unfinished(self) -> RunFolder:
-        """The newest run that has not succeeded.
+        """The newest run, which must not have succeeded.
 
         Raises:
-            MlopsError: There is none.
+            MlopsError: There is none, or it has succeeded.
         """
-        for folder in runs(self.runs):
-            if folder.load().status not in (SUCCEEDED, EXECUTING, NOT_STARTED):
-                return folder
-        raise MlopsError("No run is left to resume.", "Start one: `.venv/bin/python -m mlops run`.", exit_code=2)
+        newest = next(iter(runs(self.runs)), None)
+        if newest is None:
+            raise MlopsError("No run is left to resume.", "Start one: `.venv/bin/python -m mlops run`.", exit_code=2)
+        if newest.load().status == SUCCEEDED:
+            remedy = "To resume an older one, name it: `.venv/bin/python -m mlops runs` lists them."
+            raise MlopsError(f"The newest run, {newest.path.name}, has succeeded.", remedy, exit_code=2)
+        return newest

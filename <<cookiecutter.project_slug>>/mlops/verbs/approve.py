@@ -5,14 +5,14 @@ from argparse import ArgumentParser, Namespace
 from mlops.errors import MlopsError
 from mlops.platforms import registry
 from mlops.project import LOCAL, Project
-from mlops.registry import APPROVED, REJECTED, find
+from mlops.registry import APPROVED, PENDING, REJECTED, find
 
 LATEST = "latest"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `approve`."""
-    parser.add_argument("version", help=f"the version's number, or `{LATEST}`")
+    parser.add_argument("version", help=f"the version's number, or `{LATEST}`: the newest one not decided on")
     parser.add_argument("--reject", action="store_true", help="reject it instead: it is no longer served")
     parser.add_argument("--comment", default="", help="why; kept with the version")
     parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
@@ -22,8 +22,11 @@ def run(project: Project, options: Namespace) -> int:
     """Give the version its new status."""
     source = registry(project, options.environment)
     versions = source.versions()
-    if options.version == LATEST and versions:
-        number = versions[-1].version
+    undecided = [version.version for version in versions if version.status == PENDING]
+    if options.version == LATEST and undecided:
+        number = undecided[-1]
+    elif options.version == LATEST and versions:
+        raise MlopsError("Every version is decided on.", "Name one: .venv/bin/python -m mlops models")
     elif options.version == LATEST or options.version.isdecimal():
         number = find(versions, 0 if options.version == LATEST else int(options.version)).version
     else:

@@ -34,7 +34,9 @@ def run(project: Project, options: Namespace) -> int:
     if version is None:
         if not versions:
             raise MlopsError(NOTHING_REGISTERED, TRAIN_ONE)
-        raise MlopsError("No version is approved.", "Approve one: `.venv/bin/python -m mlops approve latest`.")
+        raise MlopsError(
+            "No version is approved.", "Approve one of those that `.venv/bin/python -m mlops models` lists."
+        )
     handlers = load(source, version, project.state / "models")
     print(handlers.invoke(body, content_type, options.accept or content_type).rstrip("\n"))
     return 0

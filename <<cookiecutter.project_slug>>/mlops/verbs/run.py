@@ -113,8 +113,10 @@ def _summary(project: Project, folder: RunFolder, state: RunState) -> str:
         for name, step in state.steps.items():
             if step.status == FAILED:
                 lines += _failure(folder, name, step.failure, step.folder)
-        if any(step.folder for step in state.steps.values() if step.status == FAILED):
-            lines.append(f"Run the rest again, not what succeeded: .venv/bin/python -m mlops run --resume {state.id}")
+        if any(step.failure.startswith("SageMaker.") for step in state.steps.values() if step.status == FAILED):
+            lines.append(f"Go on with the same code and data: .venv/bin/python -m mlops run --resume {state.id}")
+        else:
+            lines.append("Mend the cause, then run again: steps whose code, data and parameters are the same are kept.")
     lines.append(f"  report:      {_relative(folder.report, project.root)}")
     return "\n".join(lines)
 

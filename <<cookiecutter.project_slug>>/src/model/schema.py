@@ -7,7 +7,7 @@ the features in the order in which they stand here. Only the standard library is
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 ColumnType = Literal["integer", "number", "string", "boolean"]
 Role = Literal["feature", "target", "attribute"]
@@ -50,6 +50,9 @@ class Column:
     categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for said, known in ((self.type, get_args(ColumnType)), (self.role, get_args(Role))):
+            if said not in known:
+                raise ValueError(f"schema: column '{self.name}': '{said}' is none of {', '.join(known)}")
         if self.role == "feature" and self.type == "string" and not self.categories:
             raise ValueError(f"schema: feature '{self.name}' is a string and needs its categories")
         if self.categories and self.type != "string":
