@@ -43,9 +43,7 @@ class CallLog:
     """
 
     def __init__(self, *callers: Any) -> None:
-        self.emitters = [
-            caller.events if isinstance(caller, boto3.Session) else caller.meta.events for caller in callers
-        ]
+        self.emitters = [_emitter(caller) for caller in callers]
         self.operations: list[str] = []
 
     def __enter__(self) -> "CallLog":

@@ -247,18 +247,24 @@ def test_only_paths_of_the_container_are_rewritten(tmp_path: Path) -> None:
     assert read(run, "A") == [f"{root}/x", "s3://b/opt/ml", "/opt/mlx", f"--a={root}"]
 
 
+def interrupt_when_there(path: Path) -> None:
+    """Interrupt this process, as Ctrl-C does, as soon as a file has content."""
+
+    def interrupt() -> None:
+        while not (path.exists() and path.read_text()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+
+
 def test_an_interrupted_run_ends_its_jobs_and_can_be_resumed(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     code = f"import time; begun = Path({str(begun)!r}); again = begun.exists(); begun.write_text(str(os.getpid()))"
     code += "\nif not again: time.sleep(60)"
     run = local_run(tmp_path, definition(processing("First", WRITE), processing("Slow", code, DependsOn=["First"])))
 
-    def interrupt() -> None:
-        while not (begun.exists() and begun.read_text()):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
+    interrupt_when_there(begun)
     with pytest.raises(KeyboardInterrupt):
         run.execute()
     state = run.folder.load()
@@ -349,12 +355,7 @@ def test_stopping_a_run_waits_for_jobs_that_end_properly_and_leaves_none_behind(
     ]
     run = local_run(tmp_path, definition(step))
 
-    def interrupt() -> None:
-        while not (begun.exists() and begun.read_text()):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
+    interrupt_when_there(begun)
     with pytest.raises(KeyboardInterrupt):
         run.execute()
     assert ended.exists()
