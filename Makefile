@@ -7,11 +7,13 @@ export PYTHONDONTWRITEBYTECODE := 1
 export RUFF_CACHE_DIR = $(CURDIR)/.ruff_cache
 export MYPY_CACHE_DIR = $(CURDIR)/.mypy_cache
 UV := .tools/bin/uv
+# What a project that uses it installs, see its Makefile: the build, for the CPU or for CUDA, is pip's configuration.
+TORCH := torch==2.13.0
 
 .PHONY: help demo test test-fast lint format bench lock golden clean
 
 help:
-	@echo "make demo       generate a project with the default answers, run it, approve its model and ask it"
+	@echo "make demo       generate a project and go round its whole loop: train, serve, watch, retrain, promote"
 	@echo "make test       test the template and the projects it renders"
 	@echo "make test-fast  the same without what takes longest: the projects' own commands, faults, upgrades"
 	@echo "make lint       check style and types of the template and, in place, of what it renders"
@@ -31,10 +33,10 @@ help:
 .venv/.complete: locks/dev.txt .tools/.complete
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv
 	$(UV) pip sync --quiet --python .venv --require-hashes --compile-bytecode locks/dev.txt
+	.tools/bin/pip --python .venv install --quiet --disable-pip-version-check $(TORCH)
 	@touch $@
 
 DEMO := demo/doctor-visits
-DEMO_MLOPS := cd $(DEMO) && .venv/bin/python -m mlops
 
 # A demonstration that is there already is used as it is: it may have been played with. `make clean` removes it.
 demo/.complete: | .tools/.complete
@@ -44,17 +46,27 @@ demo/.complete: | .tools/.complete
 		-c commit.gpgsign=false -c core.hooksPath=/dev/null commit --quiet -m "Generate the project"
 	@touch $@
 
+# Each step says its command first, so that it can be repeated by hand.
 demo: demo/.complete
 	@$(MAKE) --no-print-directory -C $(DEMO) setup PYTHON=$(PYTHON)
-	@echo "== python -m mlops run: validate, prepare, train, evaluate, gate, register"
-	@$(DEMO_MLOPS) run
-	@echo "== python -m mlops approve latest"
-	@$(DEMO_MLOPS) approve latest --comment "the demonstration"
-	@echo "== python -m mlops invoke data/request.csv: a probability for each row"
-	@$(DEMO_MLOPS) invoke data/request.csv
-	@echo "== python -m mlops models"
-	@$(DEMO_MLOPS) models
-	@echo "== The project is yours: $(DEMO). Its report: $$(ls -d $(DEMO)/.mlops/runs/*/report.html | tail -n 1)"
+	@set -e; cd $(DEMO); trap '.venv/bin/python -m mlops serve --stop >/dev/null 2>&1 || true' EXIT; \
+	step() { printf '\n== python -m mlops %s\n' "$$*"; .venv/bin/python -m mlops "$$@"; }; \
+	step run; \
+	step approve latest --comment "the first one"; \
+	step serve --detach --port 0; \
+	step invoke data/request.csv; \
+	step traffic --rows 2000 --seed 1; \
+	step monitor; \
+	step traffic --rows 4000 --seed 2 --drift 1 --labels data/raw/later.csv; \
+	step monitor --retrain; \
+	step models 1 2; \
+	step approve latest --comment "trained on what is asked now"; \
+	step serve --detach --port 0; \
+	step invoke data/request.csv; \
+	step models; \
+	step serve --stop; \
+	printf '\n== The project is yours: $(DEMO). Open in a browser:\n'; \
+	ls -1d "$$PWD"/.mlops/runs/*/report.html "$$PWD"/.mlops/monitor/*/*/report.html
 
 test: .venv/.complete lint
 	.venv/bin/python -m pytest -n 2
@@ -75,6 +87,7 @@ format: .venv/.complete
 bench: .venv/.complete
 	.venv/bin/python benchmarks/generate.py
 	.venv/bin/python benchmarks/local_run.py
+	.venv/bin/python benchmarks/batch.py
 
 golden: .venv/.complete
 	REFRESH_GOLDEN=1 .venv/bin/python -m pytest tests/mlops/test_compile.py
@@ -82,14 +95,21 @@ golden: .venv/.complete
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --upgrade
 
-# The project's locks are made from a rendered project; the template's hold the same versions.
+FRAMEWORKS := xgboost sklearn pytorch
+
+# The locks of projects are made from rendered ones. The template's are made from the default project's, so that tests run
+# what its users run, with what the other frameworks need beside it.
 lock: .tools/.complete
-	rm -rf build/lock && mkdir -p build
-	.tools/bin/cookiecutter . --no-input --output-dir build project_slug=lock
-	$(MAKE) -C build/lock lock
-	cp build/lock/locks/*.txt '$(PROJECT)/locks/'
-	$(COMPILE) build/lock/pyproject.toml --constraint build/lock/locks/dev.txt \
-		--group pyproject.toml:generate --group pyproject.toml:dev --group build/lock/pyproject.toml:dev \
+	for framework in $(FRAMEWORKS); do \
+		rm -rf build/lock-$$framework \
+		&& .tools/bin/cookiecutter . --no-input --output-dir build project_slug=lock-$$framework framework=$$framework \
+		&& $(MAKE) -C build/lock-$$framework lock \
+		&& cp build/lock-$$framework/locks/dev.txt build/lock-$$framework/locks/runtime.txt \
+			'$(PROJECT)/locks/'$$framework/ || exit 1; \
+	done
+	cp build/lock-xgboost/locks/setup.txt '$(PROJECT)/locks/'
+	$(COMPILE) build/lock-xgboost/pyproject.toml --constraint build/lock-xgboost/locks/dev.txt \
+		--group pyproject.toml:generate --group pyproject.toml:dev --group build/lock-xgboost/pyproject.toml:dev \
 		--output-file locks/dev.txt
 	$(COMPILE) --group pyproject.toml:generate --constraint locks/dev.txt --output-file locks/tools.txt
 

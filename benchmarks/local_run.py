@@ -16,11 +16,12 @@ ROOT = Path(__file__).parent.parent
 COLD_GOAL, CACHED_GOAL = 1.3, 0.5
 
 
-def make_project(folder: Path) -> Path:
-    """Render the default project and set it up."""
+def make_project(folder: Path, *answers: str) -> Path:
+    """Render a project, the default one but for some answers (`name=value`), and set it up."""
     tools = ROOT / ".tools/bin"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "template")], check=True)
-    command = [str(tools / "cookiecutter"), str(folder / "template"), "--no-input", "--output-dir", str(folder)]
+    given = ["--no-input", *answers, "--output-dir", str(folder)]
+    command = [str(tools / "cookiecutter"), str(folder / "template"), *given]
     subprocess.run(command, check=True, capture_output=True)
     project = folder / "doctor-visits"
     subprocess.run(["make", "setup"], cwd=project, check=True, capture_output=True)

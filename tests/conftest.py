@@ -74,6 +74,20 @@ def project(compiled_project: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(compiled_project, tmp_path / SLUG, symlinks=True))
 
 
+@pytest.fixture(scope="session")
+def ran(compiled_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has run once. Do not change it: `after_run` is a copy."""
+    project = Path(shutil.copytree(compiled_project, tmp_path_factory.mktemp("ran") / "project", symlinks=True))
+    mlops(project, "run")
+    return project
+
+
+@pytest.fixture
+def after_run(ran: Path, tmp_path: Path) -> Path:
+    """A project of a test's own that has registered a version."""
+    return Path(shutil.copytree(ran, tmp_path / "after", symlinks=True))
+
+
 def mlops(project: Path, *arguments: str, check: bool = True, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Run a verb in a project as its user would."""
     command = [str(project / ".venv/bin/python"), "-m", "mlops", *arguments]

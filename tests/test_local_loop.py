@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,6 @@ def write_data(project: Path, content: bytes, name: str = "visits.csv") -> None:
     shutil.rmtree(project / "data/raw")
     (project / "data/raw").mkdir()
     (project / "data/raw" / name).write_bytes(content)
-
-
-@pytest.fixture(scope="module")
-def ran(compiled_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that has run once. Copy it to change it."""
-    project = Path(shutil.copytree(compiled_project, tmp_path_factory.mktemp("ran") / "project", symlinks=True))
-    mlops(project, "run")
-    return project
-
-
-@pytest.fixture
-def after_run(ran: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ran, tmp_path / "after", symlinks=True))
 
 
 def test_the_loop_trains_registers_approves_and_predicts(after_run: Path) -> None:
@@ -163,6 +151,7 @@ def test_a_failing_gate_says_which_figure_missed_which_threshold_and_registers_n
         ("MaxDepht=3", "no parameter MaxDepht"),
         ("MaxDepth=deep", "MaxDepth takes a value of type Integer"),
         ("LearningRate=nan", "LearningRate takes a value of type Float"),
+        ("MaxDepth=21", "MaxDepth cannot be 21.\n  Give a value of at least 1 and at most 20"),
         ("ModelApprovalStatus=Yes", "ModelApprovalStatus cannot be 'Yes'"),
         ("MaxDepth", "not of the form NAME=VALUE"),
     ],
@@ -279,7 +268,7 @@ def test_a_run_whose_process_was_killed_is_resumed(project: Path) -> None:
 
 @pytest.mark.slow
 def test_a_job_that_is_killed_fails_its_run_clearly_or_is_retried(project: Path) -> None:
-    process = start(project, "-p", "Rounds=100000", "-p", "EarlyStoppingRounds=100000")
+    process = start(project, "-p", "NumRound=100000", "-p", "EarlyStoppingRounds=100000")
     folder = wait_until_executing(project, "Train")
     killed = 0
     while process.poll() is None and killed < 10:
@@ -337,13 +326,12 @@ def test_a_configuration_of_the_wrong_type_is_named_with_its_file_and_key(projec
 @pytest.mark.slow
 def test_a_hyperparameter_of_the_configuration_reaches_the_training(project: Path) -> None:
     path = project / "config/local.yaml"
-    text = path.read_text()
-    path.write_text(text.replace("subsample: 0.8", "subsample: 7"))
-    result = mlops(project, "run", check=False)
-    assert "subsample" in result.stdout
-    path.write_text(text.replace("subsample: 0.8", "subsampel: 0.8"))
-    result = mlops(project, "run", check=False)
-    assert "subsampel" in result.stdout
+    path.write_text(path.read_text().replace("subsample: 0.8", "subsample: 0.5"))
+    mlops(project, "run")
+    (archive,) = project.glob(".mlops/s3/**/model.tar.gz")
+    with tarfile.open(archive) as tar:
+        record = json.load(tar.extractfile("training.json"))  # type: ignore[arg-type]  # it is a file
+    assert record["hyperparameters"]["subsample"] == 0.5
 
 
 @pytest.mark.parametrize("arguments", [["run", "-p", "RunReason=\udcff"], ["approve", "1", "--comment", "\udcff"]])

@@ -7,14 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from cookiecutter.main import cookiecutter
 
 from conftest import ROOT
-from test_render import QUESTIONS
 
 pytestmark = pytest.mark.slow
 
-FRAMEWORKS = QUESTIONS["framework"]
+PROJECTS = (
+    {"framework": "xgboost", "inference": "realtime", "monitoring": "on"},
+    {"framework": "sklearn", "inference": "batch", "monitoring": "on"},
+    {"framework": "pytorch", "inference": "realtime", "monitoring": "off"},
+)
+"""Each framework, and each other answer, from a clean environment."""
 
 UNSHARE = ["unshare", "--map-root-user", "--net"]
 # In a new network namespace loopback is down: raise it (SIOCSIFFLAGS, IFF_UP), then become the command.
@@ -26,13 +31,13 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
-@pytest.fixture(scope="module", params=FRAMEWORKS)
+@pytest.fixture(scope="module", params=PROJECTS, ids=lambda answers: "-".join(answers.values()))
 def ready(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of each framework, in a folder with a blank in its name, set up and committed."""
+    """A project, in a folder with a blank in its name, set up and committed."""
     folder = tmp_path_factory.mktemp("my projects")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
-        answers = {"framework": request.param, "project_slug": "own-commands", "aws_region": "us-east-1"}
+        answers = {**request.param, "project_slug": "own-commands", "aws_region": "us-east-1"}
         project = Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=str(folder)))
     for command in (
         ["git", "init", "--quiet"],
@@ -56,16 +61,29 @@ def make(project: Path, target: str, *, online: bool = False) -> str:
     return result.stdout + result.stderr
 
 
-def test_the_demonstration_ends_with_predictions_and_a_report(template: Path, tmp_path: Path) -> None:
+def test_the_demonstration_goes_round_the_whole_loop_and_ends_with_reports(template: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(template, tmp_path / "template"))
     (copy / ".tools").symlink_to(ROOT / ".tools", target_is_directory=True)
     output = make(copy, "demo", online=True)
-    assert "Version 1 of doctor-visits is registered." in output
-    assert "Version 1 is Approved." in output
-    (end,) = (line for line in output.splitlines() if line.startswith("== The project is yours: "))
-    report = copy / end.rsplit(" ", 1)[-1]
-    assert report.name == "report.html"
-    assert "ROC curve" in report.read_text()
+    at = 0
+    for said in (
+        "Version 1 of doctor-visits is registered.",
+        "Version 1 is Approved.",
+        "Version 1 answered 2,000 of 2,000 requests",
+        "no drift: 0 of 17 features",
+        "Version 1 answered 4,000 of 4,000 requests",
+        "DRIFT: ",
+        "Version 2 of doctor-visits is registered.",
+        "Version 2 is Approved.",
+        "Version 2 is no longer served.",
+        "== The project is yours: demo/doctor-visits.",
+    ):
+        assert said in output[at:], said
+        at = output.index(said, at)
+    assert "version 2 at http://127.0.0.1:" in output
+    reports = [Path(line).read_text() for line in output[at:].splitlines() if line.endswith("/report.html")]
+    assert ["ROC curve" in report for report in reports] == [True, True, False, False]
+    assert ["Kolmogorov-Smirnov" in report for report in reports] == [False, False, True, True]
 
 
 def can_unshare() -> bool:
@@ -127,9 +145,9 @@ def test_a_commit_is_checked_by_the_tools_of_lint(ready: Path) -> None:
     assert result.stdout.count("Passed") == 3
 
 
-def test_the_runtime_environment_holds_no_development_package(ready: Path) -> None:
-    code = (
-        "import importlib.util as u; print([n for n in ('sagemaker', 'pandas', 'sklearn', 'moto') if u.find_spec(n)])"
-    )
+def test_the_runtime_environment_holds_no_development_package_and_one_framework(ready: Path) -> None:
+    names = ("sagemaker", "pandas", "moto", "xgboost", "sklearn", "torch")
+    code = f"import importlib.util as u; print(*[n for n in {names} if u.find_spec(n)])"
     result = subprocess.run([ready / ".venv/bin/python", "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
+    framework = yaml.safe_load((ready / "project.yaml").read_text())["framework"]
+    assert result.stdout.split() == [{"pytorch": "torch"}.get(framework, framework)]

@@ -1,11 +1,14 @@
 """What is rendered, answer by answer, and what is refused."""
 
+import ast
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,10 @@ QUESTIONS: dict[str, Any] = json.loads((ROOT / "cookiecutter.json").read_text())
 RULES = QUESTIONS["_rules"]
 SOURCES = ROOT / "<<cookiecutter.project_slug>>"
 REGIONS = RULES["aws_region"]["one_of"]
+CHOICES = {name: value for name, value in QUESTIONS.items() if isinstance(value, list) and not name.startswith("_")}
+COMBINATIONS = [dict(zip(CHOICES, chosen, strict=True)) for chosen in itertools.product(*CHOICES.values())]
+PACKAGES = ("mlops", "model", "mlops.aws", "mlops.local", "mlops.monitor", "mlops.serving")
+every_combination = pytest.mark.parametrize("answers", COMBINATIONS, ids=lambda answers: "-".join(answers.values()))
 
 HOSTILE = {
     "double quotes": 'He said "go"',
@@ -49,6 +56,39 @@ def tracked() -> set[str]:
     return {name for name in listing.stdout.split("\0") if name and (SOURCES / name).is_file()}
 
 
+def expected(answers: dict[str, str]) -> set[str]:
+    """The template's files but for those of choices not made, under the names that the project gives them."""
+    belongs = [
+        (name, answers[question] == choice)
+        for question, choices in QUESTIONS["_belongs_to"].items()
+        for choice, names in choices.items()
+        for name in names
+    ]
+    left_out = {name for name, stays in belongs if not stays}
+    kept = {name for name in tracked() if not left_out & {name, *map(str, Path(name).parents)}}
+    return {QUESTIONS["_renames"].get(name, name) for name in kept}
+
+
+def modules(project: Path) -> set[str]:
+    """The project's own modules and packages, as they are imported."""
+    files = [(root, path) for root in (project, project / "src") for path in root.rglob("*.py")]
+    return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for root, path in files}
+
+
+def own_imports(tree: ast.AST) -> Iterator[str]:
+    """The modules of the project's own that a file imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [str(node.module)]
+            if node.module in PACKAGES:  # a package offers modules, not names
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] in ("mlops", "model", "pipelines"))
+
+
 def check_valid(project: Path) -> None:
     """Every rendered file is what its name says, and nothing of the template's is left in it."""
     for path in sorted(project.rglob("*")):
@@ -66,8 +106,48 @@ def check_valid(project: Path) -> None:
             compile(text, str(path), "exec")
 
 
-def test_the_rendered_files_are_exactly_those_of_the_template(bake: Bake) -> None:
-    assert files(bake()) == tracked()
+@every_combination
+def test_the_rendered_files_are_exactly_those_that_the_answers_ask_for(bake: Bake, answers: dict[str, str]) -> None:
+    project = bake(**answers)
+    assert files(project) == expected(answers)
+    assert not [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    written = yaml.safe_load((project / "project.yaml").read_text())
+    assert {name: written[name] for name in answers} == answers
+    check_valid(project)
+
+
+@every_combination
+def test_nothing_that_stays_needs_what_was_left_out(bake: Bake, answers: dict[str, str]) -> None:
+    project = bake(**answers)
+    known = modules(project)
+    for script in project.rglob("*.py"):
+        text = script.read_text(encoding="utf-8")
+        optional = set(re.findall(r'find_spec\("([\w.]+)"\)', text))
+        missing = set(own_imports(ast.parse(text))) - known - optional
+        assert not missing, script.relative_to(project)
+    for page in project.rglob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), (page.relative_to(project), link)
+
+
+@every_combination
+def test_the_project_s_documents_name_only_verbs_that_it_has(bake: Bake, answers: dict[str, str]) -> None:
+    project = bake(**answers)
+    verbs = {path.stem for path in (project / "mlops/verbs").glob("*.py")}
+    for page in [*project.rglob("*.md"), *project.rglob("*.py"), project / "Makefile"]:
+        for verb in re.findall(r"(?:-m|`)\s?mlops ([a-z]+)\b", page.read_text(encoding="utf-8")):
+            assert verb in verbs, (page.relative_to(project), verb)
+
+
+def test_every_file_of_a_choice_exists_and_belongs_to_one_choice_only() -> None:
+    tracked_or_folder = {*tracked(), *(str(parent) for name in tracked() for parent in Path(name).parents)}
+    named: list[str] = []
+    for question, choices in QUESTIONS["_belongs_to"].items():
+        assert set(choices) == set(QUESTIONS[question])
+        named += [name for names in choices.values() for name in names]
+    assert [name for name in named if name not in tracked_or_folder] == []
+    assert sorted(set(named)) == sorted(named)
+    assert [name for name in QUESTIONS["_renames"] if name not in tracked()] == []
 
 
 def test_rendering_twice_gives_the_same_bytes(bake: Bake, tmp_path: Path) -> None:
@@ -82,13 +162,6 @@ def test_rendering_twice_gives_the_same_bytes(bake: Bake, tmp_path: Path) -> Non
 def test_every_region_renders_and_arrives_in_the_project(bake: Bake, region: str) -> None:
     project = bake(aws_region=region)
     assert yaml.safe_load((project / "project.yaml").read_text())["aws_region"] == region
-
-
-@pytest.mark.parametrize("framework", QUESTIONS["framework"])
-def test_every_framework_renders_valid_files(bake: Bake, framework: str) -> None:
-    project = bake(framework=framework)
-    assert yaml.safe_load((project / "project.yaml").read_text())["framework"] == framework
-    check_valid(project)
 
 
 def test_every_question_but_the_private_ones_is_asked_with_a_label() -> None:
@@ -179,7 +252,7 @@ def test_answers_on_the_command_line_are_templates(bake: Bake) -> None:
 def test_typed_answers_are_text_and_refused_when_they_look_like_a_template(
     template: Path, tmp_path: Path, typed: str, accepted: bool
 ) -> None:
-    answers = ["Typed", "", typed, "", ""]
+    answers = ["Typed", "", typed, *[""] * (len(QUESTIONS["__prompts__"]) - 3)]
     result = subprocess.run(
         [sys.executable, "-m", "cookiecutter", str(template), "--output-dir", str(tmp_path)],
         input="\n".join(answers) + "\n", env={**os.environ, "HOME": str(tmp_path)},
@@ -237,11 +310,19 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
             assert not registry.search(path.read_bytes()), name
 
 
-def test_the_regions_are_those_of_the_image_in_the_partition_aws() -> None:
+@pytest.mark.parametrize(
+    ("framework", "scope"), list(itertools.product(CHOICES["framework"], ["training", "inference"]))
+)
+def test_every_region_has_the_framework_s_image(framework: str, scope: str) -> None:
     from sagemaker.core import image_uris
 
-    registries = image_uris.config_for_framework("xgboost")["training"]["versions"]["3.2-0"]["registries"]
-    assert sorted(REGIONS) == sorted(name for name in registries if not name.startswith(("cn-", "us-gov-", "us-iso")))
+    image = yaml.safe_load((SOURCES / f"config/images/{framework}.yaml").read_text())
+    version = str(image.get(scope, image)["version"])
+    registries = image_uris.config_for_framework(framework)[scope]["versions"][version]["registries"]
+    offered = {name for name in registries if not name.startswith(("cn-", "us-gov-", "us-iso", "eusc-"))}
+    assert set(REGIONS) <= offered
+    if framework == "xgboost":
+        assert set(REGIONS) == offered
 
 
 @pytest.mark.parametrize("version", ["2.5.0", "2.6.0"])

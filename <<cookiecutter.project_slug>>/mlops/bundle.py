@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +67,26 @@ class Bundle:
     def objects(self) -> Path:
         """The folder of the objects that the definition refers to: `<bucket>/<key>`."""
         return self.path / OBJECTS
+
+    def require_within_limits(self, values: Mapping[str, object]) -> None:
+        """Refuse values of parameters that a job would refuse: a definition itself knows types and choices only.
+
+        Raises:
+            MlopsError: A number is below its parameter's minimum or above its maximum.
+        """
+        for name, (minimum, maximum) in self.manifest.get("limits", {}).items():
+            value = values.get(name)
+            try:
+                number = float(str(value))
+            except ValueError:
+                continue  # not given, or no number: the definition's own complaint
+            if number < minimum or (maximum is not None and number > maximum):
+                upper = "" if maximum is None else f" and at most {maximum:g}"
+                raise MlopsError(
+                    f"Parameter {name} cannot be {value}.",
+                    f"Give a value of at least {minimum:g}{upper}. Defaults stand in config/, under `hyperparameters`.",
+                    exit_code=2,
+                )
 
     def is_whole(self) -> bool:
         """Whether the definition and every object are there with the content that the manifest says."""

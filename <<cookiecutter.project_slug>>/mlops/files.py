@@ -25,7 +25,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         MlopsError: The disk is full or the folder cannot be written; the old content is kept.
     """
-    with _replacing(path) as temporary, temporary.open("x", encoding="utf-8") as stream:
+    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
@@ -37,13 +37,17 @@ def copy_file(source: Path, target: Path) -> None:
     Raises:
         MlopsError: The disk is full or the folder cannot be written.
     """
-    with _replacing(target) as temporary:
+    with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the `with` block succeeds, and goes when it does not."""
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place when the `with` block succeeds, and goes when it does not.
+
+    Raises:
+        MlopsError: The disk is full or the folder cannot be written; what stood at `path` is kept.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,12 +26,16 @@ class Handlers:
         input_fn: Parses a request body of a content type.
         predict_fn: Predicts from what `input_fn` returned.
         output_fn: Writes predictions in a content type.
+        decode_fn: The first half of `input_fn`, from a request to rows, where the handlers have one.
+        assemble_fn: The second half, from the rows of one request or of many to what `predict_fn` takes.
     """
 
     model: Any
     input_fn: Callable[[bytes, str], Any]
     predict_fn: Callable[[Any, Any], Any]
     output_fn: Callable[[Any, str], Any]
+    decode_fn: Callable[[bytes, str], Any] | None = None
+    assemble_fn: Callable[[Any], Any] | None = None
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> str:
         """The answer to one request.
@@ -58,7 +62,7 @@ def load(source: Registry, version: ModelVersion, folder: Path) -> Handlers:
     Raises:
         MlopsError: The archive is missing or damaged, or its handlers do not load.
     """
-    return load_unpacked(_unpack(source, version, folder), f"The model of version {version.version}")
+    return load_unpacked(unpacked(source, version, folder), f"The model of version {version.version}")
 
 
 def load_unpacked(folder: Path, what: str) -> Handlers:
@@ -75,20 +79,26 @@ def load_unpacked(folder: Path, what: str) -> Handlers:
     try:
         module = importlib.import_module(_MODULE)
         model = module.model_fn(str(folder))
-        return Handlers(model, module.input_fn, module.predict_fn, module.output_fn)
+        halves = (getattr(module, name, None) for name in ("decode_fn", "assemble_fn"))
+        return Handlers(model, module.input_fn, module.predict_fn, module.output_fn, *halves)
     except Exception as error:  # the handlers are the user's code: anything may come out of them
         raise MlopsError(
             f"{what} does not load: {type(error).__name__}: {error}.", f"Its code is in {folder / 'code'}."
         ) from error
 
 
-def _unpack(source: Registry, version: ModelVersion, folder: Path) -> Path:
+def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
+    """The folder that the archive of a version is unpacked in, below `folder`; it is unpacked when it is not yet.
+
+    Raises:
+        MlopsError: The archive is missing or damaged.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as temporary:
         archive = source.download_model(version, Path(temporary))
-        unpacked = folder / sha256_of_file(archive)[:16]
-        if unpacked.is_dir():
-            return unpacked
+        destination = folder / sha256_of_file(archive)[:16]
+        if destination.is_dir():
+            return destination
         partial = Path(temporary) / "model"
         try:
             unpack(archive, partial)
@@ -98,5 +108,5 @@ def _unpack(source: Registry, version: ModelVersion, folder: Path) -> Path:
                 "Train again (`.venv/bin/python -m mlops run --no-cache`) and approve the new version.",
             ) from None
         with contextlib.suppress(OSError):  # another process has just unpacked the same archive
-            partial.rename(unpacked)
-        return unpacked
+            partial.rename(destination)
+        return destination

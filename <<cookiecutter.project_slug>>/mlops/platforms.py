@@ -1,5 +1,8 @@
 """Which adapter serves which environment: this machine for `local`, AWS for every other."""
 
+from importlib.util import find_spec
+
+from mlops.endpoint import Endpoint
 from mlops.local.platform import LocalPlatform
 from mlops.project import LOCAL, Project
 from mlops.registry import Registry
@@ -16,3 +19,16 @@ def registry(project: Project, environment: str) -> Registry:
     from mlops.aws.registry import AwsRegistry  # boto3 costs 0.2 s, which local verbs do not pay
 
     return AwsRegistry.of(project, project.environment(environment))
+
+
+def endpoint(project: Project, environment: str) -> Endpoint | None:
+    """The endpoint of an environment; None in a project that has no server (`inference: batch`).
+
+    Raises:
+        MlopsError: There is no such environment, or its configuration lacks what AWS needs.
+    """
+    if find_spec("mlops.local.endpoint") is None:
+        return None
+    from mlops.local.endpoint import LocalEndpoint
+
+    return LocalEndpoint(project, environment, registry(project, environment))

@@ -10,6 +10,7 @@ from mlops.errors import MlopsError
 
 APPROVED, PENDING, REJECTED = "Approved", "PendingManualApproval", "Rejected"
 NOTHING_REGISTERED = "No model is registered yet."
+LATEST = "latest"
 TRAIN_ONE = "Train one: .venv/bin/python -m mlops run"
 
 
@@ -26,6 +27,7 @@ class ModelVersion:
         comment: What was said with that decision.
         model_uri: The S3 URI of the model archive.
         evaluation_uri: The S3 URI of its evaluation report.
+        baseline_uris: The S3 URIs of the statistics and the constraints of its training data; none without a baseline.
         metadata: Its lineage: data version, commit, code digest, image, ...
     """
 
@@ -37,6 +39,7 @@ class ModelVersion:
     comment: str
     model_uri: str
     evaluation_uri: str
+    baseline_uris: tuple[str, ...]
     metadata: Mapping[str, str]
 
 
@@ -71,6 +74,13 @@ class Registry(Protocol):
             MlopsError: The archive is gone.
         """
 
+    def download_baseline(self, version: ModelVersion, folder: Path) -> None:
+        """Bring the statistics and the constraints of a version's training data into a folder.
+
+        Raises:
+            MlopsError: The version has none, or they are gone.
+        """
+
 
 def champion(versions: list[ModelVersion]) -> ModelVersion | None:
     """The version to beat, and to serve: the Approved one with the newest decision; None when none is approved."""
@@ -90,3 +100,47 @@ def find(versions: list[ModelVersion], number: int) -> ModelVersion:
     if not versions:
         raise MlopsError(NOTHING_REGISTERED, TRAIN_ONE)
     raise MlopsError(f"There is no version {number}.", f"Versions: {', '.join(str(v.version) for v in versions)}.")
+
+
+def to_ask(versions: list[ModelVersion], number: int | None) -> ModelVersion:
+    """The version to predict with: the one with a number or, without a number, the champion.
+
+    Raises:
+        MlopsError: There is none.
+    """
+    version = champion(versions) if number is None and versions else find(versions, number or 0)
+    if version is None:
+        raise MlopsError(
+            "No version is approved.", "Approve one of those that `.venv/bin/python -m mlops models` lists."
+        )
+    return version
+
+
+def named(versions: list[ModelVersion], name: str) -> ModelVersion:
+    """The version that a number, or `latest`, names.
+
+    Raises:
+        MlopsError: There is none, or the name is neither.
+    """
+    if name == LATEST and versions:
+        return versions[-1]
+    if name != LATEST and not name.isdecimal():
+        raise MlopsError(f"{name!r} is neither a version's number nor `{LATEST}`.", exit_code=2)
+    return find(versions, 0 if name == LATEST else int(name))
+
+
+def baseline_uris(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The S3 URIs of the baseline that a model package was registered with."""
+    documents = record.get("DriftCheckBaselines", {}).get("ModelDataQuality", {})
+    return tuple(documents[name]["S3Uri"] for name in ("Statistics", "Constraints") if name in documents)
+
+
+def require_baseline(version: ModelVersion) -> tuple[str, ...]:
+    """The S3 URIs of a version's baseline.
+
+    Raises:
+        MlopsError: It has none.
+    """
+    if not version.baseline_uris:
+        raise MlopsError(f"Version {version.version} was registered without a baseline to compare its traffic with.")
+    return version.baseline_uris

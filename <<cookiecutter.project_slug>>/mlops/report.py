@@ -1,24 +1,16 @@
-"""The report of a local run for people: one HTML file without scripts or outside resources."""
+"""The report of a local run for people."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from jinja2 import (
-    Environment,
-    FileSystemBytecodeCache,
-    FileSystemLoader,
-    StrictUndefined,
-    TemplateError,
-    select_autoescape,
-)
+from jinja2 import TemplateError
 
 from mlops.files import write_text
 from mlops.local.display import details
 from mlops.local.platform import LocalPlatform
 from mlops.local.state import RunFolder, RunState
+from mlops.pages import page
 
-_TEMPLATE = "report.html.jinja"
 _EVALUATION, _VALIDATION = "evaluation.json", "report.json"
 
 
@@ -28,17 +20,7 @@ def write_report(platform: LocalPlatform, folder: RunFolder, state: RunState) ->
     Raises:
         MlopsError: The file cannot be written, or a step left a document that is not JSON.
     """
-    cache = platform.project.state / "cache" / "report"
-    cache.mkdir(parents=True, exist_ok=True)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=select_autoescape(["html.jinja"]),
-        undefined=StrictUndefined,
-        bytecode_cache=FileSystemBytecodeCache(str(cache)),
-    )
-    template = environment.get_template(_TEMPLATE)
     content = {
-        "project_name": platform.project.answer("project_name"),
         "state": state,
         "details": details,
         "gate": [figure for step in state.steps.values() for figure in step.figures],
@@ -46,11 +28,13 @@ def write_report(platform: LocalPlatform, folder: RunFolder, state: RunState) ->
         "lineage": _lineage(state),
     }
     try:
-        page = template.render(content, evaluation=_document(platform, state, _EVALUATION), unreadable="")
+        text = page(
+            platform.project, "run", **content, evaluation=_document(platform, state, _EVALUATION), unreadable=""
+        )
     except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A project's own evaluation may say other things than the template's.
-        page = template.render(content, evaluation={}, unreadable=str(error))
-    write_text(folder.report, page)
+        text = page(platform.project, "run", **content, evaluation={}, unreadable=str(error))
+    write_text(folder.report, text)
 
 
 def _document(platform: LocalPlatform, state: RunState, file: str) -> dict[str, Any]:

@@ -43,6 +43,8 @@ from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, SourceCode
 
 from mlops.compile.context import Context
+from model.hyperparameters import HYPERPARAMETERS
+from model.learning import Hyperparameter
 
 # Where jobs find their files, and where the reason of a failure goes (SageMaker shows its first 1024 characters).
 INPUT = "/opt/ml/processing/input"
@@ -78,14 +80,8 @@ class Parameters:
         self.max_null_fraction = ParameterFloat("MaxNullFraction", context.number("validation.max_null_fraction"))
         self.train_fraction = ParameterFloat("TrainFraction", context.number("split.train_fraction"))
         self.validation_fraction = ParameterFloat("ValidationFraction", context.number("split.validation_fraction"))
-        # Model.
-        self.max_depth = ParameterInteger("MaxDepth", context.integer("hyperparameters.max_depth"))
-        self.learning_rate = ParameterFloat("LearningRate", context.number("hyperparameters.learning_rate"))
-        self.rounds = ParameterInteger("Rounds", context.integer("hyperparameters.num_round"))
-        self.early_stopping = ParameterInteger(
-            "EarlyStoppingRounds", context.integer("hyperparameters.early_stopping_rounds")
-        )
-        self.seed = ParameterInteger("Seed", context.integer("hyperparameters.seed"))
+        # Model: what src/model/hyperparameters.py lists, by the name used there.
+        self.hyperparameters = {known.name: _hyperparameter(context, known) for known in HYPERPARAMETERS}
         # Machines.
         self.processing_type = ParameterString("ProcessingInstanceType", context["processing.instance_type"])
         self.processing_count = ParameterInteger(
@@ -102,6 +98,13 @@ class Parameters:
             enum_values=["PendingManualApproval", "Approved", "Rejected"],
         )
 
+    def all(self) -> list[Any]:
+        """Every one, in the order above."""
+        listed: list[Any] = []
+        for value in vars(self).values():
+            listed += value.values() if isinstance(value, dict) else [value]
+        return listed
+
 
 def build(context: Context) -> Pipeline:
     """The training pipeline of one environment."""
@@ -116,7 +119,7 @@ def build(context: Context) -> Pipeline:
     gate = quality_gate(parameters, evaluate, report, register)
     return Pipeline(
         name=context.pipeline_name,
-        parameters=list(vars(parameters).values()),
+        parameters=parameters.all(),
         steps=[validate, preprocess, train, baseline, evaluate, gate],
         pipeline_experiment_config=None,
         sagemaker_session=context.session,
@@ -162,7 +165,7 @@ def split_data(context: Context, parameters: Parameters, validate: ProcessingSte
                 *("--output", OUTPUT),
                 *("--train-fraction", parameters.train_fraction.to_string()),
                 *("--validation-fraction", parameters.validation_fraction.to_string()),
-                *("--seed", parameters.seed.to_string()),
+                *("--seed", parameters.hyperparameters["seed"].to_string()),
                 *("--resource-config", "/opt/ml/config/resourceconfig.json"),
                 *("--failure-file", FAILURE_FILE),
             ],
@@ -181,15 +184,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
             source_dir=context.source_folder,
             command="python3 -m model.train --failure-file /opt/ml/output/failure",
         ),
-        # Those of the configuration; some of them are parameters of the pipeline too.
-        hyperparameters=fixed_hyperparameters(context)
-        | {
-            "max_depth": parameters.max_depth.to_string(),
-            "learning_rate": parameters.learning_rate.to_string(),
-            "num_round": parameters.rounds.to_string(),
-            "early_stopping_rounds": parameters.early_stopping.to_string(),
-            "seed": parameters.seed.to_string(),
-        },
+        hyperparameters={name: value.to_string() for name, value in parameters.hyperparameters.items()},
         compute=Compute(
             instance_type=parameters.training_type,
             instance_count=parameters.training_count,
@@ -219,12 +214,6 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
     )
 
 
-def fixed_hyperparameters(context: Context) -> dict[str, str]:
-    """The hyperparameters of the configuration that are no parameters of the pipeline."""
-    parameters = ("max_depth", "learning_rate", "num_round", "early_stopping_rounds", "seed")
-    return {name: str(value) for name, value in context["hyperparameters"].items() if name not in parameters}
-
-
 def describe_training_data(context: Context, parameters: Parameters, preprocess: ProcessingStep) -> ProcessingStep:
     """Write the statistics and constraints of the training set that monitoring compares with later."""
     processor = _processor(context, parameters, "mlops.monitor.baseline")
@@ -232,7 +221,7 @@ def describe_training_data(context: Context, parameters: Parameters, preprocess:
         "Baseline",
         description="Statistics and constraints of the training set.",
         step_args=processor.run(
-            inputs=[_input("code", context.monitor_code), _input("train", _result(preprocess, "train"))],
+            inputs=[_input("code", context.baseline_code), _input("train", _result(preprocess, "train"))],
             outputs=[_output(context, "Baseline", "baseline")],
             arguments=[*("--data", f"{INPUT}/train"), *("--output", f"{OUTPUT}/baseline")],
         ),
@@ -309,7 +298,7 @@ def register_model(
     )
     # The archive brings its handlers along (code/inference.py), so that no job has to repack it.
     builder = ModelBuilder(
-        image_uri=context.image,
+        image_uri=context.inference_image,
         s3_model_data_url=train.properties.ModelArtifacts.S3ModelArtifacts,
         env_vars={"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
         role_arn=context.role,
@@ -334,15 +323,17 @@ def register_model(
             "InputDataUri": parameters.input_data,
             "ChampionArn": parameters.champion_arn,
             "RunReason": parameters.run_reason,
-            "Seed": parameters.seed.to_string(),
-            "MaxDepth": parameters.max_depth.to_string(),
-            "LearningRate": parameters.learning_rate.to_string(),
-            "Rounds": parameters.rounds.to_string(),
-            "EarlyStoppingRounds": parameters.early_stopping.to_string(),
-            **{f"Hyperparameter-{name}": str(value) for name, value in fixed_hyperparameters(context).items()},
+            **{known.parameter: parameters.hyperparameters[known.name].to_string() for known in HYPERPARAMETERS},
         },
     )
     return ModelStep("RegisterModel", step_args=step_args, retry_policies=[THROTTLED])
+
+
+def _hyperparameter(context: Context, known: Hyperparameter) -> ParameterInteger | ParameterFloat:
+    key = f"hyperparameters.{known.name}"
+    if known.kind is int:
+        return ParameterInteger(known.parameter, context.integer(key))
+    return ParameterFloat(known.parameter, context.number(key))
 
 
 def _processor(context: Context, parameters: Parameters, module: str, instance_count: Any = 1) -> Processor:

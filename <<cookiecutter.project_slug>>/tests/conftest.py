@@ -30,5 +30,5 @@ def model_folder(splits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         paths = ["--train", splits / "train", "--validation", splits / "validation", "--model-dir", folder]
-        assert train.main([str(part) for part in [*paths, "--num-round", 10]]) == 0
+        assert train.main([str(part) for part in paths]) == 0
     return folder

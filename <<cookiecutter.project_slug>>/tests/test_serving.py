@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
-import xgboost
 
-from model import features, inference
+from model import algorithm, features, inference, onnx_twin
 from model.schema import SCHEMA
 
 REQUEST = Path(__file__).parent.parent / "data" / "request.csv"
@@ -35,10 +35,8 @@ def records(rows: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_handlers_answer_as_the_booster_does(model_folder: Path, rows: Any, records: list[dict[str, Any]]) -> None:
-    booster = xgboost.Booster({"nthread": 1}, model_file=model_folder / "model.ubj")
-    matrix = features.matrix(rows.slice(0, 200), SCHEMA)
-    expected = booster.predict(xgboost.DMatrix(matrix, feature_names=booster.feature_names, nthread=1))
+def test_the_handlers_answer_as_the_model_does(model_folder: Path, rows: Any, records: list[dict[str, Any]]) -> None:
+    expected = algorithm.predict(features.matrix(rows.slice(0, 200), SCHEMA), algorithm.load(model_folder))
     model = inference.model_fn(str(model_folder))
     lines = "\n".join(json.dumps(record) for record in records)
     requests = ((as_csv(records), "text/csv"), (json.dumps(records), JSON), (lines, "application/jsonlines"))
@@ -48,10 +46,18 @@ def test_the_handlers_answer_as_the_booster_does(model_folder: Path, rows: Any, 
         assert answer["predictions"] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
+def test_the_onnx_twin_answers_as_the_model_does(model_folder: Path, rows: Any) -> None:
+    model = algorithm.load(model_folder)
+    data = features.matrix(rows, SCHEMA)
+    data[np.random.default_rng(0).random(data.shape) < 0.2] = np.nan
+    session = onnxruntime.InferenceSession(onnx_twin.to_onnx(model))
+    answer = session.run(None, {session.get_inputs()[0].name: data})[-1][:, -1]
+    np.testing.assert_allclose(answer, algorithm.predict(data, model), atol=1e-5)
+
+
 def test_the_archive_answers_the_example_request_without_the_project(model_folder: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; sys.modules.update(sklearn=None)\n"  # XGBoost loads it, slowly, where it is installed
-        "import inference\n"
+        "import sys, inference\n"
         "model = inference.model_fn(sys.argv[1])\n"
         "rows = inference.input_fn(sys.stdin.buffer.read(), 'text/csv')\n"
         "print(inference.output_fn(inference.predict_fn(rows, model), 'text/csv'), end='')\n"

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import xgboost
 
-from model import evaluate, features
+from model import algorithm, evaluate, features, signature
 from model.derive import FEATURE_NAMES
 from model.schema import SCHEMA
 
@@ -34,9 +33,11 @@ def test_every_derived_feature_has_values(rows: Any) -> None:
     assert np.isfinite(derived).any(axis=0).all()
 
 
-def test_the_model_carries_the_names_of_its_features(model_folder: Path) -> None:
-    booster = xgboost.Booster(model_file=model_folder / "model.ubj")
-    assert tuple(booster.feature_names or ()) == FEATURE_NAMES
+def test_a_model_of_other_features_is_refused(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    algorithm.load(model_folder)
+    monkeypatch.setattr(signature, "FEATURE_NAMES", ("another", *FEATURE_NAMES[1:]))
+    with pytest.raises(signature.OtherSchemaError, match="without another"):
+        algorithm.load(model_folder)
 
 
 def test_the_evaluation_has_what_the_gate_reads(model_folder: Path, splits: Path, tmp_path: Path) -> None:

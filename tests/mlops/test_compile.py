@@ -13,13 +13,17 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import mlops
+from conftest import Bake, mlops
 from mlops.bundle import Bundle, current
+from mlops.compile.compiler import image_uri
 from mlops.compile.content import ContentStore, settle
 from mlops.compile.mistakes import explain
 from mlops.compile.offline import OfflineAws
+from mlops.definition import Definition
 from mlops.errors import MlopsError
 from mlops.project import Project
+from model import algorithm
+from model.hyperparameters import HYPERPARAMETERS
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "training-local.json"
 REFRESH = "REFRESH_GOLDEN"
@@ -130,7 +134,7 @@ def test_a_wrong_argument_is_shown_with_file_and_line_and_without_a_traceback(pr
 
 def test_a_definition_with_problems_is_not_written(project: Path) -> None:
     source = project / "pipelines/training.py"
-    text = source.read_text(encoding="utf-8").replace("parameters.max_depth.to_string()", "parameters.max_depth")
+    text = source.read_text(encoding="utf-8").replace("{name: value.to_string() for", "{name: value for")
     source.write_text(text, encoding="utf-8")
     before = contents(project / ".mlops/bundles/local")
     result = mlops(project, "compile", check=False)
@@ -138,6 +142,78 @@ def test_a_definition_with_problems_is_not_written(project: Path) -> None:
     assert "step Train" in result.stderr
     assert "max_depth" in result.stderr
     assert contents(project / ".mlops/bundles/local") == before
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("subsample: 7", "Parameter Subsample cannot be 7.0.\n  Give a value of at least 0.001 and at most 1."),
+        ("subsampel: 0.8", "config/local.yaml sets hyperparameters that training does not know: subsampel."),
+        ("# subsample: 0.8", "config/local.yaml does not say `hyperparameters.subsample`."),
+    ],
+)
+def test_a_hyperparameter_that_training_would_refuse_is_refused_when_compiling(
+    project: Path, written: str, said: str
+) -> None:
+    path = project / "config/local.yaml"
+    path.write_text(path.read_text().replace("subsample: 0.8", written))
+    result = mlops(project, "compile", check=False)
+    assert result.returncode == 2
+    assert said in result.stderr
+
+
+def test_every_hyperparameter_is_a_parameter_and_is_kept_with_the_model(bundle: Bundle) -> None:
+    (training,) = [step["Arguments"] for step in bundle.definition["Steps"] if step["Name"] == "Train"]
+    known = {each.name: each.parameter for each in HYPERPARAMETERS}
+    given = {name: value for name, value in training["HyperParameters"].items() if not name.startswith("sagemaker_")}
+    assert {name: value["Std:Join"]["Values"][0]["Get"] for name, value in given.items()} == {
+        name: f"Parameters.{parameter}" for name, parameter in known.items()
+    }
+    declared = {parameter["Name"]: parameter["Type"] for parameter in bundle.definition["Parameters"]}
+    for each in HYPERPARAMETERS:
+        assert declared[each.parameter] == ("Integer" if each.kind is int else "Float")
+    (register,) = [step for step in Definition(bundle.definition).steps.values() if step.type == "RegisterModel"]
+    assert set(known.values()) <= set(register.arguments["CustomerMetadataProperties"])
+
+
+@pytest.mark.parametrize("framework", ["xgboost", "sklearn", "pytorch"])
+def test_each_framework_has_an_image_to_train_in_and_one_to_serve_in(framework: str) -> None:
+    sources = Path(str(algorithm.__file__)).parents[2]
+    training, inference = (image_uri(Elsewhere(sources), framework, scope) for scope in ("training", "inference"))
+    assert "dkr.ecr.eu-west-1.amazonaws.com" in training
+    assert "-gpu-" not in training + inference
+    if framework == "pytorch":
+        assert "/pytorch-training:" in training
+        assert "/pytorch-inference:" in inference
+    else:
+        assert inference == training
+
+
+def test_a_model_is_registered_with_the_image_that_serves_it(bake: Bake, tmp_path: Path) -> None:
+    project = bake(framework="pytorch")
+    for name in (".venv", ".venv-dev"):
+        (project / name).symlink_to(sys.prefix, target_is_directory=True)
+    result = compile_into(project, tmp_path / "bundle")
+    assert result.returncode == 0, result.stderr
+    steps = Definition(Bundle(tmp_path / "bundle").definition).steps
+    assert "/pytorch-training:" in steps["Train"].arguments["AlgorithmSpecification"]["TrainingImage"]
+    (register,) = [step for step in steps.values() if step.type == "RegisterModel"]
+    (container,) = register.arguments["InferenceSpecification"]["Containers"]
+    assert "/pytorch-inference:" in container["Image"]
+
+
+class Elsewhere(Project):
+    """The template's own files, whose project.yaml is not rendered."""
+
+    @property
+    def region(self) -> str:
+        return "eu-west-1"
+
+
+def test_an_image_named_by_its_digest_is_named_so(project: Path) -> None:
+    path = project / "config/images/xgboost.yaml"
+    path.write_text(path.read_text().replace("digest: null", f"digest: sha256:{'a' * 64}"))
+    assert image_uri(Project(project), "xgboost", "inference").endswith(f"/sagemaker-xgboost@sha256:{'a' * 64}")
 
 
 def raised_by(path: Path, text: str) -> Exception:

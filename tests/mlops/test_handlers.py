@@ -12,7 +12,7 @@ from mlops.local.store import LocalStore
 from mlops.registry import APPROVED, ModelVersion
 
 URI = "s3://bucket/model.tar.gz"
-VERSION = ModelVersion(1, "arn", APPROVED, datetime.now(UTC), None, "", URI, "", {})
+VERSION = ModelVersion(1, "arn", APPROVED, datetime.now(UTC), None, "", URI, "", (), {})
 HANDLERS = """
 def model_fn(folder): return 2
 def input_fn(body, content_type): return float(body)

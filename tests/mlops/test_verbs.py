@@ -66,7 +66,14 @@ def test_upsert_starts_an_execution_with_the_version_of_the_data(dev: Path, caps
     assert len(parameters["DataVersion"]) == 16
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(["-p", "MaxDepth=5"], "--start"), (["--start", "-p", "X=1"], "X")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-p", "MaxDepth=5"], "--start"),
+        (["--start", "-p", "X=1"], "X"),
+        (["--start", "-p", "MaxDepth=0"], "at least 1"),
+    ],
+)
 def test_upsert_refuses_parameters_it_cannot_use(
     dev: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:

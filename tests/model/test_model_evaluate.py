@@ -11,7 +11,7 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import evaluate, metrics
+from model import algorithm, evaluate, features, metrics
 from model.dataset import read_typed, write_parquet
 from model.derive import FEATURE_NAMES
 from model.schema import SCHEMA
@@ -123,6 +123,15 @@ def test_without_champion_the_reference_is_a_constant(model_folder: Path, splits
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(1)
     assert {entry["feature"] for entry in report["feature_importance"]} == set(FEATURE_NAMES)
+
+
+def test_the_importance_of_features_is_found_where_one_class_is_rare(model_folder: Path, splits: Path) -> None:
+    table = read_typed(splits / "test", SCHEMA)
+    data = np.tile(features.matrix(table, SCHEMA), (40, 1))
+    labels = np.arange(len(data)) % len(data) == 7
+    shares = evaluate.feature_importance(algorithm.load(model_folder), data, labels)
+    assert [share["importance"] for share in shares] == sorted((share["importance"] for share in shares), reverse=True)
+    assert sum(share["importance"] for share in shares) == pytest.approx(1)
 
 
 def test_the_champion_is_scored_on_the_same_rows(model_folder: Path, splits: Path, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 
 from model import dataset, features, synthetic, validate
+from model.job import JobError
 from model.metrics import auc
 from model.schema import SCHEMA, Column, Schema
 
@@ -98,3 +100,40 @@ def test_rows_follow_any_schema(group: str, key: tuple[str, ...], tmp_path: Path
     schema = Schema((ORDER, DAY, SHOP, RATE, DEBT, LATE), group=group, key=key)
     synthetic.write(synthetic.generate(schema, 300, seed=0), tmp_path / "rows.csv")
     assert validate.validate(tmp_path, schema, 0.5).violations == []
+
+
+@pytest.fixture(scope="module")
+def real_visits() -> Any:
+    return dataset.read_typed(Path(synthetic.__file__).parents[2] / "data/raw", SCHEMA)
+
+
+def test_rows_like_those_of_a_data_set_can_stand_beside_them(real_visits: Any, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        synthetic.write(synthetic.resample(real_visits, SCHEMA, 500, seed, drift=1.5), tmp_path / f"{seed}.csv")
+    synthetic.write(real_visits, tmp_path / "visits.parquet")
+    found = validate.validate(tmp_path, SCHEMA, 0.5)
+    assert [violation.message for violation in found.violations] == []
+    assert found.rows == real_visits.num_rows + 1_000
+
+
+def test_the_same_seed_draws_the_same_rows(real_visits: Any) -> None:
+    first, again, other = (synthetic.resample(real_visits, SCHEMA, 200, seed) for seed in (3, 3, 4))
+    assert first.equals(again)
+    assert not first.drop_columns("person").equals(other.drop_columns("person"))
+
+
+def test_drift_moves_the_numbers_of_drawn_rows_by_standard_deviations_and_nothing_else(real_visits: Any) -> None:
+    still, moved = (synthetic.resample(real_visits, SCHEMA, 1_000, 7, drift) for drift in (0.0, 0.5))
+    expected = np.minimum(still["age"].to_numpy() + 0.5 * pc.stddev(real_visits["age"]).as_py(), 110)
+    np.testing.assert_allclose(moved["age"].to_numpy(), expected)
+    assert moved["year"].type == still["year"].type
+    for name in ("site", "health", "female", SCHEMA.target):
+        assert moved[name].equals(still[name])
+    assert moved["income"].null_count == still["income"].null_count
+
+
+def test_identifiers_without_room_for_new_ones_are_refused(real_visits: Any) -> None:
+    person = Column("person", "integer", "attribute", "", minimum=1, maximum=700_000)
+    narrow = Schema((person, *SCHEMA.columns[1:]), group="person", key=SCHEMA.key)
+    with pytest.raises(JobError, match="'person' has no room for 100000 new identifiers"):
+        synthetic.resample(real_visits, narrow, 100_000, seed=0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xgboost
 
-from model import inference, train
+from model import algorithm, inference, train
 from model.dataset import read_typed, write_parquet
 from model.derive import FEATURE_NAMES
 from model.job import JobError
@@ -21,7 +21,6 @@ pytest_plugins = ["model_fixtures"]
 SOURCE = Path(str(inference.__file__)).parents[1]
 QUICK = ["--num-round", "5"]
 LEAN = "import sys; sys.modules.update(sklearn=None)"  # xgboost loads it when it is there
-TRAIN = f"{LEAN}; from model.train import main; sys.exit(main())"
 
 
 def paths(splits: Path, model: Path) -> list[str]:
@@ -119,11 +118,14 @@ def test_paths_and_hyperparameters_come_from_the_environment_and_arguments_win(
     ("given", "reason"),
     [
         ({"depth": 3}, "there is no hyperparameter 'depth'; there are num_round"),
-        ({"max_depth": "deep"}, "max_depth is 'deep'; it must be a whole number, at least 1 and at most 20"),
-        ({"max_depth": 2.5}, "max_depth is '2.5'"),
-        ({"learning_rate": float("nan")}, "learning_rate is 'nan'; it must be a number"),
-        ({"subsample": 0}, "subsample is '0'"),
-        ({"num_round": None}, "num_round is 'None'"),
+        (
+            {"max_depth": "deep"},
+            r"max_depth \(the parameter MaxDepth\) is 'deep'; .* a whole number, at least 1 and at most 20",
+        ),
+        ({"max_depth": 2.5}, "MaxDepth.* is '2.5'"),
+        ({"learning_rate": float("nan")}, "LearningRate.* is 'nan'; it must be a number"),
+        ({"subsample": 0}, "Subsample.* is '0'"),
+        ({"num_round": None}, "NumRound.* is 'None'"),
     ],
 )
 def test_a_hyperparameter_that_cannot_be_used_is_named(given: dict[str, Any], reason: str) -> None:
@@ -165,7 +167,7 @@ def test_two_instances_grow_the_trees_of_all_rows_and_the_first_writes_them(spli
     whole = train.read_rows(splits / "train")
     table = read_typed(splits / "train", SCHEMA)
     half = table.num_rows // 2
-    hosts = {"algo-1": table.slice(0, half), "algo-2": table.slice(half)}
+    hosts = {"127.0.0.1": table.slice(0, half), "localhost": table.slice(half)}
     for host, share in hosts.items():
         write_parquet(share, tmp_path / host / "train" / "part.parquet")
         write_parquet(read_typed(splits / "validation", SCHEMA), tmp_path / host / "validation" / "part.parquet")
@@ -178,11 +180,11 @@ def test_two_instances_grow_the_trees_of_all_rows_and_the_first_writes_them(spli
         environment = {
             "PYTHONPATH": str(SOURCE),
             "OMP_NUM_THREADS": "1",
-            "SM_HOSTS": '["algo-2", "algo-1"]',
+            "SM_HOSTS": json.dumps(sorted(hosts, reverse=True)),
             "SM_CURRENT_HOST": host,
         }
-        tracker = ["--tracker-address", "127.0.0.1", "--tracker-port", str(port)]
-        command = [sys.executable, "-c", TRAIN, *paths(tmp_path / host, tmp_path / host / "model"), *tracker]
+        program = f"{LEAN}; from model import distributed, train; distributed.PORT = {port}; sys.exit(train.main())"
+        command = [sys.executable, "-c", program, *paths(tmp_path / host, tmp_path / host / "model")]
         sampling = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
         workers[host] = subprocess.Popen([*command, *sampling], env=environment, stderr=subprocess.PIPE)
     try:
@@ -192,14 +194,14 @@ def test_two_instances_grow_the_trees_of_all_rows_and_the_first_writes_them(spli
             worker.kill()
             worker.communicate()
     assert {host: worker.returncode for host, worker in workers.items()} == dict.fromkeys(hosts, 0), errors
-    assert not (tmp_path / "algo-2" / "model").exists()
-    booster = inference.model_fn(str(tmp_path / "algo-1" / "model"))
-    alone = train.fit(
+    assert not (tmp_path / "localhost" / "model").exists()
+    booster = inference.model_fn(str(tmp_path / "127.0.0.1" / "model"))
+    alone = algorithm.fit(
         whole,
         train.read_rows(splits / "validation"),
         train.hyperparameters_from(given),
         threads=1,
     )
-    assert root_weight(booster) == pytest.approx(root_weight(alone.booster), rel=0.01)
+    assert root_weight(booster) == pytest.approx(root_weight(alone.model), rel=0.01)
     together = inference.predict_fn(whole.features, booster)
-    assert np.corrcoef(together, inference.predict_fn(whole.features, alone.booster))[0, 1] > 0.98
+    assert np.corrcoef(together, inference.predict_fn(whole.features, alone.model))[0, 1] > 0.98

@@ -10,7 +10,7 @@ from mlops.aws.account import Account, aws_errors, is_missing
 from mlops.aws.store import S3Store
 from mlops.errors import MlopsError
 from mlops.project import Environment, Project
-from mlops.registry import PENDING, ModelVersion, find
+from mlops.registry import PENDING, ModelVersion, baseline_uris, find, require_baseline
 
 _LONGEST_COMMENT = 1024
 
@@ -79,6 +79,11 @@ class AwsRegistry:
         """Bring the model archive of a version into a folder (see `Registry.download_model`)."""
         return self.store.download(version.model_uri, folder)
 
+    def download_baseline(self, version: ModelVersion, folder: Path) -> None:
+        """Bring the baseline of a version into a folder (see `Registry.download_baseline`)."""
+        for uri in require_baseline(version):
+            self.store.download(uri, folder)
+
 
 def _version(record: dict[str, Any]) -> ModelVersion:
     status = record["ModelApprovalStatus"]
@@ -93,5 +98,6 @@ def _version(record: dict[str, Any]) -> ModelVersion:
         comment=record.get("ApprovalDescription", ""),
         model_uri=record["InferenceSpecification"]["Containers"][0].get("ModelDataUrl", ""),
         evaluation_uri=statistics.get("S3Uri", ""),
+        baseline_uris=baseline_uris(record),
         metadata=record.get("CustomerMetadataProperties", {}),
     )

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import platform
 import sys
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from mlops.bundle import (
     DEFINITION,
     MANIFEST,
     OBJECTS,
+    Bundle,
     code_digest,
     inputs_digest,
     packages_digest,
@@ -21,6 +23,7 @@ from mlops.bundle import (
 )
 from mlops.compile.content import ContentStore, settle
 from mlops.compile.offline import OfflineAws, isolate, offline_session
+from mlops.definition import Definition
 from mlops.errors import MlopsError
 from mlops.files import files_below, sha256_of_file, write_json, write_text
 from mlops.lineage import git_commit
@@ -29,9 +32,17 @@ from mlops.validation import require_valid
 
 TRAINING_PIPELINE = "training"
 
-# What monitoring jobs import beside their own package.
-_MONITOR_NEEDS = ("mlops/__init__.py", "mlops/errors.py")
+# What describes the training data, and nothing else: a change of what compares with it is no other training.
+_BASELINE_CODE = (
+    "mlops/__init__.py",
+    "mlops/errors.py",
+    "mlops/monitor/__init__.py",
+    "mlops/monitor/baseline.py",
+    "mlops/monitor/statistics.py",
+)
 _STAGING = "compiler-uploads"
+# By the type of instance the SDK chooses between images for CPU and for GPU.
+_CPU_INSTANCE = "ml.m5.large"
 _NOTHING = "none"
 
 
@@ -50,12 +61,16 @@ def compile_bundle(project: Project, environment_name: str, output: Path) -> Non
     session = offline_session(aws, project.region, bucket, f"{project.slug}/{_STAGING}")
     made_from = provenance(project, environment_name)
     context = _context(project, environment, session, store, made_from)
+    sys.path.insert(0, str(project.root / "src"))  # the pipeline reads what src/model declares
+    ends = limits(environment)
     pipeline = _build(context)
     # What the SDK leaves unset it writes as null at the top of the definition.
     raw = {key: value for key, value in json.loads(pipeline.definition()).items() if value is not None}
     definition = settle(raw, aws.objects, store, f"{project.slug}/{_STAGING}")
     require_valid(definition)
-    _write(output, definition, pipeline.name, context, made_from)
+    _write(output, definition, pipeline.name, context, {**made_from, "limits": ends})
+    compiled = Bundle(output)
+    compiled.require_within_limits({name: each.default for name, each in Definition(definition).parameters.items()})
     if made_from["git_commit"] is None:
         print(
             "Warning: this project is not in git yet, so its models cannot say which code made them.\n"
@@ -77,8 +92,13 @@ def provenance(project: Project, environment: str) -> dict[str, Any]:
     }
 
 
-def image_uri(project: Project, framework: str) -> str:
+def image_uri(project: Project, framework: str, scope: str) -> str:
     """The URI of AWS's image for a framework in the project's Region.
+
+    Args:
+        project: The project.
+        framework: xgboost, sklearn or pytorch.
+        scope: `training`, or `inference`: the same image unless the file has a section of that name.
 
     Raises:
         MlopsError: `config/images/<framework>.yaml` is missing, or AWS offers no such image in the Region.
@@ -87,14 +107,38 @@ def image_uri(project: Project, framework: str) -> str:
 
     path = project.root / "config" / "images" / f"{framework}.yaml"
     try:
-        image = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        image = content.get(scope, content)
         wanted, digest = str(image["version"]), image.get("digest")
-        uri: str = image_uris.retrieve(framework, region=project.region, version=wanted, image_scope="training")
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        uri: str = image_uris.retrieve(
+            framework, region=project.region, version=wanted, image_scope=scope, instance_type=_CPU_INSTANCE
+        )
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise MlopsError(
             f"No image of {framework} for {project.region}: {error}", f"Correct {path.relative_to(project.root)}."
         ) from None
     return f"{uri.rpartition(':')[0]}@{digest}" if digest else uri
+
+
+def limits(environment: Environment) -> dict[str, list[float | None]]:
+    """The smallest and the largest value of each parameter that sets a hyperparameter; None where there is no largest.
+
+    Raises:
+        MlopsError: The configuration sets a hyperparameter that training does not know.
+    """
+    from model.hyperparameters import HYPERPARAMETERS
+
+    unknown = set(environment["hyperparameters"]) - {known.name for known in HYPERPARAMETERS}
+    if unknown:
+        raise MlopsError(
+            f"{environment.path} sets hyperparameters that training does not know: {', '.join(sorted(unknown))}.",
+            f"src/model/hyperparameters.py lists {', '.join(known.name for known in HYPERPARAMETERS)}.",
+            exit_code=2,
+        )
+    return {
+        known.parameter: [known.minimum, known.maximum if math.isfinite(known.maximum) else None]
+        for known in HYPERPARAMETERS
+    }
 
 
 def _build(context: Any) -> Any:
@@ -114,9 +158,9 @@ def _context(
     from mlops.compile.context import Context
 
     root = project.root
-    monitor = [*_MONITOR_NEEDS, *(f"mlops/monitor/{name}" for name, _ in files_below(root / "mlops/monitor"))]
     no_champion = "This prefix stands for a champion that does not exist: it holds no model archive.\n"
-    image = image_uri(project, project.answer("framework"))
+    framework = project.answer("framework")
+    image = image_uri(project, framework, "training")
     return Context(
         session=session,
         environment=environment,
@@ -127,9 +171,10 @@ def _context(
         bucket=store.bucket,
         role=str(environment["pipeline_role"]),
         image=image,
+        inference_image=image_uri(project, framework, "inference"),
         source_folder="src",
         model_code=store.add({name: path.read_bytes() for name, path in files_below(root / "src")}),
-        monitor_code=store.add({name: (root / name).read_bytes() for name in monitor}),
+        baseline_code=store.add({name: (root / name).read_bytes() for name in _BASELINE_CODE}),
         no_champion=store.add_at(f"{store.prefix}/no-champion/", {"README.txt": no_champion.encode()}),
         lineage={
             "GitCommit": made_from["git_commit"] or _NOTHING,
@@ -153,7 +198,7 @@ def _write(output: Path, definition: dict[str, Any], name: str, context: Any, ma
         "environment": context.environment.name,
         "definition_sha256": sha256_of_file(output / DEFINITION),
         **made_from,
-        "images": [context.image],
+        "images": sorted({context.image, context.inference_image}),
         "objects": [{"path": path.relative_to(objects).as_posix(), "sha256": sha256_of_file(path)} for path in files],
     }
     write_json(output / MANIFEST, manifest)

@@ -23,9 +23,10 @@ class Context:
         bucket: The S3 bucket of the environment.
         role: The ARN of the role that the pipeline and its jobs run with.
         image: The URI of the image that jobs run in.
+        inference_image: The URI of the image that a registered model is served in.
         source_folder: The folder of the model's code, for `SourceCode(source_dir=...)`.
         model_code: The S3 prefix of the model's code: the package `model`.
-        monitor_code: The S3 prefix of the monitoring code: the package `mlops.monitor`.
+        baseline_code: The S3 prefix of the code that describes data: `mlops.monitor.baseline`.
         no_champion: The S3 prefix that stands for "there is no champion": it holds no model archive.
         lineage: Where this definition comes from: commit, digests, image, template version.
     """
@@ -39,9 +40,10 @@ class Context:
     bucket: str
     role: str
     image: str
+    inference_image: str
     source_folder: str
     model_code: str
-    monitor_code: str
+    baseline_code: str
     no_champion: str
     lineage: Mapping[str, str]
 

@@ -9,7 +9,7 @@ from typing import Any
 from mlops.errors import MlopsError
 from mlops.files import locked, read_json, write_json
 from mlops.local.store import LocalStore
-from mlops.registry import APPROVED, PENDING, REJECTED, ModelVersion, find
+from mlops.registry import APPROVED, PENDING, REJECTED, ModelVersion, baseline_uris, find, require_baseline
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,11 @@ class LocalRegistry:
         folder.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copyfile(source, folder / source.name))
 
+    def download_baseline(self, version: ModelVersion, folder: Path) -> None:
+        """Bring the baseline of a version into a folder (see `Registry.download_baseline`)."""
+        for uri in require_baseline(version):
+            self.store.download(uri, folder)
+
     def _files(self) -> list[tuple[int, Path]]:
         files = self.folder.glob("*.json") if self.folder.is_dir() else ()
         return sorted((int(path.stem), path) for path in files if path.stem.isdigit())
@@ -124,5 +129,6 @@ def _version(record: dict[str, Any]) -> ModelVersion:
         comment=decision["Comment"] if decision else "",
         model_uri=record["InferenceSpecification"]["Containers"][0]["ModelDataUrl"],
         evaluation_uri=statistics.get("S3Uri", ""),
+        baseline_uris=baseline_uris(record),
         metadata=record.get("CustomerMetadataProperties", {}),
     )

@@ -48,6 +48,12 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Any:
     return table
 
 
+def write(path: Path, document: dict[str, Any]) -> None:
+    """Write a document as JSON, making its folder when there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the two documents; exit code 1 when the data cannot be described."""
     parser = argparse.ArgumentParser(prog="python -m mlops.monitor.baseline", description=__doc__)
@@ -60,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     columns = [name.strip() for name in arguments.columns.split(",")] if arguments.columns else None
     try:
         found = statistics(read(arguments.data, columns))
-        _write(arguments.output / STATISTICS_FILE, found)
-        _write(arguments.output / CONSTRAINTS_FILE, constraints(found))
+        write(arguments.output / STATISTICS_FILE, found)
+        write(arguments.output / CONSTRAINTS_FILE, constraints(found))
     except (MlopsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -83,11 +89,6 @@ def _read_file(path: Path, columns: Sequence[str] | None) -> Any:
     if missing:
         raise MlopsError(f"{path}: no such column: {', '.join(missing)}.", f"It has {', '.join(table.column_names)}.")
     return table.select(columns)
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ from argparse import ArgumentParser, Namespace
 from mlops.errors import MlopsError
 from mlops.platforms import registry
 from mlops.project import LOCAL, Project
-from mlops.registry import APPROVED, PENDING, REJECTED, find
-
-LATEST = "latest"
+from mlops.registry import APPROVED, LATEST, PENDING, REJECTED, named
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,15 +20,10 @@ def run(project: Project, options: Namespace) -> int:
     """Give the version its new status."""
     source = registry(project, options.environment)
     versions = source.versions()
-    undecided = [version.version for version in versions if version.status == PENDING]
-    if options.version == LATEST and undecided:
-        number = undecided[-1]
-    elif options.version == LATEST and versions:
+    undecided = [version for version in versions if version.status == PENDING]
+    if options.version == LATEST and versions and not undecided:
         raise MlopsError("Every version is decided on.", "Name one: .venv/bin/python -m mlops models")
-    elif options.version == LATEST or options.version.isdecimal():
-        number = find(versions, 0 if options.version == LATEST else int(options.version)).version
-    else:
-        raise MlopsError(f"{options.version!r} is neither a version's number nor `{LATEST}`.", exit_code=2)
+    number = named(undecided if options.version == LATEST else versions, options.version).version
     version = source.decide(number, REJECTED if options.reject else APPROVED, options.comment)
     print(f"Version {version.version} is {version.status}.")
     if version.status == APPROVED:

@@ -1,6 +1,7 @@
-"""Ask the approved model for predictions, in this process.
+"""Ask the model for predictions.
 
-The request is a file of rows, or standard input: CSV, JSON (`{"instances": [...]}`) or JSON Lines.
+The request is a file of rows, or standard input: CSV, JSON (`{"instances": [...]}`) or JSON Lines. It goes to the
+server that `serve` started; when none runs, the approved model answers in this process.
 """
 
 import sys
@@ -9,9 +10,9 @@ from pathlib import Path
 
 from mlops.errors import MlopsError
 from mlops.handlers import load
-from mlops.platforms import registry
+from mlops.platforms import endpoint, registry
 from mlops.project import LOCAL, Project
-from mlops.registry import NOTHING_REGISTERED, TRAIN_ONE, champion, find
+from mlops.registry import to_ask
 
 _CONTENT_TYPES = {".csv": "text/csv", ".json": "application/json", ".jsonl": "application/jsonlines"}
 
@@ -19,7 +20,7 @@ _CONTENT_TYPES = {".csv": "text/csv", ".json": "application/json", ".jsonl": "ap
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `invoke`."""
     parser.add_argument("request", help="file of rows to predict, or - for standard input")
-    parser.add_argument("--version", type=int, help="the version to ask (default: the approved one)")
+    parser.add_argument("--version", type=int, help="ask this version, in this process")
     parser.add_argument("--content-type", help="of the request (default: by the file's ending; text/csv for -)")
     parser.add_argument("--accept", help="of the answer (default: as the request)")
     parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
@@ -28,17 +29,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(project: Project, options: Namespace) -> int:
     """Print the answer."""
     body, content_type = _request(options)
-    source = registry(project, options.environment)
-    versions = source.versions()
-    version = find(versions, options.version) if options.version is not None else champion(versions)
-    if version is None:
-        if not versions:
-            raise MlopsError(NOTHING_REGISTERED, TRAIN_ONE)
-        raise MlopsError(
-            "No version is approved.", "Approve one of those that `.venv/bin/python -m mlops models` lists."
-        )
-    handlers = load(source, version, project.state / "models")
-    print(handlers.invoke(body, content_type, options.accept or content_type).rstrip("\n"))
+    accept = options.accept or content_type
+    server = endpoint(project, options.environment) if options.version is None else None
+    serving = server.describe() if server else None
+    if server and serving:
+        answer = server.invoke(body, content_type, accept)
+        print(f"version {serving.version} at {serving.url}:", file=sys.stderr)
+    else:
+        source = registry(project, options.environment)
+        version = to_ask(source.versions(), options.version)
+        answer = load(source, version, project.state / "models").invoke(body, content_type, accept)
+    print(answer.rstrip("\n"))
     return 0
 
 

@@ -2,12 +2,13 @@
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from typing import Any
 
 from mlops.errors import MlopsError
 from mlops.platforms import registry
 from mlops.project import LOCAL, Project
-from mlops.registry import NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, Registry, champion, find
+from mlops.registry import LATEST, NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, Registry, champion, named
 
 _METRICS = "binary_classification_metrics"
 _COLUMNS = ("version", "status", "decided", "auc", "accuracy", "data", "commit", "reason")
@@ -15,7 +16,9 @@ _COLUMNS = ("version", "status", "decided", "auc", "accuracy", "data", "commit",
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `models`."""
-    parser.add_argument("version", nargs="*", type=int, help="one version to show, or two to compare (default: all)")
+    parser.add_argument(
+        "version", nargs="*", help=f"one version to show, or two to compare; a number, or `{LATEST}` (default: all)"
+    )
     parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -26,7 +29,7 @@ def run(project: Project, options: Namespace) -> int:
         raise MlopsError("At most two versions can be compared.", exit_code=2)
     source = registry(project, options.environment)
     versions = source.versions()
-    chosen = [find(versions, number) for number in options.version] or versions
+    chosen = [named(versions, said) for said in options.version] or versions
     if options.json:
         print(json.dumps([_as_json(source, version) for version in chosen], indent=2))
     elif not chosen:
@@ -74,7 +77,7 @@ def _list(source: Registry, versions: list[ModelVersion]) -> str:
                 f"{version.decided:%Y-%m-%d %H:%M}" if version.decided else "",
                 *(f"{figures[name]:.4f}" if name in figures else "?" for name in ("auc", "accuracy")),
                 version.metadata.get("DataVersion", ""),
-                version.metadata.get("GitCommit", "")[:8],
+                _short(version.metadata.get("GitCommit", "")),
                 version.metadata.get("RunReason", ""),
             )
         )
@@ -82,24 +85,45 @@ def _list(source: Registry, versions: list[ModelVersion]) -> str:
     return table(rows) + note
 
 
+def _short(commit: str) -> str:
+    """The beginning of a commit, and whether there were changes beside it."""
+    digits, *changed = commit.split("-")
+    return "-".join((digits[:8], *changed))
+
+
 def _side_by_side(source: Registry, versions: list[ModelVersion]) -> str:
+    titles = tuple(f"version {version.version}" for version in versions)
     figures = [metrics(source, version) for version in versions]
-    rows: list[tuple[str, ...]] = [("", *(f"version {version.version}" for version in versions))]
-    rows.append(("status", *(version.status for version in versions)))
-    rows.append(("comment", *(version.comment for version in versions)))
+    measured: list[tuple[str, ...]] = [("", *titles, *(["difference"] if len(versions) > 1 else []))]
     for name in figures[0] | figures[-1]:
         row = [name, *(f"{figure[name]:.4f}" if name in figure else "?" for figure in figures)]
         if len(figures) > 1 and "?" not in row:
             row.append(f"{figures[1][name] - figures[0][name]:+.4f}")
-        rows.append(tuple(row))
+        measured.append(tuple(row))
+    facts: list[tuple[str, ...]] = [("", *titles)]
+    facts += [(name, *(getattr(version, name) for version in versions)) for name in ("status", "comment")]
     same = []
     for name in dict(versions[0].metadata) | dict(versions[-1].metadata):
         said = [version.metadata.get(name, "") for version in versions]
         if len(said) > 1 and len(set(said)) == 1:
             same.append(name)
         else:
-            rows.append((name, *said))
-    return table(rows) + (f"\nthe same in both: {', '.join(same)}" if same else "")
+            facts.append((name, *said))
+    note = f"\n\nthe same in both: {', '.join(same)}" if same else ""
+    return "\n".join([table(measured), *_gains(source, versions), "", table(facts)]) + note
+
+
+def _gains(source: Registry, versions: list[ModelVersion]) -> Iterator[str]:
+    """What each version was found to be better than, on the same test rows."""
+    for version in versions:
+        try:
+            evaluation = source.evaluation(version)
+            reference, gain = str(evaluation["reference"]["name"]), float(evaluation["auc_gain"])
+        except (MlopsError, LookupError, TypeError, ValueError):
+            continue
+        other = reference.rpartition("/")[2]
+        beaten = f"beside version {other}" if other.isdecimal() else f"beside a {reference}"
+        yield f"on its own test rows version {version.version} has an auc {gain:+.4f} {beaten}"
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from model.inference import MODEL_FILE
+from model.algorithm import MODEL_FILE
 from model.job import JobError
 
 ARCHIVE_FILE = "model.tar.gz"

@@ -37,9 +37,11 @@ class Columns:
         Raises:
             ValueError: The schema has no such feature.
         """
-        if name not in self.names:
-            raise ValueError(f"model/derive.py: the schema has no feature '{name}'; change what is derived from it")
-        return self.matrix[:, self.names.index(name)]
+        try:
+            return self.matrix[:, self.names.index(name)]
+        except ValueError:
+            message = f"model/derive.py: the schema has no feature '{name}'; change what is derived from it"
+            raise ValueError(message) from None
 
 
 Derivation = Callable[[Columns], Values]

@@ -10,7 +10,9 @@ from xgboost.tracker import RabitTracker
 
 from model.job import JobError
 
-DEFAULT_PORT = 9099
+PORT = 9099
+"""Where the tracker listens on the first host."""
+
 _PATIENCE = 300
 """Seconds to wait for the others."""
 
@@ -19,7 +21,7 @@ _ATTEMPTS = 20
 
 
 @contextmanager
-def together(hosts: Sequence[str], current: str, address: str | None, port: int) -> Iterator[bool]:
+def together(hosts: Sequence[str], current: str) -> Iterator[bool]:
     """Join the other instances for as long as the block lasts.
 
     The first host by name runs the tracker that brings them together. A single host needs none of this.
@@ -27,29 +29,25 @@ def together(hosts: Sequence[str], current: str, address: str | None, port: int)
     Args:
         hosts: The names of all instances.
         current: The name of this one.
-        address: Where the tracker is reached; None to look up the first host's name.
-        port: The tracker's port.
 
     Yields:
         Whether this instance leads: only the leader writes the model.
 
     Raises:
-        JobError: This host is not one of the hosts, or the others cannot be reached.
+        JobError: The others cannot be reached.
     """
-    if current not in hosts:
-        raise JobError(f"this host, '{current}', is not one of the hosts: {', '.join(hosts)}")
     if len(hosts) == 1:
         yield True
         return
     leader = min(hosts)
-    address = address or _resolve(leader)
+    address = _resolve(leader)
     tracker = None
     if current == leader:
-        tracker = RabitTracker(len(hosts), address, port, sortby="task", timeout=_PATIENCE)
+        tracker = RabitTracker(len(hosts), address, PORT, sortby="task", timeout=_PATIENCE)
         tracker.start()
     communicator = collective.CommunicatorContext(
         dmlc_tracker_uri=address,
-        dmlc_tracker_port=port,
+        dmlc_tracker_port=PORT,
         dmlc_task_id=current,
         dmlc_retry=_ATTEMPTS,
         dmlc_timeout=_PATIENCE,

@@ -13,18 +13,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xgboost
 
-from model import artifact, features, inference, metrics
+from model import algorithm, artifact, features, metrics
 from model.dataset import read_typed
 from model.derive import FEATURE_NAMES
 from model.job import JobError, JobParser, run, write_json
 from model.schema import SCHEMA
+from model.signature import OtherSchemaError
 
 REPORT_FILE = "evaluation.json"
 NO_CHAMPION = "none"
 CONSTANT = "constant prediction"
 _CURVE_POINTS = 200
+_IMPORTANCE_ROWS = 5_000
 
 
 def evaluate(labels: metrics.Labels, probabilities: npt.NDArray[np.float32], threshold: float = 0.5) -> dict[str, Any]:
@@ -99,11 +100,27 @@ def classification_report(labels: metrics.Labels, called: metrics.Labels) -> dic
     }
 
 
-def feature_importance(booster: xgboost.Booster) -> list[dict[str, Any]]:
-    """Return each feature's share of the gain of all splits, largest first."""
-    gains: dict[str, Any] = dict(booster.get_score(importance_type="total_gain"))
-    total = sum(gains.values()) or 1.0
-    shares = [{"feature": name, "importance": gains.get(name, 0.0) / total} for name in FEATURE_NAMES]
+def feature_importance(
+    model: Any, data: npt.NDArray[np.float32], labels: metrics.Labels, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Return each feature's share of what the model owes to all of them, largest first.
+
+    A feature's importance is by how much the AUC falls when its values are shuffled among the rows (permutation
+    importance: Breiman, Random Forests, 2001), so it means the same for every framework; a feature whose shuffling
+    does no harm has none. At most `_IMPORTANCE_ROWS` rows of each class are looked at.
+    """
+    random = np.random.default_rng(seed)
+    sides = [random.permutation(np.flatnonzero(labels == side))[:_IMPORTANCE_ROWS] for side in (False, True)]
+    chosen = np.concatenate(sides)
+    data, labels = data[chosen], labels[chosen]
+    area = metrics.auc(labels, algorithm.predict(data, model))
+    falls = []
+    for position in range(len(FEATURE_NAMES)):
+        shuffled = data.copy()
+        shuffled[:, position] = random.permutation(data[:, position])
+        falls.append(max(0.0, area - metrics.auc(labels, algorithm.predict(shuffled, model))))
+    total = sum(falls) or 1.0
+    shares = [{"feature": name, "importance": fall / total} for name, fall in zip(FEATURE_NAMES, falls, strict=True)]
     return sorted(shares, key=lambda share: -share["importance"])
 
 
@@ -134,7 +151,7 @@ def _work(arguments: argparse.Namespace) -> None:
     data, labels = features.matrix(table, SCHEMA), features.labels(table, SCHEMA) > 0
     if labels.all() or not labels.any():
         raise JobError(f"{arguments.test}: all {len(labels)} rows have the same '{SCHEMA.target}'; both are needed")
-    booster, probabilities = _predict(arguments.model, data, "the model")
+    model, probabilities = _predict(arguments.model, data, "the model")
     quality = evaluate(labels, probabilities, arguments.threshold)
     reference = _reference(arguments, data, labels)
     report = {
@@ -144,7 +161,7 @@ def _work(arguments: argparse.Namespace) -> None:
         "reference": reference,
         "auc_gain": quality["auc"]["value"] - reference["auc"],
         "classification_report": classification_report(labels, probabilities >= arguments.threshold),
-        "feature_importance": feature_importance(booster),
+        "feature_importance": feature_importance(model, data, labels),
     }
     write_json(arguments.output / REPORT_FILE, report)
     area = quality["auc"]
@@ -172,13 +189,13 @@ def _reference(arguments: argparse.Namespace, data: npt.NDArray[np.float32], lab
 
 def _predict(
     path: Path, data: npt.NDArray[np.float32], who: str, remedy: str = ""
-) -> tuple[xgboost.Booster, npt.NDArray[np.float32]]:
+) -> tuple[Any, npt.NDArray[np.float32]]:
     """Load a model and score the rows; `remedy` says what to do when the model was made under another schema."""
     try:
         with artifact.opened(path) as folder:
-            booster = inference.model_fn(str(folder))
-        return booster, inference.predict_fn(data, booster)
-    except inference.OtherSchemaError as error:
+            model = algorithm.load(folder)
+        return model, algorithm.predict(data, model)
+    except OtherSchemaError as error:
         raise JobError(f"{who} cannot be scored: {error}{remedy}") from error
     except (JobError, ValueError) as error:
         raise JobError(f"{who} cannot be scored: {error}") from error

@@ -1,30 +1,24 @@
-"""The handlers with which a server answers requests: SageMaker's XGBoost server, or the project's own.
+"""The handlers with which a server answers requests: SageMaker's server for the framework, or the project's own.
 
 A request that cannot be answered raises `ValueError` with the row and the column: whatever a client sends, it is told
-what to change. Only the standard library, numpy and xgboost are imported, so that a server starts at once.
+what to change. Only the standard library, numpy and the framework are imported, so that a server starts at once.
 """
 
 import csv
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xgboost
 
-from model.derive import DERIVED, FEATURE_NAMES, completed
+from model import algorithm
+from model.derive import DERIVED, completed
 from model.schema import FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, SCHEMA, Column
-
-MODEL_FILE = "model.ubj"
-"""The booster, within the model's folder."""
-
-ENCODING_ATTRIBUTE = "encoding"
-"""The attribute of the booster that keeps the schema's encoding."""
 
 CSV = "text/csv"
 JSON = "application/json"
@@ -33,47 +27,40 @@ JSON_LINES = ("application/jsonlines", "application/x-ndjson")
 _INVALID = (ValueError, TypeError, LookupError, OverflowError)
 """What a decoder raises for a value that its column cannot have."""
 
-
-class OtherSchemaError(ValueError):
-    """A model that was made under another schema, or with other derived features, than this code's."""
-
-
+_NAN = float("nan")
 _is_number = re.compile(NUMBER_PATTERN).fullmatch
 _Decoder = Callable[[Any], float]
 
 
-def model_fn(model_dir: str) -> xgboost.Booster:
+def model_fn(model_dir: str) -> Any:
     """Load the model from its folder.
 
     Raises:
         OtherSchemaError: It was made under another schema, or with other derived features, than this code's.
         ValueError: There is no model, or it is damaged.
     """
-    path = Path(model_dir) / MODEL_FILE
-    if not path.is_file():
-        raise ValueError(f"there is no {MODEL_FILE} in {model_dir}")
-    booster = xgboost.Booster({"nthread": int(os.environ.get("OMP_NUM_THREADS", "1"))})
-    try:
-        booster.load_model(path)
-    except xgboost.core.XGBoostError as error:
-        raise ValueError(f"{path} is not an XGBoost model: {str(error).splitlines()[-1]}") from error
-    names = tuple(booster.feature_names or ())
-    if names != FEATURE_NAMES:
-        raise OtherSchemaError(f"it was trained on other features: {_difference(names)}")
-    if booster.attr(ENCODING_ATTRIBUTE) != SCHEMA.encoding:
-        raise OtherSchemaError("it was trained with other types or categories than the schema's")
-    return booster
+    return algorithm.load(Path(model_dir))
 
 
 def input_fn(body: bytes | bytearray | str, content_type: str) -> npt.NDArray[np.float32]:
     """Turn a request of n rows into an (n, f + d) matrix of features in the model's order, NaN for a missing value.
 
-    A row of a request has the schema's f features; the d derived ones are computed.
+    A row of a request has the schema's f features; the d derived ones are computed. The project's server calls
+    `decode_fn` for each request and `assemble_fn` once for many: change these two rather than this function.
 
     Args:
         body: CSV with or without a header; JSON `{"instances": [...]}` or a list, of rows or of objects by column name;
             or JSON Lines, a row or an object on each line.
         content_type: `text/csv`, `application/json`, `application/jsonlines` or `application/x-ndjson`.
+
+    Raises:
+        ValueError: The request is not what the content type says, or a value is not one its column can have.
+    """
+    return assemble_fn(decode_fn(body, content_type))
+
+
+def decode_fn(body: bytes | bytearray | str, content_type: str) -> list[list[float]]:
+    """Decode a request (see `input_fn`) into n rows of f values.
 
     Raises:
         ValueError: The request is not what the content type says, or a value is not one its column can have.
@@ -85,23 +72,27 @@ def input_fn(body: bytes | bytearray | str, content_type: str) -> npt.NDArray[np
         raise ValueError(f"the request is not UTF-8 text: byte {error.start} is invalid") from error
     text = text.removeprefix("\ufeff")
     if kind == CSV:
-        rows = _csv_rows(text)
+        values = _csv_values(text)
     elif kind == JSON:
-        rows = _instances(_load(text, "the request"))
+        values = _values(_instances(_load(text, "the request")), _JSON_DECODERS, _KNOWN)
     elif kind in JSON_LINES:
         rows = (_load(line, f"line {number}") for number, line in enumerate(_lines(text), 1))
+        values = _values(rows, _JSON_DECODERS, _KNOWN)
     else:
         raise ValueError(f"content type '{content_type}' is not supported; use {', '.join((CSV, JSON, *JSON_LINES))}")
-    decoders, known = (_TEXT_DECODERS, None) if kind == CSV else (_JSON_DECODERS, _KNOWN)
-    values = [_decoded(row, number, decoders, known) for number, row in enumerate(rows, 1)]
     if not values:
         raise ValueError("the request holds no row")
-    return completed(np.array(values, dtype=np.float32), SCHEMA.feature_names, DERIVED)
+    return values
 
 
-def predict_fn(data: npt.NDArray[np.float32], model: xgboost.Booster) -> npt.NDArray[np.float32]:
+def assemble_fn(rows: list[list[float]]) -> npt.NDArray[np.float32]:
+    """Complete n decoded rows of f values, of one request or of many, to the (n, f + d) matrix that the model sees."""
+    return completed(np.array(rows, dtype=np.float32), SCHEMA.feature_names, DERIVED)
+
+
+def predict_fn(data: npt.NDArray[np.float32], model: Any) -> npt.NDArray[np.float32]:
     """Return for each of n rows the probability that the target is true, n values."""
-    return np.asarray(model.inplace_predict(data))
+    return algorithm.predict(data, model)
 
 
 def output_fn(prediction: npt.NDArray[np.float32], accept: str) -> str:
@@ -121,22 +112,10 @@ def output_fn(prediction: npt.NDArray[np.float32], accept: str) -> str:
     raise ValueError(f"'{accept}' cannot be answered; accept one of {', '.join((CSV, JSON, *JSON_LINES))}")
 
 
+@lru_cache
 def media_type(header: str | None) -> str:
     """Return the media type of a Content-Type or Accept header, without parameters, in lower case."""
     return (header or "").partition(";")[0].strip().lower()
-
-
-def _difference(names: Sequence[str]) -> str:
-    """Say how a model's features differ from those of this code."""
-    lacking = [name for name in FEATURE_NAMES if name not in names]
-    unknown = [name for name in names if name not in FEATURE_NAMES]
-    parts = [f"{what} {_few(some)}" for what, some in (("without", lacking), ("with", unknown)) if some]
-    return " and ".join(parts) or "in another order"
-
-
-def _few(names: list[str]) -> str:
-    """List some of the names: a job's failure message has little room."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _lines(text: str) -> list[str]:
@@ -144,12 +123,26 @@ def _lines(text: str) -> list[str]:
     return text.split("\n") if text else []
 
 
-def _csv_rows(text: str) -> Iterable[Sequence[str]]:
+def _csv_values(text: str) -> list[list[float]]:
     lines = _lines(text)
-    if not lines:
-        return []
+    if lines and lines[0] == _HEADER:
+        del lines[0]
+    if all(map(_is_plain, lines)):
+        return [_plain_values(line) for line in lines]
+    return _values(_csv_rows(lines, '"' in text), _TEXT_DECODERS, None)
+
+
+def _plain_values(line: str) -> list[float]:
+    """Decode a row that `_is_plain`: what is left to do is little, as the pattern has checked every value."""
+    texts = line.split(",")
+    for position, codes in _CODES:
+        texts[position] = codes[texts[position]]
+    return [float(text) if text else _NAN for text in texts]
+
+
+def _csv_rows(lines: list[str], quotes: bool) -> Iterable[Sequence[str]]:
     try:
-        rows = list(csv.reader(lines, strict=True)) if '"' in text else [line.split(",") for line in lines]
+        rows = list(csv.reader(lines, strict=True)) if quotes else [line.split(",") for line in lines]
     except csv.Error as error:
         raise ValueError(f"the request is not CSV: {error}") from error
     if _KNOWN.isdisjoint(rows[0]):
@@ -180,6 +173,10 @@ def _instances(document: Any) -> list[Any]:
     if not isinstance(instances, list):
         raise ValueError("the rows must be a list")
     return instances
+
+
+def _values(rows: Iterable[Any], decoders: Sequence[_Decoder], known: frozenset[str] | None) -> list[list[float]]:
+    return [_decoded(row, number, decoders, known) for number, row in enumerate(rows, 1)]
 
 
 def _decoded(row: Any, number: int, decoders: Sequence[_Decoder], known: frozenset[str] | None) -> list[float]:
@@ -280,7 +277,7 @@ def _decoder(column: Column, number: _Decoder, truth: _Decoder, missing: str | N
     """
     words: dict[Any, float] = {category: float(code) for code, category in enumerate(column.categories)}
     if column.nullable:
-        words[missing] = float("nan")
+        words[missing] = _NAN
     if column.type == "string":
         return words.__getitem__
     read = truth if column.type == "boolean" else number
@@ -297,6 +294,24 @@ def _decoder(column: Column, number: _Decoder, truth: _Decoder, missing: str | N
     return decode
 
 
+def _plain_pattern(column: Column) -> str:
+    """Return a pattern for the common ways to write a column's values in CSV: all that it matches is valid."""
+    pattern = {
+        "boolean": "[01]",
+        "integer": "-?[0-9]{1,18}",
+        "number": r"-?[0-9]{1,30}(?:\.[0-9]*)?",
+        "string": "|".join(re.escape(category) for category in column.categories if not set(category) & set(',"')),
+    }[column.type]
+    return f"(?:{pattern}){'?' if column.nullable else ''}"
+
+
+_HEADER = ",".join(SCHEMA.feature_names)
+_CODES = [
+    (position, {"": ""} | {category: str(code) for code, category in enumerate(column.categories)})
+    for position, column in enumerate(SCHEMA.features)
+    if column.categories
+]
+_is_plain = re.compile(",".join(map(_plain_pattern, SCHEMA.features))).fullmatch
 _KNOWN = frozenset(SCHEMA.feature_names)
 _TEXT_DECODERS = tuple(_decoder(column, _number_text, _truth_text, "") for column in SCHEMA.features)
 _JSON_DECODERS = tuple(_decoder(column, _json_number, _json_truth, None) for column in SCHEMA.features)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,6 +37,9 @@ def run(parser: JobParser, work: Callable[[argparse.Namespace], None], argv: Seq
 
     Returns:
         The exit code: 0, or 1 after an error, which is then written to stderr and to `--failure-file`.
+
+    Raises:
+        Exception: A fault of the step's own code; `--failure-file` says which and where.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -43,6 +47,11 @@ def run(parser: JobParser, work: Callable[[argparse.Namespace], None], argv: Seq
     except (JobError, OSError) as error:
         _report(str(error), _failure_file(arguments))
         return 1
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        _report(f"{type(error).__name__}: {error} ({place}; the log has the traceback)", _failure_file(arguments))
+        raise
     return 0
 
 

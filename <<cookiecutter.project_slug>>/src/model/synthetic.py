@@ -1,7 +1,8 @@
-"""Make rows that follow the schema, for tests, demonstrations and measurements.
+"""Make rows for tests, demonstrations and measurements: from the schema alone, or like those of a data set.
 
-Whatever the schema declares, the target depends on the features in one fixed way, so that a model can learn it; the
-knobs then bend the data. The same arguments always give the same rows.
+Of rows made from the schema, the target depends on the features in one fixed way, so that a model can learn it; of rows
+like those of a data set, it is what it was there. The knobs then bend the data. The same arguments always give the same
+rows.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from model.dataset import write_parquet
@@ -63,6 +65,37 @@ def generate(
     target = random.random(rows) < 1 / (1 + np.exp(-log_odds))
     columns[schema.target] = pa.array(target)
     return pa.table({name: columns[name] for name in schema.names})
+
+
+def resample(table: Any, schema: Schema, rows: int, seed: int, drift: float = 0.0) -> Any:
+    """Return an Arrow table of n rows drawn from another, as if they had come later.
+
+    Identifiers are new ones, so that the rows can stand beside those they were drawn from; the target of a row is that
+    of the row it was drawn from, however far its features have moved.
+
+    Args:
+        table: The rows to draw from, with the schema's columns and types.
+        schema: What the columns are.
+        rows: How many rows.
+        seed: Another seed, other rows.
+        drift: By how many of its standard deviations every numeric feature is moved up, within its limits.
+
+    Raises:
+        JobError: There is no row to draw from, or an identifier has no room for new values.
+    """
+    if table.num_rows == 0:
+        raise JobError("there is no row to draw others from")
+    drawn = table.take(pa.array(np.random.default_rng(seed).integers(table.num_rows, size=rows)))
+    columns = {name: drawn[name] for name in schema.names}
+    for name in {schema.group, *schema.key}:
+        column = schema.column(name)
+        if column.role == "attribute" and column.type in ("integer", "string"):
+            columns[name] = _fresh(table[name], column, rows, seed)
+    for column in schema.features:
+        if drift and column.type in ("integer", "number"):
+            deviation = pc.stddev(table[column.name]).as_py() or 0.0
+            columns[column.name] = _moved(drawn[column.name], column, drift * deviation)
+    return pa.table(columns)
 
 
 def write(table: Any, path: Path) -> None:
@@ -120,6 +153,25 @@ def _keys(schema: Schema, rows: int) -> dict[str, npt.NDArray[Any]]:
         return {group.name: _counted(group, row // _ROWS_PER_GROUP), other.name: _counted(other, row)}
     per_group = int(min(_ROWS_PER_GROUP, _span(other)))
     return {group.name: _counted(group, row // per_group), other.name: _counted(other, row % per_group)}
+
+
+def _fresh(taken: Any, column: Column, rows: int, seed: int) -> Any:
+    """Return n distinct identifiers that are not among those taken; with another seed, others."""
+    if column.type == "string" and not column.categories:
+        return pa.array([f"{seed}-{row}" for row in range(rows)])
+    first = (pc.max(taken).as_py() or 0) + 1 + seed * rows if column.type == "integer" else 0
+    if column.categories or (column.maximum is not None and first + rows - 1 > column.maximum):
+        raise JobError(f"column '{column.name}' has no room for {rows} new identifiers: see its limits in the schema")
+    return pa.array(range(first, first + rows), pa.int64())
+
+
+def _moved(values: Any, column: Column, distance: float) -> Any:
+    moved = pc.add(pc.cast(values, pa.float64()), distance)
+    if column.minimum is not None:
+        moved = pc.max_element_wise(moved, column.minimum, skip_nulls=False)
+    if column.maximum is not None:
+        moved = pc.min_element_wise(moved, column.maximum, skip_nulls=False)
+    return pc.cast(pc.round(moved) if column.type == "integer" else moved, ARROW_TYPES[column.type])
 
 
 def _span(column: Column) -> float:

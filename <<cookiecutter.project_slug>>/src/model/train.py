@@ -1,105 +1,30 @@
-"""Train the classifier: gradient-boosted trees (XGBoost), stopped when the AUC on the validation rows stops rising.
+"""Train the classifier of `model.algorithm`, stopped when the AUC on the validation rows stops rising.
 
 On SageMaker paths and hyperparameters come from the SM_* variables of the training job; an argument takes precedence.
 """
 
 import argparse
 import json
-import math
 import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
-import xgboost
 
-from model import distributed, features
+from model import algorithm, features
 from model.artifact import copy_code
 from model.dataset import read_typed
-from model.derive import FEATURE_NAMES
-from model.inference import ENCODING_ATTRIBUTE, MODEL_FILE
+from model.hyperparameters import HYPERPARAMETERS
 from model.job import JobError, JobParser, run, write_json
+from model.learning import Rows, Trained
 from model.schema import SCHEMA
 
 TRAINING_FILE = "training.json"
 CURVE_FILE = "learning-curve.json"
-_ROUNDS_PER_LINE = 10
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """A number that training takes.
-
-    Attributes:
-        name: Its name on SageMaker; on the command line `_` may be written `-`.
-        kind: int or float.
-        default: Its value when none is given.
-        minimum: The smallest value allowed.
-        maximum: The largest value allowed.
-        description: What it does.
-    """
-
-    name: str
-    kind: type[int] | type[float]
-    default: float
-    minimum: float
-    maximum: float
-    description: str
-
-    def parse(self, text: str) -> float:
-        """Return the value that a text stands for.
-
-        Raises:
-            ValueError: It is not a number of this kind, or out of range.
-        """
-        value = self.kind(text)
-        if not self.minimum <= value <= self.maximum:
-            raise ValueError(text)
-        return value
-
-    @property
-    def expected(self) -> str:
-        """What the value must be, for a message."""
-        kind = "a whole number" if self.kind is int else "a number"
-        upper = "" if math.isinf(self.maximum) else f" and at most {self.maximum:g}"
-        return f"{kind}, at least {self.minimum:g}{upper}"
-
-
-HYPERPARAMETERS = (
-    Hyperparameter("num_round", int, 300, 1, math.inf, "most trees to grow"),
-    Hyperparameter("early_stopping_rounds", int, 15, 1, math.inf, "trees without a better AUC before stopping"),
-    Hyperparameter("learning_rate", float, 0.2, 1e-6, 1, "weight of each tree"),
-    Hyperparameter("max_depth", int, 5, 1, 20, "depth of a tree"),
-    Hyperparameter("min_child_weight", float, 20, 0, math.inf, "least weight of the rows in a leaf"),
-    Hyperparameter("subsample", float, 0.8, 1e-3, 1, "share of the rows each tree sees"),
-    Hyperparameter("colsample_bytree", float, 0.8, 1e-3, 1, "share of the features each tree sees"),
-    Hyperparameter("reg_lambda", float, 1, 0, math.inf, "L2 penalty on leaf weights"),
-    Hyperparameter("gamma", float, 0, 0, math.inf, "least gain of a split"),
-    Hyperparameter("seed", int, 0, 0, 2**31 - 1, "seed of the sampling"),
-)
-_LOOP = ("num_round", "early_stopping_rounds")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Features (n, f) and labels (n) of one split."""
-
-    features: Any
-    labels: Any
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A booster cut at its best tree, and for each split and metric the value after each tree."""
-
-    booster: xgboost.Booster
-    best_iteration: int
-    curve: dict[str, dict[str, list[float]]]
 
 
 def read_rows(path: Path) -> Rows:
@@ -114,44 +39,6 @@ def read_rows(path: Path) -> Rows:
     return Rows(features.matrix(table, SCHEMA), features.labels(table, SCHEMA))
 
 
-def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], threads: int) -> Trained:
-    """Train a booster; within `distributed.together`, together with the other instances.
-
-    Args:
-        train: The rows to learn from.
-        validation: The rows that tell when to stop.
-        hyperparameters: A value for each of `HYPERPARAMETERS`.
-        threads: How many threads to use.
-
-    Raises:
-        JobError: XGBoost refuses the data.
-    """
-    names = list(FEATURE_NAMES)
-    parameters: dict[str, Any] = {name: value for name, value in hyperparameters.items() if name not in _LOOP}
-    parameters |= {"objective": "binary:logistic", "eval_metric": "auc", "tree_method": "hist", "nthread": threads}
-    curve: dict[str, dict[str, list[float]]] = {}
-    try:
-        rows = xgboost.QuantileDMatrix(train.features, train.labels, feature_names=names, nthread=threads)
-        held_out = xgboost.QuantileDMatrix(
-            validation.features, validation.labels, feature_names=names, nthread=threads, ref=rows
-        )
-        booster = xgboost.train(
-            parameters,
-            rows,
-            num_boost_round=int(hyperparameters["num_round"]),
-            evals=[(rows, "train"), (held_out, "validation")],
-            early_stopping_rounds=int(hyperparameters["early_stopping_rounds"]),
-            evals_result=curve,
-            verbose_eval=_ROUNDS_PER_LINE,
-        )
-    except xgboost.core.XGBoostError as error:
-        raise JobError(f"XGBoost cannot train on this: {str(error).strip().splitlines()[0]}") from error
-    best = booster.best_iteration
-    booster = booster[: best + 1]
-    booster.set_attr(**{ENCODING_ATTRIBUTE: SCHEMA.encoding, "best_iteration": str(best)})
-    return Trained(booster, best, curve)
-
-
 def hyperparameters_from(given: dict[str, Any]) -> dict[str, float]:
     """Check hyperparameters, numbers or text, and add the defaults of those that are not given.
 
@@ -161,7 +48,7 @@ def hyperparameters_from(given: dict[str, Any]) -> dict[str, float]:
         JobError: One is unknown, or its value is not allowed.
     """
     known = {hyperparameter.name: hyperparameter for hyperparameter in HYPERPARAMETERS}
-    values = {name: hyperparameter.default for name, hyperparameter in known.items()}
+    values: dict[str, float] = {name: each.kind(each.default) for name, each in known.items()}
     for name, value in given.items():
         if name.startswith("sagemaker_"):
             continue
@@ -170,7 +57,10 @@ def hyperparameters_from(given: dict[str, Any]) -> dict[str, float]:
         try:
             values[name] = known[name].parse(str(value))
         except ValueError as error:
-            raise JobError(f"hyperparameter {name} is '{value}'; it must be {known[name].expected}") from error
+            raise JobError(
+                f"hyperparameter {name} (the parameter {known[name].parameter}) is '{value}'; it must be "
+                f"{known[name].expected}"
+            ) from error
     return values
 
 
@@ -198,10 +88,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="gets the learning curve (default: $SM_OUTPUT_DATA_DIR)",
     )
-    parser.add_argument("--tracker-address", metavar="IP", help="address of the first host (default: looked up)")
-    parser.add_argument(
-        "--tracker-port", type=int, default=distributed.DEFAULT_PORT, metavar="N", help="default %(default)s"
-    )
     for hyperparameter in HYPERPARAMETERS:
         name = hyperparameter.name
         parser.add_argument(
@@ -223,10 +109,12 @@ def _work(arguments: argparse.Namespace) -> None:
     hyperparameters = hyperparameters_from(given)
     current = os.environ.get("SM_CURRENT_HOST", "algo-1")
     hosts = _environment("SM_HOSTS", list, [current])
+    if current not in hosts:
+        raise JobError(f"this host, '{current}', is not one of the hosts: {', '.join(hosts)}")
     threads = available_threads()
     train, validation = read_rows(arguments.train), read_rows(arguments.validation)
-    with distributed.together(hosts, current, arguments.tracker_address, arguments.tracker_port) as leads:
-        trained = fit(train, validation, hyperparameters, threads)
+    with algorithm.together(hosts, current) as leads:
+        trained = algorithm.fit(train, validation, hyperparameters, threads)
         if leads:
             _write(
                 trained, arguments, hyperparameters, {"train": len(train.labels), "validation": len(validation.labels)}
@@ -247,15 +135,15 @@ def _write(
             "python": platform.python_version(),
             "numpy": np.__version__,
             "pyarrow": pyarrow.__version__,
-            "xgboost": xgboost.__version__,
+            **algorithm.VERSIONS,
         },
     }
     if arguments.output_data_dir is not None:
         write_json(arguments.output_data_dir / CURVE_FILE, trained.curve)
     copy_code(arguments.model_dir)
     write_json(arguments.model_dir / TRAINING_FILE, record)
-    trained.booster.save_model(arguments.model_dir / MODEL_FILE)
-    print(f"best after {trained.best_iteration + 1} trees: validation-auc:{auc['validation']:.5f}")
+    algorithm.save(trained.model, arguments.model_dir)
+    print(f"best after {trained.best_iteration + 1} rounds: validation-auc:{auc['validation']:.5f}")
 
 
 def _environment(variable: str, kind: type[Any], default: Any) -> Any:

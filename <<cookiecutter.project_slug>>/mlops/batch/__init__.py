@@ -1,0 +1,1 @@
+"""Predictions for whole files, piece by piece: memory stays bounded however large they are."""

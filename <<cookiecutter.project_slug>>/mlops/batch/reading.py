@@ -1,0 +1,138 @@
+"""Input files of batch predictions, read as pieces of an Arrow table."""
+
+import csv
+import gzip
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+
+from mlops.errors import MlopsError
+from mlops.files import files_below
+
+PARQUET = ".parquet"
+SUFFIXES = (".csv", ".csv.gz", PARQUET)
+"""The files that are read."""
+
+PIECE_BYTES = 4 * 1024 * 1024
+PIECE_ROWS = 64 * 1024
+"""How much is in memory at once: bytes of a CSV file, rows of a Parquet file."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of rows.
+
+    Attributes:
+        name: Its name below the folder that was given.
+        path: The file.
+        columns: The names of its columns, as the file has them.
+    """
+
+    name: str
+    path: Path
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, path: Path) -> "InputFile":
+        """Look at the columns of a file.
+
+        Raises:
+            MlopsError: It cannot be read, or is of another kind.
+        """
+        if not name.endswith(SUFFIXES):
+            raise MlopsError(f"{path} is not a file of rows.", f"Known endings: {', '.join(SUFFIXES)}.", exit_code=2)
+        with _readable(path):
+            names = parquet.read_schema(path).names if path.suffix == PARQUET else _header(path)
+        return cls(name, path, tuple(names))
+
+    def pieces(self, columns: Sequence[str]) -> Iterator[Any]:
+        """The rows, piece by piece, as Arrow tables with the named columns; text from CSV, typed from Parquet.
+
+        The first piece is empty, so that a file without rows has its columns too.
+
+        Raises:
+            MlopsError: The file is damaged, or a row has too few or too many values.
+        """
+        with _readable(self.path):
+            yield from _parquet_pieces(self, columns) if self.path.suffix == PARQUET else _csv_pieces(self, columns)
+
+
+def find_files(path: Path) -> list[InputFile]:
+    """A file, or the files of a folder and its subfolders; hidden ones and those named `_...` are left out.
+
+    Raises:
+        MlopsError: There is none, or one of them cannot be read.
+    """
+    if not path.exists():
+        raise MlopsError(f"{path} does not exist.", exit_code=2)
+    found = [(path.name, path)] if path.is_file() else list(files_below(path))
+    files = [InputFile.of(name, file) for name, file in found if not file.name.startswith("_")]
+    if not files:
+        raise MlopsError(f"There is no file in {path}.", f"It takes {', '.join(SUFFIXES)}.", exit_code=2)
+    return files
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Name the file in what goes wrong while it is read."""
+    try:
+        yield
+    except (pa.ArrowException, csv.Error, EOFError, OSError, UnicodeDecodeError) as error:
+        raise MlopsError(f"{path} cannot be read: {error}.", exit_code=2) from None
+
+
+def _header(path: Path) -> list[str]:
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
+        return next(csv.reader(stream), [])
+
+
+def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
+    positions = {name: str(position) for position, name in enumerate(file.columns)}
+    ragged: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        ragged.append(row)
+        return "error"
+
+    try:
+        reader = arrow_csv.open_csv(
+            file.path,
+            read_options=arrow_csv.ReadOptions(
+                column_names=list(map(str, range(len(file.columns)))),  # a header may name a column twice
+                skip_rows=1,
+                block_size=PIECE_BYTES,
+                use_threads=False,  # else rows are not numbered
+            ),
+            parse_options=arrow_csv.ParseOptions(invalid_row_handler=refuse),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=[positions[name] for name in columns],
+                column_types=dict.fromkeys(positions.values(), pa.string()),
+                strings_can_be_null=True,
+                null_values=[""],
+            ),
+        )
+        yield pa.table([[]] * len(columns), pa.schema([(name, pa.string()) for name in columns]))
+        for piece in reader:
+            yield pa.table(piece.columns, names=list(columns))
+    except pa.ArrowInvalid:
+        if not ragged:
+            raise
+        row = ragged[0]
+        raise MlopsError(
+            f"{file.path}: row {row.number - 1} has {row.actual_columns} values, not {row.expected_columns}.",
+            exit_code=2,
+        ) from None
+
+
+def _parquet_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
+    with parquet.ParquetFile(file.path) as source:
+        yield source.schema_arrow.empty_table().select(list(columns))
+        for piece in source.iter_batches(batch_size=PIECE_ROWS, columns=list(columns)):
+            yield pa.Table.from_batches([piece]).select(list(columns))

@@ -1,0 +1,128 @@
+"""Predictions for tables of raw rows, by the code and the model in the archive of a registered version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlops.batch.reading import InputFile
+from mlops.errors import MlopsError
+from mlops.handlers import Handlers
+
+CSV = "text/csv"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A loaded version.
+
+    Attributes:
+        handlers: Its handlers.
+        schema: The schema that it was made under.
+        parsing: Its module that turns columns into the schema's types.
+        features: Its module that makes the model's numbers of them.
+    """
+
+    handlers: Handlers
+    schema: Any
+    parsing: ModuleType
+    features: ModuleType
+
+    @classmethod
+    def of(cls, handlers: Handlers) -> "Scorer":
+        """A scorer for loaded handlers.
+
+        Raises:
+            MlopsError: The archive does not hold what typed columns are made with.
+        """
+        try:
+            # Those of the archive: its code is on the path since its handlers were loaded.
+            from model import features, parsing
+            from model.schema import SCHEMA
+        except ImportError as error:
+            raise MlopsError(f"The version's archive lacks what files are read with: {error}.") from None
+        return cls(handlers, SCHEMA, parsing, features)
+
+    def check(self, file: InputFile) -> list[str]:
+        """The columns of a file that the schema does not know.
+
+        Raises:
+            MlopsError: It lacks a feature, or has one twice.
+        """
+        wrong = [name for name in self.schema.feature_names if file.columns.count(name) != 1]
+        if wrong:
+            raise MlopsError(
+                f"{file.path} must have these columns once: {', '.join(wrong)}.",
+                f"The model needs {', '.join(self.schema.feature_names)}.",
+                exit_code=2,
+            )
+        return [name for name in file.columns if name not in self.schema.names]
+
+    def typed(self, table: Any, file: InputFile, before: int) -> Any:
+        """The features of a piece of a file as an Arrow table in the schema's types.
+
+        Args:
+            table: The piece.
+            file: The file, for messages.
+            before: How many rows of the file come before it.
+
+        Raises:
+            MlopsError: A value is missing or not one that its column can have; the message says which.
+        """
+        columns = [self.parsing.parse(table[column.name], column) for column in self.schema.features]
+        first: tuple[int, Any] | None = None
+        for column, parsed in zip(self.schema.features, columns, strict=True):
+            row = _first(_wrong(parsed, column))
+            if row is not None and (first is None or row < first[0]):
+                first = row, column
+        if first:
+            row, column = first
+            place = f"{file.path}: row {before + row + 1}, column '{column.name}'"
+            raise MlopsError(f"{place}: {_complaint(table[column.name][row].as_py(), column)}.", exit_code=2)
+        return pa.table([parsed.values for parsed in columns], names=self.schema.feature_names)
+
+    def predict(self, table: Any) -> Any:
+        """The prediction for each of n typed rows, an array of n values.
+
+        Raises:
+            MlopsError: The version's code refuses them.
+        """
+        if not table.num_rows:
+            return np.empty(0, dtype=np.float32)
+        try:
+            return self.handlers.predict_fn(self.features.matrix(table, self.schema), self.handlers.model)
+        except ValueError as error:
+            raise MlopsError(f"The model cannot predict these rows: {error}.") from None
+
+    def as_csv(self, predictions: Any) -> bytes:
+        """Predictions as the version answers a request for CSV: one to a line."""
+        answer = self.handlers.output_fn(predictions, CSV) if len(predictions) else b""
+        return answer if isinstance(answer, bytes) else str(answer).encode()
+
+
+def _wrong(parsed: Any, column: Any) -> list[Any]:
+    """Masks of the rows whose value the column cannot have."""
+    masks = [] if parsed.invalid is None else [parsed.invalid]
+    if column.categories:
+        known = pc.is_in(parsed.values, value_set=pa.array(column.categories))
+        masks.append(pc.and_(pc.invert(known), pc.is_valid(parsed.values)))
+    if not column.nullable and parsed.values.null_count:
+        masks.append(pc.is_null(parsed.values))
+    return masks
+
+
+def _first(masks: Sequence[Any]) -> int | None:
+    """The first row that is true in any of the masks."""
+    rows = [pc.index(mask, True).as_py() for mask in masks]
+    return min((row for row in rows if row >= 0), default=None)
+
+
+def _complaint(value: Any, column: Any) -> str:
+    if value is None or value != value:  # NaN
+        return "the value is missing, and the column is not nullable"
+    expected = f"one of {', '.join(column.categories)}" if column.categories else f"of type {column.type}"
+    return f"{value!r:.60} is not {expected}"

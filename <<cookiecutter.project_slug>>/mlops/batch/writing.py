@@ -1,0 +1,95 @@
+"""Output files of batch predictions: the predictions alone, or beside the columns they were made from."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+
+from mlops.batch.reading import PARQUET, InputFile
+from mlops.errors import MlopsError
+
+PREDICTION = "prediction"
+"""The name of the column that is put beside the others."""
+
+Write = Callable[[Any, Any], None]
+"""Writes the next piece of an output: the Arrow table of n rows as they came, and their n predictions."""
+
+
+def output_name(file: InputFile, *, join: bool) -> str:
+    """The name of the output for a file: as SageMaker's batch transform names it, `<input>.out`.
+
+    With the other columns beside it, the output has a header and is of the input's kind: `.out.csv`, `.out.parquet`.
+    """
+    return f"{file.name}.out" + ((PARQUET if file.path.suffix == PARQUET else ".csv") if join else "")
+
+
+def check_join(file: InputFile) -> None:
+    """Refuse a file whose columns cannot stand beside the prediction.
+
+    Raises:
+        MlopsError: A column is there twice, or is named as the prediction is.
+    """
+    names = (*file.columns, PREDICTION)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise MlopsError(f"{file.path}: with --join a column would be there twice: {', '.join(twice)}.", exit_code=2)
+
+
+@contextmanager
+def alone(path: Path, as_text: Callable[[Any], bytes]) -> Iterator[Write]:
+    """Write an output of nothing but predictions, given how they are written."""
+    with path.open("xb") as stream:
+
+        def write(table: Any, predictions: Any) -> None:
+            stream.write(as_text(predictions))
+
+        yield write
+
+
+@contextmanager
+def joined_csv(path: Path) -> Iterator[Write]:
+    """Write an output with the input's columns as CSV with a header."""
+    with path.open("xb") as stream:
+
+        def write(table: Any, predictions: Any) -> None:
+            stream.write(as_csv(_joined(table, predictions), header=not stream.tell()))
+
+        yield write
+
+
+@contextmanager
+def joined_parquet(path: Path) -> Iterator[Write]:
+    """Write an output with the input's columns as Parquet."""
+    with ExitStack() as stack:
+        writers: list[Any] = []
+
+        def write(table: Any, predictions: Any) -> None:
+            whole = _joined(table, predictions)
+            if not writers:
+                writers.append(stack.enter_context(parquet.ParquetWriter(path, whole.schema)))
+            writers[0].write_table(whole)
+
+        yield write
+
+
+def _joined(table: Any, predictions: Any) -> Any:
+    return table.append_column(PREDICTION, pa.array(predictions))
+
+
+def as_csv(table: Any, *, header: bool) -> bytes:
+    """A table as CSV; text is quoted only where a piece holds some that needs it."""
+    try:
+        return _as_csv(table, header, "none")
+    except pa.ArrowInvalid:
+        return _as_csv(table, header, "needed")
+
+
+def _as_csv(table: Any, header: bool, quoting: str) -> bytes:
+    buffer = io.BytesIO()
+    arrow_csv.write_csv(table, buffer, arrow_csv.WriteOptions(include_header=header, quoting_style=quoting))
+    return buffer.getvalue()

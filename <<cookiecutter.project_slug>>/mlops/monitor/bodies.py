@@ -1,0 +1,130 @@
+"""Requests and answers of one content type as rows and predictions, many at a time.
+
+Whatever a request was written in, its rows become text in the schema's columns, so that there is one rule for what a
+value is: that of CSV files.
+"""
+
+import base64
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
+
+Counts = npt.NDArray[np.int64]
+
+
+def text(bodies: Any, encoding: str) -> Any:
+    """Return bodies as text without a byte order mark, and without the end of the last line.
+
+    Raises:
+        ValueError: One is not what the encoding says.
+    """
+    if encoding == "base64":
+        bodies = pa.array([base64.b64decode(body, validate=True).decode("utf-8") for body in bodies.to_pylist()])
+    return pc.utf8_trim(pc.replace_substring(bodies, "\r\n", "\n"), "\n\ufeff")
+
+
+def headers(bodies: Any, content_type: str, names: Sequence[str]) -> Any:
+    """Return the header of each of n CSV bodies: its first line when that names a column, else an empty text."""
+    if "csv" not in content_type:
+        return pa.array([""] * len(bodies))
+    names_one = rf'^(?:[^\n]*,)?"?(?:{"|".join(map(re.escape, names))})"?(?:,|\n|$)'
+    first = pc.list_element(pc.split_pattern(bodies, "\n", max_splits=1), 0)
+    return pc.if_else(pc.match_substring_regex(first, names_one), first, "")
+
+
+def rows(bodies: Any, content_type: str, header: str, names: Sequence[str]) -> tuple[Any, Counts]:
+    """Return the rows of n requests as an Arrow table of text, and how many each of the n has.
+
+    Args:
+        bodies: Arrow array of n texts.
+        content_type: CSV, JSON or JSON Lines.
+        header: The header that all of them have; empty when none has one.
+        names: The columns of a row without names, all of which a row with names must have.
+
+    Raises:
+        ValueError: One is not what the content type says.
+        LookupError: One lacks a column.
+    """
+    if "csv" in content_type:
+        return _csv_rows(bodies, header, names)
+    found: list[list[str | None]] = []
+    counts = []
+    for document in _documents(bodies, content_type):
+        instances = document["instances"] if isinstance(document, dict) else document
+        found += [_row(row, names) for row in instances]
+        counts.append(len(instances))
+    columns = zip(*found, strict=True)
+    return pa.table([pa.array(column, pa.string()) for column in columns], names=names), np.array(counts)
+
+
+def predictions(bodies: Any, content_type: str) -> tuple[list[float], Counts]:
+    """Return the probabilities that n answers hold, and how many each of the n has.
+
+    Raises:
+        ValueError: One is not what the content type says, or no finite number.
+        LookupError: One does not hold predictions.
+    """
+    if "csv" in content_type:
+        lines = pc.split_pattern(bodies, "\n")
+        values, counts = pc.cast(pc.list_flatten(lines), pa.float64()).to_pylist(), pc.list_value_length(lines)
+    else:
+        answers = [
+            [line["prediction"] for line in document] if isinstance(document, list) else document["predictions"]
+            for document in _documents(bodies, content_type)
+        ]
+        values, counts = [float(value) for answer in answers for value in answer], pa.array(map(len, answers))
+    if not np.isfinite(values).all():
+        raise ValueError("not a finite number")
+    return values, counts.to_numpy(zero_copy_only=False)
+
+
+def _csv_rows(bodies: Any, header: str, names: Sequence[str]) -> tuple[Any, Counts]:
+    if header:
+        bodies = pc.utf8_slice_codeunits(bodies, start=len(header) + 1)
+    columns = next(csv.reader([header])) if header else list(names)
+    table = arrow_csv.read_csv(
+        pa.BufferReader("\n".join(bodies.to_pylist()).encode()),
+        read_options=arrow_csv.ReadOptions(column_names=columns),
+        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(columns) > 1),
+        convert_options=arrow_csv.ConvertOptions(
+            include_columns=list(names),
+            column_types=dict.fromkeys(columns, pa.string()),
+            strings_can_be_null=True,
+            null_values=[""],
+        ),
+    )
+    counts = pc.add(pc.count_substring(bodies, "\n"), 1).to_numpy().astype(np.int64)
+    if len(bodies) == 1:
+        counts[0] = table.num_rows  # a quoted text may hold the end of a line
+    if counts.sum() != table.num_rows:
+        raise ValueError("not a row on each line")
+    return table, counts
+
+
+def _documents(bodies: Any, content_type: str) -> list[Any]:
+    if "lines" in content_type or "ndjson" in content_type:
+        return [[json.loads(line) for line in body.split("\n")] for body in bodies.to_pylist()]
+    return [json.loads(body) for body in bodies.to_pylist()]
+
+
+def _row(row: Mapping[str, Any] | Sequence[Any], names: Sequence[str]) -> list[str | None]:
+    values = [row[name] for name in names] if isinstance(row, Mapping) else list(row)
+    if len(values) != len(names):
+        raise ValueError(f"{len(values)} values")
+    return [_as_text(value) for value in values]
+
+
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else repr(value)

@@ -1,0 +1,50 @@
+"""What a report draws: the shares of a feature's values in the baseline and in a window, between the same bounds."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mlops.monitor.violations import Numbers, figures, sketched
+
+BARS = 16
+"""How many bars a number has."""
+
+_CATEGORIES = 12
+
+
+def chart(before: dict[str, Any], now: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the `labels` of the bars and the shares, `before` and `now`, of one feature of two statistics."""
+    sides = {"before": before, "now": now}
+    numeric = {side: sketched(feature) for side, feature in sides.items() if "numerical_statistics" in feature}
+    if numeric:
+        return _numbers(numeric)
+    shares = {side: _shares(feature) for side, feature in sides.items()}
+    values = {value for share in shares.values() for value in share}
+    frequent = sorted(values, key=lambda value: -max(share.get(value, 0.0) for share in shares.values()))
+    labels = sorted(frequent[:_CATEGORIES])
+    return {"labels": labels, **{side: [share.get(label, 0.0) for label in labels] for side, share in shares.items()}}
+
+
+def predictions(counts: list[int]) -> dict[str, list[Any]]:
+    """Return the bars of a histogram of probabilities."""
+    edges = np.linspace(0, 1, len(counts) + 1)
+    labels = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges)]
+    return {"labels": labels, "now": [count / max(1, sum(counts)) for count in counts]}
+
+
+def _numbers(sides: dict[str, tuple[Numbers, Numbers]]) -> dict[str, list[Any]]:
+    """The bars of values and their weights; a side without any has none."""
+    low = min(values[0] for values, _ in sides.values())
+    high = max(values[-1] for values, _ in sides.values())
+    edges = np.linspace(low, high if high > low else low + 1, BARS + 1)
+    bars: dict[str, list[Any]] = {"before": [0.0] * BARS, "now": [0.0] * BARS}
+    for side, (values, weights) in sides.items():
+        bars[side] = (np.histogram(values, bins=edges, weights=weights)[0] / weights.sum()).tolist()
+    return {"labels": [f"{left:.4g} to {right:.4g}" for left, right in pairwise(edges)], **bars}
+
+
+def _shares(feature: dict[str, Any]) -> dict[str, float]:
+    present = max(1, figures(feature)["common"]["num_present"])
+    buckets = figures(feature)["distribution"]["categorical"]["buckets"]
+    return {bucket["value"]: bucket["count"] / present for bucket in buckets}

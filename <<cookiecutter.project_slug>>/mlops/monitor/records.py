@@ -1,0 +1,70 @@
+"""The records of SageMaker's endpoint data capture, many at a time."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as arrow_json
+
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+"""What reading or decoding raises for content that is not what it should be."""
+
+_BODY = pa.struct([(name, pa.string()) for name in ("observedContentType", "encoding", "data")])
+_LINE = pa.schema(
+    [
+        ("captureData", pa.struct([("endpointInput", _BODY), ("endpointOutput", _BODY)])),
+        ("eventMetadata", pa.struct([("inferenceTime", pa.string())])),
+    ]
+)
+_COLUMNS = {
+    "time": ("eventMetadata", "inferenceTime"),
+    "request_type": ("captureData", "endpointInput", "observedContentType"),
+    "request_encoding": ("captureData", "endpointInput", "encoding"),
+    "request": ("captureData", "endpointInput", "data"),
+    "answer_type": ("captureData", "endpointOutput", "observedContentType"),
+    "answer_encoding": ("captureData", "endpointOutput", "encoding"),
+    "answer": ("captureData", "endpointOutput", "data"),
+}
+
+
+def parse_lines(lines: list[bytes]) -> Any:
+    """Return n lines of JSON as an Arrow table of n records: their time, request and answer, as text.
+
+    Raises:
+        ValueError: One of the lines is no record.
+    """
+    text = b"\n".join(lines)
+    table = arrow_json.read_json(
+        pa.BufferReader(text),
+        read_options=arrow_json.ReadOptions(block_size=len(text) + 1),
+        parse_options=arrow_json.ParseOptions(explicit_schema=_LINE, unexpected_field_behavior="ignore"),
+    ).combine_chunks()
+    found = pa.table({name: pc.struct_field(table[first], rest) for name, (first, *rest) in _COLUMNS.items()})
+    if found.num_rows != len(lines) or any(column.null_count for column in found.columns):
+        raise ValueError("a line is no record")
+    return found
+
+
+def in_portions(low: int, high: int, read: Callable[[int, int], Any], refuse: Callable[[int], None]) -> Iterator[Any]:
+    """What `read` makes of the items from `low` on and before `high`, in as few portions as can be read.
+
+    Args:
+        low: The first item.
+        high: The one after the last.
+        read: Reads a range of items, all or none of them.
+        refuse: Is told of each item that cannot be read by itself.
+    """
+    if low == high:
+        return
+    try:
+        found = read(low, high)
+    except UNREADABLE:
+        if high - low == 1:
+            refuse(low)
+            return
+        middle = (low + high) // 2
+        yield from in_portions(low, middle, read, refuse)
+        yield from in_portions(middle, high, read, refuse)
+    else:
+        yield found

@@ -1,0 +1,38 @@
+"""Rows to try a model on when it is loaded: made from its schema, so that they are what requests may hold."""
+
+import json
+import random
+from importlib import import_module
+from typing import Any
+
+CONTENT_TYPE = "application/json"
+
+_ROWS = 256
+_EXTREMES: dict[str, tuple[float, ...]] = {
+    "integer": (0, 1, -1, 2**62, -(2**62)),
+    "number": (0.0, 1e-30, -1.0, 3.4e38, -3.4e38),
+}
+
+
+def request() -> bytes:
+    """A request to the loaded model's handlers: ordinary rows, and in every other row extreme and missing values."""
+    columns = import_module("model.schema").SCHEMA.features
+    chance = random.Random(0)
+    rows = [[_value(column, chance, number % 2 == 1) for column in columns] for number in range(_ROWS)]
+    return json.dumps(rows).encode()
+
+
+def _value(column: Any, chance: random.Random, extreme: bool) -> Any:
+    if column.type == "string":
+        values = list(column.categories)
+    elif column.type == "boolean":
+        values = [True, False]
+    elif extreme and chance.random() < 0.5:
+        values = list(_EXTREMES[column.type])
+    else:
+        low = 0 if column.minimum is None else column.minimum
+        high = low + 100 if column.maximum is None else column.maximum
+        values = [chance.randint(int(low), int(high)) if column.type == "integer" else chance.uniform(low, high)]
+    if column.nullable and extreme:
+        values.append(None)
+    return chance.choice(values)

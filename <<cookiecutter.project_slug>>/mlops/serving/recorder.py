@@ -1,0 +1,120 @@
+"""Writes captured records to files, in whole lines, without keeping an answer waiting."""
+
+import contextlib
+import logging
+import os
+import threading
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mlops.capture import object_name
+
+FLUSH_SECONDS = 1.0
+"""What was recorded longer ago than this is in a file, whatever becomes of the process."""
+
+FLUSH_BYTES = 256 * 1024
+BACKLOG_BYTES = 32 * 1024 * 1024
+"""What waits for a disk that is slow or full; records beyond it are lost, and counted."""
+
+OBJECT_BYTES = 16 * 1024 * 1024
+"""A file that has grown to this is followed by another."""
+
+_LOSING = "captured records are being lost: %s"
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Collects records, and appends them from a thread of its own to files below a folder.
+
+    A file holds the records of at most one hour. When the disk refuses, the records at hand are given up and what was
+    written of them is cut off, so that a file ends with a whole line unless the process was killed while writing.
+
+    Attributes:
+        written: How many records are in files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.written = 0
+        self._unwritten = 0
+        self._refused = 0
+        self._folder = folder
+        self._waiting: deque[bytes] = deque()
+        self._added = 0  # bytes, counted by the thread that adds ...
+        self._taken = 0  # ... and by the one that writes: neither needs a lock
+        self._due = threading.Event()
+        self._closing = False
+        self._file: int | None = None
+        self._hour: datetime | None = None
+        self._size = 0
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def add(self, record: bytes) -> None:
+        """Take a record, a line with its newline; from one thread only."""
+        backlog = self._added - self._taken
+        if backlog > BACKLOG_BYTES:
+            self._refused += 1
+            _log.error(_LOSING, "the disk is too slow")
+            return
+        self._waiting.append(record)
+        self._added += len(record)
+        if backlog > FLUSH_BYTES:
+            self._due.set()
+
+    @property
+    def lost(self) -> int:
+        """How many records were given up."""
+        return self._refused + self._unwritten
+
+    def close(self) -> None:
+        """Write what is waiting, and end."""
+        self._closing = True
+        self._due.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._due.wait(FLUSH_SECONDS)
+            self._due.clear()
+            self._flush()
+        self._flush()
+        self._end_file()
+
+    def _flush(self) -> None:
+        records = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if not records:
+            return
+        lines = b"".join(records)
+        try:
+            self._append(lines)
+            self.written += len(records)
+        except OSError as error:
+            self._unwritten += len(records)
+            _log.error(_LOSING, error.strerror or error)
+        self._taken += len(lines)
+
+    def _append(self, lines: bytes) -> None:
+        now = datetime.now(UTC)
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        if hour != self._hour or self._size >= OBJECT_BYTES:
+            self._end_file()
+        if self._file is None:
+            path = self._folder / object_name(now)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            self._hour, self._size = hour, 0
+        view = memoryview(lines)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(lines)
+
+    def _end_file(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

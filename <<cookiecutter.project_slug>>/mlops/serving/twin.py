@@ -1,0 +1,75 @@
+"""The ONNX twin of a model: made once beside it, and used only if it predicts what the model predicts.
+
+`python -m mlops.serving.twin FOLDER` makes it: in a process of its own, since the converters are large and needed once.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mlops.handlers import load_unpacked
+from mlops.serving.settings import TWIN_FILE
+
+TOLERANCE = 1e-5
+"""How much a probability of the twin may differ from the model's."""
+
+Matrix = npt.NDArray[np.float32]
+Predict = Callable[[Matrix], Matrix]
+
+
+def make(folder: Path) -> None:
+    """Make the twin of the model of an unpacked archive, in its folder.
+
+    Raises:
+        Exception: Anything that the model's code or the converter raises.
+    """
+    model = load_unpacked(folder, f"The model in {folder}").model
+    graph: bytes = import_module("model.onnx_twin").to_onnx(model)
+    partial = folder / f".{TWIN_FILE}"
+    partial.write_bytes(graph)
+    partial.replace(folder / TWIN_FILE)
+
+
+def load(folder: Path, rows: Matrix, expected: Matrix) -> Predict:
+    """Load the twin in a model's folder and compare it with the model.
+
+    Args:
+        folder: The folder.
+        rows: The (n, f + d) matrix to compare on.
+        expected: The n probabilities that the model predicts for it.
+
+    Returns:
+        A function from a matrix to probabilities.
+
+    Raises:
+        ValueError: The twin differs from the model.
+        Exception: Anything that ONNX Runtime raises when the file is damaged.
+    """
+    predict = _session(folder / TWIN_FILE)
+    difference = np.abs(predict(rows) - expected).max()
+    if not difference <= TOLERANCE:
+        raise ValueError(f"its probabilities differ from the model's by {difference:.3g}")
+    return predict
+
+
+def _session(path: Path) -> Predict:
+    import onnxruntime  # an image without it can still serve the model
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a worker has one core
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    rows_name, outputs = session.get_inputs()[0].name, [session.get_outputs()[-1].name]
+
+    def predict(rows: Matrix) -> Matrix:
+        probabilities: Matrix = session.run(outputs, {rows_name: rows})[0][:, -1]
+        return probabilities
+
+    return predict
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

@@ -1,0 +1,131 @@
+"""Compare what the model was asked lately with what it was trained on; with --retrain, train again when it has drifted.
+
+Without --since the window begins where the last one ended. Windows that span a promotion are split by version: each is
+compared with the data that it was trained on.
+"""
+
+import json
+from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlops.errors import MlopsError
+from mlops.local.monitoring import Window, Windows, timestamp
+from mlops.local.platform import LocalPlatform
+from mlops.project import LOCAL, Project
+from mlops.registry import champion
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_LISTED = 8
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `monitor`."""
+    when = "a time in UTC such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d"
+    parser.add_argument("--since", metavar="TIME", help=f"begin of the window: {when} (default: end of the last one)")
+    parser.add_argument("--until", metavar="TIME", help="its end (default: now)")
+    parser.add_argument("--retrain", action="store_true", help="train again if the version in use has drifted")
+    parser.add_argument("--data", type=Path, help="data to train again on (default: `data` in the configuration)")
+    parser.add_argument("--environment", default=LOCAL, help="where (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Evaluate a window, show it, write its report; 0, alarm or not, unless a retraining fails."""
+    if options.environment != LOCAL:
+        raise MlopsError(f"Endpoints of {options.environment} cannot be watched from here yet.", exit_code=2)
+    if options.data and not options.retrain:
+        raise MlopsError("--data is what to train again on.", "Give --retrain, too.", exit_code=2)
+    now = datetime.now(UTC)
+    since = _moment(options.since, now) if options.since else None
+    until = _moment(options.until, now) if options.until else None
+    if until and until > now:
+        raise MlopsError("The window has not ended yet.", "Leave out --until: the window then ends now.", exit_code=2)
+    if since and since >= (until or now):
+        raise MlopsError("The window ends before it begins.", exit_code=2)
+    platform = LocalPlatform(project)
+    window = Windows(platform).evaluate(since, until)
+    document = window.document()
+    if not options.json:
+        print(_text(project, window))
+    code = 0
+    if options.retrain:
+        code, document["retraining"] = _retrain(platform, window, options)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    return code
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    try:
+        if text[-1:] in _UNITS and text[:-1].isdecimal():
+            return now - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        example = "Give one such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d."
+        raise MlopsError(f"{text!r} is no time.", example, exit_code=2) from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+
+
+def _retrain(platform: LocalPlatform, window: Window, options: Namespace) -> tuple[int, dict[str, Any] | None]:
+    """Train again if the version in use has drifted; the exit status and what came of it."""
+    from mlops.local.retraining import retrain  # the runner is not for those who only look
+    from mlops.retraining.state import DRIFT
+
+    used = champion(platform.registry(platform.project.model_package_group).versions())
+    comparison = window.comparisons.get(used.version, {}) if used else {}
+    if not used or not comparison.get("drift") or comparison["quality"] or window.folder is None:
+        why = "the version in use has not drifted"
+        if comparison.get("drift"):
+            why = "it has drifted, but the data is at fault" if window.folder else "there are too few rows to tell"
+        if not options.json:
+            print(f"No retraining: {why}.")
+        return 0, None
+    names = [feature["name"] for feature in comparison["features"] if feature["drifted"]]
+    reason = f"{len(names)} of {len(comparison['features'])} features drifted: {', '.join(names[:_LISTED])}"
+    outcome = retrain(platform, DRIFT, f"{DRIFT}-{used.version}-{timestamp(window.end)}", reason, options.data)
+    if not options.json:
+        print(outcome.text(platform.project))
+    return outcome.exit_code, outcome.document()
+
+
+def _text(project: Project, window: Window) -> str:
+    begin = f"{window.start:%Y-%m-%d %H:%M:%S}" if window.start else "the first request"
+    lines = [f"From {begin} to {window.end:%Y-%m-%d %H:%M:%S} UTC:"]
+    for version, comparison in window.comparisons.items():
+        lines += ["", *_version_text(version, comparison)]
+    if not window.comparisons:
+        lines.append("Nothing was asked: there is nothing to compare.")
+    elif window.folder is None:
+        lines.append(f"\nThat is too little to tell (monitoring.min_rows is {window.min_rows}): it waits for more.")
+    if window.report:
+        lines.append(f"\n  report:  {window.report.relative_to(project.root)}")
+    return "\n".join(lines)
+
+
+def _version_text(version: int, comparison: dict[str, Any]) -> list[str]:
+    lost = [f"{comparison[kind]} {text}" for kind, text in _LOST.items() if comparison[kind]]
+    head = f"Version {version}: {comparison['rows']:,} rows in {comparison['records']:,} requests"
+    mean = comparison["predictions"]["mean"]
+    lines = [", ".join([head, *([f"mean prediction {mean:.3f}"] if mean is not None else []), *lost])]
+    lines += [f"    {place}" for place in comparison["damaged_at"]]
+    if not comparison["rows"]:
+        return lines
+    drifted = [feature for feature in comparison["features"] if feature["drifted"]]
+    verdict = "DRIFT" if comparison["drift"] else "no drift"
+    lines.append(f"  {verdict}: {len(drifted)} of {len(comparison['features'])} features are further away than allowed")
+    lines += [f"    {feature['name']:<28} {feature['distance']:.3f}" for feature in drifted[:_LISTED]]
+    if len(drifted) > _LISTED:
+        lines.append(f"    and {len(drifted) - _LISTED} more")
+    if comparison["quality"]:
+        lines.append("  DATA QUALITY: mend the data first; training on it would teach the model its faults")
+        lines += [
+            f"    {violation['feature_name']}: {violation['description']}"
+            for violation in comparison["violations"]
+            if violation["constraint_check_type"] != "baseline_drift_check"
+        ]
+    return lines
+
+
+_LOST = {"torn": "files that end in the middle of a record", "damaged": "records that cannot be read"}

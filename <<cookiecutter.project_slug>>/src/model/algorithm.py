@@ -1,0 +1,101 @@
+"""The classifier: gradient-boosted trees (XGBoost). All that depends on the framework stands here.
+
+Also imported by the server, so that nothing but xgboost and numpy is loaded.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xgboost
+
+from model import distributed
+from model.derive import FEATURE_NAMES
+from model.job import JobError
+from model.learning import Rows, Trained
+from model.schema import SCHEMA
+from model.signature import require_same
+
+MODEL_FILE = "model.ubj"
+"""The booster, within the model's folder."""
+
+VERSIONS = {"xgboost": xgboost.__version__}
+"""The packages that a model depends on, for its record."""
+
+_ENCODING = "encoding"
+"""The attribute of the booster that keeps the schema's encoding."""
+
+together = distributed.together
+"""Joins the instances of a training job for as long as its block lasts; gives whether this one writes the model."""
+
+_LOOP = ("num_round", "early_stopping_rounds")
+_ROUNDS_PER_LINE = 10
+
+
+def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], threads: int) -> Trained:
+    """Train a booster until the AUC on the validation rows stops rising, and cut it at its best tree.
+
+    Args:
+        train: The rows to learn from.
+        validation: The rows that tell when to stop.
+        hyperparameters: A value for each of `HYPERPARAMETERS`.
+        threads: How many threads to use.
+
+    Raises:
+        JobError: XGBoost refuses the data.
+    """
+    names = list(FEATURE_NAMES)
+    parameters: dict[str, Any] = {name: value for name, value in hyperparameters.items() if name not in _LOOP}
+    parameters |= {"objective": "binary:logistic", "eval_metric": "auc", "tree_method": "hist", "nthread": threads}
+    curve: dict[str, dict[str, list[float]]] = {}
+    try:
+        rows = xgboost.QuantileDMatrix(train.features, train.labels, feature_names=names, nthread=threads)
+        held_out = xgboost.QuantileDMatrix(
+            validation.features, validation.labels, feature_names=names, nthread=threads, ref=rows
+        )
+        booster = xgboost.train(
+            parameters,
+            rows,
+            num_boost_round=int(hyperparameters["num_round"]),
+            evals=[(rows, "train"), (held_out, "validation")],
+            early_stopping_rounds=int(hyperparameters["early_stopping_rounds"]),
+            evals_result=curve,
+            verbose_eval=_ROUNDS_PER_LINE,
+        )
+    except xgboost.core.XGBoostError as error:
+        raise JobError(f"XGBoost cannot train on this: {str(error).strip().splitlines()[0]}") from error
+    best = booster.best_iteration
+    booster = booster[: best + 1]
+    booster.set_attr(**{_ENCODING: SCHEMA.encoding, "best_iteration": str(best)})
+    return Trained(booster, best, curve)
+
+
+def save(model: xgboost.Booster, folder: Path) -> None:
+    """Write the model into its folder."""
+    model.save_model(folder / MODEL_FILE)
+
+
+def load(folder: Path) -> xgboost.Booster:
+    """Load the model from its folder.
+
+    Raises:
+        OtherSchemaError: It was made under another schema, or with other derived features, than this code's.
+        ValueError: There is no model, or it is damaged.
+    """
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        raise ValueError(f"there is no {MODEL_FILE} in {folder}")
+    booster = xgboost.Booster({"nthread": int(os.environ.get("OMP_NUM_THREADS", "1"))})
+    try:
+        booster.load_model(path)
+    except (xgboost.core.XGBoostError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not an XGBoost model: {str(error).splitlines()[-1]}") from error
+    require_same(booster.feature_names or (), booster.attr(_ENCODING))
+    return booster
+
+
+def predict(data: npt.NDArray[np.float32], model: xgboost.Booster) -> npt.NDArray[np.float32]:
+    """Return for each of n rows, an (n, f + d) matrix, the probability that the target is true: n values."""
+    return np.asarray(model.inplace_predict(data))

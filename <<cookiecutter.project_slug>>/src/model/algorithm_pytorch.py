@@ -1,0 +1,203 @@
+"""The classifier: a neural network (PyTorch). All that depends on the framework stands here.
+
+Also imported by the server, so that nothing but torch and numpy is loaded.
+"""
+
+import copy
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from model.derive import FEATURE_NAMES
+from model.job import JobError
+from model.learning import Rows, Trained
+from model.metrics import auc
+from model.schema import SCHEMA
+from model.signature import require_same
+
+MODEL_FILE = "model.pt"
+"""The network's tensors and what it is built from, within the model's folder."""
+
+VERSIONS = {"torch": torch.__version__}
+"""The packages that a model depends on, for its record."""
+
+_ROWS_AT_ONCE = 65_536
+
+
+class Network(nn.Module):
+    """A multilayer perceptron on the matrix of `model.features`: it prepares the values itself.
+
+    A number is standardised, a category becomes a column for each of its values, and for every feature one more column
+    says whether it is missing. A number further than 10 standard deviations from the mean counts as that far: no value
+    of a request can outweigh all others. Change `model/onnx_twin.py` with it.
+
+    Args:
+        hidden_layers: The number of hidden layers.
+        hidden_units: The number of units of each.
+        dropout: The share of hidden units that a training step leaves out.
+    """
+
+    def __init__(self, hidden_layers: int, hidden_units: int, dropout: float) -> None:
+        super().__init__()
+        self.architecture = {"hidden_layers": hidden_layers, "hidden_units": hidden_units, "dropout": dropout}
+        categories = {position: len(column.categories) for position, column in enumerate(SCHEMA.features)}
+        numbers = [position for position in range(len(FEATURE_NAMES)) if not categories.get(position)]
+        places = [(position, code) for position, count in categories.items() for code in range(count)]
+        self.numbers: Tensor
+        self.category_positions: Tensor
+        self.category_codes: Tensor
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.limit: Tensor
+        self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.int64))
+        self.register_buffer("category_positions", torch.tensor([place for place, _ in places], dtype=torch.int64))
+        self.register_buffer("category_codes", torch.tensor([code for _, code in places], dtype=torch.float32))
+        self.register_buffer("mean", torch.zeros(len(numbers)))
+        self.register_buffer("deviation", torch.ones(len(numbers)))
+        self.register_buffer("limit", torch.tensor(10.0))
+        width = len(FEATURE_NAMES) + len(numbers) + len(places)
+        layers: list[nn.Module] = []
+        for _ in range(hidden_layers):
+            layers += [nn.Linear(width, hidden_units), nn.ReLU(), nn.Dropout(dropout)]
+            width = hidden_units
+        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+
+    def standardise(self, data: Tensor) -> None:
+        """Take means and standard deviations from an (n, f + d) matrix."""
+        values = data[:, self.numbers].double().numpy()
+        known = np.isfinite(values)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, values, 0).sum(axis=0) / count
+        deviation = np.sqrt((np.where(known, values - mean, 0) ** 2).sum(axis=0) / count)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.deviation.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1)))
+
+    def forward(self, data: Tensor) -> Tensor:
+        """Return the logits of n rows, n values, for an (n, f + d) matrix."""
+        numbers = ((data[:, self.numbers] - self.mean) / self.deviation).clamp(-self.limit, self.limit)
+        chosen = data[:, self.category_positions] == self.category_codes
+        columns = [torch.nan_to_num(numbers), torch.isnan(data).float(), chosen.float()]
+        logits: Tensor = self.layers(torch.cat(columns, dim=1))
+        return logits.squeeze(1)
+
+
+@contextmanager
+def together(hosts: Sequence[str], current: str) -> Iterator[bool]:
+    """Enter the training, alone: a network of this size gains nothing from several instances.
+
+    Args:
+        hosts: The names of all instances.
+        current: The name of this one.
+
+    Yields:
+        True: this instance writes the model.
+
+    Raises:
+        JobError: There are other instances.
+    """
+    if len(hosts) > 1:
+        raise JobError(
+            f"the network trains on one instance, and {current} is one of {len(hosts)}: set training.instance_count "
+            "in config/<environment>.yaml (the parameter TrainingInstanceCount) to 1"
+        )
+    yield True
+
+
+def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], threads: int) -> Trained:
+    """Train a network until the AUC on the validation rows stops rising, and keep its weights at the best epoch.
+
+    Args:
+        train: The rows to learn from.
+        validation: The rows that tell when to stop.
+        hyperparameters: A value for each of `HYPERPARAMETERS`.
+        threads: How many threads to use.
+
+    Raises:
+        JobError: The weights have grown beyond all bounds.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(int(hyperparameters["seed"]))
+    model = Network(
+        int(hyperparameters["hidden_layers"]), int(hyperparameters["hidden_units"]), hyperparameters["dropout"]
+    )
+    data, labels = torch.tensor(train.features), torch.tensor(train.labels)
+    model.standardise(data)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=hyperparameters["learning_rate"], weight_decay=hyperparameters["weight_decay"]
+    )
+    curve: dict[str, dict[str, list[float]]] = {"train": {"auc": []}, "validation": {"auc": []}}
+    best, best_state = 0, model.state_dict()
+    for epoch in range(int(hyperparameters["epochs"])):
+        model.train()
+        for rows in torch.randperm(len(labels)).split(int(hyperparameters["batch_size"])):
+            optimizer.zero_grad()
+            nn.functional.binary_cross_entropy_with_logits(model(data[rows]), labels[rows]).backward()
+            optimizer.step()
+        for split, seen in (("train", train), ("validation", validation)):
+            curve[split]["auc"].append(_auc(model, seen))
+        scores = curve["validation"]["auc"]
+        print(f"[{epoch}]\ttrain-auc:{curve['train']['auc'][-1]:.5f}\tvalidation-auc:{scores[-1]:.5f}")
+        if epoch == 0 or scores[-1] > scores[best]:
+            best, best_state = epoch, copy.deepcopy(model.state_dict())
+        elif epoch - best >= hyperparameters["early_stopping_epochs"]:
+            break
+    model.load_state_dict(best_state)
+    return Trained(model.eval(), best, curve)
+
+
+def save(model: Network, folder: Path) -> None:
+    """Write the model into its folder."""
+    content = {
+        "architecture": model.architecture,
+        "features": list(FEATURE_NAMES),
+        "encoding": SCHEMA.encoding,
+        "state": model.state_dict(),
+    }
+    torch.save(content, folder / MODEL_FILE)
+
+
+def load(folder: Path) -> Network:
+    """Load the model from its folder. Whatever the file holds, no code of it is run.
+
+    Raises:
+        OtherSchemaError: It was made under another schema, or with other derived features, than this code's.
+        ValueError: There is no model, or it is damaged.
+    """
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        raise ValueError(f"there is no {MODEL_FILE} in {folder}")
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        names, encoding = content["features"], content["encoding"]
+        architecture, state = content["architecture"], content["state"]
+    except Exception as error:  # a damaged file may raise anything
+        raise ValueError(f"{path} is damaged, or no PyTorch model of this project: {error!r:.200}") from error
+    require_same(names, encoding)
+    try:
+        model = Network(**architecture)
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{path} is of another network than model/algorithm.py describes: {error}") from error
+    return model.eval()
+
+
+def predict(data: npt.NDArray[np.float32], model: Network) -> npt.NDArray[np.float32]:
+    """Return for each of n rows, an (n, f + d) matrix, the probability that the target is true: n values."""
+    with torch.inference_mode():
+        parts = [torch.sigmoid(model(rows)) for rows in torch.tensor(data).split(_ROWS_AT_ONCE)]
+    return np.asarray(torch.cat(parts).numpy())
+
+
+def _auc(model: Network, rows: Rows) -> float:
+    model.eval()
+    probabilities = predict(rows.features, model)
+    if not np.isfinite(probabilities).all():
+        raise JobError("the network's weights have grown beyond all bounds: lower learning_rate (LearningRate)")
+    return auc(rows.labels > 0, probabilities)

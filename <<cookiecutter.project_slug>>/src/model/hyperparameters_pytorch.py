@@ -1,0 +1,21 @@
+"""The hyperparameters of the neural network that training knows; each is a parameter of the pipeline.
+
+Their values stand in `config/<environment>.yaml`: `learning_rate` there is the parameter LearningRate. What compiles
+and starts the pipeline reads this list too, so it imports no framework.
+"""
+
+import math
+
+from model.learning import Hyperparameter
+
+HYPERPARAMETERS = (
+    Hyperparameter("epochs", int, 60, 1, math.inf, "most times to go through the training rows"),
+    Hyperparameter("early_stopping_epochs", int, 8, 1, math.inf, "epochs without a better AUC before stopping"),
+    Hyperparameter("learning_rate", float, 0.005, 1e-6, 1, "size of a step"),
+    Hyperparameter("batch_size", int, 1024, 1, math.inf, "rows of a step"),
+    Hyperparameter("hidden_layers", int, 2, 0, 20, "hidden layers of the network"),
+    Hyperparameter("hidden_units", int, 64, 1, 4096, "units of each hidden layer"),
+    Hyperparameter("dropout", float, 0.3, 0, 0.9, "share of the hidden units that a step leaves out"),
+    Hyperparameter("weight_decay", float, 0.1, 0, 1, "how much a step shrinks the weights"),
+    Hyperparameter("seed", int, 0, 0, 2**31 - 1, "seed of the initial weights and of the order of the rows"),
+)
