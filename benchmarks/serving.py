@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ CONNECTIONS, WORKERS, ROWS = 64, 2, 1000
 CLASSIC, NULL, CAPTURING, NOT_CAPTURING = "classic recipe", "transport only", "ours, capture on", "ours, capture off"
 GOALS = {CAPTURING: (20, 0.45), NOT_CAPTURING: (22, 0.60)}
 P99_GOAL_MS, START_GOAL_SECONDS = 12, 0.5
+LARGEST_DIFFERENCE = 1e-5
 CLASSIC_PACKAGES = ("flask", "gunicorn", "gevent", "packaging", "pandas", "scikit-learn", "xgboost-cpu==3.2.0")
 
 CLASSIC_APP = '''
@@ -133,6 +135,19 @@ def measure(port: int, pid: int, folder: Path, seconds: int) -> Round:
     return Round(requests / result["seconds"], result["p50"], result["p99"], spent / requests * 1e6)
 
 
+def compare(ports: list[int], folder: Path) -> None:
+    """Check that servers give the same answer: what is compared must do the same work."""
+    body = (folder / "rows.csv").read_bytes()
+    answers = []
+    for port in ports:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "text/csv"})
+        with urllib.request.urlopen(request) as response:
+            answers.append([float(line) for line in response.read().split()])
+    for answer in answers[1:]:
+        if max(abs(one - other) for one, other in zip(answers[0], answer, strict=True)) > LARGEST_DIFFERENCE:
+            raise SystemExit("the servers do not give the same answers")
+
+
 def cpu_seconds(pid: int) -> float:
     """The CPU time that a process and its children have taken."""
     ticks = 0
@@ -209,6 +224,7 @@ def main() -> None:
             kind: (port, stack.enter_context(running(command, port, folder, **variables)).pid)
             for kind, (command, port, variables) in servers(project, folder).items()
         }
+        compare([processes[kind][0] for kind in (CLASSIC, CAPTURING, NOT_CAPTURING)], folder)
         found: dict[str, list[Round]] = {kind: [] for kind in processes}
         for number in range(options.rounds + 1):
             for kind, (port, pid) in processes.items():

@@ -194,7 +194,7 @@ class LocalEndpoint:
         return settings
 
     def _percentage(self, environment: Environment) -> float:
-        """The percentage to capture: `mlops monitor` reads it, so that without monitoring it is 0."""
+        """The percentage of requests to capture: none where nothing reads what is captured."""
         if self.environment != LOCAL or self.project.answer("monitoring") != "on":
             return 0
         percentage = environment.number("capture.percentage")

@@ -62,7 +62,6 @@ def main(arguments: list[str]) -> int:
         recorder = Recorder(settings.capture)
     largest_body = int(settings.max_payload_mb * MEGABYTE)
     application = Application(engine, largest_body, recorder, settings.capture_percentage / 100)
-    gc.collect()
     gc.freeze()  # what the libraries and the model consist of need not be looked at again and again
     control.sendall((READY if isinstance(engine, Engine) else engine).encode())
     for number in (signal.SIGTERM, signal.SIGINT):
