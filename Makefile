@@ -36,9 +36,13 @@ help:
 	.tools/bin/pip --python .venv install --quiet --disable-pip-version-check $(TORCH)
 	@touch $@
 
+.checkov/.complete: locks/checkov.txt .tools/.complete
+	$(UV) venv --quiet --clear --python $(PYTHON) .checkov
+	$(UV) pip sync --quiet --python .checkov --require-hashes --compile-bytecode locks/checkov.txt
+	@touch $@
+
 DEMO := demo/doctor-visits
 
-# A demonstration that is there already is used as it is: it may have been played with. `make clean` removes it.
 demo/.complete: | .tools/.complete
 	rm -rf demo
 	.tools/bin/cookiecutter . --no-input --output-dir demo
@@ -48,6 +52,7 @@ demo/.complete: | .tools/.complete
 
 # Each step says its command first, so that it can be repeated by hand.
 demo: demo/.complete
+	@test ! -e $(DEMO)/.mlops || { echo "It has run already: look around in $(DEMO), or begin anew: rm -rf demo"; exit 1; }
 	@$(MAKE) --no-print-directory -C $(DEMO) setup PYTHON=$(PYTHON)
 	@set -e; cd $(DEMO); trap '.venv/bin/python -m mlops serve --stop >/dev/null 2>&1 || true' EXIT; \
 	step() { printf '\n== python -m mlops %s\n' "$$*"; .venv/bin/python -m mlops "$$@"; }; \
@@ -68,11 +73,11 @@ demo: demo/.complete
 	printf '\n== The project is yours: $(DEMO). Open in a browser:\n'; \
 	ls -1d "$$PWD"/.mlops/runs/*/report.html "$$PWD"/.mlops/monitor/*/*/report.html
 
-test: .venv/.complete lint
-	.venv/bin/python -m pytest -n 2
+test: .venv/.complete .checkov/.complete lint
+	.venv/bin/python -m pytest -n 2 --dist loadgroup
 
 test-fast: .venv/.complete
-	.venv/bin/python -m pytest -n 2 -m "not slow"
+	.venv/bin/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 lint: .venv/.complete
 	.venv/bin/ruff check .
@@ -112,6 +117,7 @@ lock: .tools/.complete
 		--group pyproject.toml:generate --group pyproject.toml:dev --group build/lock-xgboost/pyproject.toml:dev \
 		--output-file locks/dev.txt
 	$(COMPILE) --group pyproject.toml:generate --constraint locks/dev.txt --output-file locks/tools.txt
+	$(COMPILE) --group pyproject.toml:checkov --output-file locks/checkov.txt
 
 clean:
-	rm -rf .tools .venv build demo
+	rm -rf .tools .venv .checkov build demo

@@ -14,12 +14,12 @@ from conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
-PROJECTS = (
-    {"framework": "xgboost", "inference": "realtime", "monitoring": "on"},
-    {"framework": "sklearn", "inference": "batch", "monitoring": "on"},
-    {"framework": "pytorch", "inference": "realtime", "monitoring": "off"},
-)
-"""Each framework, and each other answer, from a clean environment."""
+PROJECTS = [
+    pytest.param(dict(zip(("framework", "inference", "monitoring"), answers, strict=True)), id="-".join(answers),
+                 marks=pytest.mark.xdist_group(answers[0]))
+    for answers in (("xgboost", "realtime", "on"), ("sklearn", "batch", "on"), ("pytorch", "realtime", "off"))
+]  # fmt: skip
+"""Each framework, and each other answer, from a clean environment; what one worker has set up it also tests."""
 
 UNSHARE = ["unshare", "--map-root-user", "--net"]
 # In a new network namespace loopback is down: raise it (SIOCSIFFLAGS, IFF_UP), then become the command.
@@ -31,7 +31,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
-@pytest.fixture(scope="module", params=PROJECTS, ids=lambda answers: "-".join(answers.values()))
+@pytest.fixture(scope="module", params=PROJECTS)
 def ready(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project, in a folder with a blank in its name, set up and committed."""
     folder = tmp_path_factory.mktemp("my projects")

@@ -43,6 +43,9 @@ class Endpoint(Protocol):
             MlopsError: It does not end.
         """
 
+    def advice(self, wanted: ModelVersion | None) -> str:
+        """What to do so that the endpoint serves the version to use, or nothing when there is none, in one line."""
+
     def invoke(self, body: bytes, content_type: str, accept: str) -> str:
         """The answer to a request.
 

@@ -13,11 +13,12 @@ DIGEST_LENGTH = 16
 def git_commit(root: Path) -> str | None:
     """The commit checked out in `root`: its full hash, with `-dirty` when files differ from it; None outside git.
 
+    The data is left out of account: it has a version of its own.
     A folder inside somebody else's repository, or one without a first commit, counts as outside git.
     """
     if shutil.which("git") is None:
         return None
-    status = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".")
+    status = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".", ":(exclude)data")
     if status is None:
         return None
     lines = status.splitlines()

@@ -137,6 +137,16 @@ class LocalEndpoint:
             time.sleep(_POLL_SECONDS)
         return _deployment(state)
 
+    def advice(self, wanted: ModelVersion | None) -> str:
+        """What to do so that the server serves the version to use (see `Endpoint.advice`)."""
+        serving = self.describe()
+        if not serving:
+            return "nothing is served"
+        if wanted and serving.version == wanted.version:
+            return f"it is served at {serving.url}"
+        do, option = ("replace", "--detach") if wanted else ("end", "--stop")
+        return f"version {serving.version} is served still; {do} it:  .venv/bin/python -m mlops serve {option}"
+
     def invoke(self, body: bytes, content_type: str, accept: str) -> str:
         """The answer to a request (see `Endpoint.invoke`)."""
         state = self._state()

@@ -3,9 +3,9 @@
 from argparse import ArgumentParser, Namespace
 
 from mlops.errors import MlopsError
-from mlops.platforms import registry
+from mlops.platforms import endpoint, registry
 from mlops.project import LOCAL, Project
-from mlops.registry import APPROVED, LATEST, PENDING, REJECTED, named
+from mlops.registry import APPROVED, LATEST, PENDING, REJECTED, ModelVersion, champion, named
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,6 +26,15 @@ def run(project: Project, options: Namespace) -> int:
     number = named(undecided if options.version == LATEST else versions, options.version).version
     version = source.decide(number, REJECTED if options.reject else APPROVED, options.comment)
     print(f"Version {version.version} is {version.status}.")
-    if version.status == APPROVED:
-        print("  ask it:  .venv/bin/python -m mlops invoke data/request.csv")
+    print(_next(project, options.environment, champion(source.versions())))
     return 0
+
+
+def _next(project: Project, environment: str, wanted: ModelVersion | None) -> str:
+    """What there is to do so that the version to use is used."""
+    server = endpoint(project, environment) if environment == LOCAL else None
+    if server and server.describe():
+        return f"  {server.advice(wanted)}"
+    if wanted:
+        return f"  version {wanted.version} is the one to use:  .venv/bin/python -m mlops invoke data/request.csv"
+    return "  no version is approved"

@@ -81,7 +81,7 @@ def _list(source: Registry, versions: list[ModelVersion]) -> str:
                 version.metadata.get("RunReason", ""),
             )
         )
-    note = "\n* is the version to serve, and the one that the next must not fall behind." if best else ""
+    note = "\n* is the version in use, and the one that the next must not fall behind." if best else ""
     return table(rows) + note
 
 
@@ -110,7 +110,8 @@ def _side_by_side(source: Registry, versions: list[ModelVersion]) -> str:
         else:
             facts.append((name, *said))
     note = f"\n\nthe same in both: {', '.join(same)}" if same else ""
-    return "\n".join([table(measured), *_gains(source, versions), "", table(facts)]) + note
+    heading = "each on test rows of its own:"
+    return "\n".join([*_gains(source, versions), "", heading, table(measured), "", table(facts)]) + note
 
 
 def _gains(source: Registry, versions: list[ModelVersion]) -> Iterator[str]:
@@ -123,7 +124,7 @@ def _gains(source: Registry, versions: list[ModelVersion]) -> Iterator[str]:
             continue
         other = reference.rpartition("/")[2]
         beaten = f"beside version {other}" if other.isdecimal() else f"beside a {reference}"
-        yield f"on its own test rows version {version.version} has an auc {gain:+.4f} {beaten}"
+        yield f"on the same test rows: version {version.version} has an auc {gain:+.4f} {beaten}"
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -14,7 +14,7 @@ from mlops.errors import MlopsError
 from mlops.local.monitoring import Window, Windows, timestamp
 from mlops.local.platform import LocalPlatform
 from mlops.project import LOCAL, Project
-from mlops.registry import champion
+from mlops.registry import ModelVersion, champion
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _LISTED = 8
@@ -37,6 +37,8 @@ def run(project: Project, options: Namespace) -> int:
         raise MlopsError(f"Endpoints of {options.environment} cannot be watched from here yet.", exit_code=2)
     if options.data and not options.retrain:
         raise MlopsError("--data is what to train again on.", "Give --retrain, too.", exit_code=2)
+    if options.data and not options.data.exists():
+        raise MlopsError(f"There is no {options.data}.", "Name the data to train again on.", exit_code=2)
     now = datetime.now(UTC)
     since = _moment(options.since, now) if options.since else None
     until = _moment(options.until, now) if options.until else None
@@ -75,12 +77,10 @@ def _retrain(platform: LocalPlatform, window: Window, options: Namespace) -> tup
 
     used = champion(platform.registry(platform.project.model_package_group).versions())
     comparison = window.comparisons.get(used.version, {}) if used else {}
-    if not used or not comparison.get("drift") or comparison["quality"] or window.folder is None:
-        why = "the version in use has not drifted"
-        if comparison.get("drift"):
-            why = "it has drifted, but the data is at fault" if window.folder else "there are too few rows to tell"
+    why_not = _why_not(used, comparison, window.min_rows)
+    if why_not or not used:
         if not options.json:
-            print(f"No retraining: {why}.")
+            print(f"No retraining: {why_not}.")
         return 0, None
     names = [feature["name"] for feature in comparison["features"] if feature["drifted"]]
     reason = f"{len(names)} of {len(comparison['features'])} features drifted: {', '.join(names[:_LISTED])}"
@@ -90,21 +90,34 @@ def _retrain(platform: LocalPlatform, window: Window, options: Namespace) -> tup
     return outcome.exit_code, outcome.document()
 
 
+def _why_not(used: ModelVersion | None, comparison: dict[str, Any], min_rows: int) -> str:
+    """Why the version in use is not trained again; empty when it is."""
+    if not used:
+        return "no version is approved"
+    if not comparison.get("rows"):
+        return f"version {used.version}, the one in use, was not asked"
+    if comparison["rows"] < min_rows:
+        return f"version {used.version} was asked about too few rows to tell"
+    if not comparison["drift"]:
+        return f"version {used.version}, the one in use, has not drifted"
+    return f"version {used.version} has drifted, but the data is at fault" if comparison["quality"] else ""
+
+
 def _text(project: Project, window: Window) -> str:
     begin = f"{window.start:%Y-%m-%d %H:%M:%S}" if window.start else "the first request"
     lines = [f"From {begin} to {window.end:%Y-%m-%d %H:%M:%S} UTC:"]
     for version, comparison in window.comparisons.items():
-        lines += ["", *_version_text(version, comparison)]
+        lines += ["", *_version_text(version, comparison, window.min_rows)]
     if not window.comparisons:
         lines.append("Nothing was asked: there is nothing to compare.")
     elif window.folder is None:
-        lines.append(f"\nThat is too little to tell (monitoring.min_rows is {window.min_rows}): it waits for more.")
+        lines.append("\nWhat was asked waits for more: the next window begins where this one did.")
     if window.report:
         lines.append(f"\n  report:  {window.report.relative_to(project.root)}")
     return "\n".join(lines)
 
 
-def _version_text(version: int, comparison: dict[str, Any]) -> list[str]:
+def _version_text(version: int, comparison: dict[str, Any], min_rows: int) -> list[str]:
     lost = [f"{comparison[kind]} {text}" for kind, text in _LOST.items() if comparison[kind]]
     head = f"Version {version}: {comparison['rows']:,} rows in {comparison['records']:,} requests"
     mean = comparison["predictions"]["mean"]
@@ -112,6 +125,8 @@ def _version_text(version: int, comparison: dict[str, Any]) -> list[str]:
     lines += [f"    {place}" for place in comparison["damaged_at"]]
     if not comparison["rows"]:
         return lines
+    if comparison["rows"] < min_rows:
+        return [*lines, f"  too few rows to tell (monitoring.min_rows is {min_rows})"]
     drifted = [feature for feature in comparison["features"] if feature["drifted"]]
     verdict = "DRIFT" if comparison["drift"] else "no drift"
     lines.append(f"  {verdict}: {len(drifted)} of {len(comparison['features'])} features are further away than allowed")
