@@ -1,5 +1,6 @@
 """Which adapter serves which environment: this machine for `local`, AWS for every other."""
 
+from importlib import import_module
 from importlib.util import find_spec
 
 from mlops.endpoint import Endpoint
@@ -29,6 +30,7 @@ def endpoint(project: Project, environment: str) -> Endpoint | None:
     """
     if find_spec("mlops.local.endpoint") is None:
         return None
-    from mlops.local.endpoint import LocalEndpoint
-
-    return LocalEndpoint(project, environment, registry(project, environment))
+    served: Endpoint = import_module("mlops.local.endpoint").LocalEndpoint(
+        project, environment, registry(project, environment)
+    )
+    return served
