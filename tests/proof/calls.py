@@ -1,0 +1,58 @@
+"""What boto3 was asked in the processes of a proof: which calls, by which role, with which roles handed on."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOOK = Path(__file__).parent / "hook"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of AWS.
+
+    Attributes:
+        role: ARN of the role that made it; empty when none was said.
+        service: The prefix of the service's IAM actions.
+        operation: As AWS names it.
+        parameters: What was sent; what is not JSON is text.
+        region: Where to.
+        passed: ARNs of the roles that are in the parameters.
+        error: What was answered instead of a result.
+    """
+
+    role: str
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+    region: str
+    passed: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class CallRecord:
+    """The calls that processes with its environment make.
+
+    Args:
+        file: Where they are kept, one a line.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def environment(self, role: str) -> dict[str, str]:
+        """What makes a Python process record, as a role.
+
+        Args:
+            role: Its ARN.
+        """
+        return {"PYTHONPATH": str(HOOK), "PROOF_CALLS": str(self._file), "PROOF_ROLE": role}
+
+    def calls(self) -> list[Call]:
+        """Those that were recorded, in order."""
+        if not self._file.exists():
+            return []
+        lines = map(json.loads, self._file.read_text(encoding="utf-8").splitlines())
+        return [Call(**{**line, "passed": tuple(line["passed"])}) for line in lines]
