@@ -96,7 +96,7 @@ def widened() -> Iterator[Any]:
         if len(parts) == 6 and parts[4]:
             resources.append(":".join([*parts[:4], "*", parts[5]]))
         for element, patterns in (("Action", actions), ("Resource", resources)):
-            for pattern in {pattern for pattern in patterns if pattern not in (action, resource)}:
+            for pattern in sorted({*patterns} - {action, resource}):
                 yield pytest.param(index, {element: [pattern]}, id=f"{action} {pattern}")
         if "Condition" in written and action == "iam:PassRole":
             yield pytest.param(index, {"Condition": {}}, id="PassRole to any service")
