@@ -44,7 +44,7 @@ class Endpoint(Protocol):
         """
 
     def advice(self, wanted: ModelVersion | None) -> str:
-        """What to do so that the endpoint serves the version to use, or nothing when there is none, in one line."""
+        """How to make the endpoint serve the version to use, if any, in one line; empty without an endpoint."""
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> str:
         """The answer to a request.

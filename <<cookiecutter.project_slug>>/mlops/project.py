@@ -149,6 +149,19 @@ class Project:
             raise MlopsError(f"There is no environment {name!r}.", f"Known environments: {known}.", exit_code=2)
         return Environment(name, _read_yaml(path), path.relative_to(self.root))
 
+    def capture_percentage(self, environment: str) -> float:
+        """The percentage of what is asked that is to be captured: none where nothing reads what is captured.
+
+        Raises:
+            MlopsError: The configuration does not say it, or it is no percentage.
+        """
+        if environment != LOCAL or self.answer("monitoring") != "on":
+            return 0
+        percentage = self.environment(environment).number("capture.percentage")
+        if not 0 <= percentage <= 100:
+            raise MlopsError(f"capture.percentage must be between 0 and 100, not {percentage:g}.", exit_code=2)
+        return percentage
+
     def python(self, environment: str) -> Path:
         """The interpreter of the runtime or the development environment.
 

@@ -18,7 +18,7 @@ from mlops.errors import MlopsError
 from mlops.files import is_locked, locked, write_text
 from mlops.handlers import unpacked
 from mlops.local.store import LocalStore
-from mlops.project import LOCAL, Environment, Project
+from mlops.project import Project
 from mlops.registry import ModelVersion, Registry
 from mlops.serving.settings import Settings
 from mlops.serving.state import FAILED, LOCK_FILE, LOG_FILE, SETTINGS_FILE, STATE_FILE, State
@@ -141,7 +141,7 @@ class LocalEndpoint:
         """What to do so that the server serves the version to use (see `Endpoint.advice`)."""
         serving = self.describe()
         if not serving:
-            return "nothing is served"
+            return ""
         if wanted and serving.version == wanted.version:
             return f"it is served at {serving.url}"
         do, option = ("replace", "--detach") if wanted else ("end", "--stop")
@@ -193,7 +193,7 @@ class LocalEndpoint:
             workers=(os.cpu_count() or 1) if workers is None else workers,
             max_payload_mb=environment.number("serving.max_payload_mb"),
             read_timeout_seconds=environment.number("serving.read_timeout_seconds"),
-            capture_percentage=self._percentage(environment),
+            capture_percentage=self.project.capture_percentage(self.environment),
             capture=LocalStore(self.project.store).path(
                 capture.prefix(environment["bucket"], self.project.slug, version.version, self.name)
             ),
@@ -202,15 +202,6 @@ class LocalEndpoint:
             if getattr(settings, name) <= 0:
                 raise MlopsError(f"{name} must be more than 0, not {getattr(settings, name)}.", exit_code=2)
         return settings
-
-    def _percentage(self, environment: Environment) -> float:
-        """The percentage of requests to capture: none where nothing reads what is captured."""
-        if self.environment != LOCAL or self.project.answer("monitoring") != "on":
-            return 0
-        percentage = environment.number("capture.percentage")
-        if not 0 <= percentage <= 100:
-            raise MlopsError(f"capture.percentage must be between 0 and 100, not {percentage:g}.", exit_code=2)
-        return percentage
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:

@@ -21,6 +21,8 @@ from mlops.files import write_json, write_text
 from mlops.handlers import unpacked
 from mlops.local.platform import LocalPlatform
 from mlops.monitor import charts
+from mlops.monitor.baseline import STATISTICS_FILE
+from mlops.monitor.violations import COMPARISON_FILE, Limits
 from mlops.pages import page
 from mlops.project import RUNTIME_ENVIRONMENT
 from mlops.registry import find
@@ -28,7 +30,6 @@ from mlops.registry import find
 WATERMARK = timedelta(seconds=2)
 """What was answered less long ago than this may not be in its file yet: servers flush every second."""
 
-_LIMITS = ("max_distance", "max_drifted_share", "max_missing_increase")
 _WINDOW, _REPORT = "window.json", "report.html"
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -93,7 +94,7 @@ class Windows:
             MlopsError: The configuration, a baseline or an archive cannot be read, or a comparing job failed.
         """
         settings = self.platform.project.environment(self.platform.environment)
-        limits = {name: settings.number(f"monitoring.{name}") for name in _LIMITS}
+        limits = {name: settings.number(f"monitoring.{name}") for name in Limits.__dataclass_fields__}
         min_rows = settings.integer("monitoring.min_rows")
         start = since or self._last_end()
         end = until or datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
@@ -153,7 +154,7 @@ class Windows:
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if result.returncode:
             raise MlopsError(f"The traffic of version {number} cannot be compared.\n{result.stderr.strip()[-2000:]}")
-        comparison: dict[str, Any] = json.loads((output / "comparison.json").read_text())
+        comparison: dict[str, Any] = json.loads((output / COMPARISON_FILE).read_text())
         return comparison
 
     def _keep(self, window: Window, folder: Path, documents: Path, limits: dict[str, float]) -> None:
@@ -182,7 +183,7 @@ def timestamp(moment: datetime) -> str:
 
 def _charts(folder: Path, window: Window) -> dict[str, Any]:
     before, now = (
-        {feature["name"]: feature for feature in json.loads((path / "statistics.json").read_text())["features"]}
+        {feature["name"]: feature for feature in json.loads((path / STATISTICS_FILE).read_text())["features"]}
         for path in (folder / "baseline", folder)
     )
     counts = window.comparisons[int(folder.name)]["predictions"]["histogram"]

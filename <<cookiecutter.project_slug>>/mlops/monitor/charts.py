@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops.monitor.violations import Numbers, figures, sketched
+from mlops.monitor.violations import Numbers, shares, sketched
 
 BARS = 16
 """How many bars a number has."""
@@ -19,11 +19,11 @@ def chart(before: dict[str, Any], now: dict[str, Any]) -> dict[str, list[Any]]:
     numeric = {side: sketched(feature) for side, feature in sides.items() if "numerical_statistics" in feature}
     if numeric:
         return _numbers(numeric)
-    shares = {side: _shares(feature) for side, feature in sides.items()}
-    values = {value for share in shares.values() for value in share}
-    frequent = sorted(values, key=lambda value: -max(share.get(value, 0.0) for share in shares.values()))
+    parts = {side: shares(feature) for side, feature in sides.items()}
+    values = {value for share in parts.values() for value in share}
+    frequent = sorted(values, key=lambda value: -max(share.get(value, 0.0) for share in parts.values()))
     labels = sorted(frequent[:_CATEGORIES])
-    return {"labels": labels, **{side: [share.get(label, 0.0) for label in labels] for side, share in shares.items()}}
+    return {"labels": labels, **{side: [share.get(label, 0.0) for label in labels] for side, share in parts.items()}}
 
 
 def predictions(counts: list[int]) -> dict[str, list[Any]]:
@@ -42,9 +42,3 @@ def _numbers(sides: dict[str, tuple[Numbers, Numbers]]) -> dict[str, list[Any]]:
     for side, (values, weights) in sides.items():
         bars[side] = (np.histogram(values, bins=edges, weights=weights)[0] / weights.sum()).tolist()
     return {"labels": [f"{left:.4g} to {right:.4g}" for left, right in pairwise(edges)], **bars}
-
-
-def _shares(feature: dict[str, Any]) -> dict[str, float]:
-    present = max(1, figures(feature)["common"]["num_present"])
-    buckets = figures(feature)["distribution"]["categorical"]["buckets"]
-    return {bucket["value"]: bucket["count"] / present for bucket in buckets}

@@ -17,11 +17,10 @@ from mlops.errors import MlopsError
 from mlops.monitor import captured
 from mlops.monitor.baseline import CONSTRAINTS_FILE, STATISTICS_FILE, write
 from mlops.monitor.statistics import constraints, statistics
-from mlops.monitor.violations import Comparison, Limits, compare
+from mlops.monitor.violations import COMPARISON_FILE, Comparison, Limits, compare
 from model.schema import SCHEMA
 
 VIOLATIONS_FILE = "constraint_violations.json"
-COMPARISON_FILE = "comparison.json"
 _BUCKETS = 20
 
 
@@ -85,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MlopsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{comparison['rows']} rows, {len(comparison.get('violations', []))} violations")
+    print(f"{comparison['rows']} rows, {len(comparison['violations'])} violations")
     return 0
 
 

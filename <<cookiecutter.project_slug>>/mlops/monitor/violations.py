@@ -26,6 +26,9 @@ The checks of all features share it, so that a schema of many columns alarms no 
 
 _CHECKS = 3
 
+COMPARISON_FILE = "comparison.json"
+"""What a comparison is kept in, beside the documents that Model Monitor knows."""
+
 NUMBERS, CATEGORIES = "Kolmogorov-Smirnov", "L-infinity"
 
 Numbers = npt.NDArray[np.float64]
@@ -90,7 +93,7 @@ class Comparison:
 
     def document(self) -> dict[str, Any]:
         """The comparison as JSON."""
-        return asdict(self)
+        return {**asdict(self), "drifted": self.drifted}
 
 
 def compare(
@@ -178,12 +181,15 @@ def kolmogorov_smirnov(before: dict[str, Any], now: dict[str, Any]) -> float:
 
 def l_infinity(before: dict[str, Any], now: dict[str, Any]) -> float:
     """Return the largest difference of the shares that a value has in the two."""
-    shares: list[dict[str, float]] = []
-    for side in (before, now):
-        buckets = figures(side)["distribution"]["categorical"]["buckets"]
-        present = figures(side)["common"]["num_present"]
-        shares.append({bucket["value"]: bucket["count"] / present for bucket in buckets})
-    return max(abs(shares[0].get(value, 0.0) - shares[1].get(value, 0.0)) for value in shares[0] | shares[1])
+    left, right = shares(before), shares(now)
+    return max(abs(left.get(value, 0.0) - right.get(value, 0.0)) for value in left | right)
+
+
+def shares(feature: dict[str, Any]) -> dict[str, float]:
+    """The share that each listed category has of a feature's values."""
+    present = max(1, figures(feature)["common"]["num_present"])
+    buckets = figures(feature)["distribution"]["categorical"]["buckets"]
+    return {bucket["value"]: bucket["count"] / present for bucket in buckets}
 
 
 def sketched(feature: dict[str, Any]) -> tuple[Numbers, Numbers]:

@@ -76,12 +76,12 @@ def _recorder(project: Project, environment: str, scorer: "Scorer", version: Mod
     """What captures for monitoring, which compares what was asked of this machine's versions."""
     from mlops.batch.recording import Recorder
 
-    if environment != LOCAL or project.answer("monitoring") != "on":
+    percentage = project.capture_percentage(environment)
+    if not percentage:
         return None
-    settings = project.environment(environment)
-    percentage = settings.number("capture.percentage")
-    prefix = capture.prefix(settings["bucket"], project.slug, version.version, f"{project.slug}-{environment}-batch")
-    return Recorder(LocalPlatform(project).store.path(prefix), scorer, percentage) if percentage else None
+    bucket = project.environment(environment)["bucket"]
+    prefix = capture.prefix(bucket, project.slug, version.version, f"{project.slug}-{environment}-batch")
+    return Recorder(LocalPlatform(project).store.path(prefix), scorer, percentage)
 
 
 def _check_outputs(options: Namespace, outputs: list[Path]) -> None:

@@ -82,7 +82,7 @@ def _retrain(platform: LocalPlatform, window: Window, options: Namespace) -> tup
         if not options.json:
             print(f"No retraining: {why_not}.")
         return 0, None
-    names = [feature["name"] for feature in comparison["features"] if feature["drifted"]]
+    names = comparison["drifted"]
     reason = f"{len(names)} of {len(comparison['features'])} features drifted: {', '.join(names[:_LISTED])}"
     outcome = retrain(platform, DRIFT, f"{DRIFT}-{used.version}-{timestamp(window.end)}", reason, options.data)
     if not options.json:
@@ -127,7 +127,7 @@ def _version_text(version: int, comparison: dict[str, Any], min_rows: int) -> li
         return lines
     if comparison["rows"] < min_rows:
         return [*lines, f"  too few rows to tell (monitoring.min_rows is {min_rows})"]
-    drifted = [feature for feature in comparison["features"] if feature["drifted"]]
+    drifted = comparison["features"][: len(comparison["drifted"])]  # the furthest away come first
     verdict = "DRIFT" if comparison["drift"] else "no drift"
     lines.append(f"  {verdict}: {len(drifted)} of {len(comparison['features'])} features are further away than allowed")
     lines += [f"    {feature['name']:<28} {feature['distance']:.3f}" for feature in drifted[:_LISTED]]
