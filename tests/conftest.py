@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,16 @@ ROOT = Path(__file__).parent.parent
 SLUG = "doctor-visits"
 
 network.refuse_beyond_loopback()
+
+
+@pytest.fixture(autouse=True)
+def fresh_handlers() -> Iterator[None]:
+    """No test finds the handlers that another one loaded in this process, nor what a fixture of many tests loaded."""
+    path = list(sys.path)
+    sys.modules.pop("inference", None)
+    yield
+    sys.path[:] = path
+    sys.modules.pop("inference", None)
 
 
 @pytest.fixture(scope="session")

@@ -21,14 +21,6 @@ def output_fn(prediction, accept): return f"{prediction}\\n"
 """
 
 
-@pytest.fixture(autouse=True)
-def fresh_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "inference", raising=False)
-
-
 def registry(folder: Path, archive: bytes) -> LocalRegistry:
     store = LocalStore(folder / "s3")
     store.path(URI).parent.mkdir(parents=True)

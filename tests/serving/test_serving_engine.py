@@ -5,7 +5,6 @@ import logging
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "model"))
-
-
-@pytest.fixture(autouse=True)
-def fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    sys.modules.pop("inference", None)
-    yield
-    sys.modules.pop("inference", None)
 
 
 def requests(rows: int) -> bytes:
