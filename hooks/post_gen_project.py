@@ -19,17 +19,24 @@ def arrange(project: Path, answers: dict[str, Any]) -> None:
     Raises:
         OSError: The folder cannot be changed.
     """
-    for question, choices in answers["_belongs_to"].items():
-        for choice, names in choices.items():
-            if answers[question] != choice:
-                for name in names:
-                    remove(project / name)
+    for name in left_out(answers):
+        remove(project / name)
     for name, new_name in answers["_renames"].items():
         path = project / name
         if path.exists():
             path.rename(project / new_name)
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
+
+
+def left_out(answers: dict[str, Any]) -> set[str]:
+    """The files and folders that belong to other answers: they stand in rows of the table, none of which applies."""
+    stays: set[str] = set()
+    goes: set[str] = set()
+    for row in answers["_belongs_to"]:
+        applies = all(answers[question] in choices for question, choices in row["when"].items())
+        (stays if applies else goes).update(row["files"])
+    return goes - stays
 
 
 def remove(path: Path) -> None:

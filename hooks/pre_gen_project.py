@@ -22,6 +22,26 @@ def refusals(answers: dict[str, Any]) -> Iterator[str]:
         problem = broken(rule, answer)
         if problem:
             yield f"{question} {answer!r}: {problem}.\n  {rule['why']}\n  {rule['remedy']}"
+    for row in answers["_refused"]:
+        if all(answers[question] in choices for question, choices in row["when"].items()):
+            first, *others = (f"{question} {answers[question]!r}" for question in row["when"])
+            yield f"{first}: it does not go with {' and '.join(others)}.\n  {row['why']}\n  {row['remedy']}"
+    for question, rule in answers["_recommended"].items():
+        if answers[f"__{question}"] != meant(rule, question, answers):
+            yield (
+                f"__{question} {answers[f'__{question}']!r}: it follows from {question} and cannot be given.\n"
+                f"  The project's files would contradict its answers.\n  Answer {question} instead."
+            )
+
+
+def meant(rule: dict[str, Any], question: str, answers: dict[str, Any]) -> str:
+    """The answer that is meant: for `recommended`, what follows from other answers."""
+    answer: Any = answers[question]
+    if answer == "recommended":
+        answer = rule["answer"]
+        for other in rule["by"]:
+            answer = answer[answers[other]]
+    return str(answer)
 
 
 def broken(rule: dict[str, Any], answer: str) -> str:

@@ -10,22 +10,20 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
 
+from answers import CHOICES, COVERING, QUESTIONS, REGIONS, label, left_out, meant, pairs, refusal
 from conftest import ROOT, Bake
+from template import parse
 
-QUESTIONS: dict[str, Any] = json.loads((ROOT / "cookiecutter.json").read_text())
 RULES = QUESTIONS["_rules"]
 SOURCES = ROOT / "<<cookiecutter.project_slug>>"
-REGIONS = RULES["aws_region"]["one_of"]
-CHOICES = {name: value for name, value in QUESTIONS.items() if isinstance(value, list) and not name.startswith("_")}
 COMBINATIONS = [dict(zip(CHOICES, chosen, strict=True)) for chosen in itertools.product(*CHOICES.values())]
 PACKAGES = ("mlops", "model", "mlops.aws", "mlops.local", "mlops.monitor", "mlops.serving")
-every_combination = pytest.mark.parametrize("answers", COMBINATIONS, ids=lambda answers: "-".join(answers.values()))
+every_pair = pytest.mark.parametrize("answers", COVERING, ids=label)
 
 HOSTILE = {
     "double quotes": 'He said "go"',
@@ -58,14 +56,8 @@ def tracked() -> set[str]:
 
 def expected(answers: dict[str, str]) -> set[str]:
     """The template's files but for those of choices not made, under the names that the project gives them."""
-    belongs = [
-        (name, answers[question] == choice)
-        for question, choices in QUESTIONS["_belongs_to"].items()
-        for choice, names in choices.items()
-        for name in names
-    ]
-    left_out = {name for name, stays in belongs if not stays}
-    kept = {name for name in tracked() if not left_out & {name, *map(str, Path(name).parents)}}
+    absent = left_out(answers)
+    kept = {name for name in tracked() if not absent & {name, *map(str, Path(name).parents)}}
     return {QUESTIONS["_renames"].get(name, name) for name in kept}
 
 
@@ -98,6 +90,8 @@ def check_valid(project: Path) -> None:
         assert "cookiecutter." not in text, path
         if path.suffix == ".toml":
             tomllib.loads(text)
+        elif path.parent.name == "infra":
+            parse(text)
         elif path.suffix in (".yaml", ".yml"):
             yaml.safe_load(text)
         elif path.suffix == ".json":
@@ -106,7 +100,7 @@ def check_valid(project: Path) -> None:
             compile(text, str(path), "exec")
 
 
-@every_combination
+@every_pair
 def test_the_rendered_files_are_exactly_those_that_the_answers_ask_for(bake: Bake, answers: dict[str, str]) -> None:
     project = bake(**answers)
     assert files(project) == expected(answers)
@@ -116,7 +110,7 @@ def test_the_rendered_files_are_exactly_those_that_the_answers_ask_for(bake: Bak
     check_valid(project)
 
 
-@every_combination
+@every_pair
 def test_nothing_that_stays_needs_what_was_left_out(bake: Bake, answers: dict[str, str]) -> None:
     project = bake(**answers)
     known = modules(project)
@@ -130,7 +124,7 @@ def test_nothing_that_stays_needs_what_was_left_out(bake: Bake, answers: dict[st
             assert (page.parent / link).exists(), (page.relative_to(project), link)
 
 
-@every_combination
+@every_pair
 def test_the_project_s_documents_name_only_verbs_that_it_has(bake: Bake, answers: dict[str, str]) -> None:
     project = bake(**answers)
     verbs = {path.stem for path in (project / "mlops/verbs").glob("*.py")}
@@ -139,14 +133,59 @@ def test_the_project_s_documents_name_only_verbs_that_it_has(bake: Bake, answers
             assert verb in verbs, (page.relative_to(project), verb)
 
 
-def test_every_file_of_a_choice_exists_and_belongs_to_one_choice_only() -> None:
+def test_every_pair_of_answers_that_is_not_refused_is_among_those_that_are_rendered() -> None:
+    possible = set().union(*(pairs(answers) for answers in COMBINATIONS if not refusal(answers)))
+    assert set().union(*(pairs(answers) for answers in COVERING)) == possible
+
+
+@every_pair
+def test_what_recommended_means_stands_in_the_project(bake: Bake, answers: dict[str, str]) -> None:
+    written = yaml.safe_load((bake(**answers) / "project.yaml").read_text())
+    assert {f"__{question}": answer for question, answer in written["recommended"].items()}.items() <= meant(
+        answers
+    ).items()
+
+
+REFUSED_TOGETHER = [
+    dict(zip(row["when"], chosen, strict=True))
+    for row in QUESTIONS["_refused"]
+    for chosen in itertools.product(*row["when"].values())
+]
+
+
+@pytest.mark.parametrize("answers", REFUSED_TOGETHER, ids=label)
+def test_answers_that_do_not_go_together_are_refused_with_reason_and_remedy(
+    bake: Bake, tmp_path: Path, capfd: pytest.CaptureFixture[str], answers: dict[str, str]
+) -> None:
+    with pytest.raises(FailedHookException):
+        bake(**answers)
+    row = refusal(answers)
+    assert row
+    said = capfd.readouterr().err
+    assert "it does not go with" in said
+    assert f"\n  {row['why']}\n  {row['remedy']}\n" in said
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("question", QUESTIONS["_recommended"])
+def test_what_follows_from_an_answer_cannot_be_given_itself(
+    bake: Bake, capfd: pytest.CaptureFixture[str], question: str
+) -> None:
+    with pytest.raises(FailedHookException):
+        bake(**{f"__{question}": "anything"})
+    assert f"Answer {question} instead." in capfd.readouterr().err
+
+
+def test_every_file_of_an_answer_exists_and_every_row_leaves_something_out() -> None:
     tracked_or_folder = {*tracked(), *(str(parent) for name in tracked() for parent in Path(name).parents)}
     named: list[str] = []
-    for question, choices in QUESTIONS["_belongs_to"].items():
-        assert set(choices) == set(QUESTIONS[question])
-        named += [name for names in choices.values() for name in names]
+    for row in QUESTIONS["_belongs_to"]:
+        named += row["files"]
+        for question, choices in row["when"].items():
+            recommended = QUESTIONS["_recommended"].get(question.removeprefix("__"), {})
+            assert bool(recommended) == question.startswith("__")
+            assert set(choices) < set(QUESTIONS[question.removeprefix("__")])
     assert [name for name in named if name not in tracked_or_folder] == []
-    assert sorted(set(named)) == sorted(named)
     assert [name for name in QUESTIONS["_renames"] if name not in tracked()] == []
 
 
@@ -159,8 +198,18 @@ def test_rendering_twice_gives_the_same_bytes(bake: Bake, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_every_region_renders_and_arrives_in_the_project(bake: Bake, region: str) -> None:
-    project = bake(aws_region=region)
+def test_every_region_renders_and_arrives_in_the_project_unless_it_is_refused(bake: Bake, region: str) -> None:
+    providers = (
+        provider
+        for provider in CHOICES["git_provider"]
+        if not refusal({"aws_region": region, "git_provider": provider})
+    )
+    provider = next(providers, None)
+    if provider is None:
+        with pytest.raises(FailedHookException):
+            bake(aws_region=region)
+        return
+    project = bake(aws_region=region, git_provider=provider)
     assert yaml.safe_load((project / "project.yaml").read_text())["aws_region"] == region
 
 
@@ -175,7 +224,7 @@ def test_every_question_but_the_private_ones_is_asked_with_a_label() -> None:
 def test_every_answer_and_the_version_stand_in_the_project_as_data(bake: Bake) -> None:
     written = yaml.safe_load((bake() / "project.yaml").read_text())
     asked = {name for name in QUESTIONS if not name.startswith("_")}
-    assert set(written) == {*asked, "template_version"}
+    assert set(written) == {*asked, "template_version", "recommended"}
     assert written["template_version"] == QUESTIONS["_template_version"]
 
 
@@ -284,7 +333,7 @@ def test_no_source_holds_our_opening_mark_but_to_name_an_answer() -> None:
         if any(Path(name).match(pattern) or name.startswith(pattern.rstrip("*")) for pattern in copied):
             continue
         for expression in re.findall(r"<<(?!<)(.*)", (SOURCES / name).read_text(encoding="utf-8")):
-            assert re.match(r" cookiecutter\.\w+( \| (tojson|escape))? >>", expression), (name, expression)
+            assert re.match(r" [^<>]*\bcookiecutter\.\w+[^<>]* >>", expression), (name, expression)
 
 
 def test_patterns_of_files_copied_without_rendering_match_something() -> None:
