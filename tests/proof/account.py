@@ -5,12 +5,16 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from threading import Thread
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 from botocore.config import Config
+from moto.applicationautoscaling import models as autoscaling
+from moto.applicationautoscaling import responses as autoscaling_responses
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import PermissionResult
 from moto.moto_api._internal.models import moto_api_backend
@@ -87,6 +91,13 @@ def _bucket_permission(bucket: FakeBucket, action: str, resource: str) -> Permis
     return PermissionResult.NEUTRAL
 
 
+def _scalable_dimensions() -> Any:
+    """What can be scaled; moto knows a part."""
+    model = botocore.session.get_session().get_service_model("application-autoscaling")
+    dimensions = model.operation_model("RegisterScalableTarget").input_shape.members["ScalableDimension"].enum
+    return Enum("ScalableDimensionValueSet", {name: name for name in dimensions})
+
+
 @contextmanager
 def stand_in_account() -> Iterator[StandInAccount]:
     """An empty account; it ends, with all that is in it, at the end of the `with` block."""
@@ -98,6 +109,8 @@ def stand_in_account() -> Iterator[StandInAccount]:
     thread.start()
     patch = pytest.MonkeyPatch()
     patch.setattr(FakeBucket, "get_permission", _bucket_permission)
+    for module in (autoscaling, autoscaling_responses):
+        patch.setattr(module, "ScalableDimensionValueSet", _scalable_dimensions())
     try:
         yield StandInAccount(f"http://127.0.0.1:{server.server_port}", answers)
     finally:

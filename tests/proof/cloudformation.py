@@ -20,12 +20,14 @@ from botocore.exceptions import ClientError, ParamValidationError
 from jmespath.functions import Functions, signature
 from moto.cloudformation import parsing
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import Stack
+from moto.cloudformation.models import ChangeSet, Stack
+from moto.cloudformation.responses import CloudFormationResponse
 
 from account import StandInAccount
 from kinds import KINDS, Kind
 from schemas import create_only
 from standins import CUSTOM_RESOURCES
+from template import cidr
 
 
 class _Split(Functions):  # type: ignore[misc]
@@ -403,27 +405,23 @@ def _update(resources: parsing.ResourceMap, template: dict[str, Any], parameters
     resources.load_mapping()
     resources.load_parameters()
     resources.load_conditions()
+    in_order = resources._ResourceMap__get_resources_in_dependency_order()  # type: ignore[attr-defined]
+    conditions = {name: template["Resources"][name].get("Condition") for name in in_order}
     wanted = [
-        name
-        for name, written in template["Resources"].items()
-        if "Condition" not in written or resources.lazy_condition_map[written["Condition"]]
+        name for name, condition in conditions.items() if condition is None or resources.lazy_condition_map[condition]
     ]
     changes = [True]
     while any(changes):  # what refers to something that was changed may change in turn
-        changes = [_is_changed(resources, name, before.get(name)) for name in wanted]
+        changes = [_is_changed(resources, name) for name in wanted]
     _delete(resources, {name: written for name, written in before.items() if name not in wanted})
 
 
-def _is_changed(resources: parsing.ResourceMap, name: str, before: Any) -> bool:
+def _is_changed(resources: parsing.ResourceMap, name: str) -> bool:
     """Make a resource that is missing, or bring one up to date; whether that changed it."""
     made, written = resources._parsed_resources, resources._resource_json_map[name]
     if name not in made:
         resources[name]  # makes it
         return True
-    if not isinstance(made[name], Resource):
-        if written != before:
-            raise ValidationError(message=f"{name}: moto makes {written['Type']}, and cannot change it")
-        return False
     resolved = parsing.clean_json(written, resources)
     if resolved.get("Properties", {}) == made[name].record["given"]:
         made[name].policies = resolved
@@ -434,6 +432,15 @@ def _is_changed(resources: parsing.ResourceMap, name: str, before: Any) -> bool:
     return True
 
 
+def _apply(change_set: ChangeSet) -> None:
+    """Carry out a change set; moto forgets the parameters and the outputs that it brings."""
+    stack = change_set.stack
+    stack.resource_map.update(change_set.template_dict, change_set.parameters)
+    stack.template, stack.template_dict = change_set.template, change_set.template_dict
+    stack.parameters, stack.role_arn = change_set.parameters, change_set.role_arn
+    stack.output_map = stack._create_output_map()
+
+
 def _parsed(text: str) -> Any:
     """moto reads JSON as YAML, which takes seconds."""
     return json.loads(text) if text.lstrip().startswith("{") else _MOTO_PARSED(text)
@@ -442,15 +449,28 @@ def _parsed(text: str) -> Any:
 _MOTO_PARSED = Stack.parse_template
 
 
+def _clean(value: Any, resources: parsing.ResourceMap) -> Any:
+    """What a value says; moto knows no Fn::Cidr, leaves gaps in lists and gives the zones of another Region."""
+    if isinstance(value, list):
+        cleaned = (parsing.clean_json(item, resources) for item in value)
+        return [item for item in cleaned if item is not None]  # AWS::NoValue
+    if isinstance(value, dict) and "Fn::Cidr" in value:
+        return cidr(*(parsing.clean_json(argument, resources) for argument in value["Fn::Cidr"]))
+    if value == {"Fn::GetAZs": ""}:
+        value = {"Fn::GetAZs": resources._region_name}
+    return _MOTO_CLEAN(value, resources)
+
+
+_MOTO_CLEAN = parsing.clean_json
+
+
 @contextmanager
 def cloudformation(account: StandInAccount) -> Iterator[None]:
     """Let the account's CloudFormation know the kinds of the table, and refuse others, within a `with` block."""
     models: dict[str, _Model] = {}
-    moto_model, moto_name = parsing.resource_class_from_type, parsing.resource_name_property_from_type
+    moto_name = parsing.resource_name_property_from_type
 
     def model(type_: str) -> Any:
-        if type_ in KINDS and not KINDS[type_].ref:
-            return moto_model(type_)
         if type_ not in models:
             if type_ not in KINDS and not _is_custom(type_):
                 raise ValidationError(message=f"{type_} is not in the table of the kinds that can be deployed here")
@@ -458,12 +478,16 @@ def cloudformation(account: StandInAccount) -> Iterator[None]:
         return models[type_]
 
     def name_property(type_: str) -> str | None:
-        return KINDS[type_].name if type_ in KINDS and KINDS[type_].ref else moto_name(type_)
+        return KINDS[type_].name if type_ in KINDS else moto_name(type_)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parsing, "clean_json", _clean)
         patch.setattr(parsing, "resource_class_from_type", model)
         patch.setattr(parsing, "resource_name_property_from_type", name_property)
         patch.setattr(Stack, "parse_template", staticmethod(_parsed))
+        patch.setattr(ChangeSet, "apply", _apply)
+        # A change set that has no changes is made, and says so.
+        patch.setattr(CloudFormationResponse, "_validate_different_update", lambda *_: None)
         patch.setattr(parsing.ResourceMap, "delete", _delete)
         patch.setattr(parsing.ResourceMap, "update", _update)
         yield

@@ -97,27 +97,10 @@ def _request(stack: Stack) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _MotoResource:
-    """A resource that moto's own engine made, as one of ours is seen."""
-
-    type: str
-    record: dict[str, Any]
-    policies: Mapping[str, Any]
-
-
-def _resources(account: StandInAccount, name: str) -> dict[str, Resource | _MotoResource]:
-    """The resources of a stack that can be read, by logical id."""
-    resources = cloudformation_backends[account.id][account.region].get_stack(name).resource_map
-    made = {}
-    for logical, written in resources._resource_json_map.items():
-        resource = resources._parsed_resources.get(logical)
-        if resource is not None and not isinstance(resource, Resource):
-            record = {"id": resource.physical_resource_id, "given": written.get("Properties", {})}
-            resource = _MotoResource(written["Type"], record, written)
-        if resource is not None:
-            made[logical] = resource
-    return made
+def _resources(account: StandInAccount, name: str) -> dict[str, Resource]:
+    """The resources of a stack, by logical id."""
+    made = cloudformation_backends[account.id][account.region].get_stack(name).resource_map._parsed_resources
+    return {logical: resource for logical, resource in made.items() if isinstance(resource, Resource)}
 
 
 def _missing(account: StandInAccount, stack: Stack) -> Iterator[Finding]:
@@ -166,9 +149,7 @@ def _lasting(value: Any) -> Any:
     return [_lasting(item) for item in value] if isinstance(value, list) else value
 
 
-def _left_behind(
-    account: StandInAccount, made: Mapping[str, Mapping[str, Resource | _MotoResource]]
-) -> Iterator[Finding]:
+def _left_behind(account: StandInAccount, made: Mapping[str, Mapping[str, Resource]]) -> Iterator[Finding]:
     resources = [(logical, resource) for stack in made.values() for logical, resource in stack.items()]
     deleted_keys: dict[str, str] = {}
     for logical, resource in resources:

@@ -4,6 +4,7 @@ Sources: deployment guardrails and their exclusions, serverless and asynchronous
 SageMaker developer guide, November 2026.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from template import PSEUDO_PARAMETERS, Template
 
 PREBUILT_IMAGES = re.compile(r"^\d{12}\.dkr\.ecr\.[\w-]+\.amazonaws\.com/(sagemaker-|pytorch-)")
 """Images that AWS builds, which serverless endpoints use from AWS's accounts."""
+
+OWN_DISKS = re.compile(r"^ml\.([cmr]\d[a-z]*d[a-z]*|g4dn|g5|g6e?|p3dn|p4de?|p5(en?)?|trn[12]n?)\.")
+"""Instance types with disks of their own, which hardware encrypts; SageMaker takes no key for them."""
 
 
 @dataclass(frozen=True)
@@ -92,24 +96,66 @@ class Deployment:
         return int((self.rolling or self.routing).get("WaitIntervalInSeconds", 0))
 
     @property
+    def bake(self) -> int:
+        """Seconds for which a blue/green update watches its alarms before the old instances end."""
+        return int(self.guardrails.get("BlueGreenUpdatePolicy", {}).get("TerminationWaitInSeconds", 0))
+
+    @property
+    def steps(self) -> int:
+        """How often an update waits."""
+        size = self.rolling.get("MaximumBatchSize") or self.routing.get("LinearStepSize")
+        return math.ceil(100 / _percent(size, self.fewest_instances)) if size else 1
+
+    @property
+    def timeout(self) -> float:
+        """Seconds after which an update is given up."""
+        policy = self.rolling or self.guardrails.get("BlueGreenUpdatePolicy", {})
+        return float(policy.get("MaximumExecutionTimeoutInSeconds", math.inf))
+
+    @property
+    def least_capacity(self) -> list[int]:
+        """To how few instances, or how little provisioned concurrency, it may shrink; empty without autoscaling."""
+        return [
+            int(properties["MinCapacity"])
+            for _, properties in self.template.properties("AWS::ApplicationAutoScaling::ScalableTarget")
+            if properties["ServiceNamespace"] == "sagemaker"
+        ]
+
+    @property
     def is_autoscaled(self) -> bool:
         """Whether something changes how many instances it has."""
-        return any(
-            properties["ServiceNamespace"] == "sagemaker"
-            for _, properties in self.template.properties("AWS::ApplicationAutoScaling::ScalableTarget")
-        )
+        return bool(self.least_capacity)
+
+    @property
+    def keeps_capacity(self) -> bool:
+        """Whether an update leaves the number of instances as it is."""
+        return str(self.endpoint.get("RetainAllVariantProperties")).lower() == "true"
 
 
 Broken = Callable[[Deployment], bool]
 
 
+def _percent(size: dict[str, Any], instances: int) -> float:
+    return float(size["Value"]) * (1 if size["Type"] == "CAPACITY_PERCENT" else 100 / max(instances, 1))
+
+
 def _percent_outside(size: dict[str, Any], low: int, high: int, instances: int) -> bool:
-    share = int(size["Value"]) * (1 if size["Type"] == "CAPACITY_PERCENT" else 100 / max(instances, 1))
-    return not low <= share <= high
+    return not low <= _percent(size, instances) <= high
+
+
+def _overprovisioned(variant: dict[str, Any]) -> bool:
+    config = variant.get("ServerlessConfig", {})
+    return int(config.get("ProvisionedConcurrency", 0)) > int(config.get("MaxConcurrency", 0))
+
+
+def _is_woken(deployment: Deployment) -> bool:
+    policies = deployment.template.properties("AWS::ApplicationAutoScaling::ScalingPolicy")
+    return any(properties["PolicyType"] == "StepScaling" for _, properties in policies)
 
 
 def _foreign_image(deployment: Deployment) -> bool:
-    images = [model["PrimaryContainer"]["Image"] for model in deployment.models if "PrimaryContainer" in model]
+    containers = [model.get("PrimaryContainer", {}) for model in deployment.models]
+    images = [container["Image"] for container in containers if "Image" in container]
     own = f"{deployment.account}."
     return any(
         not PREBUILT_IMAGES.match(image) and re.match(r"\d{12}\.", image) and not image.startswith(own)
@@ -137,6 +183,10 @@ ROWS: dict[str, Broken] = {
         and any("InstanceType" in variant or "InitialInstanceCount" in variant for variant in d.variants)
     ),
     "a serverless endpoint uses an image of its own account": lambda d: d.is_serverless and _foreign_image(d),
+    "a serverless endpoint provisions no more than its concurrency": lambda d: any(map(_overprovisioned, d.variants)),
+    "a key is for disks that SageMaker encrypts": lambda d: (
+        "KmsKeyId" in d.config and any(OWN_DISKS.match(variant.get("InstanceType", "")) for variant in d.variants)
+    ),
     "only a realtime endpoint has a shadow": lambda d: (
         "ShadowProductionVariants" in d.config and (d.is_serverless or d.is_async)
     ),
@@ -156,6 +206,10 @@ ROWS: dict[str, Broken] = {
     ),
     "a rolling update has one variant": lambda d: bool(d.rolling) and len(d.variants) > 1,
     "canary, linear and rolling need two instances": lambda d: d.shifts_gradually and d.fewest_instances < 2,
+    "two instances are left at night for canary, linear and rolling": lambda d: (
+        d.shifts_gradually and min(d.least_capacity, default=2) < 2
+    ),
+    "an update is given the time that it waits": lambda d: d.steps * d.wait + d.bake >= d.timeout,
     "guardrails exclude Inf1 instances": lambda d: (
         bool(d.guardrails) and any(variant.get("InstanceType", "").startswith("ml.inf1.") for variant in d.variants)
     ),
@@ -166,9 +220,14 @@ ROWS: dict[str, Broken] = {
     "an alarm of an update rings while it waits": lambda d: (
         d.shifts_gradually and any(_seconds_to_alarm(alarm) > d.wait for alarm in d.alarms)
     ),
-    "an update keeps autoscaled capacity": lambda d: (
-        bool(d.endpoint) and d.is_autoscaled and str(d.endpoint.get("RetainAllVariantProperties")).lower() != "true"
+    "an alarm of an update at once rings while the old instances are there": lambda d: (
+        not d.shifts_gradually and any(_seconds_to_alarm(alarm) > d.bake for alarm in d.alarms)
     ),
+    "an update keeps autoscaled capacity": lambda d: bool(d.endpoint) and d.is_autoscaled and not d.keeps_capacity,
+    "an update brings the configured capacity": lambda d: (
+        not d.is_serverless and not d.is_autoscaled and d.keeps_capacity
+    ),
+    "an endpoint without instances is woken by steps": lambda d: 0 in d.least_capacity and not _is_woken(d),
     "the variant is always called AllTraffic": lambda d: d.variants[0].get("VariantName") != "AllTraffic",
     "an endpoint configuration has no name": lambda d: "EndpointConfigName" in d.config,
     "a model has no name": lambda d: any("ModelName" in model for model in d.models),

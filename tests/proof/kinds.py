@@ -5,7 +5,8 @@ Values are JMESPath expressions over what is known of a resource:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Kind:
         read: The operation that describes one.
         identity: Members by which reading, changing and deleting know it; each operation gets those that it takes.
         exists: What the answer of reading holds when the resource is there.
-        create: The creating operation. Empty: its puts make it, or moto does when `ref` is empty too.
+        create: The creating operation. Empty: its puts make it.
         ref: What Ref returns.
         name: The property that names it.
         request: What is sent to create or change it.
@@ -88,6 +89,13 @@ def _sagemaker(
     )
 
 
+def _in_domain(noun: str) -> Kind:
+    """A resource of SageMaker whose name is known within a Studio domain."""
+    return replace(
+        _sagemaker(noun, update=True), ref=f"properties.{noun}Name", identity=_properties("DomainId", f"{noun}Name")
+    )
+
+
 def _job_definition(noun: str) -> Kind:
     name = "JobDefinitionName"
     return Kind(
@@ -102,9 +110,48 @@ def _job_definition(noun: str) -> Kind:
     )
 
 
-def _network(read: str, member: str, exists: str) -> Kind:
-    """A resource of EC2, which moto makes; its changes are refused."""
-    return Kind("ec2", read, {member: "[id]"}, exists)
+def _ec2(noun: str, **more: Any) -> Kind:
+    """A resource of EC2 that is known by its id, whose changes replace it but for those of its puts."""
+    plain = {
+        "create": f"Create{noun}",
+        "ref": f"answer.{noun}.{noun}Id",
+        "identity": {f"{noun}Id": "id", f"{noun}Ids": "[id]"},
+        "attributes": {f"{noun}Id": "id"},
+        "read": f"Describe{noun}s",
+        "exists": f"{noun}s[0]",
+        "delete": f"Delete{noun}",
+    }
+    return Kind("ec2", **{**plain, **more})
+
+
+def _security_group_rule(direction: str, end: str) -> Kind:
+    """A rule that lets one security group speak with another."""
+    return Kind(
+        service="ec2",
+        create=f"AuthorizeSecurityGroup{direction}",
+        ref="answer.SecurityGroupRules[0].SecurityGroupRuleId",
+        request="{GroupId: properties.GroupId, IpPermissions: [" + _permission("properties", end) + "]}",
+        identity={"GroupId": "properties.GroupId", "SecurityGroupRuleIds": "[id]"},
+        read="DescribeSecurityGroupRules",
+        exists="SecurityGroupRules[0]",
+        delete=f"RevokeSecurityGroup{direction}",
+    )
+
+
+def _security_group_put(direction: str, end: str) -> Put:
+    return Put(
+        f"AuthorizeSecurityGroup{direction}",
+        "{GroupId: id, IpPermissions: [" + _permission("item", end) + "]}",
+        undo=f"RevokeSecurityGroup{direction}",
+    )
+
+
+def _permission(rule: str, end: str) -> str:
+    return (
+        f"{rule}.{{IpProtocol: IpProtocol, FromPort: FromPort, ToPort: ToPort,"
+        f" IpRanges: CidrIp && [{{CidrIp: CidrIp, Description: Description}}],"
+        f" UserIdGroupPairs: {end}SecurityGroupId && [{{GroupId: {end}SecurityGroupId, Description: Description}}]}}"
+    )
 
 
 _BUCKET_PUTS = {
@@ -130,6 +177,11 @@ _BUCKET_PUTS = {
         " Transitions: Transitions[].{Days: TransitionInDays, StorageClass: StorageClass},"
         " NoncurrentVersionExpiration: NoncurrentVersionExpiration,"
         " AbortIncompleteMultipartUpload: AbortIncompleteMultipartUpload}}}",
+    ),
+    "LoggingConfiguration": Put(
+        "PutBucketLogging",
+        "{Bucket: id, BucketLoggingStatus: {LoggingEnabled: {TargetBucket: value.DestinationBucketName,"
+        " TargetPrefix: value.LogFilePrefix}}}",
     ),
     "ObjectLockConfiguration": Put("PutObjectLockConfiguration", "{Bucket: id, ObjectLockConfiguration: value}"),
     "Tags": Put("PutBucketTagging", "{Bucket: id, Tagging: {TagSet: value}}"),
@@ -311,18 +363,93 @@ KINDS: Mapping[str, Kind] = {
             "TimeToLiveSpecification": Put("UpdateTimeToLive", "{TableName: id, TimeToLiveSpecification: value}"),
         },
     ),
-    "AWS::EC2::FlowLog": _network("DescribeFlowLogs", "FlowLogIds", "FlowLogs[0]"),
-    "AWS::EC2::RouteTable": _network("DescribeRouteTables", "RouteTableIds", "RouteTables[0]"),
-    "AWS::EC2::SecurityGroup": _network("DescribeSecurityGroups", "GroupIds", "SecurityGroups[0]"),
-    "AWS::EC2::Subnet": _network("DescribeSubnets", "SubnetIds", "Subnets[0]"),
-    "AWS::EC2::SubnetRouteTableAssociation": Kind(
-        "ec2",
-        "DescribeRouteTables",
-        {"Filters": "[{Name: 'association.route-table-association-id', Values: [id]}]"},
-        "RouteTables[0]",
+    "AWS::EC2::EIP": _ec2(
+        "Address",
+        create="AllocateAddress",
+        ref="answer.PublicIp",
+        identity={"AllocationId": "answer.AllocationId", "AllocationIds": "[answer.AllocationId]"},
+        attributes=_attributes("AllocationId"),
+        read="DescribeAddresses",
+        exists="Addresses[0]",
+        delete="ReleaseAddress",
     ),
-    "AWS::EC2::VPC": _network("DescribeVpcs", "VpcIds", "Vpcs[0]"),
-    "AWS::EC2::VPCEndpoint": _network("DescribeVpcEndpoints", "VpcEndpointIds", "VpcEndpoints[0]"),
+    "AWS::EC2::FlowLog": _ec2(
+        "FlowLog",
+        create="CreateFlowLogs",
+        ref="answer.FlowLogIds[0]",
+        request="merge(properties, {ResourceIds: [properties.ResourceId], ResourceId: null})",
+        delete="DeleteFlowLogs",
+    ),
+    "AWS::EC2::InternetGateway": _ec2("InternetGateway"),
+    "AWS::EC2::NatGateway": _ec2("NatGateway", exists="NatGateways[?State == 'available'] | [0]"),
+    "AWS::EC2::Route": Kind(
+        service="ec2",
+        create="CreateRoute",
+        ref="join('|', [properties.RouteTableId, properties.DestinationCidrBlock])",
+        identity={
+            **_properties("RouteTableId", "DestinationCidrBlock"),
+            "RouteTableIds": "[properties.RouteTableId]",
+            "Filters": "[{Name: 'route.destination-cidr-block', Values: [properties.DestinationCidrBlock]}]",
+        },
+        read="DescribeRouteTables",
+        exists="RouteTables[0]",
+        delete="DeleteRoute",
+    ),
+    "AWS::EC2::RouteTable": _ec2("RouteTable"),
+    "AWS::EC2::SecurityGroup": _ec2(
+        "SecurityGroup",
+        ref="answer.GroupId",
+        name="GroupName",
+        request="merge(properties, {Description: properties.GroupDescription, GroupDescription: null})",
+        identity={"GroupId": "id", "GroupIds": "[id]"},
+        attributes={"GroupId": "id"},
+        puts={
+            "SecurityGroupEgress": _security_group_put("Egress", "Destination"),
+            "SecurityGroupIngress": _security_group_put("Ingress", "Source"),
+        },
+    ),
+    "AWS::EC2::SecurityGroupEgress": _security_group_rule("Egress", "Destination"),
+    "AWS::EC2::SecurityGroupIngress": _security_group_rule("Ingress", "Source"),
+    "AWS::EC2::Subnet": _ec2(
+        "Subnet",
+        puts={
+            "MapPublicIpOnLaunch": Put("ModifySubnetAttribute", "{SubnetId: id, MapPublicIpOnLaunch: {Value: value}}")
+        },
+    ),
+    "AWS::EC2::SubnetRouteTableAssociation": Kind(
+        service="ec2",
+        create="AssociateRouteTable",
+        ref="answer.AssociationId",
+        identity={
+            "AssociationId": "id",
+            "Filters": "[{Name: 'association.route-table-association-id', Values: [id]}]",
+        },
+        read="DescribeRouteTables",
+        exists="RouteTables[0]",
+        delete="DisassociateRouteTable",
+    ),
+    "AWS::EC2::VPC": _ec2(
+        "Vpc",
+        puts={
+            name: Put("ModifyVpcAttribute", f"{{VpcId: id, {name}: {{Value: value}}}}")
+            for name in ("EnableDnsHostnames", "EnableDnsSupport")
+        },
+    ),
+    "AWS::EC2::VPCEndpoint": _ec2(
+        "VpcEndpoint", exists="VpcEndpoints[?State != 'deleted'] | [0]", delete="DeleteVpcEndpoints"
+    ),
+    "AWS::EC2::VPCGatewayAttachment": Kind(
+        service="ec2",
+        create="AttachInternetGateway",
+        ref="join('|', ['IGW', properties.VpcId])",
+        identity={
+            **_properties("InternetGatewayId", "VpcId"),
+            "InternetGatewayIds": "[properties.InternetGatewayId]",
+        },
+        read="DescribeInternetGateways",
+        exists="InternetGateways[0].Attachments[0]",
+        delete="DetachInternetGateway",
+    ),
     "AWS::ECR::Repository": Kind(
         service="ecr",
         create="CreateRepository",
@@ -616,9 +743,9 @@ KINDS: Mapping[str, Kind] = {
     "AWS::SageMaker::Domain": Kind(
         service="sagemaker",
         create="CreateDomain",
-        ref="answer.DomainId",
+        # moto returns the ARN alone when a domain is created; its last part is the id.
+        ref="split(answer.DomainArn, '/')[-1]",
         name="DomainName",
-        # AWS returns the ARN alone when a domain is created; its last part is the id.
         identity={"DomainId": "id"},
         attributes={**_attributes("DomainArn"), "DomainId": "id"},
         read="DescribeDomain",
@@ -657,9 +784,9 @@ KINDS: Mapping[str, Kind] = {
         update="UpdatePipeline",
         delete="DeletePipeline",
     ),
-    "AWS::SageMaker::Space": _sagemaker("Space", update=True),
+    "AWS::SageMaker::Space": _in_domain("Space"),
     "AWS::SageMaker::StudioLifecycleConfig": _sagemaker("StudioLifecycleConfig"),
-    "AWS::SageMaker::UserProfile": _sagemaker("UserProfile", update=True),
+    "AWS::SageMaker::UserProfile": _in_domain("UserProfile"),
     "AWS::Scheduler::Schedule": Kind(
         service="scheduler",
         create="CreateSchedule",

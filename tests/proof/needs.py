@@ -99,7 +99,7 @@ def catalogue() -> Mapping[str, Forms]:
     return {
         f"{service}:{action}": {
             kind: known["Resources"][kind]["ARNFormats"]
-            for kind in said.get("Resources", [])
+            for kind in map(str.lower, said.get("Resources", []))
             if kind in known["Resources"]
         }
         for service, known in json.loads(text).items()

@@ -13,10 +13,12 @@ from finding import Finding
 from template import PSEUDO_PARAMETERS, Place, Template, is_known
 
 NARROWING = {
+    "aws:principalaccount",
     "aws:principalarn",
     "aws:principalorgid",
     "aws:sourceaccount",
     "aws:sourcearn",
+    "aws:sourcevpc",
     "aws:sourcevpce",
     "kms:calleraccount",
 }

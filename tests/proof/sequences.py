@@ -39,10 +39,12 @@ class Refusal:
     Attributes:
         code: As AWS names it: `ExpiredToken`.
         message: What it says.
+        details: What else it holds: what the model answered, for instance.
     """
 
     code: str
     message: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 Timeline = Sequence[tuple[float, Mapping[str, Any] | Refusal]]
@@ -74,7 +76,7 @@ class Script:
             if operation in client.meta.method_to_api_mapping.values():
                 shape = client.meta.service_model.operation_model(operation).output_shape
                 for _, answer in timeline:
-                    if not isinstance(answer, Refusal):
+                    if not isinstance(answer, Refusal) and shape is not None:
                         _check(answer, shape, operation)
         client.meta.events.register("provide-client-params", self._asked)
         client.meta.events.register("before-call", self._answer)
@@ -89,7 +91,7 @@ class Script:
         answer = [answer for start, answer in self.timelines[model.name] if start <= self.clock.now][-1]
         status = HTTPStatus.BAD_REQUEST if isinstance(answer, Refusal) else HTTPStatus.OK
         if isinstance(answer, Refusal):
-            answer = {"Error": {"Code": answer.code, "Message": answer.message}}
+            answer = {"Error": {"Code": answer.code, "Message": answer.message}, **answer.details}
         return AWSResponse("", status, {}, None), {**answer, "ResponseMetadata": {"HTTPStatusCode": status}}
 
 

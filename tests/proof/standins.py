@@ -18,6 +18,8 @@ from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.utils import utcnow
 
+from shapes import faults, input_shape
+
 Message = dict[str, Any]
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -133,11 +135,19 @@ def _delete_feature_group(sagemaker: Any, request: Message) -> Message:
     return {}
 
 
+_CAPACITY = ("CurrentInstanceCount", "DesiredInstanceCount")
+
+
 def _update_endpoint(sagemaker: Any, request: Message) -> Message:
     endpoint = _found(sagemaker.endpoints, request["EndpointName"])
     config = _found(sagemaker.endpoint_configs, request["EndpointConfigName"])
     endpoint.endpoint_config_name = request["EndpointConfigName"]
+    before = {variant["VariantName"]: variant for variant in endpoint.production_variants}
     endpoint.production_variants = endpoint._process_production_variants(config.production_variants)
+    if request.get("RetainAllVariantProperties"):
+        for variant in endpoint.production_variants:
+            kept = before.get(variant["VariantName"], {})
+            variant.update({name: kept[name] for name in _CAPACITY if name in kept})
     endpoint.last_modified_time = utcnow()
     return {"EndpointArn": endpoint.arn}
 
@@ -173,8 +183,52 @@ def _update_project(codebuild: Any, request: Message) -> Message:
     return {"project": {"name": project["name"], "arn": project["arn"]}}
 
 
+def _update_model_package(sagemaker: Any, request: Message) -> Message:
+    """As AWS does: what is not said stays as it is, where moto forgets it."""
+    arn = request["ModelPackageArn"]
+    package = _found(sagemaker.model_packages, sagemaker.model_package_name_mapping.get(arn, arn))
+    if "ModelApprovalStatus" in request:
+        package.set_model_approval_status(request["ModelApprovalStatus"])
+    if "ApprovalDescription" in request:
+        package.approval_description = request["ApprovalDescription"]
+    metadata = {**(package.customer_metadata_properties or {}), **request.get("CustomerMetadataProperties", {})}
+    package.customer_metadata_properties = metadata
+    package.remove_customer_metadata_property(request.get("CustomerMetadataPropertiesToRemove", []))
+    package.modifications_done()
+    return {"ModelPackageArn": arn}
+
+
+def _start_pipeline_execution(codepipeline: Any, request: Message) -> Message:
+    """As AWS does: the same token starts one execution, and one that was started is under way; moto runs none."""
+    if wrong := list(faults(request, input_shape("codepipeline", "StartPipelineExecution"), strict=True)):
+        raise RefusedError("ValidationException", f"{wrong[0]}")
+    pipeline = _found(codepipeline.pipelines, request["name"])
+    declared = {variable["name"] for variable in pipeline.pipeline.get("variables", [])}
+    if unknown := {variable["name"] for variable in request.get("variables", [])} - declared:
+        raise RefusedError("ValidationException", f"The pipeline has no variable {', '.join(unknown)}.")
+    token = request.get("clientRequestToken")
+    for execution in pipeline.executions.values():
+        if token and getattr(execution, "token", None) == token:
+            return {"pipelineExecutionId": execution.pipeline_execution_id}
+    identity = codepipeline.start_pipeline_execution(request["name"], request.get("variables"))
+    pipeline.executions[identity].status = "InProgress"
+    pipeline.executions[identity].token = token
+    return {"pipelineExecutionId": identity}
+
+
+def _stop_pipeline_execution(codepipeline: Any, request: Message) -> Message:
+    executions = _found(codepipeline.pipelines, request["pipelineName"]).executions
+    execution = _found(executions, request["pipelineExecutionId"])
+    if execution.status != "InProgress":
+        raise RefusedError("PipelineExecutionNotStoppableException", f"The execution is {execution.status}.")
+    execution.status, execution.status_summary = "Stopping", request.get("reason")
+    return {"pipelineExecutionId": execution.pipeline_execution_id}
+
+
 _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
     ("codebuild", "UpdateProject"): _update_project,
+    ("codepipeline", "StartPipelineExecution"): _start_pipeline_execution,
+    ("codepipeline", "StopPipelineExecution"): _stop_pipeline_execution,
     ("sagemaker", "DeleteFeatureGroup"): _delete_feature_group,
     ("sagemaker", "DeleteModelPackageGroup"): _delete_from("model_package_groups", "ModelPackageGroupName"),
     ("sagemaker", "DescribeFeatureGroup"): _feature_group,
@@ -182,6 +236,7 @@ _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
     ("sagemaker", "PutModelPackageGroupPolicy"): _put_group_policy,
     ("sagemaker", "UpdateDomain"): _update_in("domains", "DomainId"),
     ("sagemaker", "UpdateEndpoint"): _update_endpoint,
+    ("sagemaker", "UpdateModelPackage"): _update_model_package,
     ("sagemaker", "UpdateNotebookInstance"): _update_in("notebook_instances", "NotebookInstanceName"),
 }
 

@@ -135,6 +135,12 @@ def resolve(template: Template, parameters: Mapping[str, Any] | None = None) -> 
     return Template(_Resolver(template.data, parameters or {}).resolved(), template.lines)
 
 
+def cidr(block: str, count: int | str, bits: int | str) -> list[str]:
+    """The first blocks of addresses, of two to the power of `bits` each, that an IPv4 block is divided into."""
+    blocks = ipaddress.ip_network(block).subnets(new_prefix=32 - int(bits))
+    return [str(found) for found, _ in zip(blocks, range(int(count)), strict=False)]
+
+
 class _Resolver:
     def __init__(self, data: dict[str, Any], parameters: Mapping[str, Any]) -> None:
         self._data = data
@@ -250,6 +256,4 @@ class _Resolver:
         return found
 
     def _cidr(self, arguments: list[Any]) -> list[str]:
-        block, count, bits = (self._value(argument) for argument in arguments)
-        subnets = ipaddress.ip_network(block).subnets(new_prefix=32 - int(bits))
-        return [str(subnet) for subnet, _ in zip(subnets, range(int(count)), strict=False)]
+        return cidr(*(self._value(argument) for argument in arguments))

@@ -76,6 +76,11 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "a serverless endpoint uses an image of its own account": {
         **SERVERLESS, "Model/Properties/PrimaryContainer/Image": OWN_IMAGE.replace("1", "2")
     },
+    "a serverless endpoint provisions no more than its concurrency": {
+        **SERVERLESS,
+        f"{VARIANTS}/0/ServerlessConfig": {"MaxConcurrency": 5, "MemorySizeInMB": 2048, "ProvisionedConcurrency": 6},
+    },
+    "a key is for disks that SageMaker encrypts": {f"{VARIANTS}/0/InstanceType": "ml.g5.xlarge"},
     "only a realtime endpoint has a shadow": {**ASYNC, **SHADOW},
     "a shadowed endpoint has one variant and one shadow": {**SHADOW, f"{VARIANTS}/1": INSTANCES},
     "an update is blue/green or rolling": {
@@ -88,11 +93,23 @@ MUTANTS: dict[str, dict[str, Any]] = {
     },
     "a rolling update has one variant": {**ROLLING, f"{VARIANTS}/1": INSTANCES},
     "canary, linear and rolling need two instances": {f"{VARIANTS}/0/InitialInstanceCount": 1},
+    "two instances are left at night for canary, linear and rolling": {"ScalableTarget/Properties/MinCapacity": 1},
+    "an update is given the time that it waits": {
+        **routed("LINEAR", "LinearStepSize", 10),
+        f"{GUARDRAILS}/BlueGreenUpdatePolicy/MaximumExecutionTimeoutInSeconds": 3600,
+    },
     "guardrails exclude Inf1 instances": {f"{VARIANTS}/0/InstanceType": "ml.inf1.xlarge"},
     "a gradual update is watched by an alarm of the template": {f"{GUARDRAILS}/AutoRollbackConfiguration": REMOVED},
     "an alarm of an update takes missing data for good": {f"{ALARM}/TreatMissingData": REMOVED},
     "an alarm of an update rings while it waits": {f"{ALARM}/Period": 600},
+    "an alarm of an update at once rings while the old instances are there": {
+        ROUTING: {"Type": "ALL_AT_ONCE"}, f"{ALARM}/DatapointsToAlarm": 6, f"{ALARM}/EvaluationPeriods": 6
+    },
     "an update keeps autoscaled capacity": {"Endpoint/Properties/RetainAllVariantProperties": REMOVED},
+    "an update brings the configured capacity": {"ScalableTarget": REMOVED, "ScalingPolicy": REMOVED},
+    "an endpoint without instances is woken by steps": {
+        "ScalableTarget/Properties/MinCapacity": 0, ROUTING: {"Type": "ALL_AT_ONCE"}
+    },
     "the variant is always called AllTraffic": {f"{VARIANTS}/0/VariantName": {"Ref": "AWS::StackName"}},
     "an endpoint configuration has no name": {"EndpointConfig/Properties/EndpointConfigName": "x"},
     "a model has no name": {"Model/Properties/ModelName": "x"},

@@ -1,6 +1,7 @@
 import copy
 import json
 from collections.abc import Iterator
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -228,21 +229,15 @@ def test_what_cloudformation_needs_for_a_type_is_read_from_its_schema() -> None:
 
 @pytest.mark.parametrize("feature", SERVICE_SIDE)
 def test_what_services_do_as_a_role_names_actions_that_exist(feature: str) -> None:
-    names = dict.fromkeys(
-        (
-            "account",
-            "bucket",
-            "connection",
-            "log_group",
-            "model",
-            "pipeline",
-            "prefix",
-            "project",
-            "region",
-            "repository",
-        ),
-        "one",
-    )
+    row = SERVICE_SIDE[feature]
+    texts = [*(resource for _, resource in row.needs), *row.context.values()]
+    names = {name: "one" for text in texts for _, name, _, _ in Formatter().parse(text) if name}
     wanted = service_needs(feature, **names)
-    document = {"Statement": [statement(need.action, need.resource) for need in wanted]}
+    passed = {"StringEquals": {"iam:PassedToService": row.context.get("iam:PassedToService")}}
+    document = {
+        "Statement": [
+            statement(need.action, need.resource, **(passed if need.action == "iam:PassRole" else {}))
+            for need in wanted
+        ]
+    }
     assert judged(document, wanted) == []

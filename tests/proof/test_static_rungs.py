@@ -204,6 +204,44 @@ def test_the_validator_and_our_rules_find_a_seeded_fault(changes: dict[str, Any]
     assert any(message in str(finding) for finding in found), found
 
 
+BOUNDARY = """
+Parameters: {Boundary: {Type: String, Default: ""}}
+Conditions: {HasBoundary: CONDITION}
+Resources:
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Statement: [{Effect: Allow, Principal: {Service: lambda.amazonaws.com}, Action: "sts:AssumeRole"}]
+      PermissionsBoundary: VALUE
+"""
+OPTIONAL = "!If [HasBoundary, !Ref Boundary, !Ref AWS::NoValue]"
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "is_found"),
+    [
+        ('!Not [!Equals [!Ref Boundary, ""]]', OPTIONAL, False),
+        ('!Equals [!Ref Boundary, ""]', OPTIONAL, True),
+        ('!Not [!Equals [!Ref Boundary, ""]]', "!Ref Boundary", True),
+    ],
+)
+def test_an_empty_default_is_no_fault_where_a_condition_leaves_it_out(
+    condition: str, value: str, is_found: bool
+) -> None:
+    found = validators.invalid(BOUNDARY.replace("CONDITION", condition).replace("VALUE", value))
+    assert any("below minimum" in finding.what for finding in found) is is_found
+
+
+def test_the_bucket_of_access_logs_alone_has_no_key_of_ours() -> None:
+    by_default = "Bucket/Properties/BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault"
+    for suffix, is_found in (("logs", False), ("data", True)):
+        name = {"Fn::Sub": "${ProjectName}-" + suffix}
+        faulty = changed({by_default: {"SSEAlgorithm": "AES256"}, "Bucket/Properties/BucketName": name})
+        found = [finding.what for finding in validators.invalid(json.dumps(faulty.data, indent=1))]
+        assert any("a bucket is encrypted with" in what for what in found) is is_found, found
+
+
 def test_cfn_lint_says_nothing_about_the_sound_template() -> None:
     assert validators.unlinted((TEMPLATES / "sound.yaml").read_text(encoding="utf-8"), ["eu-west-1"]) == []
 

@@ -19,11 +19,13 @@ from cloudformation_validate import (
 )
 
 from finding import Finding
-from template import parse
+from template import Template, parse
 
 RULES = Path(__file__).parent / "rules.guard"
 SILENCER = "cfn-lint"
 """The key of metadata that makes cfn-lint say less."""
+_DEFAULT_DOES_NOT_FIT = "W1030"
+_MAY_BE_MISSING = "W1001"
 
 
 @cache
@@ -35,6 +37,7 @@ def _engine() -> CompositeEngine:
 def invalid(text: str) -> list[Finding]:
     """Errors and warnings of AWS's offline validator, and violations of our Guard rules."""
     report = _engine().validate_template(TemplateContent(text), ValidateConfig(severity_level=Severity.WARN))
+    template = parse(text)
     return [
         Finding(
             "/".join(filter(None, [said.entity and said.entity.logical_id, said.property_path]))
@@ -42,7 +45,28 @@ def invalid(text: str) -> list[Finding]:
             f"{said.message} [{said.rule_id}]",
         )
         for said in report.diagnostics
+        if not (said.rule_id == _DEFAULT_DOES_NOT_FIT and _is_left_out(said, template))
+        and not (said.rule_id == _MAY_BE_MISSING and _is_there(said, template))
     ]
+
+
+def _is_left_out(said: Any, template: Template) -> bool:
+    """Whether a property is there only if the parameter that it refers to is not empty; the validator cannot tell."""
+    value: Any = template.resources[said.entity.logical_id]
+    for step in said.property_path.split("."):
+        value = value[int(step) if isinstance(value, list) else step]
+    condition, present, absent = value.get("Fn::If", (None, {}, {}))
+    is_set = {"Fn::Not": [{"Fn::Equals": [present, ""]}]}
+    conditions = template.data.get("Conditions", {})
+    return bool(absent == {"Ref": "AWS::NoValue"} and conditions.get(condition) == is_set)
+
+
+def _is_there(said: Any, template: Template) -> bool:
+    """Whether an output names a resource on the very condition that makes it; the validator cannot tell."""
+    value: Any = template.data.get("Outputs", {}).get(said.entity.logical_id, {}).get("Value", {})
+    condition, present, _ = value.get("Fn::If", (None, {}, {}))
+    name, _ = present.get("Fn::GetAtt", ("", ""))
+    return condition is not None and template.resources.get(name, {}).get("Condition") == condition
 
 
 def unlinted(text: str, regions: Sequence[str]) -> list[Finding]:

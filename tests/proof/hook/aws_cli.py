@@ -1,7 +1,7 @@
 """The grammar of the AWS CLI over boto3: `aws SERVICE OPERATION --option value ...`, with --region, --query, --output.
 
 Options are checked against botocore's model, so that a misspelt one fails here as it would there. The CLI's own
-commands, such as `aws s3 sync`, are refused, save `ecr get-login-password`.
+commands, such as `aws s3 sync`, are refused, save `ecr get-login-password` and `wait`.
 """
 
 import json
@@ -13,9 +13,9 @@ from typing import Any
 import boto3
 import jmespath
 from botocore import xform_name
-from botocore.exceptions import ClientError, ParamValidationError, UnknownServiceError
+from botocore.exceptions import ClientError, ParamValidationError, UnknownServiceError, WaiterError
 
-USAGE_ERROR, SERVICE_ERROR = 252, 254
+USAGE_ERROR, SERVICE_ERROR, WAITER_ERROR = 252, 254, 255
 """Exit codes of the AWS CLI."""
 
 
@@ -35,6 +35,9 @@ def main(arguments: list[str]) -> int:
     except ClientError as error:
         print(error, file=sys.stderr)
         return SERVICE_ERROR
+    except WaiterError as error:
+        print(f"aws: {error}", file=sys.stderr)
+        return WAITER_ERROR
     return 0
 
 
@@ -42,6 +45,8 @@ def _answer(words: list[str], options: dict[str, list[str]]) -> Any:
     if words == ["ecr", "get-login-password"]:
         token = boto3.client("ecr", **_region(options)).get_authorization_token()
         return b64decode(token["authorizationData"][0]["authorizationToken"]).decode().partition(":")[2]
+    if len(words) == 3 and words[1] == "wait":
+        return _waited(words, options)
     if len(words) != 2:
         raise ValueError(f"a service and an operation are needed, not {' '.join(words) or 'nothing'}")
     client = boto3.client(words[0], **_region(options))
@@ -49,7 +54,23 @@ def _answer(words: list[str], options: dict[str, list[str]]) -> Any:
     if words[1] not in methods:
         raise ValueError(f"{words[0]} has no operation {words[1]}")
     method, name = methods[words[1]]
-    shape = client.meta.service_model.operation_model(name).input_shape
+    answer = getattr(client, method)(**_parameters(client, name, words, options))
+    answer.pop("ResponseMetadata")
+    return answer
+
+
+def _waited(words: list[str], options: dict[str, list[str]]) -> None:
+    client = boto3.client(words[0], **_region(options))
+    name = words[2].replace("-", "_")
+    if name not in client.waiter_names:
+        raise ValueError(f"{words[0]} waits for no {words[2]}")
+    waiter = client.get_waiter(name)
+    operation = client.meta.method_to_api_mapping[xform_name(waiter.config.operation)]
+    waiter.wait(**_parameters(client, operation, words, options))
+
+
+def _parameters(client: Any, operation: str, words: list[str], options: dict[str, list[str]]) -> dict[str, Any]:
+    shape = client.meta.service_model.operation_model(operation).input_shape
     members = {xform_name(member, "-"): member for member in (shape.members if shape else {})}
     given = {option: value for option, value in options.items() if option not in ("region", "query", "output")}
     if unknown := [option for option in given if option.removeprefix("no-") not in members]:
@@ -58,9 +79,7 @@ def _answer(words: list[str], options: dict[str, list[str]]) -> Any:
     for option, values in given.items():
         member = members[option.removeprefix("no-")]
         parameters[member] = _value(values, shape.members[member], option)
-    answer = getattr(client, method)(**parameters)
-    answer.pop("ResponseMetadata")
-    return answer
+    return parameters
 
 
 def _region(options: dict[str, list[str]]) -> dict[str, str]:

@@ -37,29 +37,43 @@ class Context:
 
 
 def main(handler: str, arn: str, seconds: str) -> None:
-    if foreign := sorted(set(_imported(Path(os.environ["LAMBDA_TASK_ROOT"]))) - PROVIDED - sys.stdlib_module_names):
-        raise ImportError(f"Lambda's Python has no {', '.join(foreign)}")
     module, _, function = handler.replace("/", ".").rpartition(".")
+    foreign = set(_foreign(Path(os.environ["LAMBDA_TASK_ROOT"]), module)) - PROVIDED - sys.stdlib_module_names
+    if foreign:
+        raise ImportError(f"Lambda's Python has no {', '.join(sorted(foreign))}")
     event = json.load(sys.stdin)
     answer = getattr(importlib.import_module(module), function)(event, Context(arn, float(seconds)))
     print()
     print(json.dumps(answer))
 
 
-def _imported(root: Path) -> Iterator[str]:
-    """What the code below a folder imports from elsewhere."""
-    for file in root.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-                names = [node.module]
-            else:
-                continue
-            for name in names:
-                top = name.partition(".")[0]
-                if not (root / top).exists() and not (root / f"{top}.py").exists():
-                    yield top
+def _foreign(root: Path, handler: str) -> Iterator[str]:
+    """The packages from elsewhere that a module below a folder imports, and the modules there that it imports."""
+    known, waiting = set[Path](), [handler]
+    while waiting:
+        module = waiting.pop()
+        if not (root / module.partition(".")[0]).exists() and not _file(root, module):
+            yield module.partition(".")[0]
+            continue
+        parts = module.split(".")
+        for length in range(1, len(parts) + 1):  # importing a module imports the packages that it stands in
+            file = _file(root, ".".join(parts[:length]))
+            if file and file not in known:
+                known.add(file)
+                waiting += _imported(file)
+
+
+def _file(root: Path, module: str) -> Path | None:
+    path = root.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def _imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)  # a module, or what one holds
 
 
 main(*sys.argv[1:])
