@@ -5,6 +5,7 @@ import pkgutil
 import signal
 import sys
 from argparse import ArgumentParser
+from difflib import get_close_matches
 from types import FrameType, ModuleType
 from typing import NoReturn
 
@@ -23,7 +24,8 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     if name not in names:
-        print(f"There is no verb {name!r}.\n\n{_overview(names)}", file=sys.stderr)
+        meant = "".join(f" Did you mean {near!r}?" for near in get_close_matches(name, names, 1))
+        print(f"There is no verb {name!r}.{meant}\n\n{_overview(names)}", file=sys.stderr)
         return 2
     verb = _load(name)
     description = (verb.__doc__ or "").strip()

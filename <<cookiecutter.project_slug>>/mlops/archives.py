@@ -1,14 +1,19 @@
-"""Model archives: gzipped tars whose bytes depend on names and contents only."""
+"""Archives whose bytes depend on names and contents only: models are gzipped tars, sources and functions are zips."""
 
 import gzip
+import io
 import tarfile
+import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from mlops.errors import MlopsError
 from mlops.files import unwritable
 
 _CHUNK = 1 << 20
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_READABLE = 0o644 << 16
 
 
 def pack(folder: Path, archive: Path) -> None:
@@ -28,6 +33,20 @@ def pack(folder: Path, archive: Path) -> None:
                     tar.add(path, arcname=path.relative_to(folder).as_posix(), recursive=False, filter=_anonymous)
     except OSError as error:
         raise unwritable(archive, error) from error
+
+
+def zipped(files: Iterable[tuple[str, Path]]) -> bytes:
+    """The zip of some files, by name: the same bytes for the same content, on every machine.
+
+    It is not compressed, because two versions of zlib need not compress alike.
+    """
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for name, path in files:
+            member = zipfile.ZipInfo(name, _EPOCH)
+            member.external_attr = _READABLE
+            archive.writestr(member, path.read_bytes())
+    return content.getvalue()
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:

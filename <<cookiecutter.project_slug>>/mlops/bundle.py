@@ -14,10 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mlops import image
 from mlops.errors import MlopsError
 from mlops.files import files_below, locked, read_json, sha256_of_file, sha256_of_files, unwritable, write_json
 from mlops.lineage import DIGEST_LENGTH, git_commit
-from mlops.project import DEVELOPMENT_ENVIRONMENT, Environment, Project
+from mlops.names import SHARED
+from mlops.project import DEVELOPMENT_ENVIRONMENT, LOCAL, Environment, Project
 
 REQUIRED_SETTINGS = ("account", "bucket", "pipeline_role")
 DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
@@ -107,7 +109,11 @@ def current(project: Project, environment: str) -> Bundle:
     """
     require_settings(project.environment(environment))
     folder = project.state / "bundles" / environment
-    made_from = {"inputs_digest": inputs_digest(project, environment), "git_commit": git_commit(project.root)}
+    made_from = {
+        "inputs_digest": inputs_digest(project, environment),
+        "git_commit": git_commit(project.root),
+        "image_digest": image.digest(project, project.environment(environment)),
+    }
     bundle = _up_to_date(folder, made_from)
     if bundle:
         return bundle
@@ -125,11 +131,15 @@ def require_settings(environment: Environment) -> None:
     Raises:
         MlopsError: Keys are missing; the message lists all of them.
     """
-    missing = environment.missing(*REQUIRED_SETTINGS)
+    # The others follow from the account where they are left empty.
+    missing = environment.missing("account") or environment.missing(*REQUIRED_SETTINGS)
     if missing:
+        place = str(environment.path)
+        if environment.name not in (LOCAL, SHARED):
+            place += f", or for every environment in config/{SHARED}.yaml"
         raise MlopsError(
             f"{environment.path} does not say {', '.join(f'`{key}`' for key in missing)}.",
-            f"Set {'it' if len(missing) == 1 else 'them'} in {environment.path}; the comments there say what each is.",
+            f"Set {'it' if len(missing) == 1 else 'them'} in {place}; the comments there say what each is.",
             exit_code=2,
         )
 

@@ -14,7 +14,7 @@ class Deployment:
         version: The version of the model.
         url: Where it answers.
         status: As SageMaker calls it: Creating, Updating, InService or Failed.
-        started: When the endpoint was started, UTC, ISO 8601.
+        started: When the endpoint was started or last changed, UTC, ISO 8601.
     """
 
     version: int
@@ -28,20 +28,6 @@ class Endpoint(Protocol):
 
     def describe(self) -> Deployment | None:
         """What is served; None when there is no endpoint."""
-
-    def start(self, version: ModelVersion) -> Deployment:
-        """Serve a version, in place of the one that is served, and wait until it answers.
-
-        Raises:
-            MlopsError: It does not come up; what was served before is served still.
-        """
-
-    def stop(self) -> Deployment | None:
-        """End the endpoint once it has answered what it was asked; what it served, or None when there was none.
-
-        Raises:
-            MlopsError: It does not end.
-        """
 
     def advice(self, wanted: ModelVersion | None) -> str:
         """How to make the endpoint serve the version to use, if any, in one line; empty without an endpoint."""

@@ -1,5 +1,6 @@
 """Where a model comes from: the commit of its code and the version of its data."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,9 +9,16 @@ from mlops.errors import MlopsError
 from mlops.files import files_below, sha256_of_files
 
 DIGEST_LENGTH = 16
+SOURCE_COMMIT = "SOURCE_COMMIT"
+"""The environment variable that says which commit sources are of that came without their repository, as in a build."""
 
 
 def git_commit(root: Path) -> str | None:
+    """The commit that the sources in `root` are of; None when nothing says so."""
+    return _checked_out(root) or os.environ.get(SOURCE_COMMIT) or None
+
+
+def _checked_out(root: Path) -> str | None:
     """The commit checked out in `root`: its full hash, with `-dirty` when files differ from it; None outside git.
 
     The data is left out of account: it has a version of its own.

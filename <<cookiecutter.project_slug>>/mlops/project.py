@@ -1,5 +1,6 @@
 """What this project is: the answers it was generated with, and the configuration of each environment."""
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,11 +9,17 @@ from typing import Any
 import yaml
 
 from mlops.errors import MlopsError
+from mlops.names import SHARED, Names, project_id
 
 LOCAL = "local"
 LOCAL_ACCOUNT = "000000000000"
+PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role")
+"""What says where an environment is."""
+
 RUNTIME_ENVIRONMENT = ".venv"
 DEVELOPMENT_ENVIRONMENT = ".venv-dev"
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
 
 
 @dataclass(frozen=True)
@@ -103,14 +110,17 @@ class Project:
         return _read_yaml(self.root / "project.yaml")
 
     def answer(self, question: str) -> str:
-        """The answer to a question.
+        """The answer to a question; for `recommended`, what it means in this project.
 
         Raises:
             MlopsError: `project.yaml` does not hold it.
         """
-        if question not in self.answers:
+        answer = self.answers.get(question)
+        if answer == "recommended":
+            answer = self.answers.get("recommended", {}).get(question)
+        if answer is None:
             raise MlopsError(f"project.yaml does not say `{question}`.", "Restore it from git.", exit_code=2)
-        return str(self.answers[question])
+        return str(answer)
 
     @property
     def slug(self) -> str:
@@ -127,6 +137,14 @@ class Project:
         """The name of the model package group that versions are registered in."""
         return self.slug
 
+    def names(self, environment: str) -> Names:
+        """The names of what the stacks make in the account of an environment.
+
+        Raises:
+            MlopsError: The configuration does not say the account.
+        """
+        return Names(self.slug, str(self.environment(environment)["project_id"]))
+
     @property
     def state(self) -> Path:
         """The folder of everything local: object store, runs, registry, bundles. Safe to delete."""
@@ -138,16 +156,36 @@ class Project:
         return self.state / "s3"
 
     def environment(self, name: str) -> Environment:
-        """The configuration of an environment.
+        """The configuration of an environment; where that is, if the file leaves it empty, as `_place` finds it.
 
         Raises:
-            MlopsError: There is no such file, or it is not a YAML mapping.
+            MlopsError: There is no such file, it is not a YAML mapping, or its account is none.
         """
         path = self.root / "config" / f"{name}.yaml"
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
             raise MlopsError(f"There is no environment {name!r}.", f"Known environments: {known}.", exit_code=2)
-        return Environment(name, _read_yaml(path), path.relative_to(self.root))
+        settings, relative = _read_yaml(path), path.relative_to(self.root)
+        return Environment(name, {**settings, **self._place(name, settings, relative)}, relative)
+
+    def _place(self, name: str, settings: dict[str, Any], path: Path) -> dict[str, Any]:
+        """Where an environment is: as its file says, else where the shared one is, else as the stacks name it."""
+        place = {key: settings.get(key) for key in PLACE}
+        if name not in (LOCAL, SHARED) and place["account"] is None:
+            shared = self.environment(SHARED).settings
+            place = {key: shared.get(key) if value is None else value for key, value in place.items()}
+        account = place["account"]
+        if name == LOCAL or account is None:
+            return place
+        if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
+            raise MlopsError(
+                f"{path} says `account: {account}`.", 'It takes twelve digits in quotes: "123456789012".', exit_code=2
+            )
+        names = Names(self.slug, place["project_id"] or project_id(account, self.region, self.slug))
+        role = f"arn:aws:iam::{account}:role/{names.pipeline_role}"
+        made = {"project_id": names.id, "bucket": names.data_bucket}
+        made |= {"model_bucket": names.model_bucket, "pipeline_role": role}
+        return {**place, **{key: value for key, value in made.items() if place[key] is None}}
 
     def capture_percentage(self, environment: str) -> float:
         """The percentage of what is asked that is to be captured: none where nothing reads what is captured.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +10,9 @@ from mlops.errors import MlopsError
 
 APPROVED, PENDING, REJECTED = "Approved", "PendingManualApproval", "Rejected"
 NOTHING_REGISTERED = "No model is registered yet."
+APPROVED_AT = "approved_at"
+"""The metadata of a version that says when it was approved, UTC, ISO 8601: SageMaker itself keeps no such time."""
+
 LATEST = "latest"
 TRAIN_ONE = "Train one: .venv/bin/python -m mlops run"
 
@@ -86,6 +89,42 @@ def champion(versions: list[ModelVersion]) -> ModelVersion | None:
     """The version to beat, and to serve: the Approved one with the newest decision; None when none is approved."""
     approved = [version for version in versions if version.status == APPROVED]
     return max(approved, key=lambda version: (version.decided or version.created, version.version), default=None)
+
+
+def approved_at(metadata: Mapping[str, str]) -> datetime | None:
+    """When a version was approved, as its metadata says; None when that says nothing, or no time with its zone."""
+    try:
+        moment = datetime.fromisoformat(metadata.get(APPROVED_AT, ""))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def stamped(metadata: Mapping[str, str], moment: datetime) -> dict[str, str]:
+    """The metadata of a version that was approved at a moment."""
+    return {**metadata, APPROVED_AT: moment.astimezone(UTC).isoformat(timespec="milliseconds")}
+
+
+def of_package(record: Mapping[str, Any]) -> ModelVersion:
+    """The version that SageMaker's DescribeModelPackage describes."""
+    status = record["ModelApprovalStatus"]
+    metadata = record.get("CustomerMetadataProperties", {})
+    # Any write to a package changes its LastModifiedTime: that is but the nearest to the time of a decision.
+    decided = record.get("LastModifiedTime") or record["CreationTime"]
+    if status == APPROVED:
+        decided = approved_at(metadata) or decided
+    return ModelVersion(
+        version=record["ModelPackageVersion"],
+        arn=record["ModelPackageArn"],
+        status=status,
+        created=record["CreationTime"],
+        decided=None if status == PENDING else decided,
+        comment=record.get("ApprovalDescription", ""),
+        model_uri=record["InferenceSpecification"]["Containers"][0].get("ModelDataUrl", ""),
+        evaluation_uri=record.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", ""),
+        baseline_uris=baseline_uris(record),
+        metadata=metadata,
+    )
 
 
 def find(versions: list[ModelVersion], number: int) -> ModelVersion:

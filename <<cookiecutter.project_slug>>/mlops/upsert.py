@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlops import bundle
+from mlops import bundle, image
 from mlops.aws.account import Account
+from mlops.aws.images import newest_image
 from mlops.aws.pipelines import PipelineService
 from mlops.aws.registry import AwsRegistry
 from mlops.aws.store import S3Store
 from mlops.lineage import DIGEST_LENGTH
 from mlops.project import Project
 from mlops.registry import champion
-
-PROJECT_TAG = "sagemaker:project-name"
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,19 @@ class Upserted:
     outcome: str
     definition_sha256: str
     uploaded: list[str]
+
+
+def look_up_image(project: Project, name: str) -> None:
+    """Find out which image is the newest, for an environment whose pipeline is to use that one.
+
+    Raises:
+        MlopsError: None has been built yet, or AWS refuses a call.
+    """
+    environment = project.environment(name)
+    account = Account.of(project, environment)
+    if image.takes_newest(project, environment):
+        account.verify()
+        image.remember(project, environment, newest_image(account, project.slug))
 
 
 def upsert(project: Project, environment: str) -> Upserted:
@@ -60,7 +72,7 @@ def upsert(project: Project, environment: str) -> Upserted:
         compiled.definition_text,
         key=f"{project.slug}/definitions/{compiled.definition_sha256[:DIGEST_LENGTH]}.json",
         description=project.answer("project_description"),
-        tags={PROJECT_TAG: project.slug},
+        tags=project.names(environment).tags(environment),
     )
     return Upserted(arn, outcome, compiled.definition_sha256, uploaded)
 

@@ -195,7 +195,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
             max_runtime_in_seconds=context.integer("training.max_runtime_seconds"),
             max_wait_time_in_seconds=context.integer("training.max_wait_seconds") if spot else None,
         ),
-        output_data_config=OutputDataConfig(s3_output_path=_run_folder(context, "Train")),
+        output_data_config=OutputDataConfig(s3_output_path=_run_folder(context, context.model_bucket, "Train")),
         base_job_name=f"{context.slug}-train",
         role=context.role,
         sagemaker_session=context.session,
@@ -368,14 +368,16 @@ def _input(name: str, uri: Any, distribution: str = "FullyReplicated") -> Proces
 
 def _output(context: Context, step: str, name: str) -> ProcessingOutput:
     s3_output = ProcessingS3Output(
-        s3_uri=_run_folder(context, step, name), local_path=f"{OUTPUT}/{name}", s3_upload_mode="EndOfJob"
+        s3_uri=_run_folder(context, context.bucket, step, name),
+        local_path=f"{OUTPUT}/{name}",
+        s3_upload_mode="EndOfJob",
     )
     return ProcessingOutput(output_name=name, s3_output=s3_output)
 
 
-def _run_folder(context: Context, *parts: str) -> Join:
-    """The S3 prefix of one step's results; each execution has its own."""
-    folder = f"s3://{context.bucket}/{context.slug}/runs"
+def _run_folder(context: Context, bucket: str, *parts: str) -> Join:
+    """The S3 prefix of one step's results in a bucket; each execution has its own."""
+    folder = f"s3://{bucket}/{context.slug}/runs"
     return Join(on="/", values=[folder, ExecutionVariables.PIPELINE_EXECUTION_ID, *parts])
 
 

@@ -100,7 +100,7 @@ def groups(folder: Path, split: str) -> set[Any]:
 
 def test_the_project_s_own_data_follows_the_schema() -> None:
     environment = Project(ROOT).environment("local")
-    validation = validate(ROOT / environment["data"], SCHEMA, environment["validation.max_null_fraction"])
+    validation = validate(ROOT / environment["data_folder"], SCHEMA, environment["validation.max_null_fraction"])
     assert [violation.message for violation in validation.violations] == []
     assert validation.rows > 0
 

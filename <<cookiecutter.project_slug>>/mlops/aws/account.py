@@ -80,6 +80,36 @@ class Account:
         """The SageMaker client."""
         return self._client("sagemaker")
 
+    @cached_property
+    def functions(self) -> Any:
+        """The Lambda client."""
+        return self._client("lambda")
+
+    @cached_property
+    def ssm(self) -> Any:
+        """The client of Systems Manager, whose parameters hold what stacks and pipelines tell one another."""
+        return self._client("ssm")
+
+    @cached_property
+    def runtime(self) -> Any:
+        """The client of what endpoints answer with."""
+        return self._client("sagemaker-runtime")
+
+    @cached_property
+    def cloudformation(self) -> Any:
+        """The CloudFormation client."""
+        return self._client("cloudformation")
+
+    @cached_property
+    def cloudwatch(self) -> Any:
+        """The CloudWatch client."""
+        return self._client("cloudwatch")
+
+    @cached_property
+    def scheduler(self) -> Any:
+        """The client of EventBridge's scheduler."""
+        return self._client("scheduler")
+
     def verify(self) -> None:
         """Make sure that the reader's credentials are those of this account.
 
@@ -104,11 +134,12 @@ class Account:
 
 
 @contextmanager
-def aws_errors(purpose: str) -> Iterator[None]:
+def aws_errors(purpose: str, then: str = "") -> Iterator[None]:
     """Turn the errors of AWS calls in a `with` block into messages.
 
     Args:
         purpose: What the calls are for, to complete "Cannot ...".
+        then: What there is to do once the reader has signed in again.
 
     Raises:
         MlopsError: A call failed.
@@ -116,9 +147,11 @@ def aws_errors(purpose: str) -> Iterator[None]:
     try:
         yield
     except _CREDENTIAL_ERRORS as error:
-        raise MlopsError(f"Cannot {purpose}: no usable AWS credentials ({error}).", _SIGN_IN) from None
+        raise MlopsError(
+            f"Cannot {purpose}: no usable AWS credentials ({error}).", f"{_SIGN_IN} {then}".strip()
+        ) from None
     except exceptions.ClientError as error:
-        raise MlopsError(f"Cannot {purpose}: {_said(error)}", _remedy(error)) from None
+        raise MlopsError(f"Cannot {purpose}: {_said(error)}", _remedy(error, then)) from None
     except _CONNECTION_ERRORS as error:
         raise MlopsError(
             f"Cannot {purpose}: AWS cannot be reached ({error}).", "Check the network, the proxy and `aws_region`."
@@ -147,10 +180,10 @@ def _said(error: exceptions.ClientError) -> str:
     return f"{error.operation_name} answers {_code(error)}{f': {message}' if message else ''}."
 
 
-def _remedy(error: exceptions.ClientError) -> str:
+def _remedy(error: exceptions.ClientError, then: str) -> str:
     code = _code(error)
     if code in _EXPIRED:
-        return f"Your session has expired. {_SIGN_IN}"
+        return f"Your session has expired. {_SIGN_IN} {then}".rstrip()
     if code in _INVALID:
         return f"AWS does not know these credentials. {_SIGN_IN}"
     if code in _DENIED:

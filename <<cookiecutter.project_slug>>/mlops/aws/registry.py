@@ -1,16 +1,18 @@
 """The model registry in SageMaker: the versions of a model package group."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from mlops.aws import packages
 from mlops.aws.account import Account, aws_errors, is_missing
 from mlops.aws.store import S3Store
 from mlops.errors import MlopsError
 from mlops.project import Environment, Project
-from mlops.registry import PENDING, ModelVersion, baseline_uris, find, require_baseline
+from mlops.registry import APPROVED, ModelVersion, find, of_package, require_baseline, stamped
 
 _LONGEST_COMMENT = 1024
 
@@ -50,12 +52,7 @@ class AwsRegistry:
                 if is_missing(error):
                     return []
                 raise
-            pages = sagemaker.get_paginator("list_model_packages").paginate(
-                ModelPackageGroupName=self.group, ModelPackageType="Versioned"
-            )
-            arns = [package["ModelPackageArn"] for page in pages for package in page["ModelPackageSummaryList"]]
-            records = [sagemaker.describe_model_package(ModelPackageName=arn) for arn in arns]
-        return sorted((_version(record) for record in records), key=lambda version: version.version)
+            return packages.versions(sagemaker, self.group)
 
     def decide(self, version: int, status: str, comment: str) -> ModelVersion:
         """Give a version a new approval status (see `Registry.decide`)."""
@@ -63,12 +60,13 @@ class AwsRegistry:
             raise MlopsError(
                 f"The comment has {len(comment)} characters; SageMaker keeps {_LONGEST_COMMENT}.", exit_code=2
             )
-        arn = find(self.versions(), version).arn
+        found = find(self.versions(), version)
+        stamp = {"CustomerMetadataProperties": stamped(found.metadata, datetime.now(UTC))} if status == APPROVED else {}
         with aws_errors(f"change the status of version {version}"):
             self.account.sagemaker.update_model_package(
-                ModelPackageArn=arn, ModelApprovalStatus=status, ApprovalDescription=comment
+                ModelPackageArn=found.arn, ModelApprovalStatus=status, ApprovalDescription=comment, **stamp
             )
-            return _version(self.account.sagemaker.describe_model_package(ModelPackageName=arn))
+            return of_package(self.account.sagemaker.describe_model_package(ModelPackageName=found.arn))
 
     def evaluation(self, version: ModelVersion) -> dict[str, Any]:
         """The evaluation report of a version (see `Registry.evaluation`)."""
@@ -83,21 +81,3 @@ class AwsRegistry:
         """Bring the baseline of a version into a folder (see `Registry.download_baseline`)."""
         for uri in require_baseline(version):
             self.store.download(uri, folder)
-
-
-def _version(record: dict[str, Any]) -> ModelVersion:
-    status = record["ModelApprovalStatus"]
-    statistics = record.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {})
-    return ModelVersion(
-        version=record["ModelPackageVersion"],
-        arn=record["ModelPackageArn"],
-        status=status,
-        created=record["CreationTime"],
-        # SageMaker keeps no time of the decision itself; the last change of a decided version is the nearest it has.
-        decided=None if status == PENDING else record.get("LastModifiedTime") or record["CreationTime"],
-        comment=record.get("ApprovalDescription", ""),
-        model_uri=record["InferenceSpecification"]["Containers"][0].get("ModelDataUrl", ""),
-        evaluation_uri=statistics.get("S3Uri", ""),
-        baseline_uris=baseline_uris(record),
-        metadata=record.get("CustomerMetadataProperties", {}),
-    )

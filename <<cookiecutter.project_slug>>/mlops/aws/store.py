@@ -39,7 +39,7 @@ class S3Store:
                     raise
                 raise MlopsError(
                     f"There is no bucket {bucket}.",
-                    "Create it, or correct `bucket` in the configuration of this environment.",
+                    "`.venv/bin/python -m mlops deploy --environment dev` makes it; or correct `bucket` in config/.",
                 ) from None
 
     def upload_missing(self, objects: Path) -> list[str]:

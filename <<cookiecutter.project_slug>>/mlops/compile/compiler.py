@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from mlops import image
 from mlops.bundle import (
     DEFINITION,
     MANIFEST,
@@ -83,6 +84,7 @@ def provenance(project: Project, environment: str) -> dict[str, Any]:
     """What the definition is made from, for its manifest and for the lineage of its models."""
     return {
         "git_commit": git_commit(project.root),
+        "image_digest": image.digest(project, project.environment(environment)),
         "inputs_digest": inputs_digest(project, environment),
         "code_digest": code_digest(project),
         "packages_digest": packages_digest(project),
@@ -108,8 +110,8 @@ def image_uri(project: Project, framework: str, scope: str) -> str:
     path = project.root / "config" / "images" / f"{framework}.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        image = content.get(scope, content)
-        wanted, digest = str(image["version"]), image.get("digest")
+        chosen = content.get(scope, content)
+        wanted, digest = str(chosen["version"]), chosen.get("digest")
         uri: str = image_uris.retrieve(
             framework, region=project.region, version=wanted, image_scope=scope, instance_type=_CPU_INSTANCE
         )
@@ -159,8 +161,8 @@ def _context(
 
     root = project.root
     no_champion = "This prefix stands for a champion that does not exist: it holds no model archive.\n"
-    framework = project.answer("framework")
-    image = image_uri(project, framework, "training")
+    framework, own_image = project.answer("framework"), image.uri(project, environment)
+    training_image = own_image or image_uri(project, framework, "training")
     return Context(
         session=session,
         environment=environment,
@@ -169,9 +171,10 @@ def _context(
         slug=project.slug,
         region=project.region,
         bucket=store.bucket,
+        model_bucket=str(environment["model_bucket"]),
         role=str(environment["pipeline_role"]),
-        image=image,
-        inference_image=image_uri(project, framework, "inference"),
+        image=training_image,
+        inference_image=own_image or image_uri(project, framework, "inference"),
         source_folder="src",
         model_code=store.add({name: path.read_bytes() for name, path in files_below(root / "src")}),
         baseline_code=store.add({name: (root / name).read_bytes() for name in _BASELINE_CODE}),
@@ -181,7 +184,7 @@ def _context(
             "CodeDigest": made_from["code_digest"],
             "DefinitionInputs": made_from["inputs_digest"],
             "PackagesLock": made_from["packages_digest"] or _NOTHING,
-            "TrainingImage": image,
+            "TrainingImage": training_image,
             "TemplateVersion": made_from["template_version"],
             "SageMakerSdk": made_from["sagemaker"],
         },

@@ -21,6 +21,7 @@ class Context:
         slug: The project's short name, and the prefix of its objects in the bucket.
         region: The AWS Region.
         bucket: The S3 bucket of the environment.
+        model_bucket: The S3 bucket of its model archives.
         role: The ARN of the role that the pipeline and its jobs run with.
         image: The URI of the image that jobs run in.
         inference_image: The URI of the image that a registered model is served in.
@@ -38,6 +39,7 @@ class Context:
     slug: str
     region: str
     bucket: str
+    model_bucket: str
     role: str
     image: str
     inference_image: str

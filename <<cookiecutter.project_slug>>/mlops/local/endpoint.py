@@ -71,7 +71,7 @@ class LocalEndpoint:
     def start(
         self, version: ModelVersion, *, host: str | None = None, port: int | None = None, workers: int | None = None
     ) -> Deployment:
-        """Serve a version in the background (see `Endpoint.start`).
+        """Serve a version in the background, and wait until it answers.
 
         A server that runs already stays, with its address: its workers are replaced, and no request is lost.
 
@@ -124,7 +124,11 @@ class LocalEndpoint:
         return self._command
 
     def stop(self) -> Deployment | None:
-        """End the server (see `Endpoint.stop`)."""
+        """End the server once it has answered what it was asked; what it served, or None when there was none.
+
+        Raises:
+            MlopsError: It does not end.
+        """
         state = self._state()
         if not state:
             return None

@@ -90,7 +90,7 @@ def retrain(
     """
     guard = Guard.of(platform)
     current(platform.project, platform.environment)  # a pipeline that does not compile is nobody's turn
-    source = (data or platform.project.root / str(guard.environment["data"])).absolute()
+    source = (data or platform.project.root / str(guard.environment["data_folder"])).absolute()
     return guard.serve(Trigger(trigger_id, kind, reason, _now(), str(source), data_version(source), force=force))
 
 

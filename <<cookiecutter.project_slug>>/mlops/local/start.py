@@ -40,7 +40,7 @@ def new_run(
     platform.project.python(RUNTIME_ENVIRONMENT)
     definition = Definition.from_text(bundle.definition_text)
     check_runnable(definition, _functions(environment))
-    values, source = dict(overrides), data or platform.project.root / str(environment["data"])
+    values, source = dict(overrides), data or platform.project.root / str(environment["data_folder"])
     if "InputDataUri" in overrides:
         if data:
             raise MlopsError("--data and -p InputDataUri both say which data.", "Give one of them.", exit_code=2)

@@ -1,7 +1,7 @@
 """Serve a model over HTTP as SageMaker expects it of a container.
 
-In a container, `python -m mlops.serving` is all: the model stands in /opt/ml/model. On this machine `mlops serve` gives
-it a folder with its settings, in which it also keeps its state.
+In a container, `python -m mlops.serving` is all: the model stands in /opt/ml/model. On this machine, the verb `serve`
+gives it a folder with its settings, in which it also keeps its state.
 """
 
 import sys

@@ -37,8 +37,10 @@ class Settings:
     deployment: str = ""
     host: str = "0.0.0.0"
     port: int = field(default_factory=lambda: int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")))
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    max_payload_mb: float = 6
+    workers: int = field(
+        default_factory=lambda: int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", os.cpu_count() or 1))
+    )
+    max_payload_mb: float = field(default_factory=lambda: float(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB", "6")))
     read_timeout_seconds: float = 20
     shutdown_seconds: int = 20
     capture: Path | None = None

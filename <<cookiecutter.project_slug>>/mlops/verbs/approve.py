@@ -32,9 +32,11 @@ def run(project: Project, options: Namespace) -> int:
 
 def _next(project: Project, environment: str, wanted: ModelVersion | None) -> str:
     """What there is to do so that the version to use is used."""
-    server = endpoint(project, environment) if environment == LOCAL else None
+    server = endpoint(project, environment)
     if server and (advice := server.advice(wanted)):
         return f"  {advice}"
-    if wanted:
-        return f"  version {wanted.version} is the one to use:  .venv/bin/python -m mlops invoke data/request.csv"
-    return "  no version is approved"
+    if wanted is None:
+        return "  no version is approved"
+    if environment != LOCAL:
+        return f"  version {wanted.version} is the one to deploy"
+    return f"  version {wanted.version} is the one to use:  .venv/bin/python -m mlops invoke data/request.csv"

@@ -1,7 +1,8 @@
 """Ask the model for predictions.
 
 The request is a file of rows, or standard input: CSV, JSON (`{"instances": [...]}`) or JSON Lines. It goes to the
-server that `serve` started; when none runs, the approved model answers in this process.
+server that `serve` started; when none runs, the approved model answers in this process. In an environment that models
+are deployed to, the endpoint there answers.
 """
 
 import sys
@@ -12,6 +13,7 @@ from mlops.errors import MlopsError
 from mlops.handlers import load
 from mlops.platforms import endpoint, registry
 from mlops.project import LOCAL, Project
+from mlops.promotion import ENVIRONMENTS
 from mlops.registry import to_ask
 
 _CONTENT_TYPES = {".csv": "text/csv", ".json": "application/json", ".jsonl": "application/jsonlines"}
@@ -23,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--version", type=int, help="ask this version, in this process")
     parser.add_argument("--content-type", help="of the request (default: by the file's ending; text/csv for -)")
     parser.add_argument("--accept", help="of the answer (default: as the request)")
-    parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
+    parser.add_argument("--environment", default=LOCAL, help="whose model (default: %(default)s)")
 
 
 def run(project: Project, options: Namespace) -> int:
@@ -32,9 +34,10 @@ def run(project: Project, options: Namespace) -> int:
     accept = options.accept or content_type
     server = endpoint(project, options.environment) if options.version is None else None
     serving = server.describe() if server else None
-    if server and serving:
+    if server and (serving or options.environment in ENVIRONMENTS):
         answer = server.invoke(body, content_type, accept)
-        print(f"version {serving.version} at {serving.url}:", file=sys.stderr)
+        if serving:
+            print(f"version {serving.version} at {serving.url}:", file=sys.stderr)
     else:
         source = registry(project, options.environment)
         version = to_ask(source.versions(), options.version)

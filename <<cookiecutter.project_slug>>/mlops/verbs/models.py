@@ -2,11 +2,11 @@
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlops.errors import MlopsError
-from mlops.platforms import registry
+from mlops.platforms import live, registry
 from mlops.project import LOCAL, Project
 from mlops.registry import LATEST, NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, Registry, champion, named
 
@@ -30,14 +30,15 @@ def run(project: Project, options: Namespace) -> int:
     source = registry(project, options.environment)
     versions = source.versions()
     chosen = [named(versions, said) for said in options.version] or versions
+    where = live(project, options.environment)
     if options.json:
-        print(json.dumps([_as_json(source, version) for version in chosen], indent=2))
+        print(json.dumps([_as_json(source, version, _live_in(version, where)) for version in chosen], indent=2))
     elif not chosen:
         print(NOTHING_REGISTERED, TRAIN_ONE)
     elif options.version:
         print(_side_by_side(source, chosen))
     else:
-        print(_list(source, versions))
+        print(_list(source, versions, where))
     return 0
 
 
@@ -51,11 +52,17 @@ def metrics(source: Registry, version: ModelVersion) -> dict[str, float]:
     return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
-def _as_json(source: Registry, version: ModelVersion) -> dict[str, Any]:
+def _live_in(version: ModelVersion, where: Mapping[str, str]) -> list[str]:
+    """The environments that a version is live in."""
+    return [environment for environment, package in where.items() if package == version.arn]
+
+
+def _as_json(source: Registry, version: ModelVersion, live_in: list[str]) -> dict[str, Any]:
     return {
         "version": version.version,
         "arn": version.arn,
         "status": version.status,
+        "live": live_in,
         "created": version.created.isoformat(),
         "decided": version.decided.isoformat() if version.decided else None,
         "comment": version.comment,
@@ -65,9 +72,9 @@ def _as_json(source: Registry, version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def _list(source: Registry, versions: list[ModelVersion]) -> str:
+def _list(source: Registry, versions: list[ModelVersion], where: Mapping[str, str]) -> str:
     best = champion(versions)
-    rows: list[tuple[str, ...]] = [_COLUMNS]
+    rows: list[tuple[str, ...]] = [(*_COLUMNS, *(["live"] if where else []))]
     for version in reversed(versions):
         figures = metrics(source, version)
         rows.append(
@@ -79,6 +86,7 @@ def _list(source: Registry, versions: list[ModelVersion]) -> str:
                 version.metadata.get("DataVersion", ""),
                 _short(version.metadata.get("GitCommit", "")),
                 version.metadata.get("RunReason", ""),
+                ", ".join(_live_in(version, where)),
             )
         )
     note = "\n* is the version in use, and the one that the next must not fall behind." if best else ""

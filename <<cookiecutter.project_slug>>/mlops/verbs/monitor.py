@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--since", metavar="TIME", help=f"begin of the window: {when} (default: end of the last one)")
     parser.add_argument("--until", metavar="TIME", help="its end (default: now)")
     parser.add_argument("--retrain", action="store_true", help="train again if the version in use has drifted")
-    parser.add_argument("--data", type=Path, help="data to train again on (default: `data` in the configuration)")
+    parser.add_argument("--data", type=Path, help="data to train again on (default: `data_folder` in config)")
     parser.add_argument("--environment", default=LOCAL, help="where (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 

@@ -22,7 +22,7 @@ _DECISIONS = 10
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `retrain`."""
     parser.add_argument("--reason", default="", help="why; kept with the version")
-    parser.add_argument("--data", type=Path, help="file or folder to train on (default: `data` in the configuration)")
+    parser.add_argument("--data", type=Path, help="file or folder to train on (default: `data_folder` in config)")
     parser.add_argument("--force", action="store_true", help="train even if there is no new data")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--pending", action="store_true", help="ask for nothing; start what waits, if it may start")

@@ -22,7 +22,7 @@ from mlops.project import LOCAL, Project
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `run`."""
     parser.add_argument("--environment", default=LOCAL, help="whose definition to run (default: %(default)s)")
-    parser.add_argument("--data", type=Path, help="file or folder to train on (default: `data` in the configuration)")
+    parser.add_argument("--data", type=Path, help="file or folder to train on (default: `data_folder` in config)")
     parser.add_argument(
         "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a pipeline parameter"
     )

@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="standard deviations that every number is moved up, within the limits of the schema (default: 0)",
     )  # fmt: skip
     parser.add_argument("--labels", type=Path, metavar="FILE", help="also write the rows with their targets (.csv)")
-    parser.add_argument("--data", type=Path, help="file or folder to draw from (default: `data` in the configuration)")
+    parser.add_argument("--data", type=Path, help="file or folder to draw from (default: `data_folder` in config)")
     parser.add_argument("--environment", default=LOCAL, help="whose server (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
@@ -70,7 +70,7 @@ def _requests(project: Project, options: Namespace) -> list[bytes]:
     from model.job import JobError
     from model.schema import SCHEMA
 
-    source = options.data or project.root / str(project.environment(options.environment)["data"])
+    source = options.data or project.root / str(project.environment(options.environment)["data_folder"])
     try:
         table = dataset.read_typed(source, SCHEMA)
         rows = synthetic.resample(table, SCHEMA, options.rows, options.seed, options.drift)

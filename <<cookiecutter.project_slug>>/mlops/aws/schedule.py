@@ -1,0 +1,35 @@
+"""The schedule of batch predictions in an environment: which registered version it predicts with."""
+
+import json
+
+from mlops.aws.account import Account, aws_errors
+from mlops.aws.live import live, version_of
+from mlops.errors import MlopsError
+from mlops.project import Project
+
+
+def scheduled_version(project: Project, environment: str) -> int:
+    """The version that is live in an environment, with which its schedule predicts.
+
+    Raises:
+        MlopsError: No version is live, there is no schedule or no model, or the model is of another version.
+    """
+    account, names = Account.of(project, project.environment(environment)), project.names(environment)
+    account.verify()
+    package = live(account, names, [environment]).get(environment)
+    if package is None:
+        raise MlopsError(
+            f"No version is live in {environment}.",
+            f"Deploy: .venv/bin/python -m mlops deploy --environment {environment}",
+        )
+    group = names.endpoint(environment)
+    with aws_errors(f"look up the schedule of {environment}"):
+        schedule = account.scheduler.get_schedule(GroupName=group, Name=f"{group}-transform")
+        model = json.loads(schedule["Target"]["Input"])["ModelName"]
+        container = account.sagemaker.describe_model(ModelName=model)["PrimaryContainer"]
+    if container["ModelPackageName"] != package:
+        raise MlopsError(
+            f"The schedule of {environment} predicts with {container['ModelPackageName']}, but {package} is live.",
+            f"Deploy again: .venv/bin/python -m mlops deploy --environment {environment}",
+        )
+    return version_of(package)

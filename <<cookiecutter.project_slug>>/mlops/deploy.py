@@ -1,0 +1,206 @@
+"""Deploying the stacks of an environment, in their order, and the version of the model that is to be live in it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mlops import promotion, stacks
+from mlops.aws import functions
+from mlops.aws.account import Account
+from mlops.aws.endpoint import AwsEndpoint
+from mlops.aws.live import live
+from mlops.aws.registry import AwsRegistry
+from mlops.aws.stacks import Deployed, Plan, StackService
+from mlops.aws.store import S3Store
+from mlops.aws.waiting import Clock
+from mlops.errors import MlopsError
+from mlops.names import SHARED
+from mlops.project import Project
+from mlops.registry import TRAIN_ONE, ModelVersion, champion, find
+from mlops.rollout import PACKAGE, SHADOW, Rollout
+from mlops.stacks import SHADOW_MINUTES, Stack
+
+_BUCKET, _KEY = "FunctionsBucket", "FunctionsKey"
+_ROLE = "DeployRoleArn"
+_OWN = ("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW)
+"""The parameters that the deployment itself fills."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for.
+
+    Attributes:
+        environment: The environment.
+        stacks: Names of its stacks; none for all of them.
+        version: The version that is to be live; None for the approved one.
+        package: The ARN of that version, asked for by a pipeline: when another version has become the wanted one since,
+            nothing is deployed.
+    """
+
+    environment: str
+    stacks: Sequence[str] = ()
+    version: int | None = None
+    package: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a deployment has done.
+
+    Attributes:
+        environment: Where.
+        version: The version that is live now; None where no model is.
+        superseded: Whether nothing was deployed because another version has become the wanted one.
+        stacks: The stacks, in order.
+    """
+
+    environment: str
+    version: int | None
+    superseded: bool
+    stacks: tuple[Deployed, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        return asdict(self)
+
+
+@dataclass
+class Deployment:
+    """A deployment under way.
+
+    Attributes:
+        project: The project.
+        wish: What is asked for.
+        confirm: Refuses a plan that the reader does not want, by raising an MlopsError.
+        say: Tells the reader how things go.
+        clock: The time.
+    """
+
+    project: Project
+    wish: Wish
+    confirm: Callable[[Plan], None]
+    say: Callable[[str], None]
+    clock: Clock = field(default=time)
+
+    def __post_init__(self) -> None:
+        root, environment = self.project.root, self.wish.environment
+        own = stacks.present(root, environment)
+        self.chosen = stacks.selected(own, self.wish.stacks)
+        self.order = [*([] if environment == SHARED else stacks.present(root, SHARED)), *own]
+        self.templates = {stack: stacks.read(root, stack) for stack in self.order}
+        self.settings = self.project.environment(environment)
+        self.account = Account.of(self.project, self.settings)
+        self.names = self.project.names(environment)
+        self.service = StackService(self.account, self.project.slug, self.say, self.clock)
+        self._require_settings()
+
+    def run(self) -> Report:
+        """Deploy.
+
+        Raises:
+            MlopsError: A version must not be deployed, the reader does not confirm, or AWS fails; what was done before
+                stays done.
+        """
+        self.account.verify()
+        wanted = self._wanted() if self._serves else None
+        if wanted is None and self._serves:
+            return Report(self.wish.environment, None, superseded=True, stacks=())
+        done: list[Deployed] = []
+        outputs: dict[str, str] = {}
+        for stack in self.order:
+            if stack in self.chosen:
+                done.append(self._deploy(stack, {**outputs, **self._known(stack, wanted)}))
+            outputs |= self.service.outputs(self._name(stack))
+        return Report(self.wish.environment, wanted.version if wanted else None, superseded=False, stacks=tuple(done))
+
+    @property
+    def _serves(self) -> bool:
+        """Whether a stack that is deployed takes a version."""
+        return any(PACKAGE in self.templates[stack].parameters for stack in self.chosen)
+
+    def _name(self, stack: Stack) -> str:
+        return self.names.stack(stack.name, SHARED if stack.shared else self.wish.environment)
+
+    def _require_settings(self) -> None:
+        """Refuse what the reader says wrongly or not at all, before anything is changed.
+
+        Raises:
+            MlopsError: One of these.
+        """
+        if not self._serves and (self.wish.version is not None or self.wish.package):
+            raise MlopsError(
+                f"No stack that is deployed to {self.wish.environment} now takes a version.",
+                "Leave out --version and --model-package.",
+                exit_code=2,
+            )
+        later = dict.fromkeys(_OWN, "")
+        for stack in self.order:
+            if stack in self.chosen:
+                self._values(stack, later)
+                self._shadow_minutes(stack)
+            later |= dict.fromkeys(self.templates[stack].outputs, "")
+
+    def _values(self, stack: Stack, known: Mapping[str, str]) -> dict[str, str]:
+        """The values of a stack's parameters."""
+        before = self.order[: self.order.index(stack)]
+        origin = {output: one for one in before for output in self.templates[one].outputs}
+        section = self.settings.settings.get(stack.name) or {}
+        return stacks.parameters(
+            self.templates[stack], known, section, f"`{stack.name}` in {self.settings.path}", origin
+        )
+
+    def _shadow_minutes(self, stack: Stack) -> float | None:
+        if SHADOW not in self.templates[stack].parameters:
+            return None
+        return self.settings.number(f"{stack.name}.{SHADOW_MINUTES}")
+
+    def _wanted(self) -> ModelVersion | None:
+        """The version to deploy; None when the one that was asked for is superseded.
+
+        Raises:
+            MlopsError: There is none, or it is not approved.
+        """
+        versions = AwsRegistry(self.account, S3Store(self.account), self.project.model_package_group).versions()
+        if self.wish.package:
+            wanted = promotion.is_wanted(versions, self.wish.package)
+            return next(version for version in versions if version.arn == self.wish.package) if wanted else None
+        version = champion(versions) if self.wish.version is None else find(versions, self.wish.version)
+        if version is None:
+            remedy = "Approve one: .venv/bin/python -m mlops models --environment dev" if versions else TRAIN_ONE
+            raise MlopsError("There is no approved version to deploy.", remedy)
+        promotion.is_wanted(versions, version.arn)
+        return version
+
+    def _known(self, stack: Stack, wanted: ModelVersion | None) -> dict[str, str]:
+        """What the deployment itself says of a stack's parameters."""
+        known = {"ProjectName": self.project.slug, "ProjectId": self.names.id}
+        if not stack.shared:
+            known["EnvironmentName"] = self.wish.environment
+        if _KEY in self.templates[stack].parameters:
+            key = functions.key(self.project.root, self.project.slug)
+            S3Store(self.account).put_once(self.account.bucket, key, functions.archive(self.project.root))
+            known |= {_BUCKET: self.account.bucket, _KEY: key}
+        if wanted:
+            known |= {PACKAGE: wanted.arn, SHADOW: ""}
+        return known
+
+    def _deploy(self, stack: Stack, known: dict[str, str]) -> Deployed:
+        name, template, values = self._name(stack), self.templates[stack], self._values(stack, known)
+        role = None if stack.shared else self._role(known)
+        if not stack.endpoint:
+            return self.service.put(name, template, values, role=role, confirm=self.confirm)
+        queued, environment = self.project.answer("inference") == "async", self.wish.environment
+        endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
+        minutes = self._shadow_minutes(stack)
+        rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)
+        return rollout.run(values, live(self.account, self.names, [environment]).get(environment))
+
+    def _role(self, known: Mapping[str, str]) -> str:
+        if _ROLE not in known:
+            raise MlopsError(
+                "There is no role to deploy with yet: the stack workload makes it.",
+                f"Deploy that first: .venv/bin/python -m mlops deploy --environment {SHARED}",
+            )
+        return known[_ROLE]

@@ -1,0 +1,242 @@
+"""The gate before training: whether what lies below an S3 prefix looks like the data that the schema declares.
+
+Cheap on purpose: all objects are listed, and the beginnings of some are read. What it lets pass, the pipeline's first
+step reads as a whole; its rules have the same names here.
+"""
+
+import codecs
+import csv
+import io
+import itertools
+import math
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import boto3
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+LISTED, SAMPLED, REASONS, EXAMPLES = 10_000, 20, 20, 3
+"""The most objects that are listed, objects that are read, reasons that are told, and values that a reason shows."""
+SAMPLE_BYTES, TEXT_BYTES, ROWS = 1 << 18, 1 << 20, 10_000
+"""What is read of an object, the most text that is unpacked from it, and the most rows that are looked at."""
+RESERVE_MILLISECONDS = 10_000
+"""When no more is left of the function's time, no further object is read."""
+
+_PARQUET = b"PAR1"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why the data does not fit.
+
+    Attributes:
+        rule: The rule's name.
+        key: The object's key, or the prefix when it is about all of them.
+        message: What is wrong.
+    """
+
+    rule: str
+    key: str
+    message: str
+
+
+class UnreadableError(Exception):
+    """An object that is no table.
+
+    Args:
+        rule: The rule that it breaks.
+        message: What is wrong with it.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The beginning of an object.
+
+    Attributes:
+        header: The names of its columns; none of a Parquet file, which the pipeline alone reads.
+        rows: The rows that are there as a whole.
+        whole: Whether these are all.
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    whole: bool
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Look at the data and say whether it fits.
+
+    Args:
+        event: The `uri` of the data, and the `schema` that it is held to: its `columns` (name, type, nullable, minimum,
+            maximum, categories), its `minimum_rows`, and the `number_pattern` of numbers as text.
+        context: What Lambda says of the invocation.
+
+    Returns:
+        Whether it is `valid`, the number of `objects`, of those `sampled` and of the `rows` seen in them, and the
+        `reasons` against it.
+    """
+    bucket, _, prefix = event["uri"].removeprefix("s3://").partition("/")
+    s3, schema = boto3.client("s3"), event["schema"]
+    sizes = _sizes(s3, bucket, prefix)
+    reasons = [reason for key, size in sizes.items() for reason in _listed_faults(key, size)]
+    if not sizes:
+        reasons.append(Reason("file_missing", prefix, f"there is no object; expected {', '.join(SUFFIXES)}"))
+    refused = {reason.key for reason in reasons}
+    readable = [key for key in sizes if key not in refused]
+    rows, sampled, all_seen = 0, 0, True
+    for key in readable[:: math.ceil(len(readable) / SAMPLED) or 1]:
+        if context.get_remaining_time_in_millis() < RESERVE_MILLISECONDS:
+            break
+        try:
+            sample = _sample(s3, bucket, key, sizes[key])
+        except UnreadableError as error:
+            reasons.append(Reason(error.rule, key, str(error)))
+            continue
+        rows, sampled, all_seen = rows + len(sample.rows), sampled + 1, all_seen and sample.whole
+        if sample.header:
+            reasons += [Reason(rule, key, message) for rule, message in faults(sample, schema)]
+    if all_seen and sampled == len(sizes) > 0 and rows < schema["minimum_rows"]:
+        message = f"there are {rows} rows, and at least {schema['minimum_rows']} are needed"
+        reasons.append(Reason("minimum_rows", prefix, message))
+    return {
+        "valid": not reasons,
+        "objects": len(sizes),
+        "sampled": sampled,
+        "rows": rows,
+        "reasons": [asdict(reason) for reason in reasons[:REASONS]],
+    }
+
+
+def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the beginning of a CSV file has against the schema: names of rules, and messages."""
+    names, header = [column["name"] for column in schema["columns"]], sample.header
+    for name in names:
+        if name not in header:
+            yield "missing_column", f"column '{name}' is missing"
+    for name in dict.fromkeys(header):
+        if header.count(name) > 1:
+            yield "duplicate_column", f"column '{name}' stands more than once in the header"
+        if name not in names:
+            yield "unexpected_column", f"column '{name}' is not in the schema"
+    found: dict[tuple[str, str], list[str]] = {}
+    for number, row in enumerate(sample.rows, start=1):
+        if len(row) != len(header):
+            example = f"{len(row)} instead of {len(header)} (row {number})"
+            found.setdefault(("ragged_row", "too few or too many fields"), []).append(example)
+            continue
+        values = dict(zip(header, row, strict=True))
+        for column in schema["columns"]:
+            text = values.get(column["name"])
+            problem = None if text is None else _problem(column, text, schema["number_pattern"])
+            if problem:
+                rule, what = problem
+                about = (rule, f"column '{column['name']}': {what}")
+                found.setdefault(about, []).append(f"{text!r:.60} (row {number})")
+    for (rule, what), examples in found.items():
+        rows = f"{len(examples)} row{'s' if len(examples) > 1 else ''}"
+        yield rule, f"{what} in {rows}, for example {'; '.join(examples[:EXAMPLES])}"
+
+
+def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple[str, str] | None:
+    """The rule that a value breaks and what is wrong with it; an empty text is a missing value."""
+    kind, minimum, maximum, categories = (column[fact] for fact in ("type", "minimum", "maximum", "categories"))
+    if not text:
+        return None if column["nullable"] else ("null", "no value, and it is not nullable,")
+    if kind == "string":
+        known = not categories or text in categories
+        return None if known else ("category", f"none of the categories {', '.join(categories)}")
+    value = _number(kind, text, number_pattern)
+    if value is None:
+        return "type", f"not {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    if minimum is not None and value < minimum:
+        return "minimum", f"below the minimum {minimum:g}"
+    if maximum is not None and value > maximum:
+        return "maximum", f"above the maximum {maximum:g}"
+    return None
+
+
+def _number(kind: str, text: str, pattern: str) -> float | None:
+    """A value of a type as a number; None when it is not of the type."""
+    if kind == "boolean" and text.lower() in ("true", "false"):
+        return float(text.lower() == "true")
+    value = float(text) if re.fullmatch(pattern, text) else math.nan
+    fits = {"integer": value.is_integer(), "boolean": value in (0, 1)}.get(kind, math.isfinite(value))
+    return value if fits else None
+
+
+def _sizes(s3: Any, bucket: str, prefix: str) -> dict[str, int]:
+    """The sizes of the data's objects by key; folders, hidden objects and those named `_...` are left out."""
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": LISTED}
+    )
+    found = {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
+    names = {key: key.rpartition("/")[2] for key in found}
+    return {key: size for key, size in found.items() if names[key] and not names[key].startswith((".", "_"))}
+
+
+def _listed_faults(key: str, size: int) -> Iterator[Reason]:
+    if not key.endswith(SUFFIXES):
+        yield Reason("file_type", key, f"not a data file; expected {', '.join(SUFFIXES)}")
+    elif size == 0:
+        yield Reason("file_empty", key, "the object has 0 bytes")
+
+
+def _sample(s3: Any, bucket: str, key: str, size: int) -> Sample:
+    """The beginning of an object.
+
+    Raises:
+        UnreadableError: It is damaged, or not what its name says.
+    """
+
+    def read(span: str) -> bytes:
+        content: bytes = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={span}")["Body"].read()
+        return content
+
+    if key.endswith(".parquet"):
+        edge = len(_PARQUET)
+        if size < 3 * edge or read(f"0-{edge - 1}") != _PARQUET or read(f"-{edge}") != _PARQUET:
+            raise UnreadableError("file_unreadable", "damaged or no Parquet file")
+        return Sample([], [], whole=False)
+    content, whole = read(f"0-{SAMPLE_BYTES - 1}"), size <= SAMPLE_BYTES
+    try:
+        if key.endswith(".gz"):
+            content, whole = _unzipped(content, whole=whole)
+        lines, whole = _lines(content, whole=whole)
+    except UnicodeDecodeError as error:
+        raise UnreadableError("file_encoding", f"not UTF-8 text ({error.reason})") from error
+    except (zlib.error, csv.Error) as error:
+        raise UnreadableError("file_unreadable", f"damaged or not what its name says ({error})") from error
+    if not lines or not any(lines[0]):
+        missing = "the file has no header" if whole else f"no line ends within {len(content)} bytes"
+        raise UnreadableError("file_empty", missing)
+    return Sample(lines[0], [line for line in lines[1:] if line], whole)
+
+
+def _unzipped(content: bytes, *, whole: bool) -> tuple[bytes, bool]:
+    """The beginning of what gzip has packed, and whether it is all."""
+    text = b""
+    while content:  # files packed one after the other are one
+        member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        text += member.decompress(content, TEXT_BYTES - len(text))
+        if len(text) >= TEXT_BYTES:
+            return text, False
+        if whole and not member.eof:
+            raise zlib.error("it ends too early")
+        content = member.unused_data.lstrip(b"\0")
+    return text, whole
+
+
+def _lines(content: bytes, *, whole: bool) -> tuple[list[list[str]], bool]:
+    """The first lines of a CSV file, header included, and whether these are all."""
+    text = codecs.getincrementaldecoder("utf-8-sig")().decode(content, final=whole)
+    lines = list(itertools.islice(csv.reader(io.StringIO(text, newline="")), ROWS + 2))
+    whole = whole and len(lines) < ROWS + 2
+    return (lines, True) if whole else (lines[:-1], False)  # the last may be a part of one

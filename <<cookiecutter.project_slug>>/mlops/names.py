@@ -1,0 +1,75 @@
+"""The names of what the stacks make: known before anything is deployed, so that compiling needs no AWS."""
+
+import hashlib
+from dataclasses import dataclass
+
+SHARED = "dev"
+"""The environment that holds what all environments share."""
+
+_ID_DIGITS = 12
+
+
+def project_id(account: str, region: str, slug: str) -> str:
+    """The id of a project that has none of its own: the same for the same account, Region and name.
+
+    Returns:
+        `p-` and 12 hexadecimal digits, the form of an id that SageMaker gives.
+    """
+    return "p-" + hashlib.sha256(f"{account}/{region}/{slug}".encode()).hexdigest()[:_ID_DIGITS]
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of a project in an account.
+
+    Attributes:
+        slug: The project's short name.
+        id: The project's id.
+    """
+
+    slug: str
+    id: str
+
+    def of(self, suffix: str) -> str:
+        """The name of a bucket or a role: alone in the world, or in the account."""
+        return f"sagemaker-{self.slug}-{self.id}-{suffix}"
+
+    @property
+    def data_bucket(self) -> str:
+        """The bucket of the data, of what the pipelines write, and of the functions' code."""
+        return self.of("data")
+
+    @property
+    def model_bucket(self) -> str:
+        """The bucket of the model archives."""
+        return self.of("model")
+
+    @property
+    def capture_bucket(self) -> str:
+        """The bucket of what models are asked and answer."""
+        return self.of("capt")
+
+    @property
+    def pipeline_role(self) -> str:
+        """The role of the SageMaker pipeline and of its jobs."""
+        return self.of("pipe")
+
+    def tags(self, environment: str) -> dict[str, str]:
+        """What everything that is made for an environment is tagged with."""
+        return {
+            "sagemaker:project-name": self.slug,
+            "sagemaker:project-id": self.id,
+            "sagemaker:deployment-stage": environment,
+        }
+
+    def endpoint(self, environment: str) -> str:
+        """The endpoint of an environment."""
+        return f"{self.slug}-{environment}"
+
+    def stack(self, name: str, environment: str) -> str:
+        """The CloudFormation stack of a template; one that all environments share does not name any."""
+        return f"{self.slug}-{name}" if environment == SHARED else f"{self.slug}-{environment}-{name}"
+
+    def live_parameter(self, environment: str) -> str:
+        """The SSM parameter that holds the ARN of the package that is live in an environment."""
+        return f"/{self.slug}/live/{environment}"

@@ -1,0 +1,242 @@
+"""The stacks of a project: their order, their templates, and what fills the parameters of each.
+
+The first stacks serve every environment and belong to `dev`; the last stand once in each environment that is deployed
+to. A stack is part of a project when its template, `infra/<name>.yaml`, is.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops.errors import MlopsError
+from mlops.names import SHARED
+from mlops.promotion import ENVIRONMENTS
+
+SHADOW_MINUTES = "shadow_minutes"
+"""How long a new version is asked beside the live one: for the deployment itself, not for its template."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A row of the table.
+
+    Attributes:
+        name: The name of its template, without the ending.
+        shared: Whether it serves every environment; else it stands in each of `ENVIRONMENTS`.
+        endpoint: Whether it is what answers requests.
+    """
+
+    name: str
+    shared: bool = True
+    endpoint: bool = False
+
+
+TABLE = (
+    Stack("data"),
+    Stack("registry"),
+    Stack("execution"),
+    Stack("workload"),
+    Stack("cicd"),
+    Stack("image"),
+    Stack("build"),
+    Stack("promotion"),
+    Stack("endpoint", shared=False, endpoint=True),
+    Stack("transform", shared=False),
+    Stack("api", shared=False),
+)
+"""Every stack in the order of deployment: each takes outputs of those before it. They are removed in the reverse."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A CloudFormation template, as far as a deployment has to know it.
+
+    Attributes:
+        text: As it is sent.
+        parameters: The declarations by name.
+        outputs: The names of its outputs.
+        resources: By logical id, without what intrinsic functions stand for.
+    """
+
+    text: str
+    parameters: Mapping[str, Mapping[str, Any]]
+    outputs: frozenset[str]
+    resources: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def parse(cls, text: str) -> "Template":
+        """The template in a YAML or JSON text.
+
+        Raises:
+            MlopsError: It is neither, or has no resources.
+        """
+        try:
+            content = yaml.load(text, Loader=_Loader)
+            resources = dict(content["Resources"])
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise MlopsError(f"It is not a CloudFormation template: {error}.", exit_code=2) from None
+        return cls(text, content.get("Parameters") or {}, frozenset(content.get("Outputs") or ()), resources)
+
+    def retained(self) -> list[str]:
+        """The logical ids of what outlives the stack."""
+        return [name for name, one in self.resources.items() if str(one.get("DeletionPolicy")).startswith("Retain")]
+
+    def guards(self) -> set[str]:
+        """The logical ids of the alarms that bring an endpoint back to what it served before."""
+        endpoints = self.of_type("AWS::SageMaker::Endpoint")
+        return {name for endpoint in endpoints for name in _values(self.resources[endpoint], "AlarmName")}
+
+    def of_type(self, type_: str) -> list[str]:
+        """The logical ids of the resources of a type."""
+        return [name for name, resource in self.resources.items() if resource.get("Type") == type_]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads intrinsic functions (`!Sub ...`) as what they are applied to."""
+
+
+def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return node.value
+
+
+_Loader.add_multi_constructor("!", _plain)
+
+
+def _values(content: Any, key: str) -> Iterator[str]:
+    """What stands at a key, wherever that is."""
+    if isinstance(content, dict):
+        if isinstance(content.get(key), str):
+            yield content[key]
+        content = list(content.values())
+    if isinstance(content, list):
+        for item in content:
+            yield from _values(item, key)
+
+
+def present(root: Path, environment: str) -> list[Stack]:
+    """The stacks of a project that are deployed for an environment, in the order of deployment.
+
+    Raises:
+        MlopsError: Nothing is deployed for this environment.
+    """
+    found = [
+        stack
+        for stack in TABLE
+        if environment in ((SHARED,) if stack.shared else ENVIRONMENTS) and template_file(root, stack).is_file()
+    ]
+    if not found:
+        known = ", ".join((SHARED, *ENVIRONMENTS))
+        raise MlopsError(f"No stack of this project is of {environment!r}.", f"Stacks may be of {known}.", exit_code=2)
+    return found
+
+
+def selected(stacks: Sequence[Stack], names: Sequence[str]) -> list[Stack]:
+    """Those of some stacks that are named; all of them without a name.
+
+    Raises:
+        MlopsError: A name is none of theirs.
+    """
+    for name in names:
+        if name not in (stack.name for stack in stacks):
+            known = ", ".join(stack.name for stack in stacks)
+            raise MlopsError(f"There is no stack {name!r} here.", f"The stacks: {known}.", exit_code=2)
+    return [stack for stack in stacks if not names or stack.name in names]
+
+
+def template_file(root: Path, stack: Stack) -> Path:
+    """Where a project keeps the template of a stack."""
+    return root / "infra" / f"{stack.name}.yaml"
+
+
+def read(root: Path, stack: Stack) -> Template:
+    """The template of a stack.
+
+    Raises:
+        MlopsError: It cannot be read, or is not a template.
+    """
+    path = template_file(root, stack)
+    try:
+        return Template.parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise MlopsError(f"Cannot read {path}: {error}.", exit_code=2) from None
+    except MlopsError as error:
+        raise MlopsError(f"{path}: {error.message}", "Correct the file.", exit_code=2) from None
+
+
+def parameters(
+    template: Template, known: Mapping[str, str], section: Mapping[str, Any], where: str, origin: Mapping[str, Stack]
+) -> dict[str, str]:
+    """The values of a template's parameters; one that takes its default is left out.
+
+    Args:
+        template: The template.
+        known: What the deployment itself and the stacks before this one say, by parameter.
+        section: The part of the configuration that is named like the stack.
+        where: That part, for messages: `endpoint in config/staging.yaml`.
+        origin: By parameter, the stack before this one whose output it is.
+
+    Raises:
+        MlopsError: The configuration has a key that is of no use, or nothing fills a parameter.
+    """
+    settings = {_parameter(key): key for key in section if key != SHADOW_MINUTES}
+    for name, key in settings.items():
+        _require_open(name, f"`{key}` of {where}", template, known)
+    values = {name: value for name, value in known.items() if name in template.parameters}
+    for name, key in settings.items():
+        if section[key] is not None:
+            values[name] = _text(section[key], f"`{key}` of {where}")
+    for name, declared in template.parameters.items():
+        if name not in values and "Default" not in declared:
+            raise _unfilled(name, declared, where, origin)
+    return values
+
+
+def _require_open(name: str, setting: str, template: Template, known: Mapping[str, str]) -> None:
+    """Refuse a setting that is no parameter, or one that something else fills."""
+    if name not in template.parameters:
+        open_ = [_key(parameter) for parameter in template.parameters if parameter not in known]
+        nearest = difflib.get_close_matches(_key(name), open_, n=1, cutoff=0)
+        remedy = f"Did you mean `{nearest[0]}`?" if nearest else "Remove it: this stack takes no setting."
+        raise MlopsError(f"There is no setting {setting}.", remedy, exit_code=2)
+    if name in known:
+        raise MlopsError(f"The deployment itself says what {setting} would.", "Remove it.", exit_code=2)
+
+
+def _unfilled(name: str, declared: Mapping[str, Any], where: str, origin: Mapping[str, Stack]) -> MlopsError:
+    if name not in origin:
+        meaning = f" ({str(declared['Description']).rstrip('.')})" if "Description" in declared else ""
+        return MlopsError(f"Nothing says {name}{meaning}.", f"Set `{_key(name)}` of {where}.", exit_code=2)
+    stack = origin[name]
+    remedy = f"--environment {SHARED}" if stack.shared else f"--stack {stack.name} of the same environment"
+    return MlopsError(
+        f"Nothing says {name} yet: it is an output of the stack {stack.name}, which is not deployed.",
+        f"Deploy that first: .venv/bin/python -m mlops deploy {remedy}",
+    )
+
+
+def _text(value: Any, setting: str) -> str:
+    """A value of the configuration as CloudFormation takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(_text(item, setting) for item in value)
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise MlopsError(f"{setting} is {value!r}.", "It takes a text, a number or a list of such.", exit_code=2)
+
+
+def _parameter(key: object) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in str(key).split("_"))
+
+
+def _key(parameter: str) -> str:
+    return re.sub(r"(?<=.)(?=[A-Z])", "_", parameter).lower()

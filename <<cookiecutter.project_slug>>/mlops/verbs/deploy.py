@@ -1,0 +1,63 @@
+"""Deploy what all environments share (dev), or a version of the model (staging, production).
+
+Shows what changes, asks, deploys and waits. A second time, nothing is changed. The version is the approved one unless
+another is named. docs/deploying.md says what to do when it fails.
+"""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+
+from mlops import deploy
+from mlops.aws.stacks import Plan
+from mlops.errors import MlopsError
+from mlops.project import Project
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `deploy`."""
+    parser.add_argument("--environment", required=True, help="dev, staging or production")
+    parser.add_argument("--stack", action="append", default=[], metavar="NAME", help="only this one (may be repeated)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, help="the approved version to deploy (default: the one to use)")
+    which.add_argument(
+        "--model-package", metavar="ARN", help="the same by its ARN; nothing is deployed if it is not the one to use"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Deploy, and say what was done."""
+    if not options.yes and not sys.stdin.isatty():
+        raise MlopsError("There is nobody to ask.", "Add --yes to deploy without a question.", exit_code=2)
+    wish = deploy.Wish(options.environment, options.stack, options.version, options.model_package)
+    report = deploy.Deployment(project, wish, _agreed if options.yes else _ask, _say).run()
+    if options.json:
+        print(json.dumps(report.document(), indent=2))
+    elif report.superseded:
+        print("Another version is the one to use by now: nothing was deployed.")
+    else:
+        serving = "" if report.version is None else f", version {report.version} is live"
+        changed = [done for done in report.stacks if done.changed]
+        print(f"{options.environment}: {len(changed)} of {len(report.stacks)} stacks changed{serving}.")
+    return 0
+
+
+def _agreed(_: Plan) -> None:
+    """`--yes` has said it."""
+
+
+def _ask(plan: Plan) -> None:
+    """Ask the reader, who has been shown the plan.
+
+    Raises:
+        MlopsError: They do not say yes.
+    """
+    _say("Deploy this? [y/N] ")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise MlopsError(f"{plan.stack} was not deployed: nothing of it was changed.")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,130 @@
+"""Test the model that is deployed to an environment: right answers first, then its limits under load.
+
+The limits are `smoke.max_p99_ms` and `smoke.max_error_share` in the configuration of the environment. A model that is
+asked asynchronously is sent one object and no load; of scheduled batch predictions, schedule and model are looked up.
+"""
+
+import csv
+import io
+import json
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from mlops import smoke
+from mlops.endpoint import Endpoint
+from mlops.errors import MlopsError
+from mlops.handlers import load
+from mlops.platforms import endpoint, registry
+from mlops.project import LOCAL, Project
+from mlops.registry import find
+
+_CSV = "text/csv"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `smoke`."""
+    parser.add_argument("--environment", default=LOCAL, help="where the model is deployed (default: %(default)s)")
+    parser.add_argument(
+        "--file",
+        type=Path,
+        default=Path("data/request.csv"),
+        help="rows to ask, CSV with a header (default: %(default)s)",
+    )
+    parser.add_argument("--requests", type=int, default=200, metavar="N", help="of the load (default: %(default)s)")
+    parser.add_argument("--concurrency", type=int, default=4, metavar="N", help="at a time (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Test, and say how it went; 1 when an answer is wrong or a limit is broken."""
+    if options.requests < 1 or options.concurrency < 1:
+        raise MlopsError("--requests and --concurrency must be at least 1.", exit_code=2)
+    server = endpoint(project, options.environment)
+    if server is None:
+        return _look_up_schedule(project, options)
+    version, rows = _require_right(project, options.environment, server, options.file)
+    result = {"environment": options.environment, "version": version, "rows": len(rows)}
+    if project.answer("inference") == "async" and options.environment != LOCAL:
+        _print(result, options, f"Version {version} in {options.environment} answers {len(rows)} rows rightly.")
+        return 0
+    settings = project.environment(options.environment)
+    max_p99_ms, max_error_share = (settings.number(f"smoke.{name}") for name in ("max_p99_ms", "max_error_share"))
+    done = smoke.load(lambda body: server.invoke(body, _CSV, _CSV), rows, options.requests, options.concurrency)
+    broken = done.broken(max_p99_ms, max_error_share)
+    _print({**result, **done.document(), "broken": broken}, options, _table(version, done, max_p99_ms, max_error_share))
+    if broken:
+        raise MlopsError(" ".join(broken), f"The limits stand in {settings.path}.")
+    return 0
+
+
+def _require_right(project: Project, environment: str, server: Endpoint, file: Path) -> tuple[int, list[bytes]]:
+    """The version that is deployed, and requests of a row each that it answers as the registered model does.
+
+    Raises:
+        MlopsError: Nothing is deployed, the rows cannot be read, or an answer is wrong.
+    """
+    serving = server.describe()
+    if serving is None:
+        deploy = f"Deploy: .venv/bin/python -m mlops deploy --environment {environment}"
+        remedy = "Serve the approved version first." if environment == LOCAL else deploy
+        raise MlopsError(f"Nothing is deployed to {environment}.", remedy)
+    header, rows = _read(file)
+    body = _as_csv([header, *rows])
+    source = registry(project, environment)
+    model = load(source, find(source.versions(), serving.version), project.state / "models")
+    expected = smoke.probabilities(model.invoke(body, _CSV, _CSV))
+    smoke.require_right(smoke.probabilities(server.invoke(body, _CSV, _CSV)), len(rows), expected)
+    return serving.version, [_as_csv([header, row]) for row in rows]
+
+
+def _read(file: Path) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a CSV file.
+
+    Raises:
+        MlopsError: It cannot be read, or holds no row.
+    """
+    try:
+        header, *rows = [row for row in csv.reader(io.StringIO(file.read_text(encoding="utf-8"))) if row] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MlopsError(f"Cannot read {file}: {error}.", exit_code=2) from None
+    if not rows:
+        raise MlopsError(f"{file} holds no row below its header.", exit_code=2)
+    return header, rows
+
+
+def _as_csv(rows: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _look_up_schedule(project: Project, options: Namespace) -> int:
+    """Make sure that what is scheduled predicts with the version that is live; starts nothing."""
+    if options.environment == LOCAL:
+        raise MlopsError(
+            "Nothing is deployed on this machine in a project with batch predictions.",
+            "Name an environment: --environment staging",
+            exit_code=2,
+        )
+    from mlops.aws.schedule import scheduled_version  # boto3 costs 0.2 s, which the local verbs do not pay
+
+    version = scheduled_version(project, options.environment)
+    result = {"environment": options.environment, "version": version}
+    _print(result, options, f"The schedule of {options.environment} predicts with version {version}, which is live.")
+    return 0
+
+
+def _table(version: int, done: smoke.Load, max_p99_ms: float, max_error_share: float) -> str:
+    lines = [
+        ("requests", f"{done.requests}", ""),
+        ("errors", f"{done.error_share:.2%}", f"limit {max_error_share:.2%}"),
+        *((f"p{percent}", f"{done.percentile(percent):.1f} ms", "") for percent in (50, 95)),
+        ("p99", f"{done.percentile(99):.1f} ms", f"limit {max_p99_ms:.1f} ms"),
+    ]
+    rows = (f"  {name:<10}{value:>12}  {limit}".rstrip() for name, value, limit in lines)
+    return "\n".join([f"Version {version} answers as the registered model does. Under load:", *rows])
+
+
+def _print(result: dict[str, Any], options: Namespace, text: str) -> None:
+    print(json.dumps(result, indent=2) if options.json else text)
