@@ -10,12 +10,13 @@ UV := .tools/bin/uv
 # What a project that uses it installs, see its Makefile: the build, for the CPU or for CUDA, is pip's configuration.
 TORCH := torch==2.13.0
 
-.PHONY: help demo test test-fast lint format bench lock golden clean
+.PHONY: help demo test test-fast test-nightly lint format bench lock golden clean
 
 help:
 	@echo "make demo       generate a project and go round its whole loop: train, serve, watch, retrain, promote"
 	@echo "make test       test the template and the projects it renders"
 	@echo "make test-fast  the same without what takes longest: the projects' own commands, faults, upgrades"
+	@echo "make test-nightly what takes too long for each change: the infrastructure in every Region"
 	@echo "make lint       check style and types of the template and, in place, of what it renders"
 	@echo "make format     put the code into style"
 	@echo "make bench      measure generating and running against their alternatives"
@@ -77,7 +78,10 @@ test: .venv/.complete .checkov/.complete lint
 	.venv/bin/python -m pytest -n 2 --dist loadgroup
 
 test-fast: .venv/.complete
-	.venv/bin/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	.venv/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not nightly"
+
+test-nightly: .venv/.complete
+	.venv/bin/python -m pytest -n 2 --dist loadgroup -m nightly
 
 lint: .venv/.complete
 	.venv/bin/ruff check .

@@ -1,0 +1,159 @@
+"""What CloudFormation needs to deploy a template: what the handlers of its types say, resource by resource.
+
+Types come with all that their handlers may ever call. `NEVER_CALLED` lists what they call only for properties that no
+template of the project sets.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from names import physical_name
+from needs import Need, catalogue
+from schemas import schema
+from template import Template
+
+ARNS: Mapping[str, tuple[str, ...]] = {
+    "AWS::ApiGatewayV2::Api": ("apigateway:{region}::/apis", "apigateway:{region}::/apis/one"),
+    "AWS::ApiGatewayV2::Authorizer": ("apigateway:{region}::/apis/one/authorizers/one",),
+    "AWS::ApiGatewayV2::Integration": ("apigateway:{region}::/apis/one/integrations/one",),
+    "AWS::ApiGatewayV2::Route": ("apigateway:{region}::/apis/one/routes/one",),
+    "AWS::ApiGatewayV2::Stage": ("apigateway:{region}::/apis/one/stages/one",),
+    "AWS::ApplicationAutoScaling::ScalableTarget": ("application-autoscaling:{region}:{account}:scalable-target/one",),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": ("application-autoscaling:{region}:{account}:scalable-target/one",),
+    "AWS::CloudWatch::Alarm": ("cloudwatch:{region}:{account}:alarm:{name}",),
+    "AWS::Events::Rule": ("events:{region}:{account}:rule/{name}",),
+    "AWS::Lambda::Function": ("lambda:{region}:{account}:function:{name}",),
+    "AWS::Lambda::Permission": ("lambda:{region}:{account}:function:{FunctionName}",),
+    "AWS::Logs::LogGroup": ("logs:{region}:{account}:log-group:{name}",),
+    "AWS::SNS::Topic": ("sns:{region}:{account}:{name}",),
+    "AWS::SQS::Queue": ("sqs:{region}:{account}:{name}",),
+    "AWS::SSM::Parameter": ("ssm:{region}:{account}:parameter{name}",),
+    "AWS::SageMaker::Endpoint": ("sagemaker:{region}:{account}:endpoint/{name}",),
+    "AWS::SageMaker::EndpointConfig": ("sagemaker:{region}:{account}:endpoint-config/{name}",),
+    "AWS::SageMaker::Model": ("sagemaker:{region}:{account}:model/{name}",),
+    "AWS::Scheduler::Schedule": ("scheduler:{region}:{account}:schedule/{GroupName}/{name}",),
+    "AWS::Scheduler::ScheduleGroup": ("scheduler:{region}:{account}:schedule-group/{name}",),
+}
+"""By type, the resources that its handlers work on."""
+
+_SCALING = "sagemaker.application-autoscaling.amazonaws.com"
+ELSEWHERE: Mapping[tuple[str, str], tuple[str, Mapping[str, str]]] = {
+    ("AWS::ApplicationAutoScaling::ScalableTarget", "iam:CreateServiceLinkedRole"): (
+        f"arn:aws:iam::{{account}}:role/aws-service-role/{_SCALING}/"
+        "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+        {"iam:AWSServiceName": _SCALING},
+    ),
+    **{
+        ("AWS::ApplicationAutoScaling::ScalableTarget", f"cloudwatch:{action}"): (
+            "arn:aws:cloudwatch:{region}:{account}:alarm:TargetTracking-endpoint/{endpoint}/variant/one",
+            {},
+        )
+        for action in ("DeleteAlarms", "DescribeAlarms", "PutMetricAlarm")
+    },
+    ("AWS::Lambda::Function", "iam:PassRole"): ("{ApiRoleArn}", {"iam:PassedToService": "lambda.amazonaws.com"}),
+    ("AWS::Lambda::Function", "kms:Decrypt"): ("{DataKeyArn}", {"kms:ViaService": "s3.{region}.amazonaws.com"}),
+    ("AWS::Lambda::Function", "s3:GetObject"): ("arn:aws:s3:::{Code[S3Bucket]}/{Code[S3Key]}", {}),
+    ("AWS::SageMaker::EndpointConfig", "kms:DescribeKey"): ("{WorkloadKeyArn}", {}),
+    ("AWS::SageMaker::Model", "iam:PassRole"): ("{HostRoleArn}", {"iam:PassedToService": "sagemaker.amazonaws.com"}),
+    ("AWS::Scheduler::Schedule", "iam:PassRole"): (
+        "{ScheduleRoleArn}",
+        {"iam:PassedToService": "scheduler.amazonaws.com"},
+    ),
+}
+"""What handlers do to other resources, with the values of condition keys."""
+
+NEVER_CALLED: Mapping[str, tuple[str, ...]] = {
+    # An API that is imported; its integrations and authorizers with roles of their own. Tags are set by POST and PUT.
+    "AWS::ApiGatewayV2::Api": ("s3:getObject",),
+    "AWS::ApiGatewayV2::Authorizer": ("iam:PassRole",),
+    "AWS::ApiGatewayV2::Integration": ("iam:PassRole",),
+    "AWS::ApiGatewayV2::Stage": ("apigateway:TagResource", "apigateway:UntagResource"),
+    # A role for it (SageMaker has a service-linked one), scheduled actions, functions with provisioned concurrency.
+    "AWS::ApplicationAutoScaling::ScalableTarget": (
+        "application-autoscaling:DeleteScheduledAction", "application-autoscaling:PutScheduledAction", "iam:PassRole",
+        "lambda:DeleteProvisionedConcurrencyConfig", "lambda:GetProvisionedConcurrencyConfig",
+        "lambda:PutProvisionedConcurrencyConfig",
+    ),
+    # Predictive scaling.
+    "AWS::ApplicationAutoScaling::ScalingPolicy": ("cloudwatch:GetMetricData",),
+    # Targets with roles.
+    "AWS::Events::Rule": ("iam:PassRole",),
+    # A VPC, file systems, layers, capacity providers, signed code, reserved concurrency, recursion, versions, pinned
+    # runtimes, code by version, variables with a key.
+    "AWS::Lambda::Function": (
+        "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs",
+        "elasticfilesystem:DescribeMountTargets", "kms:CreateGrant", "kms:DescribeKey", "kms:Encrypt",
+        "kms:GenerateDataKey", "lambda:AssociateRuntimeAlias", "lambda:DeleteFunctionCodeSigningConfig",
+        "lambda:DeleteFunctionConcurrency", "lambda:GetCodeSigningConfig", "lambda:GetFunctionScalingConfig",
+        "lambda:GetLayerVersion", "lambda:PassCapacityProvider", "lambda:PublishVersion",
+        "lambda:PutFunctionCodeSigningConfig", "lambda:PutFunctionConcurrency", "lambda:PutFunctionRecursionConfig",
+        "lambda:PutFunctionScalingConfig", "lambda:PutRuntimeManagementConfig", "s3:GetObjectVersion",
+        "s3files:ListMountTargets",
+    ),
+    # Data protection, field indexes, resource policies of its own, deletion protection, deliveries.
+    "AWS::Logs::LogGroup": (
+        "firehose:TagDeliveryStream", "logs:CreateLogDelivery", "logs:DeleteDataProtectionPolicy",
+        "logs:DeleteIndexPolicy", "logs:DeleteResourcePolicy", "logs:PutBearerTokenAuthentication",
+        "logs:PutDataProtectionPolicy", "logs:PutIndexPolicy", "logs:PutLogGroupDeletionProtection",
+        "logs:PutResourcePolicy", "s3:REST.PUT.OBJECT",
+    ),
+    # Delivery status with a role, data protection, subscriptions within the topic.
+    "AWS::SNS::Topic": (
+        "iam:GetRole", "iam:PassRole", "sns:PutDataProtectionPolicy", "sns:Subscribe", "sns:Unsubscribe",
+    ),
+    # A role of its own, for endpoints of inference components.
+    "AWS::SageMaker::EndpointConfig": ("iam:PassRole",),
+    # The schedules of a group; they are gone when it is deleted.
+    "AWS::Scheduler::ScheduleGroup": ("scheduler:DeleteSchedule",),
+}  # fmt: skip
+
+_NAMED_BY_CLOUDFORMATION = ("AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Model")
+"""Tags say whose such a resource is: those of the request when it is made, its own later."""
+
+
+def needs_to_deploy(resolved: Template, known: Mapping[str, str]) -> Iterator[Need]:
+    """What making, changing and deleting the resources of a template needs.
+
+    Args:
+        resolved: The template.
+        known: `region`, `account`, `slug`, `id`, `endpoint`, and the outputs of the stacks before.
+
+    Raises:
+        KeyError: `ARNS` does not say what a type's resources are called.
+    """
+    for logical, resource in resolved.resources.items():
+        type_ = resource["Type"]
+        found = {**_names(resolved, resource.get("Properties", {})), **known}
+        found["name"] = physical_name(resolved, logical) or f"{logical}-1a2b3c4d"
+        for handler, said in schema(type_)["handlers"].items():
+            for action in said["permissions"] if handler != "list" else ():
+                if action not in NEVER_CALLED.get(type_, ()):
+                    yield from _of_action(type_, action, handler == "create", found)
+
+
+def _names(resolved: Template, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties, with the names of the resources that they refer to."""
+    referred = {key: value[2:-2] for key, value in properties.items() if isinstance(value, str) and value[:2] == "{{"}
+    known = {key: logical for key, logical in referred.items() if logical in resolved.resources}
+    return {**properties, **{key: physical_name(resolved, logical) for key, logical in known.items()}}
+
+
+def _of_action(type_: str, action: str, is_new: bool, found: Mapping[str, Any]) -> Iterator[Need]:
+    if not catalogue()[action.lower()]:
+        yield Need(action, "*", type_)
+    elif (type_, action) in ELSEWHERE:
+        resource, context = ELSEWHERE[type_, action]
+        formatted = {key: value.format(**found) for key, value in context.items()}
+        yield Need(action, resource.format(**found), type_, formatted)
+    else:
+        for arn in ARNS[type_]:
+            yield Need(action, f"arn:aws:{arn}".format(**found), type_, _context(type_, action, is_new, found))
+
+
+def _context(type_: str, action: str, is_new: bool, found: Mapping[str, Any]) -> dict[str, str]:
+    if type_ in _NAMED_BY_CLOUDFORMATION:
+        tags = "aws:RequestTag" if is_new else "aws:ResourceTag"
+        return {f"{tags}/sagemaker:project-name": found["slug"], f"{tags}/sagemaker:project-id": found["id"]}
+    if type_.startswith("AWS::ApplicationAutoScaling::") and "tag" not in action.lower():
+        return {"application-autoscaling:service-namespace": "sagemaker"}
+    return {}

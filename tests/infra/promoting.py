@@ -1,0 +1,201 @@
+"""The deploy pipeline in a stand-in account, with the stacks that it needs, and people who decide on versions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.codepipeline.models import codepipeline_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+import deploy
+import policies
+from account import REGION, StandInAccount
+from deploy import Stack
+from iam import role_policies
+from lambdas import Delivery, deliver
+from mlops import promotion
+from mlops.aws import functions
+from mlops.aws.packages import versions
+from mlops.names import SHARED, Names, project_id
+from mlops.registry import APPROVED, PENDING, REJECTED
+from needs import Need
+from rendered import SLUG, SOURCES, texts
+from service_side import service_needs
+from template import parse
+
+NAMES = Names(SLUG, project_id(DEFAULT_ACCOUNT_ID, REGION, SLUG))
+BEFORE = ("data", "registry", "execution", "workload", "cicd")
+PIPELINE = f"{SLUG}-deploy"
+GIVEN = {
+    "DeployRoleArn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{NAMES.of('deploy')}",
+    "ArtifactBucket": NAMES.of("cicd"),
+    "ArtifactKeyArn": f"arn:aws:kms:{REGION}:{DEFAULT_ACCOUNT_ID}:key/00000000-0000-4000-8000-000000000000",
+    "BuildImage": "aws/codebuild/amazonlinux-x86_64-standard:5.0",
+}
+"""What stands for the outputs of stacks that are left out."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """The deploy pipeline and what it needs, in an account.
+
+    Attributes:
+        account: The account.
+        stack: The stack of this part.
+        values: Parameters and outputs of all stacks.
+    """
+
+    account: StandInAccount
+    stack: Stack
+    values: Mapping[str, str]
+
+    def role(self, suffix: str) -> str:
+        """The ARN of one of the project's roles."""
+        return f"arn:aws:iam::{self.account.id}:role/{NAMES.of(suffix)}"
+
+    def judged(self, role: str, wanted: list[Need]) -> list[str]:
+        """What a role lacks and what it has too much."""
+        found = role_policies(self.account.client("iam"), self.role(role))
+        return list(map(str, policies.findings(role, found, wanted, (SLUG, NAMES.id, self.account.id))))
+
+    def logs(self, *groups: str) -> list[Need]:
+        """What writing to log groups needs."""
+        place = {"region": self.account.region, "account": self.account.id}
+        return [need for group in groups for need in service_needs("lambda logs", log_group=group, **place)]
+
+    def register(self, model: str = "s3://models/model.tar.gz") -> str:
+        """Register a version that waits for a decision, and return its ARN."""
+        arn: str = self.account.client("sagemaker").create_model_package(
+            ModelPackageGroupName=SLUG,
+            ModelApprovalStatus=PENDING,
+            CustomerMetadataProperties={"GitCommit": "0"},
+            InferenceSpecification={
+                "Containers": [{"Image": "image", "ModelDataUrl": model}],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        )["ModelPackageArn"]
+        return arn
+
+    def decide(self, package: str, status: str, time: str = "") -> dict[str, Any]:
+        """Approve or reject a version, as in the console, and return the event of it, which is not delivered yet."""
+        self.account.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus=status)
+        return changed(package, status, ["ModelApprovalStatus"], time or datetime.now(UTC).isoformat())
+
+    def approve(self, package: str, time: str = "") -> dict[str, Any]:
+        """The event of an approval."""
+        return self.decide(package, APPROVED, time)
+
+    def reject(self, package: str, time: str = "") -> dict[str, Any]:
+        """The event of a rejection."""
+        return self.decide(package, REJECTED, time)
+
+    def deliver(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """What the function answers to an event that its rule, and only that, wants."""
+        [delivery] = deliver(self.account, event)
+        return answered(delivery)
+
+    def stamp(self, package: str) -> str | None:
+        """When a version was approved, as its metadata says."""
+        described = self.account.client("sagemaker").describe_model_package(ModelPackageName=package)
+        stamp: str | None = described["CustomerMetadataProperties"].get("approved_at")
+        return stamp
+
+    def executions(self) -> list[tuple[str, str]]:
+        """Package and state of each execution of the pipeline, the oldest first."""
+        executions = codepipeline_backends[self.account.id][self.account.region].pipelines[PIPELINE].executions
+        return [(execution.variables[0]["value"], execution.status) for execution in executions.values()]
+
+    def ship(self, package: str, environment: str) -> None:
+        """Deploy the package of an execution as a stage does, or end the execution.
+
+        Raises:
+            MlopsError: The package may not be deployed; the execution has failed.
+        """
+        execution = self._under_way(package)
+        found = versions(self.account.client("sagemaker"), SLUG)
+        execution.status = "Failed"
+        if promotion.is_wanted(found, package):
+            self.set_live(environment, package)
+            execution.status = "InProgress"
+        else:
+            execution.status = "Stopped"
+
+    def set_live(self, environment: str, package: str) -> None:
+        """Let a package be live."""
+        name = NAMES.live_parameter(environment)
+        self.account.client("ssm").put_parameter(Name=name, Value=package, Type="String", Overwrite=True)
+
+    def succeed(self, package: str) -> None:
+        """End an execution well."""
+        self._under_way(package).status = "Succeeded"
+
+    def live(self) -> dict[str, str]:
+        """What is live, by environment."""
+        names = {NAMES.live_parameter(environment): environment for environment in promotion.ENVIRONMENTS}
+        found = self.account.client("ssm").get_parameters(Names=list(names))["Parameters"]
+        return {names[each["Name"]]: each["Value"] for each in found}
+
+    def _under_way(self, package: str) -> Any:
+        executions = codepipeline_backends[self.account.id][self.account.region].pipelines[PIPELINE].executions
+        return next(
+            execution
+            for execution in executions.values()
+            if execution.variables[0]["value"] == package and execution.status == "InProgress"
+        )
+
+
+def promoted(
+    account: StandInAccount, answers: Mapping[str, str] | None = None, before: Sequence[str] = BEFORE
+) -> Promotion:
+    """Deploy the pipeline and what it needs.
+
+    Args:
+        account: Where.
+        answers: Those that are not the default.
+        before: The stacks that are deployed before it.
+    """
+    code = {"FunctionsBucket": NAMES.data_bucket, "FunctionsKey": functions.key(SOURCES, SLUG)}
+    values = {"ProjectName": SLUG, "ProjectId": NAMES.id, "Repository": f"someone/{SLUG}", **code, **GIVEN}
+    written = texts(answers or {})
+    for name in (*before, "promotion"):
+        template = parse(written[name])
+        parameters = {key: values[key] for key in template.data["Parameters"] if key in values}
+        stack = Stack(NAMES.stack(name, SHARED), template, parameters)
+        deploy.put(account, stack)
+        values |= deploy.outputs(account, stack.name)
+        if name == "data":
+            body = functions.archive(SOURCES)
+            account.client("s3").put_object(Bucket=NAMES.data_bucket, Key=code["FunctionsKey"], Body=body)
+    return Promotion(account, stack, values)
+
+
+def changed(package: str, status: str, fields: list[str], time: str) -> dict[str, Any]:
+    """The event that SageMaker sends when something of a version was updated.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+    """
+    return {
+        "source": "aws.sagemaker",
+        "detail-type": "SageMaker Model Package State Change",
+        "time": time,
+        "resources": [package],
+        "detail": {
+            "ModelPackageGroupName": package.split("/")[-2],
+            "ModelPackageVersion": int(package.rpartition("/")[2]),
+            "ModelPackageArn": package,
+            "ModelPackageStatus": "Completed",
+            "CertifyForMarketplace": False,
+            "ModelApprovalStatus": status,
+            "UpdatedModelPackageFields": fields,
+        },
+    }
+
+
+def answered(delivery: Delivery) -> dict[str, Any]:
+    """What a function answered that did not fail."""
+    assert delivery.error == ""
+    answer: dict[str, Any] = json.loads(json.dumps(delivery.answer))
+    return answer

@@ -1,0 +1,101 @@
+"""The templates of what serves, for every set of answers that changes them, and what the other stacks give them."""
+
+import functools
+import io
+import itertools
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from cookiecutter.environment import StrictEnvironment
+
+from account import REGION, StandInAccount
+from answers import CHOICES, QUESTIONS, meant, refusal
+from deploy import Stack
+from rendered import ID, SLUG, SOURCES, texts
+from template import Template, parse, resolve
+
+ARN = f"arn:aws:{{}}:{REGION}:123456789012:{{}}"
+GIVEN = {
+    "ProjectName": SLUG,
+    "ProjectId": ID,
+    "EnvironmentName": "production",
+    "ModelPackageArn": ARN.format("sagemaker", f"model-package/{SLUG}/7"),
+    "ShadowModelPackageArn": "",
+    "HostRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-host",
+    "ScheduleRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-sched",
+    "ApiRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-api",
+    "WorkloadKeyArn": ARN.format("kms", "key/00000000-0000-4000-8000-000000000000"),
+    "TopicArn": ARN.format("sns", f"{SLUG}-notifications"),
+    "DataBucket": f"sagemaker-{SLUG}-{ID}-data",
+    "CaptureBucket": f"sagemaker-{SLUG}-{ID}-capt",
+    "FunctionsBucket": f"sagemaker-{SLUG}-{ID}-data",
+    "FunctionsKey": f"{SLUG}/functions/0.zip",
+    "EndpointName": f"{SLUG}-production",
+}
+"""What a deployment, and the stacks before them, say to these templates."""
+
+NEXT = ARN.format("sagemaker", f"model-package/{SLUG}/8")
+"""A later version."""
+
+
+@functools.cache
+def written(stack: str, **answers: str) -> Template:
+    """The template of a stack, as it is written for some answers."""
+    return parse(texts(answers)[stack])
+
+
+def parameters(template: Template, **given: str) -> dict[str, str]:
+    """What a template is given, of what there is to give."""
+    return {name: value for name, value in {**GIVEN, **given}.items() if name in template.data["Parameters"]}
+
+
+def said(stack: str, answers: Mapping[str, str], **given: str) -> Template:
+    """A stack's template for some answers, resolved with what it is given."""
+    template = written(stack, **answers)
+    return resolve(template, {**parameters(template), **given})
+
+
+def page(answers: Mapping[str, str]) -> str:
+    """What docs/endpoints.md says for some answers."""
+    context = {"cookiecutter": meant(answers)}
+    environment = StrictEnvironment(context=context, **QUESTIONS["_jinja2_env_vars"])
+    return str(environment.from_string(Path(SOURCES, "docs/endpoints.md").read_text(encoding="utf-8")).render(context))
+
+
+def stack(name: str, answers: Mapping[str, str], **given: str) -> Stack:
+    """A stack of production, to deploy."""
+    template = written(name, **answers)
+    return Stack(f"{SLUG}-production-{name}", template, {**parameters(template), **given})
+
+
+def prepare(account: StandInAccount) -> None:
+    """Make what these stacks need of the others: the code of the function behind the API, its role and the topic."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        for name in ("__init__.py", "functions/__init__.py", "functions/api.py"):
+            archive.write(Path(SOURCES, "mlops", name), f"mlops/{name}")
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=GIVEN["FunctionsBucket"], CreateBucketConfiguration={"LocationConstraint": account.region})
+    s3.put_object(Bucket=GIVEN["FunctionsBucket"], Key=GIVEN["FunctionsKey"], Body=code.getvalue())
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    account.client("iam").create_role(
+        RoleName=GIVEN["ApiRoleArn"].rpartition("/")[2],
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )
+    account.client("sns").create_topic(Name=f"{SLUG}-notifications")
+
+
+def _endpoints() -> list[dict[str, str]]:
+    """A set of answers for each text that the template of an endpoint comes to."""
+    found: dict[str, dict[str, str]] = {}
+    questions = ("inference", "deployment_strategy", "monitoring")
+    for combination in itertools.product(*(CHOICES[question] for question in questions)):
+        answers = dict(zip(questions, combination, strict=True))
+        if answers["inference"] != "batch" and refusal(answers) is None:
+            found.setdefault(texts(answers)["endpoint"], meant(answers))
+    return [{question: answers[question] for question in questions} for answers in found.values()]
+
+
+ENDPOINTS = _endpoints()

@@ -1,0 +1,366 @@
+"""The stacks that everything else stands on: data, registry, execution and workload."""
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import createonly
+import deploy
+from account import StandInAccount, stand_in_account
+from cloudformation import cloudformation
+from deploy import Stack
+from iam import RolePolicies, applies, as_list, role_policies, statements
+from needs import Need
+from needs_to_deploy import needs_to_deploy
+from policies import OTHERS, findings
+from rendered import ID, SLUG, texts
+from samples import sample
+from service_side import service_needs
+from template import Template, parse, resolve
+
+pytest_plugins = ["proof_fixtures"]
+
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+OWN = f"sagemaker-{SLUG}-{ID}"
+BASE = ("data", "registry", "execution", "workload")
+ENVIRONMENTS = ("staging", "production")
+VARIANTS: Mapping[str, dict[str, str]] = {
+    "realtime": {},
+    "not monitored": {"monitoring": "off", "http_api": "no", "framework": "sklearn"},
+    "own image": {"training_image": "custom"},
+    "serverless": {"inference": "serverless"},
+    "async": {"inference": "async", "framework": "pytorch"},
+    "async, not monitored": {"inference": "async", "monitoring": "off"},
+    "batch": {"inference": "batch"},
+}
+AWS_IMAGES = "141502667606"
+REPOSITORIES = {
+    "xgboost": ("sagemaker-xgboost", "sagemaker-xgboost"),
+    "sklearn": ("sagemaker-scikit-learn", "sagemaker-scikit-learn"),
+    "pytorch": ("pytorch-training", "pytorch-inference"),
+}
+"""The repositories of AWS's images for training and for inference."""
+PARTS = (SLUG, ID, ACCOUNT, "/apis", *{name: "" for names in REPOSITORIES.values() for name in names})
+"""What makes a resource one that a role is made for."""
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+DEFINITION = json.loads((Path(__file__).parents[1] / "golden/training-local.json").read_text(encoding="utf-8"))
+
+each_variant = pytest.mark.parametrize("variant", VARIANTS)
+
+
+@functools.cache
+def template(variant: str, stack: str) -> Template:
+    return parse(texts(VARIANTS[variant])[stack])
+
+
+def stack(variant: str, name: str, known: Mapping[str, str], **settings: str) -> Stack:
+    """A stack with what is known of those before it, and else with samples."""
+    written = template(variant, name)
+    values = {**sample(written), "ProjectName": SLUG, "ProjectId": ID, **known, **settings}
+    return Stack(f"{SLUG}-{name}", written, {key: values[key] for key in values if key in written.data["Parameters"]})
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What the stacks of a variant came to.
+
+    Attributes:
+        answers: Those of the variant.
+        known: Their outputs.
+        roles: The policies of each role, by the suffix of its name.
+    """
+
+    answers: Mapping[str, str]
+    known: Mapping[str, str]
+    roles: Mapping[str, RolePolicies]
+
+    @property
+    def image(self) -> Callable[[int], dict[str, str]]:
+        """Where the image of jobs (0) and of models (1) is."""
+        if self.answers.get("training_image") == "custom":
+            return lambda _: {"account": ACCOUNT, "region": REGION, "repository": SLUG}
+        names = REPOSITORIES[self.answers.get("framework", "xgboost")]
+        return lambda use: {"account": AWS_IMAGES, "region": REGION, "repository": names[use]}
+
+
+@functools.cache
+def deployed(variant: str, **settings: str) -> Deployed:
+    with stand_in_account() as account, cloudformation(account):
+        known: dict[str, str] = {}
+        for name in BASE:
+            of_stack = settings if name == "workload" else {}
+            deploy.put(account, stack(variant, name, known, **of_stack))
+            known |= deploy.outputs(account, f"{SLUG}-{name}")
+        iam = account.client("iam")
+        names = [role["RoleName"] for role in iam.list_roles()["Roles"]]
+        roles = {name.removeprefix(f"{OWN}-"): role_policies(iam, f"/{name}") for name in names}
+    return Deployed(VARIANTS[variant], known, roles)
+
+
+def needs_of(variant: str, role: str, **settings: str) -> list[Need]:
+    """What a role needs."""
+    found = {"pipe": pipe, "host": host, "deploy": deploying, "api": api, "sched": sched}[role](
+        deployed(variant, **settings)
+    )
+    return list({(need.action, need.resource, *need.context.items()): need for need in found}.values())
+
+
+def pipe(stacks: Deployed) -> Iterator[Need]:
+    known = {"region": REGION, "account": ACCOUNT}
+    role = f"arn:aws:iam::{ACCOUNT}:role/{OWN}-pipe"
+    yield from service_needs("sagemaker pipeline jobs", **known)
+    yield from service_needs("sagemaker pipeline passes", role=role)
+    yield from service_needs("sagemaker pipeline registers", **known, group=SLUG, status="PendingManualApproval")
+    yield from service_needs("sagemaker pipeline reads versions", **known, group=SLUG)
+    for kind in ("ProcessingJobs", "TrainingJobs"):
+        yield from service_needs("sagemaker job logs", **known, log_group=f"/aws/sagemaker/{kind}")
+        yield from service_needs("sagemaker metrics", kind=kind)
+    for bucket, key in (("DataBucket", "DataKeyArn"), ("ModelBucket", "ModelKeyArn")):
+        place = {"bucket": stacks.known[bucket]}
+        yield from service_needs("sagemaker job input", **place, prefix="")
+        yield from service_needs("sagemaker job output", **place, prefix=f"{SLUG}/runs/1/Step/")
+        yield from service_needs("object encryption", region=REGION, key=stacks.known[key])
+    yield from service_needs("sagemaker image", **stacks.image(0))
+
+
+def host(stacks: Deployed) -> Iterator[Need]:
+    inference = stacks.answers.get("inference", "realtime")
+    monitored = stacks.answers.get("monitoring", "on") == "on" and inference in ("realtime", "async")
+    capture, key = stacks.known["CaptureBucket"], stacks.known["WorkloadKeyArn"]
+    places = ["TransformJobs"] if inference == "batch" else [f"Endpoints/{SLUG}-{name}" for name in ENVIRONMENTS]
+    for place in places:
+        yield from service_needs(
+            "hosting",
+            region=REGION,
+            account=ACCOUNT,
+            bucket=stacks.known["ModelBucket"],
+            model=f"{SLUG}/runs/1/Train/model.tar.gz",
+            log_group=f"/aws/sagemaker/{place}",
+        )
+        yield from service_needs("sagemaker metrics", kind=place.partition("/")[0])
+    if inference in ("realtime", "async"):
+        for environment in ENVIRONMENTS:
+            alarm = f"{SLUG}-{environment}-server-errors"
+            yield from service_needs("hosting guardrails", region=REGION, account=ACCOUNT, alarm=alarm)
+    # Who only reads needs the first: to decrypt.
+    yield from service_needs("object encryption", region=REGION, key=stacks.known["ModelKeyArn"])[:1]
+    yield from service_needs("sagemaker image", **stacks.image(1))
+    if inference == "batch":
+        yield from service_needs("sagemaker job input", bucket=stacks.known["DataBucket"], prefix="to-predict/")
+        yield from service_needs("object encryption", region=REGION, key=stacks.known["DataKeyArn"])[:1]
+        yield from service_needs("sagemaker job output", bucket=capture, prefix=f"{SLUG}/batch/staging/output/")
+    if inference == "async":
+        for environment in ENVIRONMENTS:
+            for topic in ("answered", "failed"):
+                arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:{SLUG}-{environment}-{topic}"
+                prefix = f"{SLUG}/async/{environment}/"
+                yield from service_needs("hosting asynchronously", bucket=capture, prefix=prefix, topic=arn)
+    if monitored:
+        yield from service_needs("sagemaker job output", bucket=capture, prefix=f"{SLUG}/capture/1/")
+    if monitored or inference in ("async", "batch"):
+        # SNS is another way to the key than S3: the role may use it by both.
+        yield from (replace(need, context={}) for need in service_needs("object encryption", region=REGION, key=key))
+        yield from service_needs("output encryption", key=key)
+
+
+def everything(stacks: Deployed, environment: str) -> dict[str, str]:
+    """Parameters of an environment with which each optional resource is there."""
+    return {
+        "ProjectName": SLUG,
+        "ProjectId": ID,
+        "EnvironmentName": environment,
+        "EndpointName": f"{SLUG}-{environment}",
+        "JwtIssuer": "https://issuer",
+        "JwtAudience": "visits",
+        "MinInstanceCount": "0" if stacks.answers.get("inference") == "async" else "2",
+        "MaxInstanceCount": "4",
+        "ProvisionedConcurrency": "2",
+        "MaxProvisionedConcurrency": "4",
+    }
+
+
+def deploying(stacks: Deployed) -> Iterator[Need]:
+    written = texts(stacks.answers)
+    bucket = {"FunctionsBucket": stacks.known["DataBucket"], "FunctionsKey": f"{SLUG}/functions/0123.zip"}
+    package = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{SLUG}/1"
+    for environment in ENVIRONMENTS:
+        known = {"region": REGION, "account": ACCOUNT, "slug": SLUG, "id": ID, "endpoint": f"{SLUG}-{environment}"}
+        for name in ("endpoint", "transform", "api"):
+            if name not in written:
+                continue
+            parsed = parse(written[name])
+            values = {**sample(parsed), **bucket, **everything(stacks, environment), "ModelPackageArn": package}
+            taken = {key: value for key, value in values.items() if key in parsed.data["Parameters"]}
+            place = {"AWS::Region": REGION, "AWS::AccountId": ACCOUNT}
+            yield from needs_to_deploy(resolve(parsed, {**taken, **place}), {**stacks.known, **known})
+            if name == "endpoint":
+                tags = {"project-name": SLUG, "project-id": ID}
+                config = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint-config/EndpointConfig-1a2b3c4d"
+                for action in ("CreateEndpoint", "UpdateEndpoint"):
+                    context = {f"aws:ResourceTag/sagemaker:{tag}": value for tag, value in tags.items()}
+                    yield Need(f"sagemaker:{action}", config, "the endpoint's configuration", context)
+                yield from service_needs(
+                    "sagemaker scaling", region=REGION, account=ACCOUNT, endpoint=f"{SLUG}-{environment}"
+                )
+                yield from service_needs("volume encryption", key=stacks.known["WorkloadKeyArn"])
+            if name == "api":
+                yield from service_needs("http api access log")
+            else:
+                yield from service_needs("model of a registered version", region=REGION, account=ACCOUNT, group=SLUG)
+
+
+def api(stacks: Deployed) -> Iterator[Need]:
+    for environment in ENVIRONMENTS:
+        known = {"region": REGION, "account": ACCOUNT, "endpoint": f"{SLUG}-{environment}"}
+        yield from service_needs("invoke endpoint", **known)
+        yield from service_needs("lambda logs", **known, log_group=f"/aws/lambda/{SLUG}-{environment}-api")
+
+
+def sched(stacks: Deployed) -> Iterator[Need]:
+    key = stacks.known["WorkloadKeyArn"]
+    for environment in ENVIRONMENTS:
+        known = {"region": REGION, "account": ACCOUNT}
+        yield from service_needs("start transform", **known, job=f"{SLUG}-{environment}-0123456789abcdef")
+        queue = f"{SLUG}-{environment}-transform-undelivered"
+        yield from service_needs("scheduler dead letters", **known, queue=queue)
+    yield from service_needs("scheduler dead letters encryption", region=REGION, key=key)
+    yield from service_needs("volume encryption", key=key)
+
+
+def faults(policies: RolePolicies, needs: list[Need]) -> list[str]:
+    """What a role lacks or has too much, conditions included: a need with another value of one must be refused."""
+    found = [str(finding) for finding in findings("role", policies, needs, PARTS)]
+    return found + [
+        f"{need.action} on {need.resource} whatever {key} is"
+        for need in needs
+        for key in need.context
+        if policies.allow(need.action, need.resource, {**need.context, key: OTHERS})
+    ]
+
+
+ROLES = [
+    (variant, role)
+    for variant, answers in VARIANTS.items()
+    for role, is_there in {
+        "pipe": True,
+        "host": True,
+        "deploy": True,
+        "api": answers.get("inference", "realtime") in ("realtime", "serverless") and answers.get("http_api") != "no",
+        "sched": answers.get("inference") == "batch",
+    }.items()
+    if is_there
+]
+
+
+@each_variant
+def test_each_variant_has_the_roles_that_it_needs(variant: str) -> None:
+    assert sorted(deployed(variant).roles) == sorted(role for of, role in ROLES if of == variant)
+
+
+@pytest.mark.parametrize(("variant", "role"), ROLES)
+def test_a_role_may_do_what_it_needs_and_nothing_more(variant: str, role: str) -> None:
+    assert faults(deployed(variant).roles[role], needs_of(variant, role)) == []
+
+
+def mutants(statement: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A statement with every action of its service, each resource left out and opened, and without its condition."""
+    resources = as_list(statement["Resource"])
+    changes: list[dict[str, Any]] = [{"Action": f"{as_list(statement['Action'])[0].partition(':')[0]}:*"}]
+    if "Condition" in statement:
+        changes.append({"Condition": {}})
+    for resource in resources:
+        rest = [other for other in resources if other != resource]
+        wider = {"*", resource.replace(SLUG, "*"), resource.replace(ACCOUNT, "*")} - {resource}
+        changes += [{"Resource": rest}] if rest else []
+        changes += [{"Resource": [*rest, pattern]} for pattern in sorted(wider)]
+    for change in changes:
+        yield f"{statement['Sid']}: {change}", {**statement, **change}
+
+
+@pytest.mark.parametrize(("variant", "role"), ROLES)
+def test_each_statement_is_missed_and_found_when_it_is_widened(variant: str, role: str) -> None:
+    needs, unseen = needs_of(variant, role), []
+    written = [each for document in deployed(variant).roles[role].allowed for each in statements(document)]
+    for statement in written:
+        uses = [need for need in needs if applies(statement, need.action, need.resource, need.context)]
+        others = RolePolicies([{"Statement": [other for other in written if other is not statement]}])
+        if all(others.allow(need.action, need.resource, need.context) for need in uses):
+            unseen.append(f"{statement['Sid']}: removed")
+        mutated = ((what, RolePolicies([{"Statement": mutant}])) for what, mutant in mutants(statement))
+        unseen += [what for what, policies in mutated if not faults(policies, uses)]
+    assert unseen == []
+
+
+def test_models_may_be_attached_to_a_vpc_only_if_the_configuration_says_so() -> None:
+    policies, needs = deployed("realtime", AllowVpc="true").roles["host"], needs_of("realtime", "host", AllowVpc="true")
+    assert any("ec2:CreateNetworkInterface" in fault for fault in faults(policies, needs))
+    assert faults(policies, [*needs, *service_needs("sagemaker in a vpc")]) == []
+
+
+def test_a_boundary_and_an_address_are_taken_when_they_are_given(account: StandInAccount) -> None:
+    boundary = account.client("iam").create_policy(
+        PolicyName="boundary", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [EVERYTHING]})
+    )["Policy"]["Arn"]
+    settings = {"PermissionsBoundaryArn": boundary, "NotificationEmail": "team@example.com"}
+    known: dict[str, str] = {}
+    for name in BASE:
+        deploy.put(account, stack("realtime", name, known, **settings))
+        known |= deploy.outputs(account, f"{SLUG}-{name}")
+    roles = account.client("iam").list_roles()["Roles"]
+    described = [account.client("iam").get_role(RoleName=role["RoleName"])["Role"] for role in roles]
+    assert {role["PermissionsBoundary"]["PermissionsBoundaryArn"] for role in described} == {boundary}
+    (subscription,) = account.client("sns").list_subscriptions_by_topic(TopicArn=known["TopicArn"])["Subscriptions"]
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "team@example.com")
+
+
+@pytest.mark.parametrize("variant", ["own image", "async", "batch"])
+def test_the_stacks_are_deployed_updated_and_deleted_but_for_what_is_kept(
+    account: StandInAccount, variant: str
+) -> None:
+    known = {"LogBucket": f"{OWN}-logs", "DataBucket": f"{OWN}-data", "ModelBucket": f"{OWN}-model"}
+    first = [stack(variant, name, known) for name in BASE]
+    later = [
+        stack(variant, "data", known, OldVersionDays="30", DataClassification="restricted"),
+        stack(variant, "registry", known, OldVersionDays="30"),
+        stack(variant, "execution", known, NotificationEmail="team@example.com"),
+        stack(variant, "workload", known, RecordDays="7"),
+    ]
+    assert deploy.findings(account, first, later) == []
+    kept = {bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]}
+    assert kept == {f"{OWN}-{suffix}" for suffix in ("capt", "data", "logs", "model")}
+
+
+def test_models_are_locked_when_the_configuration_says_so(account: StandInAccount) -> None:
+    known = {"LogBucket": f"{OWN}-logs"}
+    for name, settings in (("data", {}), ("registry", {"LockDays": "30"})):
+        deploy.put(account, stack("realtime", name, known, **settings))
+    locked = account.client("s3").get_object_lock_configuration(Bucket=f"{OWN}-model")["ObjectLockConfiguration"]
+    assert locked["Rule"]["DefaultRetention"].items() >= {"Mode": "GOVERNANCE", "Days": 30}.items()
+
+
+@pytest.mark.parametrize("name", BASE)
+def test_no_other_answer_description_or_version_replaces_what_has_a_name(name: str) -> None:
+    def rendering(variant: str, **more: str) -> Template:
+        parsed = parse(texts({**VARIANTS[variant], **more})[name])
+        return resolve(parsed, {**sample(parsed), "ProjectName": SLUG, "ProjectId": ID})
+
+    before = rendering("realtime", project_description="Another", _template_version="9.9.9")
+    for variant in VARIANTS:
+        assert createonly.findings(before, rendering(variant)) == [], variant
+
+
+def test_the_role_of_the_pipeline_is_made_for_the_steps_that_the_pipeline_has() -> None:
+    steps = [*DEFINITION["Steps"]]
+    for step in DEFINITION["Steps"]:
+        steps += [*step["Arguments"].get("IfSteps", []), *step["Arguments"].get("ElseSteps", [])]
+    assert {step["Type"] for step in steps} == {"Condition", "Fail", "Processing", "RegisterModel", "Training"}
+    written = json.dumps([step["Arguments"].get("ProcessingOutputConfig") for step in steps])
+    assert written.count('"Values": ["s3://local-bucket/doctor-visits/runs"') == written.count('"S3Uri"')
+    (training,) = (step for step in steps if step["Type"] == "Training")
+    path = training["Arguments"]["OutputDataConfig"]["S3OutputPath"]["Std:Join"]["Values"]
+    assert path[0] == "s3://local-models/doctor-visits/runs"

@@ -1,0 +1,380 @@
+"""What a commit sets off: the stacks deployed, the builds really run, and the calls held against the roles."""
+
+import json
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import moto.sagemaker.models
+import pytest
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+import buildspec_schema
+import deploy
+import patterns
+import policies
+from account import REGION, StandInAccount
+from answers import label
+from buildspecs import Build, BuildProject
+from calls import CallRecord
+from deploy import Stack
+from iam import role_policies
+from lambdas import deliver
+from mlops.aws import functions
+from mlops.names import Names, project_id
+from needs import Need, keys, needs
+from rendered import SLUG, SOURCES, rendered, texts
+from service_side import service_needs
+from template import parse
+
+pytest_plugins = ["proof_fixtures"]
+
+NAMES = Names(SLUG, project_id(DEFAULT_ACCOUNT_ID, REGION, SLUG))
+BEFORE, OURS = ("data", "registry", "execution"), ("cicd", "build")
+PIPELINE = f"{SLUG}-training"
+COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
+GITHUB, CODECOMMIT = {"git_provider": "github"}, {"git_provider": "codecommit", "training_image": "custom"}
+
+each_source = pytest.mark.parametrize("answers", [GITHUB, CODECOMMIT], ids=label)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The stacks of the build, and those that it needs, in an account.
+
+    Attributes:
+        account: The account.
+        stacks: Those of the build.
+        values: Parameters and outputs of all stacks.
+    """
+
+    account: StandInAccount
+    stacks: list[Stack]
+    values: Mapping[str, str]
+
+    def action(self, stage: str) -> dict[str, Any]:
+        """The one action of a stage of the pipeline."""
+        found = self.account.client("codepipeline").get_pipeline(name=self.values["BuildPipeline"])
+        [action] = next(each for each in found["pipeline"]["stages"] if each["name"] == stage)["actions"]
+        configuration: dict[str, Any] = action["configuration"]
+        return configuration
+
+    def rule(self, name: str) -> dict[str, Any]:
+        """The pattern of a rule."""
+        pattern: dict[str, Any] = json.loads(self.account.client("events").describe_rule(Name=name)["EventPattern"])
+        return pattern
+
+    def judged(self, role: str, wanted: list[Need]) -> list[str]:
+        """What a role lacks and what it has too much."""
+        found = role_policies(self.account.client("iam"), role_arn(self.account, role))
+        return list(map(str, policies.findings(role, found, wanted, (SLUG, NAMES.id, self.account.id))))
+
+    def artifacts(self) -> list[Need]:
+        """What CodePipeline needs to hand artifacts on."""
+        return [
+            *service_needs("codepipeline artifacts", bucket=self.values["ArtifactBucket"], prefix=""),
+            *self._key("codepipeline"),
+        ]
+
+    def sources(self, project: str) -> list[Need]:
+        """What a build needs to take its source, and to keep a cache of its own."""
+        bucket = self.values["ArtifactBucket"]
+        return [
+            *service_needs("codebuild source", bucket=bucket, prefix=""),
+            *service_needs("codebuild artifacts", bucket=bucket, prefix=f"cache/{project}/"),
+            *self._key("codebuild"),
+            *self.logs(f"/aws/codebuild/{SLUG}-{project}"),
+        ]
+
+    def _key(self, service: str) -> list[Need]:
+        return [Need(f"kms:{name}", self.values["ArtifactKeyArn"], service) for name in ("Decrypt", "GenerateDataKey")]
+
+    def logs(self, *groups: str) -> list[Need]:
+        """What writing to log groups needs."""
+        place = {"region": self.account.region, "account": self.account.id}
+        return [need for group in groups for need in service_needs("lambda logs", log_group=group, **place)]
+
+
+def role_arn(account: StandInAccount, suffix: str) -> str:
+    return f"arn:aws:iam::{account.id}:role/{NAMES.of(suffix)}"
+
+
+def deployed(account: StandInAccount, answers: Mapping[str, str], **settings: str) -> Deployed:
+    """Deploy the build and what it needs."""
+    code = {"FunctionsBucket": NAMES.data_bucket, "FunctionsKey": functions.key(SOURCES, SLUG)}
+    values = {"ProjectName": SLUG, "ProjectId": NAMES.id, "Repository": f"someone/{SLUG}", **code, **settings}
+    written, stacks = texts(answers), []
+    for name in (*BEFORE, *OURS):
+        template = parse(written[name])
+        parameters = {key: values[key] for key in template.data["Parameters"] if key in values}
+        stack = Stack(NAMES.stack(name, "dev"), template, parameters)
+        deploy.put(account, stack)
+        values |= deploy.outputs(account, stack.name)
+        if name == "data":
+            body = functions.archive(SOURCES)
+            account.client("s3").put_object(Bucket=NAMES.data_bucket, Key=code["FunctionsKey"], Body=body)
+        stacks += [stack] if name in OURS else []
+    return Deployed(account, stacks, values)
+
+
+@pytest.fixture
+def answers() -> dict[str, str]:
+    """Those that a test does not say otherwise."""
+    return GITHUB
+
+
+@pytest.fixture
+def sources(template: Path, tmp_path: Path, account: StandInAccount, answers: dict[str, str]) -> Path:
+    """A project whose account is filled in, with environments, as CodePipeline hands it on: without a repository."""
+    project = rendered(template, tmp_path, **answers)
+    for name in (".venv", ".venv-dev"):
+        (project / name).symlink_to(sys.prefix, target_is_directory=True)
+    configured = project / "config/dev.yaml"
+    text = configured.read_text().replace("account: null", f'account: "{account.id}"')
+    configured.write_text(text)
+    return project
+
+
+Run = Callable[[Deployed, str], Build]
+
+
+@pytest.fixture
+def run(
+    account: StandInAccount, sources: Path, record: CallRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Runs the build of a stage as the pipeline is deployed, but takes the environments to be up to date."""
+    s3 = account.client("s3")
+
+    def text(at: Mapping[str, str], *_: Any, **__: Any) -> str:
+        content: bytes = s3.get_object(Bucket=at["Bucket"], Key=at["ObjectKey"])["Body"].read()
+        return content.decode()
+
+    # SageMaker describes a pipeline with the text of its definition; moto with Python's repr of it.
+    monkeypatch.setattr(moto.sagemaker.models, "load_pipeline_definition_from_s3", text)
+    make = f'exec {shutil.which("make")} -o .venv/.complete -o .venv-dev/.complete "$@"'
+
+    def build(stacks: Deployed, stage: str) -> Build:
+        action = stacks.action(stage)
+        variables = json.loads(action.get("EnvironmentVariables", "[]").replace("#{source.CommitId}", COMMIT))
+        [project] = account.client("codebuild").batch_get_projects(names=[action["ProjectName"]])["projects"]
+        runner = BuildProject(
+            account,
+            record,
+            project["serviceRole"],
+            tmp_path / stage,
+            {variable["name"]: variable["value"] for variable in variables},
+            {"make": make},
+        )
+        return runner.build((sources / project["source"]["buildspec"]).read_text(), {"source": sources})
+
+    return build
+
+
+def upload(account: StandInAccount, content: bytes, name: str = "visits.csv.gz") -> None:
+    account.client("s3").put_object(Bucket=NAMES.data_bucket, Key=f"{SLUG}/data/{name}", Body=content)
+
+
+@each_source
+def test_the_stacks_are_deployed_changed_by_nothing_and_deleted(
+    account: StandInAccount, answers: dict[str, str]
+) -> None:
+    assert deploy.findings(account, deployed(account, answers).stacks) == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "setting", "kind"),
+    [(GITHUB, "ConnectionArn", "codeconnections"), (CODECOMMIT, "RepositoryArn", "codecommit")],
+    ids=["connection", "repository"],
+)
+def test_a_source_that_exists_is_taken_and_none_is_made(
+    account: StandInAccount, answers: dict[str, str], setting: str, kind: str
+) -> None:
+    last = "connection/01234567-89ab-cdef-0123-456789abcdef" if kind == "codeconnections" else "older"
+    arn = f"arn:aws:{kind}:{account.region}:{account.id}:{last}"
+    stacks = deployed(account, answers, **{setting: arn})
+    assert stacks.values["SourceArn"] == arn
+    assert not {"githubConnection", "Repository"} & deploy.physical_ids(account, f"{SLUG}-cicd").keys()
+    assert stacks.action("Source").items() >= (
+        {"ConnectionArn": arn, "FullRepositoryId": f"someone/{SLUG}"} if kind == "codeconnections"
+        else {"RepositoryName": "older", "PollForSourceChanges": "false"}
+    ).items()  # fmt: skip
+
+
+@each_source
+def test_the_pipeline_and_what_starts_it_may_do_what_they_do_and_nothing_more(
+    account: StandInAccount, answers: dict[str, str]
+) -> None:
+    stacks = deployed(account, answers)
+    place = {"region": account.region, "account": account.id}
+    source = (
+        service_needs("codepipeline connection", connection=stacks.values["SourceArn"])
+        if answers == GITHUB
+        else service_needs("codepipeline codecommit", repository=SLUG, **place)
+    )
+    builds = [
+        need
+        for name in ("test", "compile")
+        for need in service_needs("codepipeline build", project=f"{SLUG}-{name}", **place)
+    ]
+    assert stacks.judged("flow", [*source, *builds, *stacks.artifacts()]) == []
+    reports = service_needs("codebuild reports", project=f"{SLUG}-test", **place)
+    assert stacks.judged("test", [*stacks.sources("test"), *reports]) == []
+    if answers == CODECOMMIT:
+        started = service_needs("start codepipeline", pipeline=stacks.values["BuildPipeline"], **place)
+        assert stacks.judged("start", started) == []
+
+
+def commit(account: StandInAccount, **detail: str) -> dict[str, Any]:
+    """The event of a commit, as CodeCommit documents it."""
+    return {
+        "source": "aws.codecommit",
+        "detail-type": "CodeCommit Repository State Change",
+        "resources": [f"arn:aws:codecommit:{account.region}:{account.id}:{SLUG}"],
+        "detail": {
+            "event": "referenceUpdated",
+            "repositoryName": SLUG,
+            "repositoryId": "12345678-1234-5678-abcd-12345678abcd",
+            "referenceType": "branch",
+            "referenceName": "main",
+            "referenceFullName": "refs/heads/main",
+            "commitId": COMMIT,
+            "oldCommitId": "0" * 40,
+            **detail,
+        },
+    }
+
+
+def test_a_commit_to_the_branch_starts_the_pipeline_and_others_do_not(account: StandInAccount) -> None:
+    deployed(account, CODECOMMIT)
+    [delivery] = deliver(account, commit(account))
+    pipeline = f"arn:aws:codepipeline:{account.region}:{account.id}:{SLUG}-build"
+    assert (delivery.target, delivery.role) == (pipeline, role_arn(account, "start"))
+    assert [each.rule for each in deliver(account, commit(account, event="referenceCreated"))] == [delivery.rule]
+    for other in ({"referenceName": "feature"}, {"referenceType": "tag"}, {"event": "referenceDeleted"}):
+        assert deliver(account, commit(account, **other)) == []
+
+
+def test_a_push_to_the_branch_starts_the_pipeline(account: StandInAccount) -> None:
+    build = deployed(account, GITHUB, BranchName="release").stacks[-1]
+    trigger = build.template.resources["BuildPipeline"]["Properties"]["Triggers"][0]["GitConfiguration"]
+    assert trigger == {"SourceActionName": "Source", "Push": [{"Branches": {"Includes": [{"Ref": "BranchName"}]}}]}
+    assert build.parameters["BranchName"] == "release"
+
+
+def test_a_failed_execution_is_reported_and_no_other_news(account: StandInAccount) -> None:
+    stacks = deployed(account, GITHUB)
+    pattern = stacks.rule(f"{SLUG}-failed-build")
+    detail = {"pipeline": f"{SLUG}-build", "execution-id": "12345678-1234-5678-abcd-12345678abcd", "state": "FAILED"}
+    event = {
+        "source": "aws.codepipeline",
+        "detail-type": "CodePipeline Pipeline Execution State Change",
+        "region": account.region,
+        "detail": detail,
+    }
+    assert patterns.matches(pattern, event)
+    for other in ({"state": "SUCCEEDED"}, {"state": "STARTED"}, {"pipeline": "another-build"}):
+        assert not patterns.matches(pattern, {**event, "detail": {**detail, **other}})
+    [target] = account.client("events").list_targets_by_rule(Rule=f"{SLUG}-failed-build")["Targets"]
+    assert target["Arn"] == stacks.values["TopicArn"]
+
+
+@pytest.mark.parametrize("answers", [{}, {"project_scope": "build-train"}], ids=label)
+def test_the_buildspecs_are_such_and_only_a_project_that_deploys_publishes(
+    template: Path, tmp_path: Path, answers: dict[str, str]
+) -> None:
+    project = rendered(template, tmp_path, **answers)
+    written = {name: (project / f"buildspecs/{name}.yml").read_text() for name in ("test", "compile")}
+    assert {name: list(buildspec_schema.faults(text)) for name, text in written.items()} == {"test": [], "compile": []}
+    assert ("mlops publish" in written["compile"]) is (answers == {})
+
+
+@pytest.mark.slow
+@each_source
+def test_a_commit_is_compiled_published_checked_and_trained_on(
+    account: StandInAccount, run: Run, sources: Path, record: CallRecord, answers: dict[str, str]
+) -> None:
+    stacks = deployed(account, answers)
+    account.client("ssm").put_parameter(Name=f"/{SLUG}/image", Value="sha256:" + "0" * 64, Type="String")
+    upload(account, (sources / "data/raw/visits.csv.gz").read_bytes())
+    champion = approved(account)
+    done = run(stacks, "Compile")
+    assert done.succeeded, done.phases
+    assert done.findings == []
+    sagemaker = account.client("sagemaker")
+    described = sagemaker.describe_pipeline(PipelineName=PIPELINE)
+    assert COMMIT in described["PipelineDefinition"]
+    [execution] = sagemaker.list_pipeline_executions(PipelineName=PIPELINE)["PipelineExecutionSummaries"]
+    assert done.exported["EXECUTION_ARN"] == execution["PipelineExecutionArn"]
+    given = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=execution["PipelineExecutionArn"])
+    values = {entry["Name"]: entry["Value"] for entry in given["PipelineParameters"]}
+    assert (values["RunReason"], values["ChampionArn"]) == (f"commit {COMMIT}", champion)
+    assert published(account) == {
+        path.relative_to(sources).as_posix(): path.read_bytes()
+        for path in sources.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(sources).parts)
+    }
+
+    # A later commit, of which the pipeline also lost its tags: what else the role may do.
+    sagemaker.delete_tags(ResourceArn=described["PipelineArn"], TagKeys=["sagemaker:project-name"])
+    configured = sources / "config/dev.yaml"
+    configured.write_text(configured.read_text().replace("learning_rate: 0.1", "learning_rate: 0.2"))
+    again = run(stacks, "Compile")
+    assert again.succeeded, again.phases
+    assert again.exported["DEFINITION_SHA256"] != done.exported["DEFINITION_SHA256"]
+
+    calls = [call for call in record.calls() if call.role == role_arn(account, "build")]
+    assert stacks.judged("build", [*needs(calls, keys(account)), *stacks.sources("compile")]) == []
+    checks = [call for call in record.calls() if call.role == role_arn(account, "check")]
+    log = stacks.logs(f"/aws/lambda/{SLUG}-validate-data")
+    assert stacks.judged("check", [*needs(checks, keys(account)), *log]) == []
+
+
+@pytest.mark.slow
+def test_data_that_does_not_fit_stops_the_build_before_training_but_not_before_publishing(
+    account: StandInAccount, run: Run, answers: dict[str, str]
+) -> None:
+    stacks = deployed(account, answers)
+    upload(account, b"person,year\n1,1\n", "bad.csv")
+    done = run(stacks, "Compile")
+    assert not done.succeeded
+    said = done.phases[-1].output
+    assert f"{SLUG}/data/bad.csv: column 'visited' is missing [missing_column]" in said
+    assert "src/model/schema.py" in said
+    executions = account.client("sagemaker").list_pipeline_executions(PipelineName=PIPELINE)
+    assert executions["PipelineExecutionSummaries"] == []
+    assert "project.yaml" in published(account)
+    assert done.exported == {}
+
+
+@pytest.mark.slow
+def test_the_tests_are_run_and_reported(account: StandInAccount, run: Run, answers: dict[str, str]) -> None:
+    done = run(deployed(account, answers), "Test")
+    assert done.succeeded, done.phases
+    assert " passed" in done.phases[-1].output
+
+
+def approved(account: StandInAccount) -> str:
+    """An approved version; its ARN."""
+    made = account.client("sagemaker").create_model_package(
+        ModelPackageGroupName=SLUG,
+        ModelApprovalStatus="Approved",
+        InferenceSpecification={
+            "Containers": [{"Image": "image", "ModelDataUrl": f"s3://{NAMES.of('model')}/champion/model.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )
+    arn: str = made["ModelPackageArn"]
+    return arn
+
+
+def published(account: StandInAccount) -> dict[str, bytes]:
+    """The files of the release."""
+    body = account.client("s3").get_object(Bucket=NAMES.of("cicd"), Key="release/project.zip")["Body"].read()
+    with zipfile.ZipFile(BytesIO(body)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}

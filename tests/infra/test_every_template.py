@@ -1,0 +1,91 @@
+"""Every text that a template comes to, whatever the answers, climbs the static rungs; each text once."""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+
+import buildspec_schema
+import codepipeline
+import createonly
+import exclusions
+import names
+import patterns
+import principals
+import shapes
+import tags
+import targets
+import validators
+from account import REGION
+from answers import COVERING, REGIONS, label, refusal
+from rendered import every_text, rendered, texts
+from samples import sample
+from template import parse, resolve
+
+RUNGS = (buildspec_schema, codepipeline, exclusions, names, patterns, principals, shapes, tags, targets)
+CHECKOV = os.environ.get("CHECKOV", str(Path(__file__).parents[2] / ".checkov/bin/checkov"))
+
+each_text = pytest.mark.parametrize(
+    ("stack", "text"),
+    [pytest.param(stack, text, id=f"{stack}-{label(answers)}") for (stack, text), answers in every_text().items()],
+)
+
+
+def test_what_is_checked_here_is_what_cookiecutter_renders(template: Path, tmp_path: Path) -> None:
+    for answers in (COVERING[0], COVERING[-1]):
+        project = rendered(template, tmp_path / label(answers), **answers)
+        assert texts(answers) == {path.stem: path.read_text() for path in (project / "infra").glob("*.yaml")}
+
+
+@each_text
+def test_aws_s_validator_and_our_rules_find_nothing(stack: str, text: str) -> None:
+    assert validators.invalid(text) == []
+
+
+@each_text
+def test_cfn_lint_finds_nothing(stack: str, text: str) -> None:
+    assert validators.unlinted(text, [REGION]) == []
+
+
+@pytest.mark.nightly
+@each_text
+def test_cfn_lint_finds_nothing_in_any_region_that_is_offered(stack: str, text: str) -> None:
+    answers = every_text()[stack, text]
+    regions = [region for region in REGIONS if not refusal({**answers, "aws_region": region})]
+    assert validators.unlinted(text, regions) == []
+
+
+@each_text
+def test_the_static_rungs_find_nothing_at_the_longest_names(stack: str, text: str) -> None:
+    template = parse(text)
+    resolved = resolve(template, {**sample(template), **names.LONGEST})
+    assert [finding for rung in RUNGS for finding in rung.findings(resolved)] == []
+
+
+@each_text
+def test_each_parameter_says_what_it_is_and_what_it_takes(stack: str, text: str) -> None:
+    for name, parameter in parse(text).data["Parameters"].items():
+        assert parameter.get("Description"), name
+        narrowed = {"AllowedPattern", "AllowedValues", "MinValue", "MaxValue"} & parameter.keys()
+        assert narrowed or parameter["Type"] != "String", name
+
+
+def test_checkov_finds_little_and_what_is_skipped_says_why(tmp_path: Path) -> None:
+    for number, ((stack, text), _) in enumerate(every_text().items()):
+        (tmp_path / f"{stack}-{number}.yaml").write_text(text)
+    posture = validators.posture(tmp_path, CHECKOV)
+    assert posture.unjustified == []
+    assert posture.per_hundred <= 5, posture.failures
+
+
+ANNOUNCED = ("Model", "ShadowModel", "EndpointConfig")
+"""Unnamed, made anew for each version that is deployed."""
+
+
+@pytest.mark.parametrize("stack", sorted({stack for stack, _ in every_text()}))
+def test_other_answers_change_a_stack_in_place_or_replace_what_is_announced(stack: str) -> None:
+    variants = [parse(text) for name, text in every_text() if name == stack]
+    resolved = [resolve(template, {**sample(template), **names.LONGEST}) for template in variants]
+    for before, after in itertools.permutations(resolved, 2):
+        assert createonly.findings(before, after, ANNOUNCED) == []

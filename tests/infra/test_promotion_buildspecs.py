@@ -1,0 +1,247 @@
+"""The builds of the deploy pipeline really run: a version goes live, is tested, is refused or gives way."""
+
+import base64
+import io
+import json
+import shutil
+import sys
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.sagemakerruntime.models import SageMakerRuntimeBackend
+
+import buildspec_schema
+from account import StandInAccount
+from answers import label
+from buildspecs import Build, BuildProject
+from calls import Call, CallRecord
+from mlops.promotion import ENVIRONMENTS, PRODUCTION, STAGING
+from needs import Need, keys, needs
+from promoting import NAMES, PIPELINE, Promotion, promoted
+from rendered import SLUG, rendered
+from service_side import service_needs
+
+pytest_plugins = ["proof_fixtures"]
+
+REALTIME = {"deployment_strategy": "canary"}
+ASYNC = {"inference": "async", "http_api": "no", "deployment_strategy": "all-at-once"}
+BATCH = {"inference": "batch", "http_api": "no", "deployment_strategy": "all-at-once"}
+TAGS = {"aws:ResourceTag/sagemaker:project-name": SLUG, "aws:ResourceTag/sagemaker:project-id": NAMES.id}
+ANSWER = 0.25
+INFERENCE = f"""
+def model_fn(folder):
+    return {ANSWER}
+
+def input_fn(body, content_type):
+    return body.decode().splitlines()[1:]
+
+def predict_fn(rows, model):
+    return [model] * len(rows)
+
+def output_fn(predictions, accept):
+    return "".join(f"{{value}}\\n" for value in predictions)
+"""
+
+
+@pytest.fixture
+def answers() -> dict[str, str]:
+    """Those that a test does not say otherwise."""
+    return REALTIME
+
+
+@pytest.fixture
+def sources(template: Path, tmp_path: Path, account: StandInAccount, answers: dict[str, str]) -> Path:
+    """The project as it was released, with its account filled in."""
+    project = rendered(template, tmp_path, **answers)
+    (project / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+    configured = project / "config/dev.yaml"
+    configured.write_text(configured.read_text().replace("account: null", f'account: "{account.id}"'))
+    return project
+
+
+@pytest.fixture
+def promotion(account: StandInAccount, answers: dict[str, str]) -> Promotion:
+    return promoted(account, answers)
+
+
+Run = Callable[..., Build]
+
+
+@pytest.fixture
+def run(promotion: Promotion, sources: Path, record: CallRecord, tmp_path: Path) -> Run:
+    """Runs an action of a stage for an execution."""
+    account = promotion.account
+    make = f'exec {shutil.which("make")} -o .venv/.complete "$@"'
+
+    def build(stage: str, action: str, package: str = "none", execution: str = "") -> Build:
+        pipeline = account.client("codepipeline").get_pipeline(name=PIPELINE)["pipeline"]
+        actions = next(each["actions"] for each in pipeline["stages"] if each["name"] == stage.title())
+        configuration = next(each["configuration"] for each in actions if each["name"] == action)
+        text = configuration["EnvironmentVariables"]
+        for name, value in {
+            "variables.ModelPackageArn": package,
+            "codepipeline.PipelineExecutionId": execution,
+        }.items():
+            text = text.replace(f"#{{{name}}}", value)
+        [project] = account.client("codebuild").batch_get_projects(names=[configuration["ProjectName"]])["projects"]
+        given = [*project["environment"].get("environmentVariables", []), *json.loads(text)]
+        runner = BuildProject(
+            account,
+            record,
+            project["serviceRole"],
+            tmp_path / f"{stage}-{action}",
+            {variable["name"]: variable["value"] for variable in given},
+            {"make": make},
+        )
+        return runner.build((sources / project["source"]["buildspec"]).read_text(), {"source": sources})
+
+    return build
+
+
+@pytest.fixture
+def served(account: StandInAccount, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What endpoints answer each row with: one value, which a test may change."""
+    served, s3 = [ANSWER], account.client("s3")
+
+    def invoke(_: Any, endpoint_name: str, unique_repr: bytes) -> tuple[str, str, str, str]:
+        rows = json.loads(base64.b64decode(unique_repr))["Body"].splitlines()[1:]
+        return f"{served[0]}\n" * len(rows), "text/csv", "AllTraffic", ""
+
+    def queue(_: Any, endpoint_name: str, input_location: str) -> tuple[str, str]:
+        bucket, _, key = input_location.removeprefix("s3://").partition("/")
+        rows = s3.get_object(Bucket=bucket, Key=key)["Body"].read().splitlines()[1:]
+        places = [key.replace("/requests/", f"/{outcome}/") for outcome in ("answers", "failures")]
+        s3.put_object(Bucket=bucket, Key=places[0], Body=f"{served[0]}\n" * len(rows))
+        return f"s3://{bucket}/{places[0]}", f"s3://{bucket}/{places[1]}"
+
+    monkeypatch.setattr(SageMakerRuntimeBackend, "invoke_endpoint", invoke)
+    monkeypatch.setattr(SageMakerRuntimeBackend, "invoke_endpoint_async", queue)
+    return served
+
+
+def model(promotion: Promotion) -> str:
+    """The URI of an archive of a model that answers every row alike."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        entry = tarfile.TarInfo("code/inference.py")
+        entry.size = len(INFERENCE.encode())
+        archive.addfile(entry, io.BytesIO(INFERENCE.encode()))
+    bucket = promotion.values["ModelBucket"]
+    promotion.account.client("s3").put_object(Bucket=bucket, Key=f"{SLUG}/1/model.tar.gz", Body=content.getvalue())
+    return f"s3://{bucket}/{SLUG}/1/model.tar.gz"
+
+
+def started(promotion: Promotion) -> tuple[str, str]:
+    """An approved version, and the execution that was started for it."""
+    package = promotion.register(model(promotion))
+    return package, promotion.deliver(promotion.approve(package))["execution"]
+
+
+@pytest.mark.parametrize("name", ["ship", "smoke"])
+def test_the_buildspecs_are_such(sources: Path, name: str) -> None:
+    assert list(buildspec_schema.faults((sources / f"buildspecs/{name}.yml").read_text())) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", [REALTIME, ASYNC, BATCH], ids=label)
+def test_a_version_is_deployed_and_tested_in_both_environments_and_the_role_may_do_that_and_nothing_more(
+    promotion: Promotion, run: Run, served: list[float], record: CallRecord, answers: dict[str, str]
+) -> None:
+    package, execution = started(promotion)
+    for stage, test in ((STAGING, "Test"), (PRODUCTION, "Verify")):
+        shipped = run(stage, "Deploy", package, execution)
+        assert shipped.succeeded, shipped.phases
+        assert promotion.live()[stage] == package
+        tested = run(stage, test)
+        assert tested.succeeded, tested.phases
+    assert promotion.executions() == [(package, "InProgress")]
+    # What only happens when something is wrong: another version is wanted, a stack was never made whole.
+    other = promotion.register(model(promotion))
+    second = promotion.deliver(promotion.approve(other))["execution"]
+    assert run(STAGING, "Deploy", package, execution).succeeded
+    assert promotion.executions() == [(package, "Stopping"), (other, "InProgress")]
+    assert run(STAGING, "Deploy", other, second).succeeded
+    calls = as_iam_sees(call for call in record.calls() if call.role == promotion.role("ship"))
+    # CloudFormation names models itself, without a word of ours: their tags say whose they are.
+    a_model = f"arn:aws:sagemaker:{promotion.account.region}:{promotion.account.id}:model/Model-0123456789ab"
+    wanted = [
+        replace(need, resource=a_model, context={**need.context, **TAGS}) if ":model/" in need.resource else need
+        for need in needs(calls, keys(promotion.account))
+    ]
+    judged = promotion.judged("ship", [*wanted, *rest(promotion, answers)])
+    assert "\n".join(judged) == ""
+
+
+def as_iam_sees(calls: Iterable[Call]) -> Iterator[Call]:
+    """Calls with the stack of each change set; roles that are values of a template's parameters are not handed on."""
+    stack = ""
+    for call in calls:
+        if call.operation == "CreateChangeSet":
+            stack = call.parameters["StackName"]
+            yield replace(call, passed=(call.parameters["RoleARN"],))
+        elif "ChangeSetName" in call.parameters:
+            yield replace(call, parameters={**call.parameters, "StackName": stack})
+        else:
+            yield call
+
+
+def rest(promotion: Promotion, answers: dict[str, str]) -> Iterator[Need]:
+    """What the builds need beside the calls that they made."""
+    account, values = promotion.account, promotion.values
+    yield from service_needs("codebuild source", bucket=values["ArtifactBucket"], prefix="")
+    yield from service_needs("codebuild artifacts", bucket=values["ArtifactBucket"], prefix="cache/ship/")
+    yield from (
+        Need(f"kms:{action}", values["ArtifactKeyArn"], "artifacts") for action in ("Decrypt", "GenerateDataKey")
+    )
+    yield from promotion.logs(f"/aws/codebuild/{SLUG}-ship", f"/aws/codebuild/{SLUG}-smoke")
+    live = f"arn:aws:ssm:{account.region}:{account.id}:parameter/{SLUG}/live/"
+    yield from (Need("ssm:GetParameters", f"{live}{environment}", "what is live") for environment in ENVIRONMENTS)
+    stack = (
+        f"arn:aws:cloudformation:{account.region}:{account.id}:stack/{SLUG}-{{}}/00000000-0000-4000-8000-000000000000"
+    )
+    for environment in ENVIRONMENTS:
+        kind = "transform" if answers == BATCH else "endpoint"
+        # A stack that has nothing to change, was never made whole, or could not be changed.
+        for action in ("DeleteChangeSet", "DeleteStack", "DescribeStackEvents"):
+            yield Need(f"cloudformation:{action}", stack.format(f"{environment}-{kind}"), "another outcome")
+    if answers == BATCH:
+        return
+    # The first deployment of an environment finds no alarms yet.
+    alarm = f"arn:aws:cloudwatch:{account.region}:{account.id}:alarm:{SLUG}-production-errors"
+    yield Need("cloudwatch:DescribeAlarms", alarm, "the next deployment")
+    # S3 tells only those who may list a bucket that there is no such object; others it refuses.
+    looked_for = values["CaptureBucket"] if answers == ASYNC else values["DataBucket"]
+    yield Need("s3:ListBucket", f"arn:aws:s3:::{looked_for}", "an object that is not there")
+    if answers == ASYNC:
+        failure = f"arn:aws:s3:::{looked_for}/{SLUG}/async/staging/failures/1"
+        yield Need("s3:GetObject", failure, "a request that is not answered yet")
+
+
+@pytest.mark.slow
+def test_a_version_that_is_rejected_while_it_waits_is_refused_and_nothing_deployed(
+    promotion: Promotion, run: Run
+) -> None:
+    package, execution = started(promotion)
+    promotion.reject(package)
+    shipped = run(PRODUCTION, "Deploy", package, execution)
+    assert not shipped.succeeded
+    assert "Version 1 is Rejected: only approved versions are deployed." in shipped.phases[-1].output
+    assert promotion.live() == {}
+    assert promotion.executions() == [(package, "InProgress")]  # CodePipeline lets it fail
+
+
+@pytest.mark.slow
+def test_a_model_that_answers_otherwise_than_the_registered_one_fails_the_test(
+    promotion: Promotion, run: Run, served: list[float]
+) -> None:
+    package, execution = started(promotion)
+    assert run(STAGING, "Deploy", package, execution).succeeded
+    served[0] = 0.75
+    tested = run(STAGING, "Test")
+    assert not tested.succeeded
+    assert "Row 1 is answered 0.750000; the registered model answers 0.250000." in tested.phases[-1].output
+    assert promotion.live() == {STAGING: package}

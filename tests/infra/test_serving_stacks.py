@@ -1,0 +1,391 @@
+"""What serves models in AWS does what its parameters say, whatever the answers, and changes in place."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+import createonly
+import deploy
+import exclusions
+from account import StandInAccount
+from answers import label
+from mlops import capture
+from mlops.local.transform import requests
+from mlops.names import Names
+from mlops.stacks import SHADOW_MINUTES
+from model import inference
+from model.schema import SCHEMA
+from names import LONGEST
+from patterns import matches
+from rendered import ID, SLUG, texts
+from serving_stacks import ENDPOINTS, GIVEN, NEXT, page, parameters, prepare, said, stack, written
+from shapes import faults, input_shape
+from template import Template, resolve
+
+pytest_plugins = ["proof_fixtures"]
+
+STRATEGIES = {"canary": "CANARY", "linear": "LINEAR", "rolling": "", "all-at-once": "ALL_AT_ONCE"}
+"""How an update shifts traffic, by strategy; a rolling one does not."""
+REALTIME, ASYNC, SERVERLESS, BATCH = ({"inference": name} for name in ("realtime", "async", "serverless", "batch"))
+SHADOW = {"inference": "realtime", "deployment_strategy": "shadow"}
+ANNOUNCED = {"Model", "ShadowModel", "EndpointConfig"}
+"""What every new version makes anew; nothing of it has a name."""
+EXECUTION = "d32c5kddcf5bb8c3"
+"""An id that EventBridge Scheduler gives to what it starts."""
+
+each_endpoint = pytest.mark.parametrize("answers", ENDPOINTS, ids=label)
+each_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
+
+
+def choices(template: Template) -> Iterator[dict[str, str]]:
+    """Settings of an endpoint, at the edges of what its parameters take."""
+    declared = template.data["Parameters"]
+    edges = {
+        "MinInstanceCount": ["0", "1", "2", "3"],
+        "MaxInstanceCount": ["0", "4"],
+        "DeploymentStrategy": list(STRATEGIES),
+        "StepPercent": ["10", "33", "50"],
+        "BakeSeconds": [str(declared.get("BakeSeconds", {}).get("MinValue")), "600"],
+        "ProvisionedConcurrency": ["0", "2"],
+        "MaxProvisionedConcurrency": ["0", "8"],
+        "ShadowModelPackageArn": ["", NEXT],
+        "SubnetIds": ["subnet-00000000", "subnet-12345678,subnet-87654321"],
+    }
+    taken = {name: values for name, values in edges.items() if name in declared}
+    for values in itertools.product(*taken.values()):
+        settings = dict(zip(taken, values, strict=True))
+        if settings.get("MinInstanceCount") != "0" or declared["MinInstanceCount"]["MinValue"] == 0:
+            yield settings
+
+
+@each_endpoint
+def test_no_setting_asks_for_what_sagemaker_cannot_do_together(answers: dict[str, str]) -> None:
+    template = written("endpoint", **answers)
+    for settings in choices(template):
+        resolved = resolve(template, {**parameters(template), **settings})
+        assert exclusions.findings(resolved) == [], settings
+
+
+@pytest.mark.parametrize("answers", [REALTIME, ASYNC], ids=label)
+@each_strategy
+def test_an_update_shifts_traffic_as_the_strategy_says_and_with_one_instance_at_once(
+    answers: dict[str, str], strategy: str
+) -> None:
+    for count, expected in (("1", "ALL_AT_ONCE"), ("2", STRATEGIES[strategy])):
+        template = said("endpoint", answers, DeploymentStrategy=strategy, MinInstanceCount=count)
+        config = template.resources["Endpoint"]["Properties"]["DeploymentConfig"]
+        routing = config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
+        assert routing.get("Type", "") == expected
+        assert ("RollingUpdatePolicy" in config) == (not expected)
+        assert len(config["AutoRollbackConfiguration"]["Alarms"]) == 2
+
+
+def test_the_default_strategy_is_the_answer() -> None:
+    for strategy in STRATEGIES:
+        template = written("endpoint", deployment_strategy=strategy)
+        assert template.data["Parameters"]["DeploymentStrategy"]["Default"] == strategy
+
+
+def test_a_repair_can_be_deployed_while_an_alarm_rings() -> None:
+    endpoint = said("endpoint", REALTIME, RollbackOnAlarm="false").resources["Endpoint"]
+    assert "AutoRollbackConfiguration" not in endpoint["Properties"]["DeploymentConfig"]
+
+
+@each_endpoint
+def test_alarms_are_there_before_the_endpoint_that_they_watch(answers: dict[str, str]) -> None:
+    template = said("endpoint", answers)
+    for name, alarm in template.properties("AWS::CloudWatch::Alarm"):
+        assert "{{Endpoint" not in json.dumps(alarm), name
+        assert {"Name": "EndpointName", "Value": f"{SLUG}-production"} in alarm["Dimensions"], name
+    rolling_back = re.findall(r"'AlarmName': '\{\{(\w+)\}\}'", str(template.resources["Endpoint"]))
+    assert set(rolling_back) <= set(template.resources)
+    assert "ModelErrors" not in rolling_back, "it counts what callers do wrong"
+
+
+each_template = pytest.mark.parametrize(
+    ("name", "answers"), [*(("endpoint", answers) for answers in ENDPOINTS), ("transform", BATCH), ("api", REALTIME)]
+)
+
+
+@each_template
+def test_what_the_deployment_pipeline_deploys_makes_no_role(name: str, answers: dict[str, str]) -> None:
+    assert list(written(name, **answers).properties("AWS::IAM::Role")) == []
+
+
+@each_template
+def test_no_alarm_rings_because_nobody_asks(name: str, answers: dict[str, str]) -> None:
+    alarms = dict(said(name, answers).properties("AWS::CloudWatch::Alarm"))
+    assert alarms
+    for alarm in alarms.values():
+        assert alarm["TreatMissingData"] == "notBreaching", alarm["AlarmName"]
+        assert alarm["ComparisonOperator"].startswith("GreaterThan"), alarm["AlarmName"]
+
+
+@pytest.mark.parametrize("answers", [REALTIME, ASYNC], ids=label)
+def test_requests_are_captured_where_and_as_monitoring_reads_them(answers: dict[str, str]) -> None:
+    template = said("endpoint", answers)
+    config = template.resources["EndpointConfig"]["Properties"]
+    captured = config["DataCaptureConfig"]
+    variant = config["ProductionVariants"][0]["VariantName"]
+    endpoint = template.resources["Endpoint"]["Properties"]["EndpointName"]
+    assert endpoint == Names(SLUG, ID).endpoint("production")
+    # SageMaker appends the endpoint and the variant.
+    written_to = f"{captured['DestinationS3Uri']}/{endpoint}/{variant}"
+    assert written_to == capture.prefix(GIVEN["CaptureBucket"], SLUG, 7, endpoint)
+    types = captured["CaptureContentTypeHeader"]
+    assert types["CsvContentTypes"] == [inference.CSV]
+    assert types["JsonContentTypes"] == [inference.JSON, *inference.JSON_LINES]
+
+
+@pytest.mark.parametrize("answers", [{**REALTIME, "monitoring": "off"}, {**ASYNC, "monitoring": "off"}, SERVERLESS])
+def test_nothing_is_captured_without_monitoring_or_from_a_serverless_endpoint(answers: dict[str, str]) -> None:
+    assert "DataCaptureConfig" not in said("endpoint", answers).resources["EndpointConfig"]["Properties"]
+
+
+def test_an_idle_asynchronous_endpoint_has_no_instance_and_the_first_request_brings_one() -> None:
+    template = said("endpoint", ASYNC, MinInstanceCount="0", MaxInstanceCount="3")
+    resources = {name: resource["Properties"] for name, resource in template.resources.items()}
+    assert resources["ScalableTarget"]["MinCapacity"] == "0"
+    assert resources["EndpointConfig"]["ProductionVariants"][0]["InitialInstanceCount"] == 1
+    assert resources["RequestsWithoutInstances"]["AlarmActions"] == ["{{WakingPolicy}}"]
+    assert resources["RequestsWithoutInstances"]["MetricName"] == "HasBacklogWithoutCapacity"
+
+
+def test_a_shadow_is_beside_the_version_whose_answers_are_seen() -> None:
+    alone = said("endpoint", SHADOW)
+    shadowed = said("endpoint", SHADOW, ShadowModelPackageArn=NEXT)
+    assert "ShadowProductionVariants" not in alone.resources["EndpointConfig"]["Properties"]
+    assert "ShadowModel" not in alone.resources
+    config = shadowed.resources["EndpointConfig"]["Properties"]
+    assert [variant["ModelName"] for variant in config["ProductionVariants"]] == ["{{Model.ModelName}}"]
+    assert [variant["ModelName"] for variant in config["ShadowProductionVariants"]] == ["{{ShadowModel.ModelName}}"]
+    assert shadowed.resources["ShadowModel"]["Properties"]["PrimaryContainer"] == {"ModelPackageName": NEXT}
+    watched = {name: alarm["Dimensions"][1]["Value"] for name, alarm in shadowed.properties("AWS::CloudWatch::Alarm")}
+    assert {name for name, variant in watched.items() if variant == "Shadow"} == {"ShadowServerErrors", "ShadowLatency"}
+
+
+@each_endpoint
+def test_a_new_version_makes_a_model_and_a_configuration_and_changes_the_endpoint_in_place(
+    answers: dict[str, str],
+) -> None:
+    before, after = (said("endpoint", answers, ModelPackageArn=arn) for arn in (GIVEN["ModelPackageArn"], NEXT))
+    assert createonly.findings(before, after, ANNOUNCED) == []
+    assert createonly.replaced(before, after).keys() == {"Model", "EndpointConfig"}
+
+
+def test_a_new_version_of_batch_predictions_makes_a_model_only() -> None:
+    before, after = (said("transform", BATCH, ModelPackageArn=arn) for arn in (GIVEN["ModelPackageArn"], NEXT))
+    assert createonly.findings(before, after, {"Model"}) == []
+    assert createonly.replaced(before, after).keys() == {"Model"}
+
+
+def test_new_code_of_the_api_is_brought_in_place() -> None:
+    before, after = (said("api", REALTIME, FunctionsKey=f"{SLUG}/functions/{number}.zip") for number in "01")
+    assert createonly.replaced(before, after) == {}
+
+
+@pytest.mark.parametrize("inference_", ["realtime", "async"])
+def test_another_strategy_or_monitoring_replaces_nothing_that_has_a_name(inference_: str) -> None:
+    of_this = [answers for answers in ENDPOINTS if answers["inference"] == inference_]
+    assert len(of_this) > 4
+    templates = [said("endpoint", answers) for answers in of_this]
+    for before, after in (*itertools.pairwise(templates), (templates[-1], templates[0])):
+        assert createonly.findings(before, after, ANNOUNCED) == []
+
+
+def job(content_type: str = "application/jsonlines", **given: str) -> dict[str, Any]:
+    """What the schedule asks SageMaker for."""
+    template = said("transform", BATCH, ContentType=content_type, **given)
+    target = template.resources["Schedule"]["Properties"]["Target"]
+    assert target["Arn"] == "arn:aws:scheduler:::aws-sdk:sagemaker:createTransformJob"
+    text = target["Input"].replace("<aws.scheduler.execution-id>", EXECUTION)
+    assert "<" not in text
+    asked: dict[str, Any] = json.loads(text)
+    return asked
+
+
+@pytest.mark.parametrize("encryption", ["key", "hardware"])
+def test_the_schedule_asks_for_a_job_that_sagemaker_takes(encryption: str) -> None:
+    asked = job(DiskEncryption=encryption, **LONGEST)
+    asked["ModelName"] = "a"
+    assert list(faults(asked, input_shape("sagemaker", "CreateTransformJob"), strict=True)) == []
+    assert len(asked["TransformJobName"]) <= 63
+    assert ("VolumeKmsKeyId" in asked["TransformResources"]) == (encryption == "key")
+    assert asked["MaxPayloadInMB"] * asked["MaxConcurrentTransforms"] <= 100
+
+
+def test_the_largest_requests_at_a_time_fit_into_what_a_job_may_hold() -> None:
+    declared = written("transform", **BATCH).data["Parameters"]
+    assert declared["PayloadMegabytes"]["MaxValue"] * declared["ConcurrentRequests"]["MaxValue"] <= 100
+
+
+VALUES = {"boolean": "1", "integer": "1", "number": "0.5"}
+ROW = {column.name: column.categories[0] if column.categories else VALUES[column.type] for column in SCHEMA.features}
+
+
+def as_json(row: Mapping[str, str]) -> str:
+    kinds = {column.name: column.type for column in SCHEMA.features}
+    return json.dumps({name: value if kinds[name] == "string" else json.loads(value) for name, value in row.items()})
+
+
+@pytest.mark.parametrize(
+    ("content_type", "head", "line"),
+    [
+        ("application/jsonlines", "", as_json(ROW)),
+        ("text/csv", "", ",".join(ROW.values())),
+        ("text/csv", ",".join(ROW) + "\n", ",".join(ROW.values())),
+    ],
+)
+def test_the_job_s_requests_are_answered_by_the_handlers_with_a_line_for_each_row(
+    content_type: str, head: str, line: str
+) -> None:
+    asked = job(content_type)
+    body = (head + f"{line}\n" * 100).encode()
+    split = asked["TransformInput"]["SplitType"] == "Line"
+    parts = list(requests(body, by_line=split, single=asked["BatchStrategy"] == "SingleRecord", limit=1000))
+    assert len(parts) > 5
+    answers = []
+    for part in parts:
+        rows = inference.input_fn(part, asked["TransformInput"]["ContentType"])
+        answers.append(inference.output_fn(rows[:, 0], asked["TransformOutput"]["Accept"]))
+    assert asked["TransformOutput"]["AssembleWith"] == "None"
+    output = "".join(answers)
+    assert output.count("\n") == 100
+    assert "\n\n" not in output
+
+
+def test_a_bad_row_fails_its_request_with_the_row_s_number() -> None:
+    asked = job()
+    with pytest.raises(ValueError, match="row 2"):
+        inference.input_fn(f"{as_json(ROW)}\n{{}}\n".encode(), asked["TransformInput"]["ContentType"])
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "told"),
+    [
+        (f"{SLUG}-production-{EXECUTION}", "Failed", True),
+        (f"{SLUG}-production-{EXECUTION}", "Completed", False),
+        (f"{SLUG}-staging-{EXECUTION}", "Failed", False),
+        (f"another-{SLUG}-production-{EXECUTION}", "Failed", False),
+    ],
+)
+def test_a_failed_job_of_this_environment_is_told_to_the_topic(name: str, status: str, told: bool) -> None:
+    rule = said("transform", BATCH).resources["FailedRule"]["Properties"]
+    event = {
+        "source": "aws.sagemaker",
+        "detail-type": "SageMaker Transform Job State Change",
+        "detail": {"TransformJobName": name, "TransformJobStatus": status},
+    }
+    assert matches(rule["EventPattern"], event) is told
+    assert rule["Targets"] == [{"Id": "topic", "Arn": GIVEN["TopicArn"]}]
+
+
+@pytest.mark.parametrize("issuer", ["", "https://login.example.com"])
+def test_nobody_asks_the_api_without_saying_who(issuer: str) -> None:
+    template = said("api", REALTIME, JwtIssuer=issuer, JwtAudience="predictions")
+    route = template.resources["Route"]["Properties"]
+    assert route["AuthorizationType"] == ("JWT" if issuer else "AWS_IAM")
+    assert ("AuthorizerId" in route) == ("Authorizer" in template.resources) == bool(issuer)
+    assert exclusions.findings(template) == []
+
+
+def test_the_model_answers_before_the_function_ends_and_the_function_before_the_api_does() -> None:
+    template = written("api", **REALTIME)
+    function = template.resources["Function"]["Properties"]
+    assert template.data["Parameters"]["AnswerSeconds"]["MaxValue"] + 2 < function["Timeout"]
+    assert 1000 * function["Timeout"] < template.resources["Integration"]["Properties"]["TimeoutInMillis"] <= 30_000
+
+
+def tunable(name: str, answers: Mapping[str, str]) -> set[str]:
+    """The settings of a stack, as the configuration calls them."""
+    declared = written(name, **answers).data["Parameters"]
+    return {re.sub(r"(?<=.)(?=[A-Z])", "_", key).lower() for key, value in declared.items() if "Default" in value}
+
+
+@pytest.mark.parametrize("answers", [*ENDPOINTS, BATCH], ids=label)
+def test_the_page_names_every_setting_and_none_that_is_not(answers: dict[str, str]) -> None:
+    stacks = ("transform",) if answers == BATCH else ("endpoint", "api")
+    settings = {key for name in stacks if name in texts(answers) for key in tunable(name, answers)}
+    said_there = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?:: \w+)?`", page(answers)))
+    assert said_there - {SHADOW_MINUTES} == settings
+
+
+@pytest.fixture
+def prepared(account: StandInAccount) -> StandInAccount:
+    """An account with what these stacks need of the others."""
+    prepare(account)
+    return account
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "settings"),
+    [
+        ("endpoint", REALTIME, {"MinInstanceCount": "2", "MaxInstanceCount": "4"}),
+        ("endpoint", {**REALTIME, "deployment_strategy": "rolling"}, {"MinInstanceCount": "2"}),
+        ("endpoint", SHADOW, {"ShadowModelPackageArn": NEXT}),
+        ("endpoint", ASYNC, {"MinInstanceCount": "0", "MaxInstanceCount": "4"}),
+        ("endpoint", SERVERLESS, {"ProvisionedConcurrency": "2", "MaxProvisionedConcurrency": "8"}),
+        ("transform", BATCH, {"ScheduleState": "ENABLED"}),
+        ("api", REALTIME, {}),
+        ("api", SERVERLESS, {"JwtIssuer": "https://login.example.com", "JwtAudience": "predictions"}),
+    ],
+)
+def test_a_stack_is_made_updated_to_another_version_and_taken_away(
+    prepared: StandInAccount, name: str, answers: dict[str, str], settings: dict[str, str]
+) -> None:
+    first = stack(name, answers, **settings)
+    later = {"ModelPackageArn": NEXT} if "ModelPackageArn" in first.parameters else {"RequestsPerSecond": "99"}
+    plain = stack(name, answers)
+    assert deploy.findings(prepared, [first], [stack(name, answers, **settings, **later), plain]) == []
+
+
+def live(account: StandInAccount) -> str:
+    name = Names(SLUG, ID).live_parameter("production")
+    return str(account.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+
+
+def test_what_is_live_is_said_and_nothing_of_the_version_before_is_left(prepared: StandInAccount) -> None:
+    sagemaker = prepared.client("sagemaker")
+    deploy.put(prepared, stack("endpoint", REALTIME))
+    assert live(prepared) == GIVEN["ModelPackageArn"]
+    before = sagemaker.describe_endpoint(EndpointName=f"{SLUG}-production")
+    deploy.put(prepared, stack("endpoint", REALTIME, ModelPackageArn=NEXT))
+    after = sagemaker.describe_endpoint(EndpointName=f"{SLUG}-production")
+    assert live(prepared) == NEXT
+    assert after["CreationTime"] == before["CreationTime"]
+    [config] = sagemaker.list_endpoint_configs()["EndpointConfigs"]
+    assert after["EndpointConfigName"] == config["EndpointConfigName"] != before["EndpointConfigName"]
+    [model] = sagemaker.list_models()["Models"]
+    container = sagemaker.describe_model(ModelName=model["ModelName"])["PrimaryContainer"]
+    assert container["ModelPackageName"] == NEXT
+
+
+def count(account: StandInAccount) -> int:
+    [variant] = account.client("sagemaker").describe_endpoint(EndpointName=f"{SLUG}-production")["ProductionVariants"]
+    return int(variant["DesiredInstanceCount"])
+
+
+def grow(account: StandInAccount, instances: int) -> None:
+    """Do what autoscaling does under load."""
+    account.client("sagemaker").update_endpoint_weights_and_capacities(
+        EndpointName=f"{SLUG}-production",
+        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": instances}],
+    )
+
+
+def test_an_update_under_load_keeps_the_instances_that_autoscaling_has_added(prepared: StandInAccount) -> None:
+    sizes = {"MinInstanceCount": "2", "MaxInstanceCount": "4"}
+    deploy.put(prepared, stack("endpoint", REALTIME, **sizes))
+    grow(prepared, 4)
+    deploy.put(prepared, stack("endpoint", REALTIME, **sizes, ModelPackageArn=NEXT))
+    assert count(prepared) == 4
+
+
+def test_without_autoscaling_an_update_brings_the_instances_that_are_configured(prepared: StandInAccount) -> None:
+    deploy.put(prepared, stack("endpoint", REALTIME, MinInstanceCount="1"))
+    deploy.put(prepared, stack("endpoint", REALTIME, MinInstanceCount="3"))
+    assert count(prepared) == 3

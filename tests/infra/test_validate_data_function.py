@@ -1,0 +1,181 @@
+"""The gate before training, run as Lambda runs it, on data that fits and on each kind that does not."""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pytest
+
+import lambdas
+from account import StandInAccount
+from calls import CallRecord
+from mlops.archives import zipped
+from mlops.functions import validate_data
+from model.parsing import parse
+from model.schema import NUMBER_PATTERN, Column, ColumnType
+from rendered import SOURCES
+
+pytest_plugins = ["proof_fixtures"]
+
+BUCKET, PREFIX, FUNCTION = "visits-data", "visits/data/", "visits-validate-data"
+
+
+def column(name: str, type_: str, **facts: Any) -> dict[str, Any]:
+    return {
+        "name": name, "type": type_, "nullable": False, "minimum": None, "maximum": None, "categories": (), **facts
+    }  # fmt: skip
+
+
+SCHEMA = {
+    "columns": [
+        column("person", "integer", minimum=1),
+        column("age", "number", nullable=True, minimum=0, maximum=110),
+        column("health", "string", categories=("poor", "good")),
+        column("female", "boolean"),
+        column("note", "string", nullable=True),
+    ],
+    "minimum_rows": 2,
+    "number_pattern": NUMBER_PATTERN,
+}
+HEADER = ["person", "age", "health", "female", "note"]
+ROWS = [["1", "", "good", "True", ""], ["2.0", "4e1", "poor", "0", "a\nb"], ["3", "7.5", "good", "1", "ß"]]
+
+
+def table(rows: Iterable[list[str]], header: list[str] = HEADER) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *rows])
+    return text.getvalue().encode()
+
+
+GOOD = table(ROWS)
+BOMB = gzip.compress(GOOD + b"1,1,good,1,\n" * 10_000_000)
+
+
+# One object of each kind of bad data, with the rule that it breaks and a part of what is said.
+BAD: dict[str, tuple[bytes, str, str]] = {
+    "notes.txt": (b"x", "file_type", "expected .csv, .csv.gz, .parquet"),
+    "empty.csv": (b"", "file_empty", "0 bytes"),
+    "headless.csv": (b"\n", "file_empty", "no header"),
+    "plain.csv.gz": (GOOD, "file_unreadable", "damaged"),
+    "torn.csv.gz": (gzip.compress(GOOD)[:-12], "file_unreadable", "it ends too early"),
+    "flipped.csv.gz": (gzip.compress(GOOD)[:-8] + bytes(8), "file_unreadable", "incorrect data check"),
+    "latin.csv": (GOOD.decode().encode("latin-1"), "file_encoding", "not UTF-8"),
+    "no.parquet": (b"PAR1 and no end", "file_unreadable", "no Parquet"),
+    "lacks.csv": (table([], HEADER[1:]), "missing_column", "column 'person' is missing"),
+    "more.csv": (table([], [*HEADER, "colour"]), "unexpected_column", "'colour' is not in the schema"),
+    "twice.csv": (table([], [*HEADER, "age"]), "duplicate_column", "'age' stands more than once"),
+    "ragged.csv": (table([*ROWS, ["4"]]), "ragged_row", "1 instead of 5 (row 4)"),
+    "text.csv": (table([["x", *ROWS[0][1:]]]), "type", "'person': not an integer in 1 row, for example 'x' (row 1)"),
+    "half.csv": (table([["1.5", *ROWS[0][1:]]]), "type", "not an integer"),
+    "infinite.csv": (table([["1", "inf", "good", "1", ""]]), "type", "'age': not a number"),
+    "maybe.csv": (table([["1", "1", "good", "2", ""]]), "type", "'female': not a boolean"),
+    "fair.csv": (table([["1", "1", "fair", "1", ""]]), "category", "none of the categories poor, good"),
+    "young.csv": (table([["1", "-1", "good", "1", ""]]), "minimum", "below the minimum 0"),
+    "old.csv": (table([["1", "111", "good", "1", ""]]), "maximum", "above the maximum 110"),
+    "nobody.csv": (table([["", "1", "good", "1", ""]]), "null", "'person': no value"),
+}
+
+
+class Gate:
+    """Asks the function, as Lambda runs it, about some objects."""
+
+    def __init__(self, account: StandInAccount) -> None:
+        self._account = account
+        place = {"LocationConstraint": account.region}
+        account.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
+        role = account.client("iam").create_role(RoleName="check", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        modules = ("mlops/__init__.py", "mlops/functions/__init__.py", "mlops/functions/validate_data.py")
+        account.client("lambda").create_function(
+            FunctionName=FUNCTION,
+            Runtime="python3.13",
+            Role=role,
+            Code={"ZipFile": zipped((name, SOURCES / name) for name in modules)},
+            Handler="mlops.functions.validate_data.handler",
+            Timeout=45,
+        )
+
+    def ask(self, objects: dict[str, bytes]) -> Any:
+        for key, content in objects.items():
+            self._account.client("s3").put_object(Bucket=BUCKET, Key=PREFIX + key, Body=content)
+        answer, error = lambdas.invoke(self._account, FUNCTION, {"uri": f"s3://{BUCKET}/{PREFIX}", "schema": SCHEMA})
+        assert error == ""
+        return answer
+
+
+@pytest.fixture
+def gate(account: StandInAccount) -> Gate:
+    return Gate(account)
+
+
+def test_data_that_fits_is_let_pass_whatever_it_is_packed_in(gate: Gate) -> None:
+    objects = {
+        "plain.csv": GOOD,
+        "marked.csv": b"\xef\xbb\xbf" + GOOD,
+        "packed.csv.gz": gzip.compress(GOOD),
+        "together.csv.gz": gzip.compress(GOOD[:40]) + gzip.compress(GOOD[40:]),
+        "columns.parquet": b"PAR1 whatever PAR1",
+        "_SUCCESS": b"",
+        ".hidden": b"x",
+        "folder/": b"",
+    }
+    assert gate.ask(objects) == {"valid": True, "objects": 5, "sampled": 5, "rows": 12, "reasons": []}
+
+
+def test_each_kind_of_bad_data_is_named_with_its_object_and_its_rule(gate: Gate) -> None:
+    answer = gate.ask({key: content for key, (content, _, _) in BAD.items()})
+    assert not answer["valid"]
+    found = {reason["key"].removeprefix(PREFIX): reason for reason in answer["reasons"]}
+    assert {key: reason["rule"] for key, reason in found.items()} == {key: rule for key, (_, rule, _) in BAD.items()}
+    assert [key for key, (_, _, said) in BAD.items() if said not in found[key]["message"]] == []
+
+
+def test_a_prefix_without_an_object_is_refused(gate: Gate) -> None:
+    [reason] = gate.ask({})["reasons"]
+    assert (reason["rule"], reason["key"]) == ("file_missing", PREFIX)
+
+
+def test_too_few_rows_are_refused_when_all_of_them_were_seen(gate: Gate) -> None:
+    [reason] = gate.ask({"one.csv": table(ROWS[:1])})["reasons"]
+    assert (reason["rule"], reason["message"]) == ("minimum_rows", "there are 1 rows, and at least 2 are needed")
+    assert gate.ask({"other.parquet": b"PAR1 whatever PAR1"})["valid"]
+
+
+def test_only_the_beginning_of_a_large_object_is_read(gate: Gate, record: CallRecord) -> None:
+    row = ["1", "30", "good", "1", "x" * 1000]
+    large = table([row] * 3000)
+    answer = gate.ask({"large.csv": large, "large.csv.gz": gzip.compress(large), "bomb.csv.gz": BOMB})
+    assert answer["valid"]
+    assert 0 < answer["rows"] < 2000 + validate_data.ROWS
+    asked = [call.parameters["Range"] for call in record.calls() if call.operation == "GetObject"]
+    assert asked == [f"bytes=0-{validate_data.SAMPLE_BYTES - 1}"] * 3
+
+
+def test_many_objects_are_all_listed_and_some_of_them_read(gate: Gate, record: CallRecord) -> None:
+    answer = gate.ask({f"{number:02}.csv": GOOD for number in range(45)})
+    assert (answer["objects"], answer["sampled"]) == (45, 15)
+    assert len([call for call in record.calls() if call.operation == "GetObject"]) == 15
+
+
+def test_no_further_object_is_read_when_the_time_is_nearly_over(
+    gate: Gate, account: StandInAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.ask({"good.csv": GOOD})
+    monkeypatch.setattr(boto3, "client", account.client)
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: validate_data.RESERVE_MILLISECONDS - 1)
+    answer = validate_data.handler({"uri": f"s3://{BUCKET}/{PREFIX}", "schema": SCHEMA}, context)
+    assert (answer["valid"], answer["sampled"]) == (True, 0)
+
+
+@pytest.mark.parametrize("text", ["1", "-1.5", "1e3", ".5", "1.", "abc", "nan", "inf", "0x10", " 1", "true", "1e999"])
+@pytest.mark.parametrize("kind", ["integer", "number", "boolean"])
+def test_a_value_is_of_a_type_here_when_the_pipeline_says_so(kind: ColumnType, text: str) -> None:
+    """The function cannot have the pipeline's own parser, which needs packages that Lambda lacks."""
+    declared = Column("x", kind, "attribute", "")
+    refused = parse(pa.array([text]), declared).invalid is not None
+    here = validate_data.faults(validate_data.Sample(["x"], [[text]], True), {**SCHEMA, "columns": [column("x", kind)]})
+    assert [rule for rule, _ in here] == (["type"] if refused else [])

@@ -1,0 +1,85 @@
+"""A rendered project in an empty account, by its own verbs: deployed, in service, replaced, taken away again."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from account import StandInAccount
+from answers import label
+from deploying import entered
+from rendered import SLUG, rendered
+from small_project import ACCOUNT
+
+pytest_plugins = ["proof_fixtures"]
+pytestmark = pytest.mark.slow
+
+ANSWERS: list[dict[str, str]] = [
+    {},
+    {"inference": "async", "git_provider": "codecommit", "training_image": "custom", "monitoring": "off"},
+    {"inference": "serverless", "git_provider": "gitlab", "framework": "sklearn"},
+    {"inference": "batch", "git_provider": "bitbucket", "framework": "pytorch"},
+    {"deployment_strategy": "shadow", "http_api": "no"},
+    {"project_scope": "build-train", "training_image": "custom"},
+]
+KEPT = {"AWS::CodeCommit::Repository", "AWS::ECR::Repository", "AWS::KMS::Key", "AWS::S3::Bucket"}
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path, answers: dict[str, str]) -> Path:
+    """A project whose account is filled in, and its repository where it has one elsewhere."""
+    folder = rendered(template, tmp_path, **answers)
+    config = folder / "config/dev.yaml"
+    text = config.read_text().replace("account: null", f'account: "{ACCOUNT}"', 1)
+    config.write_text(text.replace("repository: null", f"repository: organization/{SLUG}"))
+    for path in (folder / "config").glob("*.yaml"):
+        path.write_text(re.sub(r"shadow_minutes: \d+", "shadow_minutes: 0", path.read_text()))
+    return folder
+
+
+def outcomes(report: dict[str, Any]) -> dict[str, str]:
+    return {stack["stack"]: stack["outcome"] for stack in report["stacks"]}
+
+
+def register(account: StandInAccount) -> None:
+    account.client("sagemaker").create_model_package(
+        ModelPackageGroupName=SLUG,
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={
+            "Containers": [{"Image": "image", "ModelDataUrl": "s3://models/model.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )
+
+
+@pytest.mark.parametrize("answers", ANSWERS, ids=label)
+def test_a_project_goes_into_an_account_and_out_of_it_again(
+    project: Path, account: StandInAccount, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = entered(account, project, capsys, monkeypatch)
+    environments = [name for name in ("staging", "production") if (project / f"config/{name}.yaml").is_file()]
+    written = {path.stem for path in (project / "infra").glob("*.yaml")}
+    shared = outcomes(run.json("deploy", "--environment", "dev", "--yes"))
+    assert set(shared.values()) == {"created"}
+    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"unchanged"}
+    for version in (1, 2):
+        register(account)
+        assert run("approve", str(version), "--environment", "dev") == 0, run.error
+        for name in environments:
+            report = run.json("deploy", "--environment", name, "--yes")
+            assert report["version"] == version
+            assert "unchanged" not in list(outcomes(report).values())[:1]
+            assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
+    deployed = {stack.removeprefix(f"{SLUG}-") for stack in run.stacks()}
+    of_environments = written & {"endpoint", "transform", "api"}
+    assert deployed == written - of_environments | {
+        f"{name}-{stack}" for name in environments for stack in of_environments
+    }
+    live = {version["version"]: version["live"] for version in run.json("models", "--environment", "dev")}
+    assert live == {1: [], 2: environments}
+    for name in reversed(["dev", *environments]):
+        removed = run.json("destroy", "--environment", name, "--yes")
+        assert {one["type"] for one in removed["retained"]} <= KEPT | {"AWS::SageMaker::ModelPackageGroup"}
+    assert run.stacks() == []
