@@ -12,7 +12,12 @@ from conftest import SLUG, mlops, mlops_json
 from model import dataset, synthetic
 from model.schema import SCHEMA
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+
+def at(ago: timedelta) -> datetime:
+    """A moment so long before this one, not before the test's module was loaded."""
+    return datetime.now(UTC).replace(microsecond=0) - ago
+
+
 BASELINE = "DriftCheckBaselines"
 
 
@@ -24,7 +29,7 @@ def capture_traffic(
         dataset.read_typed(project / "data/raw", SCHEMA), SCHEMA, rows, seed=version, drift=drift
     )
     encoder = capture.Encoder("text/csv", "text/csv")
-    moment = NOW - ago
+    moment = at(ago)
     lines = []
     for row in drawn.select(list(SCHEMA.feature_names)).to_pylist():
         body = ",".join("" if value is None else str(int(value) if value is True else value) for value in row.values())
@@ -57,7 +62,7 @@ def registered_again(project: Path) -> None:
 def test_traffic_like_the_data_is_no_drift_and_drifted_traffic_is(approved: Path) -> None:
     capture_traffic(approved, 1, 500, ago=timedelta(hours=5))
     capture_traffic(approved, 1, 500, drift=1.0, ago=timedelta(hours=2), torn=True)
-    first = mlops_json(approved, "monitor", "--until", f"{NOW - timedelta(hours=4):%Y-%m-%dT%H:%M:%SZ}")
+    first = mlops_json(approved, "monitor", "--until", f"{at(timedelta(hours=4)):%Y-%m-%dT%H:%M:%SZ}")
     assert (first["versions"]["1"]["rows"], first["versions"]["1"]["drift"]) == (500, False)
     second = mlops_json(approved, "monitor")
     assert second["start"] == first["end"]
@@ -187,7 +192,7 @@ def test_values_that_go_missing_are_a_fault_of_the_data_and_no_reason_to_retrain
 
 def test_the_same_window_once_more_takes_the_place_of_its_first_result(approved: Path) -> None:
     capture_traffic(approved, 1, 200)
-    window = ("--since", "3h", "--until", f"{NOW - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}")
+    window = ("--since", "3h", "--until", f"{at(timedelta(hours=1)):%Y-%m-%dT%H:%M:%SZ}")
     first = mlops_json(approved, "monitor", *window)
     capture_traffic(approved, 1, 100)
     second = mlops_json(approved, "monitor", *window)
