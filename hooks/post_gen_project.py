@@ -51,7 +51,7 @@ def main() -> int:
     """Arrange the project in the working folder and say how to go on."""
     answers = json.loads(ANSWERS)
     arrange(Path.cwd(), answers)
-    print(f"{answers['project_slug']}/ is ready. Go on as its README.md says: make setup, make run.")
+    print(f"{answers['project_slug']}/ is ready. Go on as its README.md says, beginning with make setup.")
     return 0
 
 

@@ -16,12 +16,19 @@ from typing import Any
 
 from mlops import image
 from mlops.errors import MlopsError
-from mlops.files import files_below, locked, read_json, sha256_of_file, sha256_of_files, unwritable, write_json
-from mlops.lineage import DIGEST_LENGTH, git_commit
-from mlops.names import SHARED
-from mlops.project import DEVELOPMENT_ENVIRONMENT, LOCAL, Environment, Project
+from mlops.files import (
+    DIGEST_LENGTH,
+    files_below,
+    locked,
+    read_json,
+    sha256_of_file,
+    sha256_of_files,
+    unwritable,
+    write_json,
+)
+from mlops.lineage import git_commit
+from mlops.project import DEVELOPMENT_ENVIRONMENT, Project
 
-REQUIRED_SETTINGS = ("account", "bucket", "pipeline_role")
 DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
 
 _CODE = ("src", "pipelines", "mlops/__init__.py", "mlops/errors.py", "mlops/monitor")
@@ -107,7 +114,7 @@ def current(project: Project, environment: str) -> Bundle:
         MlopsError: The configuration is incomplete, the pipeline cannot be compiled (the message says where), or the
             bundle cannot be written.
     """
-    require_settings(project.environment(environment))
+    project.environment(environment).require_place()
     folder = project.state / "bundles" / environment
     made_from = {
         "inputs_digest": inputs_digest(project, environment),
@@ -123,25 +130,6 @@ def current(project: Project, environment: str) -> Bundle:
             return _up_to_date(folder, made_from) or _compile(project, environment, folder)
     except OSError as error:
         raise unwritable(folder, error) from error
-
-
-def require_settings(environment: Environment) -> None:
-    """Refuse an environment that does not say yet where it is.
-
-    Raises:
-        MlopsError: Keys are missing; the message lists all of them.
-    """
-    # The others follow from the account where they are left empty.
-    missing = environment.missing("account") or environment.missing(*REQUIRED_SETTINGS)
-    if missing:
-        place = str(environment.path)
-        if environment.name not in (LOCAL, SHARED):
-            place += f", or for every environment in config/{SHARED}.yaml"
-        raise MlopsError(
-            f"{environment.path} does not say {', '.join(f'`{key}`' for key in missing)}.",
-            f"Set {'it' if len(missing) == 1 else 'them'} in {place}; the comments there say what each is.",
-            exit_code=2,
-        )
 
 
 def inputs_digest(project: Project, environment: str) -> str:

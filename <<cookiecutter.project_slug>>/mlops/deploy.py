@@ -91,6 +91,7 @@ class Deployment:
         self.order = [*([] if environment == SHARED else stacks.present(root, SHARED)), *own]
         self.templates = {stack: stacks.read(root, stack) for stack in self.order}
         self.settings = self.project.environment(environment)
+        self.registered = stacks.outputs_of_others(root, self.project.environment(SHARED).settings)
         self.account = Account.of(self.project, self.settings)
         self.names = self.project.names(environment)
         self.service = StackService(self.account, self.project.slug, self.say, self.clock)
@@ -108,7 +109,7 @@ class Deployment:
         if wanted is None and self._serves:
             return Report(self.wish.environment, None, superseded=True, stacks=())
         done: list[Deployed] = []
-        outputs: dict[str, str] = {}
+        outputs = dict(self.registered)
         for stack in self.order:
             if stack in self.chosen:
                 done.append(self._deploy(stack, {**outputs, **self._known(stack, wanted)}))
@@ -135,7 +136,7 @@ class Deployment:
                 "Leave out --version and --model-package.",
                 exit_code=2,
             )
-        later = dict.fromkeys(_OWN, "")
+        later = dict.fromkeys(_OWN, "") | self.registered
         for stack in self.order:
             if stack in self.chosen:
                 self._values(stack, later)

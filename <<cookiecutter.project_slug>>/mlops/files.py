@@ -16,6 +16,9 @@ from typing import Any
 
 from mlops.errors import MlopsError
 
+DIGEST_LENGTH = 16
+"""How many hexadecimal digits of a SHA-256 tell apart what is named after its content."""
+
 _LOCK_POLL = 0.01
 
 
@@ -64,7 +67,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def unwritable(path: Path, error: OSError) -> MlopsError:
     """The message for a file that could not be written."""
     remedy = (
-        "Free some space on that disk, then continue: `.venv/bin/python -m mlops run --resume`."
+        "Free some space on that disk, then do it again; `run --resume` goes on with a run."
         if error.errno in (errno.ENOSPC, errno.EDQUOT)
         else "Check that the folder exists and that you may write to it."
     )

@@ -105,7 +105,7 @@ def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
         except MlopsError as error:
             raise MlopsError(
                 f"Version {version.version}: {error.message}",
-                "Train again (`.venv/bin/python -m mlops run --no-cache`) and approve the new version.",
+                "Train again (`run --no-cache`) and approve the new version.",
             ) from None
         with contextlib.suppress(OSError):  # another process has just unpacked the same archive
             partial.rename(destination)

@@ -6,9 +6,8 @@ import subprocess
 from pathlib import Path
 
 from mlops.errors import MlopsError
-from mlops.files import files_below, sha256_of_files
+from mlops.files import DIGEST_LENGTH, files_below, sha256_of_files
 
-DIGEST_LENGTH = 16
 SOURCE_COMMIT = "SOURCE_COMMIT"
 """The environment variable that says which commit sources are of that came without their repository, as in a build."""
 

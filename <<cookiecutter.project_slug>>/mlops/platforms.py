@@ -17,7 +17,8 @@ def registry(project: Project, environment: str) -> Registry:
         MlopsError: There is no such environment, or its configuration lacks what AWS needs.
     """
     if environment == LOCAL:
-        return LocalPlatform(project).registry(project.model_package_group)
+        trainer = project.trainer
+        return LocalPlatform(trainer).registry(trainer.model_package_group)
     from mlops.aws.registry import AwsRegistry  # boto3 costs 0.2 s, which local verbs do not pay
 
     return AwsRegistry.of(project, project.environment(environment))

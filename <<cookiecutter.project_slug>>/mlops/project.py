@@ -15,6 +15,7 @@ LOCAL = "local"
 LOCAL_ACCOUNT = "000000000000"
 PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role")
 """What says where an environment is."""
+_REQUIRED = ("account", "bucket", "pipeline_role")
 
 RUNTIME_ENVIRONMENT = ".venv"
 DEVELOPMENT_ENVIRONMENT = ".venv-dev"
@@ -70,6 +71,24 @@ class Environment:
         if isinstance(value, bool) or not isinstance(value, types):
             raise MlopsError(f"{self.path} says `{key}: {value}`.", f"It takes {wanted}.", exit_code=2)
         return value
+
+    def require_place(self) -> None:
+        """Refuse an environment that does not say yet where it is.
+
+        Raises:
+            MlopsError: Keys are missing; the message lists all of them.
+        """
+        # The others follow from the account where they are left empty.
+        missing = self.missing("account") or self.missing(*_REQUIRED)
+        if missing:
+            place = str(self.path)
+            if self.name not in (LOCAL, SHARED):
+                place += f", or for every environment in config/{SHARED}.yaml"
+            raise MlopsError(
+                f"{self.path} does not say {', '.join(f'`{key}`' for key in missing)}.",
+                f"Set {'it' if len(missing) == 1 else 'them'} in {place}; the comments there say what each is.",
+                exit_code=2,
+            )
 
     def missing(self, *keys: str) -> list[str]:
         """Those of the dotted `keys` that the file leaves out or empty."""
@@ -133,9 +152,37 @@ class Project:
         return self.answer("aws_region")
 
     @property
+    def deploys_only(self) -> bool:
+        """Whether the versions that are deployed are trained and registered by another project."""
+        return self.answer("project_scope") == "deploy"
+
+    @property
     def model_package_group(self) -> str:
-        """The name of the model package group that versions are registered in."""
-        return self.slug
+        """The name of the model package group that versions are registered in.
+
+        Raises:
+            MlopsError: Another project registers them, and the configuration does not say where.
+        """
+        return str(self.environment(SHARED)["registry.model_package_group"]) if self.deploys_only else self.slug
+
+    @property
+    def trainer(self) -> "Project":
+        """The project on this machine whose versions are served here: this one, if it trains.
+
+        Raises:
+            MlopsError: Another project trains, and the configuration does not say where it is.
+        """
+        if not self.deploys_only:
+            return self
+        environment = self.environment(LOCAL)
+        trainer = Project((self.root / str(environment["trained_in"])).resolve())
+        if not (trainer.root / "project.yaml").is_file() or trainer.deploys_only:
+            raise MlopsError(
+                f"{environment.path} says `trained_in: {environment['trained_in']}`: {trainer.root} trains nothing.",
+                "Name the folder of the project that trains, as seen from this one: ../NAME.",
+                exit_code=2,
+            )
+        return trainer
 
     def names(self, environment: str) -> Names:
         """The names of what the stacks make in the account of an environment.

@@ -14,7 +14,7 @@ APPROVED_AT = "approved_at"
 """The metadata of a version that says when it was approved, UTC, ISO 8601: SageMaker itself keeps no such time."""
 
 LATEST = "latest"
-TRAIN_ONE = "Train one: .venv/bin/python -m mlops run"
+TRAIN_ONE = "Train one: `make run` in the project that trains."
 
 
 @dataclass(frozen=True)

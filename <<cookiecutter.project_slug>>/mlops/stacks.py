@@ -36,9 +36,10 @@ class Stack:
     endpoint: bool = False
 
 
+REGISTRY = Stack("registry")
 TABLE = (
     Stack("data"),
-    Stack("registry"),
+    REGISTRY,
     Stack("execution"),
     Stack("workload"),
     Stack("cicd"),
@@ -152,6 +153,26 @@ def selected(stacks: Sequence[Stack], names: Sequence[str]) -> list[Stack]:
     return [stack for stack in stacks if not names or stack.name in names]
 
 
+def outputs_of_others(root: Path, shared: Mapping[str, Any]) -> dict[str, str]:
+    """What another project's stack would say: outputs of `registry` in a project that has no such stack.
+
+    Args:
+        root: The project's folder.
+        shared: The configuration of the environment that all environments share.
+
+    Raises:
+        MlopsError: The configuration leaves a value empty.
+    """
+    if template_file(root, REGISTRY).is_file():
+        return {}
+    section = shared.get(REGISTRY.name) or {}
+    for key, value in section.items():
+        if value is None:
+            where = f"`{key}` of `{REGISTRY.name}` in config/{SHARED}.yaml"
+            raise MlopsError(f"Nothing says {where}.", "Take it from the project that trains.", exit_code=2)
+    return {parameter_of(key): _text(value, f"`{key}` of `{REGISTRY.name}`") for key, value in section.items()}
+
+
 def template_file(root: Path, stack: Stack) -> Path:
     """Where a project keeps the template of a stack."""
     return root / "infra" / f"{stack.name}.yaml"
@@ -187,7 +208,7 @@ def parameters(
     Raises:
         MlopsError: The configuration has a key that is of no use, or nothing fills a parameter.
     """
-    settings = {_parameter(key): key for key in section if key != SHADOW_MINUTES}
+    settings = {parameter_of(key): key for key in section if key != SHADOW_MINUTES}
     for name, key in settings.items():
         _require_open(name, f"`{key}` of {where}", template, known)
     values = {name: value for name, value in known.items() if name in template.parameters}
@@ -234,7 +255,8 @@ def _text(value: Any, setting: str) -> str:
     raise MlopsError(f"{setting} is {value!r}.", "It takes a text, a number or a list of such.", exit_code=2)
 
 
-def _parameter(key: object) -> str:
+def parameter_of(key: object) -> str:
+    """The parameter that a key of the configuration fills: `instance_type` fills `InstanceType`."""
     return "".join(part[:1].upper() + part[1:] for part in str(key).split("_"))
 
 

@@ -12,7 +12,7 @@ from mlops.aws.images import newest_image
 from mlops.aws.pipelines import PipelineService
 from mlops.aws.registry import AwsRegistry
 from mlops.aws.store import S3Store
-from mlops.lineage import DIGEST_LENGTH
+from mlops.files import DIGEST_LENGTH
 from mlops.project import Project
 from mlops.registry import champion
 

@@ -10,8 +10,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from aws_calls import ACCOUNT, BUCKET, REGION, ROLE, CallLog, stand_in_account
 from definitions import definition, processing
 from mlops.aws.account import Account, aws_errors
-from mlops.aws.pipelines import CREATED, UNCHANGED, UPDATED, PipelineService
+from mlops.aws.pipelines import PipelineService
 from mlops.aws.registry import AwsRegistry
+from mlops.aws.stacks import CREATED, UNCHANGED, UPDATED
 from mlops.aws.store import S3Store, split_uri
 from mlops.errors import MlopsError
 

@@ -19,7 +19,7 @@ from mlops.local.attend import attend
 from mlops.local.platform import LocalPlatform
 from mlops.local.retraining import Guard, Outcome, retrain
 from mlops.local.start import new_run
-from mlops.local.state import SUCCEEDED, RunFolder, RunState
+from mlops.local.state import SUCCEEDED, RunFolder, RunState, find_run
 from mlops.project import Project
 from mlops.retraining.state import COALESCED, DRIFT, MANUAL, REFUSED, SCHEDULED, STARTED, to_document
 
@@ -243,7 +243,7 @@ def test_a_lost_run_that_a_person_has_resumed_still_executes(desk: Desk) -> None
     def note() -> None:
         state = desk.guard.read()
         assert state.running
-        folder.append(desk.platform.find_run(state.running.execution))
+        folder.append(find_run(desk.project, state.running.execution))
         written.append(json.dumps(to_document(state)))
 
     desk.while_executing = note

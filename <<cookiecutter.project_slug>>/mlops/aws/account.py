@@ -10,7 +10,6 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from mlops.bundle import require_settings
 from mlops.errors import MlopsError
 from mlops.project import LOCAL, Environment, Project
 
@@ -62,7 +61,7 @@ class Account:
                 "Name another: `--environment dev`.",
                 exit_code=2,
             )
-        require_settings(environment)
+        environment.require_place()
         return cls(
             id=str(environment["account"]),
             region=project.region,

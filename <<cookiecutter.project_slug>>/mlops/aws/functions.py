@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from mlops.archives import zipped
-from mlops.files import files_below, sha256_of_files
-from mlops.lineage import DIGEST_LENGTH
+from mlops.files import DIGEST_LENGTH, files_below, sha256_of_files
 
 
 def archive(root: Path) -> bytes:

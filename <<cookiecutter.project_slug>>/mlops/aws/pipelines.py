@@ -9,11 +9,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mlops.aws.account import Account, aws_errors, is_missing
+from mlops.aws.stacks import CREATED, UNCHANGED, UPDATED
 from mlops.aws.store import S3Store
 from mlops.definition import Definition, as_text
 from mlops.errors import MlopsError
-
-CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mlops.aws.account import Account, aws_errors, is_missing
-from mlops.aws.pipelines import CREATED, UNCHANGED, UPDATED
 from mlops.aws.store import S3Store
 from mlops.aws.waiting import RESUME, Clock, wait
 from mlops.errors import MlopsError
-from mlops.lineage import DIGEST_LENGTH
+from mlops.files import DIGEST_LENGTH
 from mlops.stacks import Template
+
+CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
+"""What putting a stack, or a pipeline, may come to."""
 
 IN_PLACE, REPLACED, PERHAPS_REPLACED = "modify in place", "REPLACE", "modify, perhaps REPLACE"
 

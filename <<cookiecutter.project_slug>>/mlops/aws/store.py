@@ -10,8 +10,7 @@ from botocore.exceptions import ClientError
 
 from mlops.aws.account import Account, aws_errors, is_missing
 from mlops.errors import MlopsError
-from mlops.files import files_below, unwritable
-from mlops.lineage import DIGEST_LENGTH
+from mlops.files import DIGEST_LENGTH, files_below, unwritable
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,7 @@ from typing import Any
 import yaml
 
 from mlops import image
-from mlops.bundle import (
-    DEFINITION,
-    MANIFEST,
-    OBJECTS,
-    Bundle,
-    code_digest,
-    inputs_digest,
-    packages_digest,
-    require_settings,
-)
+from mlops.bundle import DEFINITION, MANIFEST, OBJECTS, Bundle, code_digest, inputs_digest, packages_digest
 from mlops.compile.content import ContentStore, settle
 from mlops.compile.offline import OfflineAws, isolate, offline_session
 from mlops.definition import Definition
@@ -54,7 +45,7 @@ def compile_bundle(project: Project, environment_name: str, output: Path) -> Non
         MlopsError: The configuration is incomplete or the definition is not valid.
     """
     environment = project.environment(environment_name)
-    require_settings(environment)
+    environment.require_place()
     isolate(project.region)
     account, bucket = str(environment["account"]), str(environment["bucket"])
     aws = OfflineAws(account)

@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlops.errors import MlopsError
-from mlops.files import unwritable
-from mlops.lineage import DIGEST_LENGTH
+from mlops.files import DIGEST_LENGTH, unwritable
 
 
 class ContentStore:

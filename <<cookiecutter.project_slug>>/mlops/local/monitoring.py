@@ -24,6 +24,7 @@ from mlops.monitor import charts
 from mlops.monitor.baseline import STATISTICS_FILE
 from mlops.monitor.violations import COMPARISON_FILE, Limits
 from mlops.pages import page
+from mlops.platforms import registry
 from mlops.project import RUNTIME_ENVIRONMENT
 from mlops.registry import find
 
@@ -139,10 +140,11 @@ class Windows:
         end: datetime,
         limits: dict[str, float],
     ) -> dict[str, Any]:
-        project, registry = self.platform.project, self.platform.registry(self.platform.project.model_package_group)
-        version = find(registry.versions(), number)
-        model = unpacked(registry, version, project.state / "models")
-        registry.download_baseline(version, output / "baseline")
+        project = self.platform.project
+        source = registry(project, self.platform.environment)
+        version = find(source.versions(), number)
+        model = unpacked(source, version, project.state / "models")
+        source.download_baseline(version, output / "baseline")
         command = [
             *(str(project.python(RUNTIME_ENVIRONMENT)), "-m", "mlops.monitor.compare"),
             *("--captured", str(captured), "--baseline", str(output / "baseline"), "--output", str(output)),

@@ -1,11 +1,8 @@
-"""What stands in for AWS on this machine: the object store, the registry and the runs of one project."""
+"""What stands in for AWS on this machine: the object store and the registry of one project."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from mlops.errors import MlopsError
 from mlops.local.registry import LocalRegistry
-from mlops.local.state import SUCCEEDED, RunFolder, runs
 from mlops.local.store import LocalStore
 from mlops.project import LOCAL, Project
 
@@ -31,35 +28,3 @@ class LocalPlatform:
     def registry(self, group: str) -> LocalRegistry:
         """The registry of a model package group."""
         return LocalRegistry(self.project.state / "registry" / self.environment / group, self.store)
-
-    @property
-    def runs(self) -> Path:
-        """The folder of the runs."""
-        return self.project.state / "runs"
-
-    def find_run(self, run_id: str) -> RunFolder:
-        """The folder of a run.
-
-        Raises:
-            MlopsError: There is no such run.
-        """
-        folder = RunFolder(self.runs / run_id)
-        if not run_id.isalnum() or not folder.path.is_dir():
-            raise MlopsError(
-                f"There is no run {run_id!r}.", "List them: `.venv/bin/python -m mlops runs`.", exit_code=2
-            )
-        return folder
-
-    def last_unfinished(self) -> RunFolder:
-        """The newest run, which must not have succeeded.
-
-        Raises:
-            MlopsError: There is none, or it has succeeded.
-        """
-        newest = next(iter(runs(self.runs)), None)
-        if newest is None:
-            raise MlopsError("No run is left to resume.", "Start one: `.venv/bin/python -m mlops run`.", exit_code=2)
-        if newest.load().status == SUCCEEDED:
-            remedy = "To resume an older one, name it: `.venv/bin/python -m mlops runs` lists them."
-            raise MlopsError(f"The newest run, {newest.path.name}, has succeeded.", remedy, exit_code=2)
-        return newest

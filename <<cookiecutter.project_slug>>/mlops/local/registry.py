@@ -86,7 +86,7 @@ class LocalRegistry:
         if not source.is_file():
             raise MlopsError(
                 f"The model archive of version {version.version} is missing: {source}.",
-                "Train again (`.venv/bin/python -m mlops run --no-cache`) and approve the new version.",
+                "Train again (`run --no-cache`) and approve the new version.",
             )
         folder.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copyfile(source, folder / source.name))

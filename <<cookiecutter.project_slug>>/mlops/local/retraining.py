@@ -21,7 +21,7 @@ from mlops.lineage import data_version
 from mlops.local.attend import attend, result, summary
 from mlops.local.platform import LocalPlatform
 from mlops.local.start import new_run
-from mlops.local.state import EXECUTING, FAILED, SUCCEEDED, RunFolder, RunState
+from mlops.local.state import EXECUTING, FAILED, SUCCEEDED, RunFolder, RunState, find_run
 from mlops.project import Environment, Project
 from mlops.retraining.policy import Newest, Policy, Status
 from mlops.retraining.state import (
@@ -263,7 +263,7 @@ class Guard:
     def _status(self, run: Run) -> Status:
         """How a run stands that no process executes as a retraining; it may have been resumed as a plain run."""
         try:
-            folder = self.platform.find_run(run.execution)
+            folder = find_run(self.platform.project, run.execution)
             state = folder.load()
             kinds = {step.name: step.type for step in Definition.from_text(folder.read_definition()).all_steps}
         except MlopsError:  # it was never prepared, or it was removed

@@ -14,7 +14,7 @@ from mlops.lineage import data_version
 from mlops.local.cache import StepCache
 from mlops.local.platform import LocalPlatform
 from mlops.local.runner import Listener, LocalRun, check_runnable
-from mlops.local.state import NOT_STARTED, SUCCEEDED, RunFolder, RunState, StepState, new_run_id, now
+from mlops.local.state import NOT_STARTED, SUCCEEDED, RunFolder, RunState, StepState, new_run_folder, new_run_id, now
 from mlops.local.store import LocalStore
 from mlops.project import RUNTIME_ENVIRONMENT, Environment
 from mlops.registry import champion
@@ -62,7 +62,7 @@ def new_run(
                 py_compile.compile(str(platform.store.root / name), invalidation_mode=_BY_HASH, quiet=2)
     if "InputDataUri" in definition.parameters and "InputDataUri" not in overrides:
         _place(source, platform.store.path(str(values["InputDataUri"])))
-    folder = RunFolder(platform.runs / new_run_id())
+    folder = new_run_folder(platform.project)
     state = RunState(
         id=folder.path.name,
         pipeline=bundle.pipeline_name,

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlops.errors import MlopsError
 from mlops.files import is_locked, locked, read_json, write_text
+from mlops.project import Project
 
 EXECUTING, SUCCEEDED, FAILED, STOPPED = "Executing", "Succeeded", "Failed", "Stopped"
 NOT_STARTED, SKIPPED, INTERRUPTED = "NotStarted", "Skipped", "Interrupted"
@@ -186,7 +187,44 @@ class RunFolder:
         return f"Remove the run: `rm -r {self.path}`. Then start a new one."
 
 
-def runs(folder: Path) -> list[RunFolder]:
-    """The runs kept in a folder, newest first."""
+def runs(project: Project) -> list[RunFolder]:
+    """The runs of a project, newest first."""
+    folder = _folder(project)
     paths = (path for path in folder.iterdir() if (path / "run.json").exists()) if folder.is_dir() else ()
     return [RunFolder(path) for path in sorted(paths, reverse=True)]
+
+
+def new_run_folder(project: Project) -> RunFolder:
+    """The folder of a run that is to be; it does not exist yet."""
+    return RunFolder(_folder(project) / new_run_id())
+
+
+def find_run(project: Project, run_id: str) -> RunFolder:
+    """The folder of a run.
+
+    Raises:
+        MlopsError: There is no such run.
+    """
+    folder = RunFolder(_folder(project) / run_id)
+    if not run_id.isalnum() or not folder.path.is_dir():
+        raise MlopsError(f"There is no run {run_id!r}.", "List them: `.venv/bin/python -m mlops runs`.", exit_code=2)
+    return folder
+
+
+def last_unfinished(project: Project) -> RunFolder:
+    """The newest run, which must not have succeeded.
+
+    Raises:
+        MlopsError: There is none, or it has succeeded.
+    """
+    newest = next(iter(runs(project)), None)
+    if newest is None:
+        raise MlopsError("No run is left to resume.", "Start one: `.venv/bin/python -m mlops run`.", exit_code=2)
+    if newest.load().status == SUCCEEDED:
+        remedy = "To resume an older one, name it: `.venv/bin/python -m mlops runs` lists them."
+        raise MlopsError(f"The newest run, {newest.path.name}, has succeeded.", remedy, exit_code=2)
+    return newest
+
+
+def _folder(project: Project) -> Path:
+    return project.state / "runs"

@@ -47,7 +47,7 @@ class LocalStore:
         if not self.exists(uri):
             raise MlopsError(
                 f"There is no object at {uri} (locally {source}).",
-                "It was deleted, or never written: `.venv/bin/python -m mlops run --no-cache` makes everything anew.",
+                "It was deleted, or never written: `run --no-cache` makes everything anew.",
             )
         for name, path in _objects(source):
             copy_file(path, destination / name)

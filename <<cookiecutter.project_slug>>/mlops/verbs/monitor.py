@@ -1,4 +1,4 @@
-"""Compare what the model was asked lately with what it was trained on; with --retrain, train again when it has drifted.
+"""Compare what the model was asked lately with what it was trained on.
 
 Without --since the window begins where the last one ended. Windows that span a promotion are split by version: each is
 compared with the data that it was trained on.
@@ -7,14 +7,15 @@ compared with the data that it was trained on.
 import json
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mlops.errors import MlopsError
-from mlops.local.monitoring import Window, Windows, timestamp
+from mlops.local.monitoring import Window, Windows
 from mlops.local.platform import LocalPlatform
 from mlops.project import LOCAL, Project
-from mlops.registry import ModelVersion, champion
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _LISTED = 8
@@ -25,8 +26,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     when = "a time in UTC such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d"
     parser.add_argument("--since", metavar="TIME", help=f"begin of the window: {when} (default: end of the last one)")
     parser.add_argument("--until", metavar="TIME", help="its end (default: now)")
-    parser.add_argument("--retrain", action="store_true", help="train again if the version in use has drifted")
-    parser.add_argument("--data", type=Path, help="data to train again on (default: `data_folder` in config)")
+    parser.set_defaults(retrain=False, data=None)
+    if find_spec("mlops.local.drifted"):  # a project that only deploys does not train
+        parser.add_argument("--retrain", action="store_true", help="train again if the version in use has drifted")
+        parser.add_argument("--data", type=Path, help="data to train again on (default: `data_folder` in config)")
     parser.add_argument("--environment", default=LOCAL, help="where (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
@@ -72,35 +75,11 @@ def _moment(text: str, now: datetime) -> datetime:
 
 def _retrain(platform: LocalPlatform, window: Window, options: Namespace) -> tuple[int, dict[str, Any] | None]:
     """Train again if the version in use has drifted; the exit status and what came of it."""
-    from mlops.local.retraining import retrain  # the runner is not for those who only look
-    from mlops.retraining.state import DRIFT
-
-    used = champion(platform.registry(platform.project.model_package_group).versions())
-    comparison = window.comparisons.get(used.version, {}) if used else {}
-    why_not = _why_not(used, comparison, window.min_rows)
-    if why_not or not used:
-        if not options.json:
-            print(f"No retraining: {why_not}.")
-        return 0, None
-    names = comparison["drifted"]
-    reason = f"{len(names)} of {len(comparison['features'])} features drifted: {', '.join(names[:_LISTED])}"
-    outcome = retrain(platform, DRIFT, f"{DRIFT}-{used.version}-{timestamp(window.end)}", reason, options.data)
+    # Only here, because the runner is not for those who only look.
+    outcome = import_module("mlops.local.drifted").retrain_if_drifted(platform, window, options.data)
     if not options.json:
-        print(outcome.text(platform.project))
-    return outcome.exit_code, outcome.document()
-
-
-def _why_not(used: ModelVersion | None, comparison: dict[str, Any], min_rows: int) -> str:
-    """Why the version in use is not trained again; empty when it is."""
-    if not used:
-        return "no version is approved"
-    if not comparison.get("rows"):
-        return f"version {used.version}, the one in use, was not asked"
-    if comparison["rows"] < min_rows:
-        return f"version {used.version} was asked about too few rows to tell"
-    if not comparison["drift"]:
-        return f"version {used.version}, the one in use, has not drifted"
-    return f"version {used.version} has drifted, but the data is at fault" if comparison["quality"] else ""
+        print(f"No retraining: {outcome}." if isinstance(outcome, str) else outcome.text(platform.project))
+    return (0, None) if isinstance(outcome, str) else (outcome.exit_code, outcome.document())
 
 
 def _text(project: Project, window: Window) -> str:

@@ -15,7 +15,7 @@ from mlops.errors import MlopsError
 from mlops.local.attend import attend, result, summary
 from mlops.local.platform import LocalPlatform
 from mlops.local.start import new_run
-from mlops.local.state import SUCCEEDED, RunFolder
+from mlops.local.state import SUCCEEDED, RunFolder, find_run, last_unfinished
 from mlops.project import LOCAL, Project
 
 
@@ -43,7 +43,7 @@ def run(project: Project, options: Namespace) -> int:
             raise MlopsError(
                 "A resumed run keeps its parameters and its data.", "Leave out -p and --data, or --resume.", exit_code=2
             )
-        folder = platform.find_run(options.resume) if options.resume else platform.last_unfinished()
+        folder = find_run(project, options.resume) if options.resume else last_unfinished(project)
         state = folder.load()
         platform = LocalPlatform(project, state.environment)
         print(f"Run {state.id} of {state.started[:19]}Z goes on.", file=sys.stderr)

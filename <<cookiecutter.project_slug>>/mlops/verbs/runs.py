@@ -7,8 +7,7 @@ from dataclasses import asdict
 
 from mlops.errors import MlopsError
 from mlops.local import display
-from mlops.local.platform import LocalPlatform
-from mlops.local.state import RunState, runs
+from mlops.local.state import RunState, find_run, runs
 from mlops.project import Project
 
 
@@ -20,15 +19,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(project: Project, options: Namespace) -> int:
     """Print the list or one run."""
-    platform = LocalPlatform(project)
     if options.run:
-        folder = platform.find_run(options.run)
+        folder = find_run(project, options.run)
         state = folder.load()
         print(json.dumps(asdict(state), indent=2) if options.json else _one(state, str(folder.report)))
         return 0
     states: list[RunState] = []
     damaged: list[str] = []
-    for folder in runs(platform.runs):
+    for folder in runs(project):
         try:
             states.append(folder.load())
         except MlopsError as error:
