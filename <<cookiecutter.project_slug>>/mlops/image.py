@@ -68,7 +68,7 @@ def remember(project: Project, environment: Environment, found: str) -> None:
         raise MlopsError(
             f"{environment.path} says `{KEY}: {NEWEST}`, and no image has been built yet.",
             "`.venv/bin/python -m mlops deploy --environment dev --stack image` makes the pipeline that builds it. "
-            f"If that is there, see why it has not: the CodePipeline {project.slug}-image.",
+            f"If that is there, see why it has not: the CodePipeline {project.names(environment.name).image_pipeline}.",
         )
     write_text(_memory(project, environment), found + "\n")
 

@@ -18,6 +18,11 @@ def project_id(account: str, region: str, slug: str) -> str:
     return "p-" + hashlib.sha256(f"{account}/{region}/{slug}".encode()).hexdigest()[:_ID_DIGITS]
 
 
+def training_pipeline(slug: str) -> str:
+    """The SageMaker pipeline that trains; also this machine's, where a project has no id."""
+    return f"{slug}-training"
+
+
 @dataclass(frozen=True)
 class Names:
     """The names of a project in an account.
@@ -50,9 +55,29 @@ class Names:
         return self.of("capt")
 
     @property
+    def artifact_bucket(self) -> str:
+        """The bucket of what CodePipeline hands from stage to stage, and of the release."""
+        return self.of("cicd")
+
+    @property
     def pipeline_role(self) -> str:
         """The role of the SageMaker pipeline and of its jobs."""
         return self.of("pipe")
+
+    @property
+    def validate_data_function(self) -> str:
+        """The function that looks at data before a run is started on it."""
+        return f"{self.slug}-validate-data"
+
+    @property
+    def image_pipeline(self) -> str:
+        """The CodePipeline that builds the project's own image."""
+        return f"{self.slug}-image"
+
+    @property
+    def image_parameter(self) -> str:
+        """The SSM parameter that holds the digest of the newest image of the project's own."""
+        return f"/{self.slug}/image"
 
     def tags(self, environment: str) -> dict[str, str]:
         """What everything that is made for an environment is tagged with."""
@@ -65,6 +90,14 @@ class Names:
     def endpoint(self, environment: str) -> str:
         """The endpoint of an environment."""
         return f"{self.slug}-{environment}"
+
+    def schedule_group(self, environment: str) -> str:
+        """The group of the schedules of an environment, which carries their tags."""
+        return f"{self.slug}-{environment}"
+
+    def schedule(self, environment: str) -> str:
+        """The schedule of the batch predictions of an environment."""
+        return f"{self.slug}-{environment}-transform"
 
     def stack(self, name: str, environment: str) -> str:
         """The CloudFormation stack of a template; one that all environments share does not name any."""

@@ -19,7 +19,7 @@ def publish(project: Project, environment: str) -> str:
     """
     account = Account.of(project, project.environment(environment))
     account.verify()
-    bucket = project.names(environment).of("cicd")
+    bucket = project.names(environment).artifact_bucket
     uri = f"s3://{bucket}/{KEY}"
     with aws_errors(f"upload {uri}"):
         content = zipped(files_below(project.root))

@@ -44,7 +44,7 @@ def look_up_image(project: Project, name: str) -> None:
     account = Account.of(project, environment)
     if image.takes_newest(project, environment):
         account.verify()
-        image.remember(project, environment, newest_image(account, project.slug))
+        image.remember(project, environment, newest_image(account, project.names(name)))
 
 
 def upsert(project: Project, environment: str) -> Upserted:

@@ -8,7 +8,11 @@ from mlops.aws.account import Account
 from mlops.errors import MlopsError
 from mlops.names import Names, project_id
 from mlops.project import Project
+from names import LONGEST, physical_name
+from rendered import texts
+from samples import sample
 from small_project import ACCOUNT, NAMES, REGION, SLUG, small_project
+from template import parse, resolve
 
 
 def write(root: Path, environment: str, **settings: object) -> Project:
@@ -37,6 +41,21 @@ def test_stacks_of_all_environments_name_none() -> None:
     assert NAMES.stack("data", "dev") == "visits-data"
     assert NAMES.stack("endpoint", "staging") == "visits-staging-endpoint"
     assert NAMES.live_parameter("production") == "/visits/live/production"
+
+
+def made(**answers: str) -> set[str | None]:
+    """What the stacks of a project with some answers name what they make, at the longest slug."""
+    stacks = [resolve(template, {**sample(template), **LONGEST}) for template in map(parse, texts(answers).values())]
+    return {physical_name(stack, logical) for stack in stacks for logical in stack.resources}
+
+
+def test_the_stacks_name_what_they_make_as_verbs_do() -> None:
+    names = Names(*LONGEST.values())
+    shared = {names.data_bucket, names.model_bucket, names.capture_bucket, names.artifact_bucket, names.pipeline_role}
+    shared |= {names.validate_data_function, names.live_parameter("production")}
+    assert {*shared, names.endpoint("production")} <= made(inference="realtime")
+    assert {*shared, names.schedule_group("production"), names.schedule("production")} <= made(inference="batch")
+    assert {*shared, names.image_parameter, names.image_pipeline} <= made(training_image="custom")
 
 
 def test_the_account_is_all_that_a_person_fills_in(root: Path) -> None:

@@ -22,9 +22,10 @@ def scheduled_version(project: Project, environment: str) -> int:
             f"No version is live in {environment}.",
             f"Deploy: .venv/bin/python -m mlops deploy --environment {environment}",
         )
-    group = names.endpoint(environment)
     with aws_errors(f"look up the schedule of {environment}"):
-        schedule = account.scheduler.get_schedule(GroupName=group, Name=f"{group}-transform")
+        schedule = account.scheduler.get_schedule(
+            GroupName=names.schedule_group(environment), Name=names.schedule(environment)
+        )
         model = json.loads(schedule["Target"]["Input"])["ModelName"]
         container = account.sagemaker.describe_model(ModelName=model)["PrimaryContainer"]
     if container["ModelPackageName"] != package:

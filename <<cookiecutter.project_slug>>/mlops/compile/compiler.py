@@ -19,10 +19,11 @@ from mlops.definition import Definition
 from mlops.errors import MlopsError
 from mlops.files import files_below, sha256_of_file, write_json, write_text
 from mlops.lineage import git_commit
+from mlops.names import training_pipeline
 from mlops.project import Environment, Project
 from mlops.validation import require_valid
 
-TRAINING_PIPELINE = "training"
+_PIPELINE_MODULE = "training"
 
 # What describes the training data, and nothing else: a change of what compares with it is no other training.
 _BASELINE_CODE = (
@@ -135,11 +136,11 @@ def limits(environment: Environment) -> dict[str, list[float | None]]:
 
 
 def _build(context: Any) -> Any:
-    module = importlib.import_module(f"pipelines.{TRAINING_PIPELINE}")
+    module = importlib.import_module(f"pipelines.{_PIPELINE_MODULE}")
     pipeline = module.build(context) if hasattr(module, "build") else None
     if not hasattr(pipeline, "definition"):
         raise MlopsError(
-            f"pipelines/{TRAINING_PIPELINE}.py has no function build(context) that returns a Pipeline.",
+            f"pipelines/{_PIPELINE_MODULE}.py has no function build(context) that returns a Pipeline.",
             "Define it; the file as the template made it shows how.",
         )
     return pipeline
@@ -157,7 +158,7 @@ def _context(
     return Context(
         session=session,
         environment=environment,
-        pipeline_name=f"{project.slug}-{TRAINING_PIPELINE}",
+        pipeline_name=training_pipeline(project.slug),
         model_package_group=project.model_package_group,
         slug=project.slug,
         region=project.region,

@@ -28,7 +28,8 @@ def run(project: Project, options: Namespace) -> int:
     account = Account.of(project, project.environment(options.environment))
     uri = options.data or _input_data(project, options.environment)
     account.verify()
-    answer = gate.ask(account, f"{project.slug}-validate-data", uri, _schema(project))
+    function = project.names(options.environment).validate_data_function
+    answer = gate.ask(account, function, uri, _schema(project))
     if options.json:
         print(json.dumps(answer, indent=2))
     elif answer["valid"]:
