@@ -5,10 +5,10 @@ another is named. docs/deploying.md says what to do when it fails.
 """
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 
 from mlops import deploy
+from mlops.asking import ask, require_reader, say
 from mlops.aws.stacks import Plan
 from mlops.errors import MlopsError
 from mlops.project import Project
@@ -29,10 +29,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(project: Project, options: Namespace) -> int:
     """Deploy, and say what was done."""
-    if not options.yes and not sys.stdin.isatty():
-        raise MlopsError("There is nobody to ask.", "Add --yes to deploy without a question.", exit_code=2)
+    if not options.yes:
+        require_reader("deploy")
     wish = deploy.Wish(options.environment, options.stack, options.version, options.model_package)
-    report = deploy.Deployment(project, wish, _agreed if options.yes else _ask, _say).run()
+    report = deploy.Deployment(project, wish, _agreed if options.yes else _confirm, say).run()
     if options.json:
         print(json.dumps(report.document(), indent=2))
     elif report.superseded:
@@ -48,16 +48,11 @@ def _agreed(_: Plan) -> None:
     """`--yes` has said it."""
 
 
-def _ask(plan: Plan) -> None:
+def _confirm(plan: Plan) -> None:
     """Ask the reader, who has been shown the plan.
 
     Raises:
         MlopsError: They do not say yes.
     """
-    _say("Deploy this? [y/N] ")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if ask("Deploy this? [y/N] ").lower() not in ("y", "yes"):
         raise MlopsError(f"{plan.stack} was not deployed: nothing of it was changed.")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -4,10 +4,10 @@ Data, models and the keys that they are encrypted with outlive it: it says how t
 """
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
+from mlops.asking import ask, require_reader, say
 from mlops.destroy import Removal
 from mlops.errors import MlopsError
 from mlops.project import Project
@@ -23,11 +23,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(project: Project, options: Namespace) -> int:
     """Say what is to be removed, ask, remove it, and say what stays."""
-    if not options.yes and not sys.stdin.isatty():
-        raise MlopsError("There is nobody to ask.", "Add --yes to remove it without a question.", exit_code=2)
-    removal = Removal(project, options.environment, options.stack, _say)
+    if not options.yes:
+        require_reader("remove it")
+    removal = Removal(project, options.environment, options.stack, say)
     standing = removal.standing()
-    _say("\n".join([f"To be removed from {options.environment}:", *(f"  {name}" for name in standing or ["no stack"])]))
+    say("\n".join([f"To be removed from {options.environment}:", *(f"  {name}" for name in standing or ["no stack"])]))
     if not options.yes:
         _confirm(project.slug)
     removed = removal.run(standing)
@@ -48,10 +48,5 @@ def _confirm(slug: str) -> None:
     Raises:
         MlopsError: They typed something else.
     """
-    _say(f"Type {slug} to remove this for good: ")
-    if sys.stdin.readline().strip() != slug:
+    if ask(f"Type {slug} to remove this for good: ") != slug:
         raise MlopsError("That is another name: nothing was removed.")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
