@@ -165,14 +165,13 @@ class Deployment:
         """
         versions = AwsRegistry(self.account, S3Store(self.account), self.project.model_package_group).versions()
         if self.wish.package:
-            wanted = promotion.is_wanted(versions, self.wish.package)
-            return next(version for version in versions if version.arn == self.wish.package) if wanted else None
+            asked = promotion.approved(versions, self.wish.package)
+            return asked if asked == champion(versions) else None
         version = champion(versions) if self.wish.version is None else find(versions, self.wish.version)
         if version is None:
             remedy = "Approve one: .venv/bin/python -m mlops models --environment dev" if versions else TRAIN_ONE
             raise MlopsError("There is no approved version to deploy.", remedy)
-        promotion.is_wanted(versions, version.arn)
-        return version
+        return promotion.approved(versions, version.arn)
 
     def _known(self, stack: Stack, wanted: ModelVersion | None) -> dict[str, str]:
         """What the deployment itself says of a stack's parameters."""

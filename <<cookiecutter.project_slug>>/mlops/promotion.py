@@ -74,11 +74,11 @@ def token(package: str, moment: datetime) -> str:
     return hashlib.sha256(f"{package} {moment.isoformat()}".encode()).hexdigest()
 
 
-def is_wanted(versions: list[ModelVersion], package: str) -> bool:
-    """Whether an approved package is still the one to be live; if not, another execution deploys the one that is.
+def approved(versions: list[ModelVersion], package: str) -> ModelVersion:
+    """The version of a package that may be deployed: an approved one.
 
     Raises:
-        MlopsError: The package is no longer approved, or not in the registry.
+        MlopsError: It is not approved any more, or not in the registry.
     """
     version = next((version for version in versions if version.arn == package), None)
     if version is None:
@@ -88,4 +88,4 @@ def is_wanted(versions: list[ModelVersion], package: str) -> bool:
             f"Version {version.version} is {version.status}: only approved versions are deployed.",
             f"Approve it: .venv/bin/python -m mlops approve {version.version} --environment dev",
         )
-    return champion(versions) == version
+    return version

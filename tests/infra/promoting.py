@@ -19,7 +19,7 @@ from mlops import promotion
 from mlops.aws import functions
 from mlops.aws.packages import versions
 from mlops.names import SHARED, Names, project_id
-from mlops.registry import APPROVED, PENDING, REJECTED
+from mlops.registry import APPROVED, PENDING, REJECTED, champion
 from needs import Need
 from rendered import SLUG, SOURCES, texts
 from service_side import service_needs
@@ -117,7 +117,7 @@ class Promotion:
         execution = self._under_way(package)
         found = versions(self.account.client("sagemaker"), SLUG)
         execution.status = "Failed"
-        if promotion.is_wanted(found, package):
+        if promotion.approved(found, package) == champion(found):
             self.set_live(environment, package)
             execution.status = "InProgress"
         else:

@@ -14,7 +14,7 @@ from mlops import promotion
 from mlops.errors import MlopsError
 from mlops.functions import promote
 from mlops.promotion import ASKED, ENVIRONMENTS, LIVE, NONE, PRODUCTION, STAGING, START
-from mlops.registry import APPROVED, PENDING, REJECTED, ModelVersion, of_package, stamped
+from mlops.registry import APPROVED, PENDING, REJECTED, ModelVersion, champion, of_package, stamped
 
 PREFIX = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/visits"
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -92,12 +92,12 @@ def test_a_token_is_that_of_one_package_and_one_event(one: datetime, other: date
 
 def test_a_version_is_shipped_superseded_or_refused() -> None:
     versions = [FIRST, SECOND, version(3, REJECTED)]
-    assert promotion.is_wanted(versions, SECOND.arn)
-    assert not promotion.is_wanted(versions, FIRST.arn)
+    assert promotion.approved(versions, SECOND.arn) == SECOND == champion(versions)
+    assert promotion.approved(versions, FIRST.arn) == FIRST
     with pytest.raises(MlopsError, match="Version 3 is Rejected: only approved versions are deployed"):
-        promotion.is_wanted(versions, f"{PREFIX}/3")
+        promotion.approved(versions, f"{PREFIX}/3")
     with pytest.raises(MlopsError, match=f"The registry holds no {PREFIX}/4"):
-        promotion.is_wanted(versions, f"{PREFIX}/4")
+        promotion.approved(versions, f"{PREFIX}/4")
 
 
 def test_a_metadata_write_changes_the_time_of_no_stamped_approval() -> None:
@@ -267,8 +267,9 @@ class Promotion:
             self.account.live[step] = execution.package
 
     def check(self, execution: Execution) -> None:
+        versions = self.account.versions()
         try:
-            if not promotion.is_wanted(self.account.versions(), execution.package):
+            if promotion.approved(versions, execution.package) != champion(versions):
                 execution.status = "Stopped"
         except MlopsError:
             execution.status = "Failed"
