@@ -5,8 +5,7 @@ Also imported by the server, so that nothing but torch and numpy is loaded.
 
 import copy
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from model import single_instance
 from model.derive import FEATURE_NAMES
 from model.job import JobError
 from model.learning import Rows, Trained
@@ -26,6 +26,9 @@ MODEL_FILE = "model.pt"
 
 VERSIONS = {"torch": torch.__version__}
 """The packages that a model depends on, for its record."""
+
+together = partial(single_instance.alone, "the network")
+"""Enters the training, alone: a network of this size gains nothing from several instances."""
 
 _ROWS_AT_ONCE = 65_536
 
@@ -85,28 +88,6 @@ class Network(nn.Module):
         columns = [torch.nan_to_num(numbers), torch.isnan(data).float(), chosen.float()]
         logits: Tensor = self.layers(torch.cat(columns, dim=1))
         return logits.squeeze(1)
-
-
-@contextmanager
-def together(hosts: Sequence[str], current: str) -> Iterator[bool]:
-    """Enter the training, alone: a network of this size gains nothing from several instances.
-
-    Args:
-        hosts: The names of all instances.
-        current: The name of this one.
-
-    Yields:
-        True: this instance writes the model.
-
-    Raises:
-        JobError: There are other instances.
-    """
-    if len(hosts) > 1:
-        raise JobError(
-            f"the network trains on one instance, and {current} is one of {len(hosts)}: set training.instance_count "
-            "in config/<environment>.yaml (the parameter TrainingInstanceCount) to 1"
-        )
-    yield True
 
 
 def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], threads: int) -> Trained:

@@ -6,8 +6,7 @@ Also imported by the server, so that nothing but scikit-learn and numpy is loade
 import io
 import json
 import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import sklearn
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
+from model import single_instance
 from model.derive import FEATURE_NAMES
 from model.job import JobError
 from model.learning import Rows, Trained
@@ -28,6 +28,9 @@ MODEL_FILE = "model.pkl"
 
 VERSIONS = {"scikit-learn": sklearn.__version__}
 """The packages that a model depends on, for its record."""
+
+together = partial(single_instance.alone, "scikit-learn")
+"""Enters the training, alone: scikit-learn has no way to train on several instances."""
 
 _ITERATIONS_PER_LINE = 10
 _LEFTOVERS = ("_feature_subsample_rng", "_raw_predict", "_scorer")
@@ -41,28 +44,6 @@ _RECONSTRUCTORS = {
     ("numpy._core.numeric", "_frombuffer"),
 }
 """What pickled arrays are put together with."""
-
-
-@contextmanager
-def together(hosts: Sequence[str], current: str) -> Iterator[bool]:
-    """Enter the training, alone: scikit-learn has no way to train on several instances.
-
-    Args:
-        hosts: The names of all instances.
-        current: The name of this one.
-
-    Yields:
-        True: this instance writes the model.
-
-    Raises:
-        JobError: There are other instances.
-    """
-    if len(hosts) > 1:
-        raise JobError(
-            f"scikit-learn trains on one instance, and {current} is one of {len(hosts)}: set training.instance_count "
-            "in config/<environment>.yaml (the parameter TrainingInstanceCount) to 1"
-        )
-    yield True
 
 
 def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], threads: int) -> Trained:
