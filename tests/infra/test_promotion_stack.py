@@ -9,11 +9,13 @@ import deploy
 from account import StandInAccount
 from answers import label
 from calls import CallRecord
+from mlops.aws.waiting import PATIENCE
 from mlops.promotion import START
 from needs import Need, keys, needs
 from promoting import PIPELINE, Promotion, promoted
 from rendered import SLUG
 from service_side import service_needs
+from serving_stacks import written
 
 pytest_plugins = ["proof_fixtures"]
 
@@ -109,3 +111,9 @@ def test_the_function_may_do_what_it_does_and_nothing_more(account: StandInAccou
     # A call that asks for two parameters is held against the first of them only.
     second_parameter = f"arn:aws:ssm:{account.region}:{account.id}:parameter/{SLUG}/live/production"
     assert promotion.judged("promo", [*wanted, Need("ssm:GetParameters", second_parameter, "what is live")]) == []
+
+
+def test_deploy_waits_for_longer_than_an_update_takes_and_codebuild_for_longer_than_that() -> None:
+    longest = written("endpoint").data["Parameters"]["UpdateSeconds"]["MaxValue"]
+    ship = written("promotion").resources["ShipProject"]["Properties"]
+    assert float(longest) < PATIENCE < float(ship["TimeoutInMinutes"]) * 60

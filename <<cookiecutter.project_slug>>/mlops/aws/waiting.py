@@ -5,8 +5,8 @@ from typing import Protocol, TypeVar
 
 from mlops.errors import MlopsError
 
-PATIENCE = 4 * 3600
-"""Seconds that a deployment may take: an endpoint that changes in steps, each of which is watched, takes hours."""
+PATIENCE = 8.5 * 3600
+"""Seconds that a deployment may take: SageMaker gives an endpoint's update up to eight hours, then takes it back."""
 
 RESUME = "What was begun goes on in AWS: run the same command again, it waits for that and takes up from there."
 """What a reader does whose waiting was cut off."""
