@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mlops import promotion, stacks
+from mlops import guardrails, promotion, stacks
 from mlops.aws import functions
 from mlops.aws.account import Account
 from mlops.aws.endpoint import AwsEndpoint
@@ -139,7 +139,7 @@ class Deployment:
         later = dict.fromkeys(_OWN, "") | self.registered
         for stack in self.order:
             if stack in self.chosen:
-                self._values(stack, later)
+                guardrails.require_time(self.templates[stack], self._values(stack, later), self._section(stack))
                 self._shadow_minutes(stack)
             later |= dict.fromkeys(self.templates[stack].outputs, "")
 
@@ -148,9 +148,11 @@ class Deployment:
         before = self.order[: self.order.index(stack)]
         origin = {output: one for one in before for output in self.templates[one].outputs}
         section = self.settings.settings.get(stack.name) or {}
-        return stacks.parameters(
-            self.templates[stack], known, section, f"`{stack.name}` in {self.settings.path}", origin
-        )
+        return stacks.parameters(self.templates[stack], known, section, self._section(stack), origin)
+
+    def _section(self, stack: Stack) -> str:
+        """Where a stack's settings stand, for messages."""
+        return f"`{stack.name}` in {self.settings.path}"
 
     def _shadow_minutes(self, stack: Stack) -> float | None:
         if SHADOW not in self.templates[stack].parameters:
