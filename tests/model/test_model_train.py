@@ -179,6 +179,7 @@ def test_two_instances_grow_the_trees_of_all_rows_and_the_first_writes_them(spli
     for host in hosts:
         environment = {
             "PYTHONPATH": str(SOURCE),
+            "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
             "SM_HOSTS": json.dumps(sorted(hosts, reverse=True)),
             "SM_CURRENT_HOST": host,
