@@ -37,14 +37,23 @@ def templates(project: Path) -> dict[str, Template]:
 
 def texts(answers: Mapping[str, str]) -> dict[str, str]:
     """What the templates of a project with some answers say, by stack; without rendering the rest of it."""
+    return {path.stem: text for path, text in _texts("infra/*.yaml", answers).items()}
+
+
+def buildspecs(answers: Mapping[str, str]) -> dict[str, str]:
+    """What the buildspecs of such a project say, by their path in it."""
+    return {str(path): text for path, text in _texts("buildspecs/*.yml", answers).items()}
+
+
+def _texts(pattern: str, answers: Mapping[str, str]) -> dict[Path, str]:
     asked = {name: value for name, value in QUESTIONS.items() if isinstance(value, str) and not name.startswith("_")}
     context = {"cookiecutter": {**asked, **meant(answers), "project_slug": SLUG}}
     environment = StrictEnvironment(context=context, keep_trailing_newline=True, **QUESTIONS["_jinja2_env_vars"])
-    paths = sorted((SOURCES / "infra").glob("*.yaml"))
+    paths = [path.relative_to(SOURCES) for path in sorted(SOURCES.glob(pattern))]
     return {
-        path.stem: environment.from_string(path.read_text(encoding="utf-8")).render(context)
+        path: environment.from_string((SOURCES / path).read_text(encoding="utf-8")).render(context)
         for path in paths
-        if f"infra/{path.name}" not in left_out(answers)
+        if str(path) not in left_out(answers)
     }
 
 

@@ -19,11 +19,11 @@ import targets
 import validators
 from account import REGION
 from answers import COVERING, REGIONS, label, refusal
-from rendered import every_text, rendered, texts
+from rendered import buildspecs, every_text, rendered, texts
 from samples import sample
 from template import parse, resolve
 
-RUNGS = (buildspec_schema, codepipeline, exclusions, names, patterns, principals, shapes, tags, targets)
+RUNGS = (buildspec_schema, exclusions, names, patterns, principals, shapes, tags, targets)
 CHECKOV = os.environ.get("CHECKOV", str(Path(__file__).parents[2] / ".checkov/bin/checkov"))
 
 each_text = pytest.mark.parametrize(
@@ -36,6 +36,8 @@ def test_what_is_checked_here_is_what_cookiecutter_renders(template: Path, tmp_p
     for answers in (COVERING[0], COVERING[-1]):
         project = rendered(template, tmp_path / label(answers), **answers)
         assert texts(answers) == {path.stem: path.read_text() for path in (project / "infra").glob("*.yaml")}
+        written = {f"buildspecs/{path.name}": path.read_text() for path in (project / "buildspecs").glob("*")}
+        assert buildspecs(answers) == written
 
 
 @each_text
@@ -61,6 +63,22 @@ def test_the_static_rungs_find_nothing_at_the_longest_names(stack: str, text: st
     template = parse(text)
     resolved = resolve(template, {**sample(template), **names.LONGEST})
     assert [finding for rung in RUNGS for finding in rung.findings(resolved)] == []
+
+
+def test_pipelines_use_what_there_is_and_what_earlier_builds_really_export() -> None:
+    seen = set()
+    for answers in COVERING:
+        for text in texts(answers).values():
+            specs = {path: spec for path, spec in buildspecs(answers).items() if path in text}
+            if not specs or (case := (text, *specs.values())) in seen:
+                continue
+            seen.add(case)
+            template = parse(text)
+            resolved = resolve(template, {**sample(template), **names.LONGEST})
+            assert codepipeline.findings(resolved, specs) == []
+            projects = resolved.properties("AWS::CodeBuild::Project")
+            assert {properties["Source"]["BuildSpec"] for _, properties in projects} == specs.keys()
+    assert seen
 
 
 @each_text

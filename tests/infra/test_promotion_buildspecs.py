@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import shutil
 import sys
 import tarfile
@@ -15,8 +16,8 @@ import pytest
 from moto.sagemakerruntime.models import SageMakerRuntimeBackend
 
 import buildspec_schema
+import codepipeline
 from account import StandInAccount
-from answers import label
 from buildspecs import Build, BuildProject
 from calls import Call, CallRecord
 from mlops.promotion import ENVIRONMENTS, PRODUCTION, STAGING
@@ -71,22 +72,32 @@ def promotion(account: StandInAccount, answers: dict[str, str]) -> Promotion:
 Run = Callable[..., Build]
 
 
+def declared(promotion: Promotion, stage: str, action: str) -> dict[str, Any]:
+    """An action of a stage, as the pipeline is deployed."""
+    pipeline = promotion.account.client("codepipeline").get_pipeline(name=PIPELINE)["pipeline"]
+    actions = next(each["actions"] for each in pipeline["stages"] if each["name"] == stage.title())
+    found: dict[str, Any] = next(each for each in actions if each["name"] == action)
+    return found
+
+
 @pytest.fixture
-def run(promotion: Promotion, sources: Path, record: CallRecord, tmp_path: Path) -> Run:
+def shown() -> dict[str, str]:
+    """The variables of the execution, which the actions that ran have filled."""
+    return {}
+
+
+@pytest.fixture
+def run(promotion: Promotion, sources: Path, record: CallRecord, tmp_path: Path, shown: dict[str, str]) -> Run:
     """Runs an action of a stage for an execution."""
     account = promotion.account
     make = f'exec {shutil.which("make")} -o .venv/.complete "$@"'
 
-    def build(stage: str, action: str, package: str = "none", execution: str = "") -> Build:
-        pipeline = account.client("codepipeline").get_pipeline(name=PIPELINE)["pipeline"]
-        actions = next(each["actions"] for each in pipeline["stages"] if each["name"] == stage.title())
-        configuration = next(each["configuration"] for each in actions if each["name"] == action)
-        text = configuration["EnvironmentVariables"]
-        for name, value in {
-            "variables.ModelPackageArn": package,
-            "codepipeline.PipelineExecutionId": execution,
-        }.items():
-            text = text.replace(f"#{{{name}}}", value)
+    def build(stage: str, action: str, package: str = "", execution: str = "") -> Build:
+        if package:
+            shown.update({"variables.ModelPackageArn": package, "codepipeline.PipelineExecutionId": execution})
+        wanted = declared(promotion, stage, action)
+        configuration = wanted["configuration"]
+        text = codepipeline.filled(configuration["EnvironmentVariables"], shown)
         [project] = account.client("codebuild").batch_get_projects(names=[configuration["ProjectName"]])["projects"]
         given = [*project["environment"].get("environmentVariables", []), *json.loads(text)]
         runner = BuildProject(
@@ -97,7 +108,10 @@ def run(promotion: Promotion, sources: Path, record: CallRecord, tmp_path: Path)
             {variable["name"]: variable["value"] for variable in given},
             {"make": make},
         )
-        return runner.build((sources / project["source"]["buildspec"]).read_text(), {"source": sources})
+        done = runner.build((sources / project["source"]["buildspec"]).read_text(), {"source": sources})
+        if namespace := wanted.get("namespace"):
+            shown.update({f"{namespace}.{name}": value for name, value in done.exported.items()})
+        return done
 
     return build
 
@@ -146,18 +160,43 @@ def test_the_buildspecs_are_such(sources: Path, name: str) -> None:
     assert list(buildspec_schema.faults((sources / f"buildspecs/{name}.yml").read_text())) == []
 
 
+def question(promotion: Promotion, shown: dict[str, str]) -> str:
+    """What the person is asked who approves."""
+    return codepipeline.filled(declared(promotion, "Approval", "Approve")["configuration"]["CustomData"], shown)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("answers", [REALTIME, ASYNC, BATCH], ids=label)
-def test_a_version_is_deployed_and_tested_in_both_environments_and_the_role_may_do_that_and_nothing_more(
-    promotion: Promotion, run: Run, served: list[float], record: CallRecord, answers: dict[str, str]
+@pytest.mark.parametrize(
+    ("answers", "measured"),
+    [
+        pytest.param(REALTIME, r"p99 (?P<p99>\d+) ms, errors 0\.00%", id="realtime"),
+        pytest.param(ASYNC, "right answers to 3 rows", id="async"),
+        pytest.param(BATCH, "its schedule predicts with it", id="batch"),
+    ],
+)
+def test_a_version_is_deployed_tested_and_asked_about_and_the_role_may_do_that_and_nothing_more(
+    promotion: Promotion,
+    run: Run,
+    served: list[float],
+    record: CallRecord,
+    shown: dict[str, str],
+    answers: dict[str, str],
+    measured: str,
 ) -> None:
     package, execution = started(promotion)
     for stage, test in ((STAGING, "Test"), (PRODUCTION, "Verify")):
         shipped = run(stage, "Deploy", package, execution)
-        assert shipped.succeeded, shipped.phases
+        assert (shipped.succeeded, shipped.findings) == (True, []), shipped.phases
         assert promotion.live()[stage] == package
         tested = run(stage, test)
-        assert tested.succeeded, tested.phases
+        assert (tested.succeeded, tested.findings) == (True, []), tested.phases
+        if stage == STAGING:
+            passed = f"Version 1 \\({package}\\) has passed its tests in staging: {measured}"
+            asked = re.fullmatch(rf"{passed}\. Shall it go to production\?", question(promotion, shown))
+            assert asked, question(promotion, shown)
+            table = re.search(r"\bp99 +([\d.]+) ms", tested.phases[-1].output)
+            told = [float(asked[1])] if answers == REALTIME else []
+            assert told == ([pytest.approx(float(table[1]), abs=0.6)] if table else [])
     assert promotion.executions() == [(package, "InProgress")]
     # What only happens when something is wrong: another version is wanted, a stack was never made whole.
     other = promotion.register(model(promotion))

@@ -7,7 +7,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
+
+import yaml
 
 from finding import Finding
 from template import Place, Template
@@ -25,7 +28,7 @@ class Action:
         optional: Those that it also knows.
         inputs: The fewest and most input artifacts.
         outputs: The fewest and most output artifacts.
-        variables: What it exports; None: what its build exports.
+        variables: What it exports; None: what its build or its function exports.
     """
 
     required: frozenset[str] = frozenset()
@@ -100,17 +103,54 @@ VALUES: Mapping[str, frozenset[str]] = {
     "PollForSourceChanges": _keys("true false"),
 }
 
+_VARIABLE = re.compile(r"#\{([\w@-]+)\.([\w@-]+)\}")
+"""A namespace and what it holds."""
 
-def findings(resolved: Template) -> list[Finding]:
-    """What CodePipeline would refuse, or never resolve, in the pipelines of a resolved template."""
+
+def findings(resolved: Template, buildspecs: Mapping[str, str] | None = None) -> list[Finding]:
+    """What CodePipeline would refuse, or never resolve, in the pipelines of a resolved template.
+
+    Args:
+        resolved: The template.
+        buildspecs: The texts of the buildspecs that its projects name, by path. What they export is not looked at when
+            there are none.
+    """
+    exported = _exported(resolved, buildspecs or {})
     return [
         resolved.finding(what, name, "Properties", *place)
         for name, properties in resolved.properties("AWS::CodePipeline::Pipeline")
-        for place, what in _pipeline_faults(properties)
+        for place, what in _pipeline_faults(properties, exported)
     ]
 
 
-def _pipeline_faults(pipeline: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """A value of an action's configuration as its execution gets it.
+
+    Args:
+        text: As it is declared.
+        values: Of variables, by namespace and name: `source.CommitId`.
+
+    Raises:
+        KeyError: A variable has no value.
+    """
+    return _VARIABLE.sub(lambda found: values[f"{found[1]}.{found[2]}"], text)
+
+
+def _exported(resolved: Template, buildspecs: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """What the builds of a template's own projects export, by the reference to the project."""
+    written = {
+        f"{{{{{name}}}}}": properties["Source"].get("BuildSpec", "")
+        for name, properties in resolved.properties("AWS::CodeBuild::Project")
+    }
+    texts = {project: text if "\n" in text else buildspecs.get(text) for project, text in written.items()}
+    return {
+        project: frozenset(yaml.safe_load(text).get("env", {}).get("exported-variables", []))
+        for project, text in texts.items()
+        if text is not None
+    }
+
+
+def _pipeline_faults(pipeline: dict[str, Any], exported: Mapping[str, frozenset[str]]) -> Iterator[tuple[Place, str]]:
     if pipeline.get("PipelineType") != "V2":
         newer = [key for key in V2_ONLY if key in pipeline]
         if newer or pipeline.get("ExecutionMode", "SUPERSEDED") != "SUPERSEDED":
@@ -120,18 +160,43 @@ def _pipeline_faults(pipeline: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         "variables": frozenset(variable["Name"] for variable in pipeline.get("Variables", [])),
     }
     for stage_index, stage in enumerate(pipeline["Stages"]):
-        actions = sorted(enumerate(stage["Actions"]), key=lambda item: int(item[1].get("RunOrder", 1)))
-        for index, declared in actions:
-            place = ("Stages", stage_index, "Actions", index)
-            kind = declared["ActionTypeId"]
-            action = ACTIONS.get((kind["Category"], kind["Provider"]))
-            if action is None or kind["Owner"] != "AWS" or kind["Version"] != "1":
-                yield (*place, "ActionTypeId"), f"there is no action {'/'.join(map(str, kind.values()))}"
-                continue
-            for inner, what in (*_configuration_faults(declared, action), *_variable_faults(declared, known)):
-                yield (*place, *inner), what
-            if "Namespace" in declared:
-                known[declared["Namespace"]] = action.variables
+        actions = sorted(enumerate(stage["Actions"]), key=_run_order)
+        for _, together in groupby(actions, key=_run_order):
+            shown: dict[str, frozenset[str] | None] = {}
+            for index, declared in together:
+                for inner, what in _action_faults(declared, known):
+                    yield ("Stages", stage_index, "Actions", index, *inner), what
+                if "Namespace" in declared:
+                    shown[declared["Namespace"]] = _variables(declared, exported)
+            known |= shown
+
+
+def _run_order(action: tuple[int, dict[str, Any]]) -> int:
+    """When an action runs in its stage; those of the same number run at the same time."""
+    return int(action[1].get("RunOrder", 1))
+
+
+def _kind(declared: dict[str, Any]) -> Action | None:
+    kind = declared["ActionTypeId"]
+    of_aws = kind["Owner"] == "AWS" and kind["Version"] == "1"
+    return ACTIONS.get((kind["Category"], kind["Provider"])) if of_aws else None
+
+
+def _variables(declared: dict[str, Any], exported: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
+    """What an action shows to those after it; None if that is not known here."""
+    action = _kind(declared)
+    if action is _CODEBUILD:
+        return exported.get(declared["Configuration"].get("ProjectName", ""))
+    return action.variables if action else None
+
+
+def _action_faults(declared: dict[str, Any], known: Mapping[str, frozenset[str] | None]) -> Iterator[tuple[Place, str]]:
+    action = _kind(declared)
+    if action is None:
+        yield ("ActionTypeId",), f"there is no action {'/'.join(map(str, declared['ActionTypeId'].values()))}"
+    else:
+        yield from _configuration_faults(declared, action)
+        yield from _variable_faults(declared, known)
 
 
 def _configuration_faults(declared: dict[str, Any], action: Action) -> Iterator[tuple[Place, str]]:
@@ -172,7 +237,7 @@ def _variable_faults(
     declared: dict[str, Any], known: Mapping[str, frozenset[str] | None]
 ) -> Iterator[tuple[Place, str]]:
     for key, value in declared.get("Configuration", {}).items():
-        for namespace, name in re.findall(r"#\{([\w@-]+)\.([\w@-]+)\}", str(value)):
+        for namespace, name in _VARIABLE.findall(str(value)):
             if namespace not in known:
                 yield ("Configuration", key), f"no action before it has the namespace {namespace}"
             elif (names := known[namespace]) is not None and name not in names:

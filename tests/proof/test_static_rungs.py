@@ -70,6 +70,11 @@ def lacking(tag: int) -> dict[str, Any]:
     return {f"Bucket/Properties/Tags/{tag}": REMOVED}
 
 
+def approval_beside_the_build(run_order: int) -> dict[str, Any]:
+    approval = SOUND.resources["Pipeline"]["Properties"]["Stages"][2]["Actions"][0]
+    return {"Pipeline/Properties/Stages/1/Actions/1": {**approval, "RunOrder": run_order}}
+
+
 FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("buildspec_schema", {BUILDSPEC: "version: 0.2\nphases: {buidl: {commands: [x]}}\n"}, "'buidl' was unexpected"),
     ("buildspec_schema", {BUILDSPEC: "version: 0.3\nphases: {build: {commands: [x]}}\n"}, "version: 0.3"),
@@ -90,7 +95,11 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("codepipeline", {f"{APPROVAL}/Configuration/CustomData": "x" * 1001}, "longer than"),
     ("codepipeline", {f"{BUILD}/Configuration/EnvironmentVariables": "[{'name': 1}]"}, "not a JSON list"),
     ("codepipeline", {f"{APPROVAL}/Configuration/CustomData": "#{variables.ModelPackage}"}, "holds no ModelPackage"),
+    ("codepipeline", {f"{APPROVAL}/Configuration/CustomData": "#{built.TEST}"}, "built holds no TEST"),
     ("codepipeline", {f"{SOURCE}/Namespace": "later"}, "namespace source"),
+    ("codepipeline", {f"{BUILD}/Configuration/EnvironmentVariables": '[{"name": "N", "value": "#{built.TESTS}"}]'},
+        "no action before it has the namespace built"),
+    ("codepipeline", approval_beside_the_build(1), "no action before it has the namespace built"),
     ("codepipeline", {f"{BUILD}/InputArtifacts/1": {"Name": "other"}}, "none of source, other"),
     ("codepipeline", {"Pipeline/Properties/PipelineType": "V1"}, "needs a pipeline of type V2"),
     ("names", {"Handler/Properties/FunctionName": {"Fn::Sub": "${ProjectName}-" + "x" * 64}}, "64 are allowed"),
@@ -142,10 +151,22 @@ def test_the_sound_template_has_no_finding(rung: str, sound: Template) -> None:
     assert RUNGS[rung](sound) == []
 
 
+def test_what_a_buildspec_in_a_file_exports_is_known_with_the_file() -> None:
+    written = resolve(changed({BUILDSPEC: "build.yml"}), PARAMETERS)
+    spec = "version: 0.2\nenv: {exported-variables: [%s]}\nphases: {build: {commands: [x]}}\n"
+    assert codepipeline.findings(written, {"build.yml": spec % "TESTS"}) == []
+    [found] = codepipeline.findings(written, {"build.yml": spec % "TEST"})
+    assert "built holds no TESTS" in str(found)
+
+
 @pytest.mark.parametrize(("rung", "changes", "message"), FAULTS)
 def test_a_seeded_fault_is_found(rung: str, changes: dict[str, Any], message: str) -> None:
     found = RUNGS[rung](resolve(changed(changes), PARAMETERS))
     assert any(message in str(finding) for finding in found), found
+
+
+def test_an_action_sees_what_one_before_it_in_its_stage_exports() -> None:
+    assert codepipeline.findings(resolve(changed(approval_beside_the_build(2)), PARAMETERS)) == []
 
 
 def test_a_pipeline_definition_that_the_service_takes_has_no_finding() -> None:

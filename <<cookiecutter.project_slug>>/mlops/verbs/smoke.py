@@ -7,6 +7,7 @@ asked asynchronously is sent one object and no load; of scheduled batch predicti
 import csv
 import io
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--requests", type=int, default=200, metavar="N", help="of the load (default: %(default)s)")
     parser.add_argument("--concurrency", type=int, default=4, metavar="N", help="at a time (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON on standard output, the text on standard error"
+    )
 
 
 def run(project: Project, options: Namespace) -> int:
@@ -127,4 +130,6 @@ def _table(version: int, done: smoke.Load, max_p99_ms: float, max_error_share: f
 
 
 def _print(result: dict[str, Any], options: Namespace, text: str) -> None:
-    print(json.dumps(result, indent=2) if options.json else text)
+    print(text, file=sys.stderr if options.json else sys.stdout)
+    if options.json:
+        print(json.dumps(result, indent=2))
