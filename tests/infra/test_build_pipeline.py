@@ -12,6 +12,7 @@ from typing import Any
 
 import moto.sagemaker.models
 import pytest
+import yaml
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 import buildspec_schema
@@ -28,7 +29,7 @@ from lambdas import deliver
 from mlops.aws import functions
 from mlops.names import Names, project_id
 from needs import Need, keys, needs
-from rendered import SLUG, SOURCES, rendered, texts
+from rendered import SLUG, SOURCES, buildspecs, rendered, texts
 from service_side import service_needs
 from template import parse
 
@@ -222,7 +223,7 @@ def test_the_pipeline_and_what_starts_it_may_do_what_they_do_and_nothing_more(
         for need in service_needs("codepipeline build", project=f"{SLUG}-{name}", **place)
     ]
     assert stacks.judged("flow", [*source, *builds, *stacks.artifacts()]) == []
-    reports = service_needs("codebuild reports", project=f"{SLUG}-test", **place)
+    reports = service_needs("codebuild reports", group=f"{SLUG}-test-pytest", **place)
     assert stacks.judged("test", [*stacks.sources("test"), *reports]) == []
     if answers == CODECOMMIT:
         started = service_needs("start codepipeline", pipeline=stacks.values["BuildPipeline"], **place)
@@ -281,6 +282,14 @@ def test_a_failed_execution_is_reported_and_no_other_news(account: StandInAccoun
         assert not patterns.matches(pattern, {**event, "detail": {**detail, **other}})
     [target] = account.client("events").list_targets_by_rule(Rule=f"{SLUG}-failed-build")["Targets"]
     assert target["Arn"] == stacks.values["TopicArn"]
+
+
+def test_the_reports_of_a_build_go_to_the_group_of_the_stack(account: StandInAccount) -> None:
+    stacks = deployed(account, GITHUB)
+    [reports] = yaml.safe_load(buildspecs(GITHUB)["buildspecs/test.yml"])["reports"]
+    [arn] = account.client("codebuild").list_report_groups()["reportGroups"]
+    # https://docs.aws.amazon.com/codebuild/latest/userguide/report-create.html: one that exists is used.
+    assert arn.endswith(f":report-group/{stacks.action('Test')['ProjectName']}-{reports}")
 
 
 @pytest.mark.parametrize("answers", [{}, {"project_scope": "build-train"}], ids=label)

@@ -311,6 +311,18 @@ KINDS: Mapping[str, Kind] = {
         update="UpdateProject",
         delete="DeleteProject",
     ),
+    "AWS::CodeBuild::ReportGroup": Kind(
+        service="codebuild",
+        create="CreateReportGroup",
+        ref="answer.reportGroup.arn",
+        name="Name",
+        identity={"arn": "id", "reportGroupArns": "[id]", "deleteReports": "properties.DeleteReports"},
+        attributes={"Arn": "answer.reportGroup.arn"},
+        read="BatchGetReportGroups",
+        exists="reportGroups[0]",
+        update="UpdateReportGroup",
+        delete="DeleteReportGroup",
+    ),
     "AWS::CodeCommit::Repository": Kind(
         service="codecommit",
         create="CreateRepository",

@@ -40,6 +40,7 @@ NAMES = {
     "AWS::CloudWatch::CompositeAlarm": NameRule("AlarmName", 255, r".+"),
     "AWS::CloudWatch::Dashboard": NameRule("DashboardName", 255, _WORDS),
     "AWS::CodeBuild::Project": NameRule("Name", 150, r"[A-Za-z0-9][\w-]+"),
+    "AWS::CodeBuild::ReportGroup": NameRule("Name", 128, r"[\w-]{2,}"),
     "AWS::CodeCommit::Repository": NameRule("RepositoryName", 100, _DOTTED),
     "AWS::CodeConnections::Connection": NameRule("ConnectionName", 32, r"[\w.@:/-]+"),
     "AWS::CodePipeline::Pipeline": NameRule("Name", 100, r"[\w.@-]+"),

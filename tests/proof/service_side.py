@@ -52,7 +52,7 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
     "codebuild reports": ServiceUse(
         f"{_DOCS}/codebuild/latest/userguide/test-permissions.html",
         tuple(
-            (f"codebuild:{action}", "arn:aws:codebuild:{region}:{account}:report-group/{project}-one")
+            (f"codebuild:{action}", "arn:aws:codebuild:{region}:{account}:report-group/{group}")
             for action in ("BatchPutTestCases", "CreateReport", "CreateReportGroup", "UpdateReport")
         ),
     ),

@@ -183,6 +183,46 @@ def _update_project(codebuild: Any, request: Message) -> Message:
     return {"project": {"name": project["name"], "arn": project["arn"]}}
 
 
+def _report_groups(codebuild: Any) -> dict[str, Message]:
+    groups: dict[str, Message] = vars(codebuild).setdefault("report_groups", {})
+    return groups
+
+
+def _create_report_group(codebuild: Any, request: Message) -> Message:
+    groups = _report_groups(codebuild)
+    arn = f"arn:aws:codebuild:{codebuild.region_name}:{codebuild.account_id}:report-group/{request['name']}"
+    if arn in groups:
+        raise RefusedError("ResourceAlreadyExistsException", f"The report group {request['name']} exists already.")
+    groups[arn] = {**request, "arn": arn}
+    return {"reportGroup": groups[arn]}
+
+
+def _list_report_groups(codebuild: Any, _: Message) -> Message:
+    return {"reportGroups": list(_report_groups(codebuild))}
+
+
+def _show_report_groups(codebuild: Any, request: Message) -> Message:
+    groups, asked = _report_groups(codebuild), request["reportGroupArns"]
+    return {
+        "reportGroups": [groups[arn] for arn in asked if arn in groups],
+        "reportGroupsNotFound": [arn for arn in asked if arn not in groups],
+    }
+
+
+def _update_report_group(codebuild: Any, request: Message) -> Message:
+    group = _found(_report_groups(codebuild), request["arn"])
+    group.update(request)
+    return {"reportGroup": group}
+
+
+def _delete_report_group(codebuild: Any, request: Message) -> Message:
+    """As AWS does with one that holds reports, as every group does after the first build."""
+    if not request.get("deleteReports"):
+        raise RefusedError("InvalidInputException", f"The report group {request['arn']} holds reports.")
+    del _report_groups(codebuild)[request["arn"]]
+    return {}
+
+
 def _update_model_package(sagemaker: Any, request: Message) -> Message:
     """As AWS does: what is not said stays as it is, where moto forgets it."""
     arn = request["ModelPackageArn"]
@@ -226,7 +266,12 @@ def _stop_pipeline_execution(codepipeline: Any, request: Message) -> Message:
 
 
 _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
+    ("codebuild", "BatchGetReportGroups"): _show_report_groups,
+    ("codebuild", "CreateReportGroup"): _create_report_group,
+    ("codebuild", "DeleteReportGroup"): _delete_report_group,
+    ("codebuild", "ListReportGroups"): _list_report_groups,
     ("codebuild", "UpdateProject"): _update_project,
+    ("codebuild", "UpdateReportGroup"): _update_report_group,
     ("codepipeline", "StartPipelineExecution"): _start_pipeline_execution,
     ("codepipeline", "StopPipelineExecution"): _stop_pipeline_execution,
     ("sagemaker", "DeleteFeatureGroup"): _delete_feature_group,
