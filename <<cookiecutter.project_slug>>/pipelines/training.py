@@ -296,11 +296,11 @@ def register_model(
     statistics, constraints = (
         _json_source(_result(baseline, "baseline"), name) for name in ("statistics.json", "constraints.json")
     )
-    # The archive brings its handlers along (code/inference.py), so that no job has to repack it.
+    # The archive brings along what servers call (code/hosting.py), so that no job has to repack it.
     builder = ModelBuilder(
         image_uri=context.inference_image,
         s3_model_data_url=train.properties.ModelArtifacts.S3ModelArtifacts,
-        env_vars={"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
+        env_vars={"SAGEMAKER_PROGRAM": "hosting.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
         role_arn=context.role,
         sagemaker_session=context.session,
     )

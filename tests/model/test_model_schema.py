@@ -75,7 +75,12 @@ def test_a_contradictory_schema_says_what_is_wrong(declared: object, reason: str
 
 @pytest.mark.parametrize(
     ("module", "needed"),
-    [("schema", set()), ("derive", {"numpy", "model"}), ("inference", {"numpy", "model"})],
+    [
+        ("schema", set()),
+        ("derive", {"numpy", "model"}),
+        ("inference", {"numpy", "model"}),
+        ("hosting", {"flask", "model"}),
+    ],
 )
 def test_what_a_server_loads_imports_little(module: str, needed: set[str]) -> None:
     tree = ast.parse(Path(str(importlib.import_module(f"model.{module}").__file__)).read_text())

@@ -58,13 +58,14 @@ def test_the_record_says_how_the_model_was_made(model_folder: Path) -> None:
 
 def test_the_archive_serves_without_the_project(model_folder: Path, tmp_path: Path) -> None:
     code = model_folder / "code"
-    assert (code / "inference.py").read_bytes() == (SOURCE / "model" / "inference.py").read_bytes()
+    for name in ("inference.py", "hosting.py"):
+        assert (code / name).read_bytes() == (SOURCE / "model" / name).read_bytes()
     assert {path.name for path in (code / "model").iterdir()} == {path.name for path in SOURCE.glob("model/*.py")}
     request = (SOURCE.parent / "data" / "request.csv").read_bytes()
     program = (
-        f"{LEAN}\nimport inference, model.schema\n"
+        f"{LEAN}\nimport hosting, inference, model.schema\n"
         "assert model.schema.__file__.startswith(sys.argv[1]), model.schema.__file__\n"
-        "booster = inference.model_fn(sys.argv[1])\n"
+        "booster = hosting.model_fn(sys.argv[1])\n"
         "rows = inference.input_fn(sys.stdin.buffer.read(), 'text/csv')\n"
         "print(inference.output_fn(inference.predict_fn(rows, booster), 'text/csv'), end='')\n"
     )

@@ -19,13 +19,15 @@ _PACKAGE = Path(__file__).parent
 def copy_code(model_folder: Path) -> None:
     """Put this package and its request handlers beside the model, so that a server needs nothing but the archive.
 
-    The handlers stand at `code/inference.py` (SAGEMAKER_PROGRAM), what they import below `code/model`.
+    The project's server calls `code/inference.py`, those of AWS's images `code/hosting.py` (SAGEMAKER_PROGRAM); what
+    they import is below `code/model`.
     """
     destination = model_folder / "code" / _PACKAGE.name
     destination.mkdir(parents=True, exist_ok=True)
     for source in sorted(_PACKAGE.glob("*.py")):
         shutil.copyfile(source, destination / source.name)
-    shutil.copyfile(_PACKAGE / "inference.py", model_folder / "code" / "inference.py")
+    for name in ("inference.py", "hosting.py"):
+        shutil.copyfile(_PACKAGE / name, model_folder / "code" / name)
 
 
 def holds_model(path: Path) -> bool:
