@@ -3,13 +3,14 @@
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import pytest
 from cookiecutter.environment import StrictEnvironment
 from cookiecutter.main import cookiecutter
 
 from answers import COVERING, QUESTIONS, left_out, meant
-from template import Template, load
 
 SLUG = "visits"
 ID = "p-0123456789ab"
@@ -30,31 +31,32 @@ def rendered(source: Path, folder: Path, **answers: str) -> Path:
         return Path(cookiecutter(str(source), no_input=True, extra_context=context, output_dir=str(folder)))
 
 
-def templates(project: Path) -> dict[str, Template]:
-    """The CloudFormation templates of a project, by stack."""
-    return {path.stem: load(path) for path in sorted((project / "infra").glob("*.yaml"))}
+def text_of(name: str, answers: Mapping[str, str]) -> str:
+    """What a file of the template says in a project with some answers; without rendering the rest of it."""
+    asked = {name: value for name, value in QUESTIONS.items() if isinstance(value, str) and not name.startswith("_")}
+    return _compiled(name).render(cookiecutter={**asked, **meant(answers), "project_slug": SLUG})
+
+
+@functools.cache
+def _compiled(name: str) -> jinja2.Template:
+    context: dict[str, Any] = {"cookiecutter": {}}  # says which extensions there are: none
+    environment = StrictEnvironment(context=context, keep_trailing_newline=True, **QUESTIONS["_jinja2_env_vars"])
+    return environment.from_string((SOURCES / name).read_text(encoding="utf-8"))
 
 
 def texts(answers: Mapping[str, str]) -> dict[str, str]:
-    """What the templates of a project with some answers say, by stack; without rendering the rest of it."""
-    return {path.stem: text for path, text in _texts("infra/*.yaml", answers).items()}
+    """What the templates of a project with some answers say, by stack."""
+    return {Path(name).stem: text for name, text in _texts("infra/*.yaml", answers).items()}
 
 
 def buildspecs(answers: Mapping[str, str]) -> dict[str, str]:
-    """What the buildspecs of such a project say, by their path in it."""
-    return {str(path): text for path, text in _texts("buildspecs/*.yml", answers).items()}
+    """What the buildspecs of a project with some answers say, by their path in it."""
+    return _texts("buildspecs/*.yml", answers)
 
 
-def _texts(pattern: str, answers: Mapping[str, str]) -> dict[Path, str]:
-    asked = {name: value for name, value in QUESTIONS.items() if isinstance(value, str) and not name.startswith("_")}
-    context = {"cookiecutter": {**asked, **meant(answers), "project_slug": SLUG}}
-    environment = StrictEnvironment(context=context, keep_trailing_newline=True, **QUESTIONS["_jinja2_env_vars"])
-    paths = [path.relative_to(SOURCES) for path in sorted(SOURCES.glob(pattern))]
-    return {
-        path: environment.from_string((SOURCES / path).read_text(encoding="utf-8")).render(context)
-        for path in paths
-        if str(path) not in left_out(answers)
-    }
+def _texts(pattern: str, answers: Mapping[str, str]) -> dict[str, str]:
+    names = {path.relative_to(SOURCES).as_posix() for path in SOURCES.glob(pattern)} - left_out(answers)
+    return {name: text_of(name, answers) for name in sorted(names)}
 
 
 @functools.cache

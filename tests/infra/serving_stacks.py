@@ -8,10 +8,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from cookiecutter.environment import StrictEnvironment
-
 from account import REGION, StandInAccount
-from answers import CHOICES, QUESTIONS, meant, refusal
+from answers import CHOICES, meant, refusal
 from deploy import Stack
 from rendered import ID, SLUG, SOURCES, texts
 from template import Template, parse, resolve
@@ -55,13 +53,6 @@ def said(stack: str, answers: Mapping[str, str], **given: str) -> Template:
     """A stack's template for some answers, resolved with what it is given."""
     template = written(stack, **answers)
     return resolve(template, {**parameters(template), **given})
-
-
-def page(answers: Mapping[str, str]) -> str:
-    """What docs/endpoints.md says for some answers."""
-    context = {"cookiecutter": meant(answers)}
-    environment = StrictEnvironment(context=context, **QUESTIONS["_jinja2_env_vars"])
-    return str(environment.from_string(Path(SOURCES, "docs/endpoints.md").read_text(encoding="utf-8")).render(context))
 
 
 def stack(name: str, answers: Mapping[str, str], **given: str) -> Stack:

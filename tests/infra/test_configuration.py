@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from cookiecutter.environment import StrictEnvironment
 
-from answers import COVERING, QUESTIONS, label, meant
+from answers import COVERING, label, meant
 from mlops.stacks import SHADOW_MINUTES, TABLE
-from rendered import SLUG, SOURCES, texts
+from rendered import text_of, texts
 from template import parse
 
 STACKS = {stack.name: stack for stack in TABLE}
@@ -21,11 +20,7 @@ each_set_of_answers = pytest.mark.parametrize("answers", COVERING, ids=label)
 
 def configuration(answers: Mapping[str, str], environment: str) -> dict[str, Any]:
     """What a project's file says."""
-    asked = {name: value for name, value in QUESTIONS.items() if isinstance(value, str) and not name.startswith("_")}
-    context = {"cookiecutter": {**asked, **meant(answers), "project_slug": SLUG}}
-    jinja = StrictEnvironment(context=context, **QUESTIONS["_jinja2_env_vars"])
-    text = (SOURCES / f"config/{environment}.yaml").read_text(encoding="utf-8")
-    written = jinja.from_string(text).render(context)
+    written = text_of(f"config/{environment}.yaml", answers)
     content: dict[str, Any] = yaml.safe_load(written)
     assert re.findall(r"^(\w+):", written, re.M) == list(content), "a section stands there twice"
     return content
@@ -57,7 +52,7 @@ def takes(parameter: Mapping[str, Any], value: Any) -> bool:
 
 @each_set_of_answers
 def test_each_setting_is_a_parameter_of_its_stack_and_has_a_value_that_it_takes(answers: dict[str, str]) -> None:
-    parameters = {stack: parse(text).data["Parameters"] for stack, text in texts(answers).items()}
+    parameters = {stack: parse(written).data["Parameters"] for stack, written in texts(answers).items()}
     for environment in environments(answers):
         for stack, key, value in settings(answers, environment):
             name = "".join(part.capitalize() for part in key.split("_"))

@@ -21,8 +21,8 @@ from model import inference
 from model.schema import SCHEMA
 from names import LONGEST
 from patterns import matches
-from rendered import ID, SLUG, texts
-from serving_stacks import ENDPOINTS, GIVEN, NEXT, page, parameters, prepare, said, stack, written
+from rendered import ID, SLUG, text_of, texts
+from serving_stacks import ENDPOINTS, GIVEN, NEXT, parameters, prepare, said, stack, written
 from shapes import faults, input_shape
 from template import Template, resolve
 
@@ -310,7 +310,7 @@ def tunable(name: str, answers: Mapping[str, str]) -> set[str]:
 def test_the_page_names_every_setting_and_none_that_is_not(answers: dict[str, str]) -> None:
     stacks = ("transform",) if answers == BATCH else ("endpoint", "api")
     settings = {key for name in stacks if name in texts(answers) for key in tunable(name, answers)}
-    said_there = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?:: \w+)?`", page(answers)))
+    said_there = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?:: \w+)?`", text_of("docs/endpoints.md", answers)))
     assert said_there - {SHADOW_MINUTES} == settings
 
 
