@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from threading import Thread
 from typing import Any
 
@@ -91,6 +92,7 @@ def _bucket_permission(bucket: FakeBucket, action: str, resource: str) -> Permis
     return PermissionResult.NEUTRAL
 
 
+@cache
 def _scalable_dimensions() -> Any:
     """What can be scaled; moto knows a part."""
     model = botocore.session.get_session().get_service_model("application-autoscaling")

@@ -4,6 +4,7 @@ Semantics: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_e
 policies and permissions boundaries within one account.
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,8 +119,13 @@ def _parts_match(patterns: list[str], parts: list[str]) -> bool:
 
 
 def _glob(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
     translated = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
-    return re.fullmatch(translated.replace(_LITERAL_STAR, r"\*"), text, re.DOTALL) is not None
+    return re.compile(translated.replace(_LITERAL_STAR, r"\*"), re.DOTALL)
 
 
 _LITERAL_STAR = "\x00"

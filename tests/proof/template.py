@@ -64,12 +64,12 @@ class Template:
         return Finding("/".join(map(str, place)) + f" (line {line})", what)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Reads dates as CloudFormation does: as text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - the base class declares it
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }
 
 
