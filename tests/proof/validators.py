@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cfnlint.api import lint
+from cfnlint.config import ConfigMixIn
+from cfnlint.decode.decode import decode_str
+from cfnlint.runner import Runner
 from cloudformation_validate import (
     CompositeEngine,
     CompositeEngineConfig,
@@ -73,7 +75,7 @@ def unlinted(text: str, regions: Sequence[str]) -> list[Finding]:
     """Errors and warnings of cfn-lint for some Regions, and where it is told to be silent."""
     found = [
         Finding("/".join(map(str, said.path or [])) + f" (line {said.linenumber})", f"{said.message} [{said.rule.id}]")
-        for said in lint(text, regions=list(regions))
+        for said in _linted(text, tuple(regions))
         if said.rule.severity in ("error", "warning")
     ]
     data = parse(text).data
@@ -84,6 +86,17 @@ def unlinted(text: str, regions: Sequence[str]) -> list[Finding]:
         for where, owner in owners
         if SILENCER in owner.get("Metadata", {})
     ]
+
+
+def _linted(text: str, regions: tuple[str, ...]) -> list[Any]:
+    template, unreadable = decode_str(text)
+    return unreadable or list(_linter(regions).validate_template(template))
+
+
+@cache
+def _linter(regions: tuple[str, ...]) -> Runner:
+    """cfn-lint with its rules loaded, which takes as long as a template does."""
+    return Runner(ConfigMixIn(regions=list(regions)))
 
 
 @dataclass(frozen=True)
