@@ -41,7 +41,8 @@ def text_of(name: str, answers: Mapping[str, str]) -> str:
 def _compiled(name: str) -> jinja2.Template:
     context: dict[str, Any] = {"cookiecutter": {}}  # says which extensions there are: none
     environment = StrictEnvironment(context=context, keep_trailing_newline=True, **QUESTIONS["_jinja2_env_vars"])
-    return environment.from_string((SOURCES / name).read_text(encoding="utf-8"))
+    template: jinja2.Template = environment.from_string((SOURCES / name).read_text(encoding="utf-8"))
+    return template
 
 
 def texts(answers: Mapping[str, str]) -> dict[str, str]:

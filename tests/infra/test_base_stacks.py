@@ -37,7 +37,16 @@ VARIANTS: Mapping[str, dict[str, str]] = {
     "async": {"inference": "async", "framework": "pytorch"},
     "async, not monitored": {"inference": "async", "monitoring": "off"},
     "batch": {"inference": "batch"},
+    "trained elsewhere": {"project_scope": "deploy", "training_image": "custom"},
+    "batch, trained elsewhere": {"project_scope": "deploy", "inference": "batch", "framework": "pytorch"},
 }
+ELSEWHERE = {
+    "ModelPackageGroup": "trainer",
+    "ModelBucket": "trainer-models",
+    "ModelKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-456789abcdef",
+    "ImageRepository": "trainer",
+}
+"""What another project's registry is, for one that only deploys."""
 AWS_IMAGES = "141502667606"
 REPOSITORIES = {
     "xgboost": ("sagemaker-xgboost", "sagemaker-xgboost"),
@@ -45,7 +54,8 @@ REPOSITORIES = {
     "pytorch": ("pytorch-training", "pytorch-inference"),
 }
 """The repositories of AWS's images for training and for inference."""
-PARTS = (SLUG, ID, ACCOUNT, "/apis", *{name: "" for names in REPOSITORIES.values() for name in names})
+IMAGES = sorted({name for names in REPOSITORIES.values() for name in names})
+PARTS = (SLUG, ID, ACCOUNT, ELSEWHERE["ModelPackageGroup"], "/apis", *IMAGES)
 """What makes a resource one that a role is made for."""
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 DEFINITION = json.loads((Path(__file__).parents[1] / "golden/training-local.json").read_text(encoding="utf-8"))
@@ -63,6 +73,16 @@ def stack(variant: str, name: str, known: Mapping[str, str], **settings: str) ->
     written = template(variant, name)
     values = {**sample(written), "ProjectName": SLUG, "ProjectId": ID, **known, **settings}
     return Stack(f"{SLUG}-{name}", written, {key: values[key] for key in values if key in written.data["Parameters"]})
+
+
+def base(variant: str) -> list[str]:
+    """The stacks of a variant."""
+    return [name for name in BASE if name in texts(VARIANTS[variant])]
+
+
+def registered_elsewhere(variant: str) -> dict[str, str]:
+    """What is known of the registry of a variant that has none."""
+    return {} if "registry" in base(variant) else dict(ELSEWHERE)
 
 
 @dataclass(frozen=True)
@@ -83,7 +103,7 @@ class Deployed:
     def image(self) -> Callable[[int], dict[str, str]]:
         """Where the image of jobs (0) and of models (1) is."""
         if self.answers.get("training_image") == "custom":
-            return lambda _: {"account": ACCOUNT, "region": REGION, "repository": SLUG}
+            return lambda _: {"account": ACCOUNT, "region": REGION, "repository": self.known["ImageRepository"]}
         names = REPOSITORIES[self.answers.get("framework", "xgboost")]
         return lambda use: {"account": AWS_IMAGES, "region": REGION, "repository": names[use]}
 
@@ -91,8 +111,8 @@ class Deployed:
 @functools.cache
 def deployed(variant: str, **settings: str) -> Deployed:
     with stand_in_account() as account, cloudformation(account):
-        known: dict[str, str] = {}
-        for name in BASE:
+        known = registered_elsewhere(variant)
+        for name in base(variant):
             of_stack = settings if name == "workload" else {}
             deploy.put(account, stack(variant, name, known, **of_stack))
             known |= deploy.outputs(account, f"{SLUG}-{name}")
@@ -187,7 +207,8 @@ def everything(stacks: Deployed, environment: str) -> dict[str, str]:
 def deploying(stacks: Deployed) -> Iterator[Need]:
     written = texts(stacks.answers)
     bucket = {"FunctionsBucket": stacks.known["DataBucket"], "FunctionsKey": f"{SLUG}/functions/0123.zip"}
-    package = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{SLUG}/1"
+    group = stacks.known["ModelPackageGroup"]
+    package = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{group}/1"
     for environment in ENVIRONMENTS:
         known = {"region": REGION, "account": ACCOUNT, "slug": SLUG, "id": ID, "endpoint": f"{SLUG}-{environment}"}
         for name in ("endpoint", "transform", "api"):
@@ -211,7 +232,7 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
             if name == "api":
                 yield from service_needs("http api access log")
             else:
-                yield from service_needs("model of a registered version", region=REGION, account=ACCOUNT, group=SLUG)
+                yield from service_needs("model of a registered version", region=REGION, account=ACCOUNT, group=group)
 
 
 def api(stacks: Deployed) -> Iterator[Need]:
@@ -247,7 +268,7 @@ ROLES = [
     (variant, role)
     for variant, answers in VARIANTS.items()
     for role, is_there in {
-        "pipe": True,
+        "pipe": answers.get("project_scope") != "deploy",
         "host": True,
         "deploy": True,
         "api": answers.get("inference", "realtime") in ("realtime", "serverless") and answers.get("http_api") != "no",
@@ -318,21 +339,24 @@ def test_a_boundary_and_an_address_are_taken_when_they_are_given(account: StandI
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "team@example.com")
 
 
-@pytest.mark.parametrize("variant", ["own image", "async", "batch"])
+@pytest.mark.parametrize("variant", ["own image", "async", "batch", "trained elsewhere"])
 def test_the_stacks_are_deployed_updated_and_deleted_but_for_what_is_kept(
     account: StandInAccount, variant: str
 ) -> None:
-    known = {"LogBucket": f"{OWN}-logs", "DataBucket": f"{OWN}-data", "ModelBucket": f"{OWN}-model"}
-    first = [stack(variant, name, known) for name in BASE]
-    later = [
-        stack(variant, "data", known, OldVersionDays="30", DataClassification="restricted"),
-        stack(variant, "registry", known, OldVersionDays="30"),
-        stack(variant, "execution", known, NotificationEmail="team@example.com"),
-        stack(variant, "workload", known, RecordDays="7"),
-    ]
+    own = {"LogBucket": f"{OWN}-logs", "DataBucket": f"{OWN}-data", "ModelBucket": f"{OWN}-model"}
+    known = {**own, **registered_elsewhere(variant)}
+    changes = {
+        "data": {"OldVersionDays": "30", "DataClassification": "restricted"},
+        "registry": {"OldVersionDays": "30"},
+        "execution": {"NotificationEmail": "team@example.com"},
+        "workload": {"RecordDays": "7"},
+    }
+    first = [stack(variant, name, known) for name in base(variant)]
+    later = [stack(variant, name, known, **changes[name]) for name in base(variant)]
     assert deploy.findings(account, first, later) == []
     kept = {bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]}
-    assert kept == {f"{OWN}-{suffix}" for suffix in ("capt", "data", "logs", "model")}
+    models = {f"{OWN}-model"} if "registry" in base(variant) else set()
+    assert kept == {f"{OWN}-{suffix}" for suffix in ("capt", "data", "logs")} | models
 
 
 def test_models_are_locked_when_the_configuration_says_so(account: StandInAccount) -> None:
@@ -351,7 +375,8 @@ def test_no_other_answer_description_or_version_replaces_what_has_a_name(name: s
 
     before = rendering("realtime", project_description="Another", _template_version="9.9.9")
     for variant in VARIANTS:
-        assert createonly.findings(before, rendering(variant)) == [], variant
+        if name in base(variant):
+            assert createonly.findings(before, rendering(variant)) == [], variant
 
 
 def test_the_role_of_the_pipeline_is_made_for_the_steps_that_the_pipeline_has() -> None:

@@ -40,6 +40,7 @@ BEFORE, OURS = ("data", "registry", "execution"), ("cicd", "build")
 PIPELINE = f"{SLUG}-training"
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 GITHUB, CODECOMMIT = {"git_provider": "github"}, {"git_provider": "codecommit", "training_image": "custom"}
+DEPLOYS_ONLY = {"project_scope": "deploy"}
 
 each_source = pytest.mark.parametrize("answers", [GITHUB, CODECOMMIT], ids=label)
 
@@ -110,7 +111,7 @@ def deployed(account: StandInAccount, answers: Mapping[str, str], **settings: st
     code = {"FunctionsBucket": NAMES.data_bucket, "FunctionsKey": functions.key(SOURCES, SLUG)}
     values = {"ProjectName": SLUG, "ProjectId": NAMES.id, "Repository": f"someone/{SLUG}", **code, **settings}
     written, stacks = texts(answers), []
-    for name in (*BEFORE, *OURS):
+    for name in (name for name in (*BEFORE, *OURS) if name in written):
         template = parse(written[name])
         parameters = {key: values[key] for key in template.data["Parameters"] if key in values}
         stack = Stack(NAMES.stack(name, "dev"), template, parameters)
@@ -219,7 +220,7 @@ def test_the_pipeline_and_what_starts_it_may_do_what_they_do_and_nothing_more(
     )
     builds = [
         need
-        for name in ("test", "compile")
+        for name in ("test", "release", "compile")
         for need in service_needs("codepipeline build", project=f"{SLUG}-{name}", **place)
     ]
     assert stacks.judged("flow", [*source, *builds, *stacks.artifacts()]) == []
@@ -292,19 +293,48 @@ def test_the_reports_of_a_build_go_to_the_group_of_the_stack(account: StandInAcc
     assert arn.endswith(f":report-group/{stacks.action('Test')['ProjectName']}-{reports}")
 
 
-@pytest.mark.parametrize("answers", [{}, {"project_scope": "build-train"}], ids=label)
-def test_the_buildspecs_are_such_and_only_a_project_that_deploys_publishes(
-    template: Path, tmp_path: Path, answers: dict[str, str]
+@pytest.mark.parametrize(
+    ("scope", "stages"),
+    [
+        ("build-train-deploy", ["Source", "Test", "Release", "Compile"]),
+        ("build-train", ["Source", "Test", "Compile"]),
+        ("deploy", ["Source", "Test", "Release"]),
+    ],
+)
+def test_a_project_compiles_if_it_trains_and_releases_if_it_deploys(scope: str, stages: list[str]) -> None:
+    answers = {"project_scope": scope}
+    pipeline = parse(texts(answers)["build"]).resources["BuildPipeline"]["Properties"]
+    assert [stage["Name"] for stage in pipeline["Stages"]] == stages
+    written = buildspecs(answers)
+    assert [name for name, text in written.items() if list(buildspec_schema.faults(text))] == []
+    released = {Path(name).stem for name, text in written.items() if "mlops publish" in text}
+    assert released == {stage.lower() for stage in stages if stage == "Release"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", [GITHUB, DEPLOYS_ONLY], ids=label)
+def test_what_was_tested_is_released(
+    account: StandInAccount, run: Run, sources: Path, record: CallRecord, answers: dict[str, str]
 ) -> None:
-    project = rendered(template, tmp_path, **answers)
-    written = {name: (project / f"buildspecs/{name}.yml").read_text() for name in ("test", "compile")}
-    assert {name: list(buildspec_schema.faults(text)) for name, text in written.items()} == {"test": [], "compile": []}
-    assert ("mlops publish" in written["compile"]) is (answers == {})
+    stacks = deployed(account, answers)
+    done = run(stacks, "Release")
+    assert done.succeeded, done.phases
+    assert done.findings == []
+    body = account.client("s3").get_object(Bucket=NAMES.of("cicd"), Key="release/project.zip")["Body"].read()
+    with zipfile.ZipFile(BytesIO(body)) as archive:
+        released = {name: archive.read(name) for name in archive.namelist()}
+    assert released == {
+        path.relative_to(sources).as_posix(): path.read_bytes()
+        for path in sources.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(sources).parts)
+    }
+    calls = [call for call in record.calls() if call.role == role_arn(account, "rel")]
+    assert stacks.judged("rel", [*needs(calls, keys(account)), *stacks.sources("release")]) == []
 
 
 @pytest.mark.slow
 @each_source
-def test_a_commit_is_compiled_published_checked_and_trained_on(
+def test_a_commit_is_compiled_checked_and_trained_on(
     account: StandInAccount, run: Run, sources: Path, record: CallRecord, answers: dict[str, str]
 ) -> None:
     stacks = deployed(account, answers)
@@ -322,11 +352,6 @@ def test_a_commit_is_compiled_published_checked_and_trained_on(
     given = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=execution["PipelineExecutionArn"])
     values = {entry["Name"]: entry["Value"] for entry in given["PipelineParameters"]}
     assert (values["RunReason"], values["ChampionArn"]) == (f"commit {COMMIT}", champion)
-    assert published(account) == {
-        path.relative_to(sources).as_posix(): path.read_bytes()
-        for path in sources.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(sources).parts)
-    }
 
     # A later commit, of which the pipeline also lost its tags: what else the role may do.
     sagemaker.delete_tags(ResourceArn=described["PipelineArn"], TagKeys=["sagemaker:project-name"])
@@ -344,7 +369,7 @@ def test_a_commit_is_compiled_published_checked_and_trained_on(
 
 
 @pytest.mark.slow
-def test_data_that_does_not_fit_stops_the_build_before_training_but_not_before_publishing(
+def test_data_that_does_not_fit_stops_the_build_before_training(
     account: StandInAccount, run: Run, answers: dict[str, str]
 ) -> None:
     stacks = deployed(account, answers)
@@ -356,7 +381,6 @@ def test_data_that_does_not_fit_stops_the_build_before_training_but_not_before_p
     assert "src/model/schema.py" in said
     executions = account.client("sagemaker").list_pipeline_executions(PipelineName=PIPELINE)
     assert executions["PipelineExecutionSummaries"] == []
-    assert "project.yaml" in published(account)
     assert done.exported == {}
 
 
@@ -380,10 +404,3 @@ def approved(account: StandInAccount) -> str:
     )
     arn: str = made["ModelPackageArn"]
     return arn
-
-
-def published(account: StandInAccount) -> dict[str, bytes]:
-    """The files of the release."""
-    body = account.client("s3").get_object(Bucket=NAMES.of("cicd"), Key="release/project.zip")["Body"].read()
-    with zipfile.ZipFile(BytesIO(body)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}

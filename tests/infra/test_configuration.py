@@ -14,6 +14,7 @@ from template import parse
 
 STACKS = {stack.name: stack for stack in TABLE}
 LEFT_TO_FILL_IN = {("cicd", "repository")}
+REGISTERED_ELSEWHERE = {"model_package_group", "model_bucket", "model_key_arn"}
 
 each_set_of_answers = pytest.mark.parametrize("answers", COVERING, ids=label)
 
@@ -27,14 +28,15 @@ def configuration(answers: Mapping[str, str], environment: str) -> dict[str, Any
 
 
 def settings(answers: Mapping[str, str], environment: str) -> Iterator[tuple[str, str, Any]]:
-    """Each setting of a stack: the stack, the key and the value."""
+    """Each setting of a stack that the project has: the stack, the key and the value."""
+    stacks = STACKS.keys() - ({"registry"} if meant(answers)["project_scope"] == "deploy" else set())
     for section, values in configuration(answers, environment).items():
-        for key, value in values.items() if section in STACKS else ():
+        for key, value in values.items() if section in stacks else ():
             yield section, key, value
 
 
 def environments(answers: Mapping[str, str]) -> tuple[str, ...]:
-    return ("dev", "staging", "production") if meant(answers)["project_scope"] == "build-train-deploy" else ("dev",)
+    return ("dev",) if meant(answers)["project_scope"] == "build-train" else ("dev", "staging", "production")
 
 
 def takes(parameter: Mapping[str, Any], value: Any) -> bool:
@@ -72,9 +74,12 @@ def test_stacks_of_an_environment_are_configured_where_they_are_deployed(answers
 
 
 @each_set_of_answers
-def test_only_the_account_and_the_repository_are_left_to_fill_in(answers: dict[str, str]) -> None:
-    content = configuration(answers, "dev")
-    place = ("account", "project_id", "bucket", "model_bucket", "pipeline_role")
+def test_only_the_account_and_what_is_made_elsewhere_is_left_to_fill_in(answers: dict[str, str]) -> None:
+    content, scope = configuration(answers, "dev"), meant(answers)["project_scope"]
+    place = ("account", "project_id", "bucket", *(("model_bucket", "pipeline_role") if scope != "deploy" else ()))
     assert {key: content[key] for key in place} == dict.fromkeys(place)
+    if scope == "deploy":
+        custom = {"image_repository"} if meant(answers)["__training_image"] == "custom" else set()
+        assert content["registry"] == dict.fromkeys(REGISTERED_ELSEWHERE | custom)
     for environment in environments(answers)[1:]:
         assert configuration(answers, environment)["account"] is None

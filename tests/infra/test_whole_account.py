@@ -10,7 +10,7 @@ from account import StandInAccount
 from answers import label
 from deploying import entered
 from rendered import SLUG, rendered
-from small_project import ACCOUNT
+from small_project import ACCOUNT, REGION
 
 pytest_plugins = ["proof_fixtures"]
 pytestmark = pytest.mark.slow
@@ -22,7 +22,16 @@ ANSWERS: list[dict[str, str]] = [
     {"inference": "batch", "git_provider": "bitbucket", "framework": "pytorch"},
     {"deployment_strategy": "shadow", "http_api": "no"},
     {"project_scope": "build-train", "training_image": "custom"},
+    {"project_scope": "deploy", "git_provider": "codecommit"},
+    {"project_scope": "deploy", "training_image": "custom", "inference": "batch"},
 ]
+TRAINER = "trainer"
+ELSEWHERE = {
+    "model_package_group": TRAINER,
+    "model_bucket": f"{TRAINER}-models",
+    "model_key_arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-456789abcdef",
+    "image_repository": TRAINER,
+}
 KEPT = {"AWS::CodeCommit::Repository", "AWS::ECR::Repository", "AWS::KMS::Key", "AWS::S3::Bucket"}
 
 
@@ -32,7 +41,10 @@ def project(template: Path, tmp_path: Path, answers: dict[str, str]) -> Path:
     folder = rendered(template, tmp_path, **answers)
     config = folder / "config/dev.yaml"
     text = config.read_text().replace("account: null", f'account: "{ACCOUNT}"', 1)
-    config.write_text(text.replace("repository: null", f"repository: organization/{SLUG}"))
+    text = text.replace(" repository: null", f" repository: organization/{SLUG}")
+    for key, value in ELSEWHERE.items():
+        text = text.replace(f"{key}: null", f"{key}: {value}")
+    config.write_text(text)
     for path in (folder / "config").glob("*.yaml"):
         path.write_text(re.sub(r"shadow_minutes: \d+", "shadow_minutes: 0", path.read_text()))
     return folder
@@ -42,9 +54,9 @@ def outcomes(report: dict[str, Any]) -> dict[str, str]:
     return {stack["stack"]: stack["outcome"] for stack in report["stacks"]}
 
 
-def register(account: StandInAccount) -> None:
+def register(account: StandInAccount, group: str) -> None:
     account.client("sagemaker").create_model_package(
-        ModelPackageGroupName=SLUG,
+        ModelPackageGroupName=group,
         ModelApprovalStatus="PendingManualApproval",
         InferenceSpecification={
             "Containers": [{"Image": "image", "ModelDataUrl": "s3://models/model.tar.gz"}],
@@ -61,11 +73,14 @@ def test_a_project_goes_into_an_account_and_out_of_it_again(
     run = entered(account, project, capsys, monkeypatch)
     environments = [name for name in ("staging", "production") if (project / f"config/{name}.yaml").is_file()]
     written = {path.stem for path in (project / "infra").glob("*.yaml")}
+    group = SLUG if "registry" in written else TRAINER
+    if group == TRAINER:
+        account.client("sagemaker").create_model_package_group(ModelPackageGroupName=TRAINER)
     shared = outcomes(run.json("deploy", "--environment", "dev", "--yes"))
     assert set(shared.values()) == {"created"}
     assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"unchanged"}
     for version in (1, 2):
-        register(account)
+        register(account, group)
         assert run("approve", str(version), "--environment", "dev") == 0, run.error
         for name in environments:
             report = run.json("deploy", "--environment", name, "--yes")
