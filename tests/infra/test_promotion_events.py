@@ -17,7 +17,7 @@ from mlops.promotion import ASKED, ENVIRONMENTS, LIVE, NONE, PRODUCTION, STAGING
 from mlops.registry import APPROVED, REJECTED
 from patterns import matches
 from promoting import PIPELINE, Promotion, changed, promoted
-from rendered import SLUG
+from rendered import SLUG, text_of
 
 pytest_plugins = ["proof_fixtures"]
 
@@ -221,21 +221,43 @@ def test_when_nothing_is_approved_that_is_told_and_nothing_deployed(promotion: P
     assert promotion.live() == dict.fromkeys(ENVIRONMENTS, package)
 
 
-def test_a_failed_execution_is_told_of_and_no_other_state(promotion: Promotion) -> None:
-    detail = {"pipeline": PIPELINE, "execution-id": "12345678-1234-5678-abcd-12345678abcd", "version": 1}
-    event = {"source": "aws.codepipeline", "detail-type": "CodePipeline Pipeline Execution State Change"}
+def test_a_failed_action_is_told_of_and_no_other_state(promotion: Promotion) -> None:
+    # https://docs.aws.amazon.com/codepipeline/latest/userguide/detect-state-changes-cloudwatch-events.html
+    detail = {
+        "pipeline": PIPELINE,
+        "execution-id": "12345678-1234-5678-abcd-12345678abcd",
+        "stage": "Production",
+        "action": "Verify",
+        "region": promotion.account.region,
+        "type": {"owner": "AWS", "category": "Test", "provider": "CodeBuild", "version": "1"},
+        "version": 1,
+    }
+    event = {"source": "aws.codepipeline", "detail-type": "CodePipeline Action Execution State Change"}
     events = promotion.account.client("events")
     [target] = events.list_targets_by_rule(Rule=f"{SLUG}-failed-deployment")["Targets"]
     assert target["Arn"] == promotion.values["TopicArn"]
+    told_of = {path.rpartition(".")[2] for path in target["InputTransformer"]["InputPathsMap"].values()}
+    assert told_of <= {*detail, "region"}
     pattern = events.describe_rule(Name=f"{SLUG}-failed-deployment")["EventPattern"]
     for state, pipeline, told in (
         ("FAILED", PIPELINE, True),
-        ("STOPPED", PIPELINE, False),
-        ("SUPERSEDED", PIPELINE, False),
+        ("SUCCEEDED", PIPELINE, False),
+        ("ABANDONED", PIPELINE, False),
         ("FAILED", f"{SLUG}-build", False),
     ):
         said = {**event, "detail": {**detail, "state": state, "pipeline": pipeline}}
         assert matches(json.loads(pattern), said) is told
+
+
+def test_the_manual_explains_what_the_message_of_a_failure_says(promotion: Promotion) -> None:
+    [target] = promotion.account.client("events").list_targets_by_rule(Rule=f"{SLUG}-failed-deployment")["Targets"]
+    said, *_ = json.loads(target["InputTransformer"]["InputTemplate"]).split(". ")
+    pipeline = promotion.stack.template.resources["DeployPipeline"]["Properties"]
+    actions = {(stage["Name"], action["Name"]) for stage in pipeline["Stages"] for action in stage["Actions"]}
+    manual = text_of("docs/promotion.md", {})
+    for stage, action in (("Production", "Verify"), ("Approval", "Approve")):
+        assert (stage, action) in actions
+        assert f"*{said.replace('<action>', action).replace('<stage>', stage)}*" in manual
 
 
 def test_an_event_that_the_function_fails_at_is_kept_and_rings(promotion: Promotion) -> None:
