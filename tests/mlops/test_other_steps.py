@@ -1,13 +1,14 @@
 """Batch transform and Lambda steps on this machine."""
 
 import io
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from definitions import compare, condition, definition, get, local_run, processing
+from definitions import PROJECT, compare, condition, definition, get, local_run, processing
 from mlops.errors import MlopsError
 from mlops.local.runner import check_runnable
 from mlops.local.transform import requests
@@ -23,7 +24,12 @@ MODEL = {
     "Type": "Model",
     "Arguments": {
         "ExecutionRoleArn": "role",
-        "PrimaryContainer": {"Image": "image", "ModelDataUrl": "s3://bucket/model.tar.gz", "Environment": {}},
+        "PrimaryContainer": {
+            "Image": "image",
+            "ModelDataUrl": "s3://bucket/model.tar.gz",
+            # A job's environment is its own, and this one imports the machinery from among the template's sources.
+            "Environment": {"PYTHONDONTWRITEBYTECODE": "1"},
+        },
     },
 }
 
@@ -110,7 +116,7 @@ def with_function(folder: Path, code: str) -> dict[str, Any]:
     (folder / "project").mkdir()
     (folder / "project/functions.py").write_text(code)
     # The function's own folder stands for the project; the machinery is found beside it.
-    (folder / "project/mlops").symlink_to(local_run(folder, definition()).root / "mlops")
+    shutil.copytree(PROJECT / "mlops", folder / "project/mlops")
     return {"root": folder / "project", "functions": {"notify": "functions:notify"}}
 
 
