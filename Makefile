@@ -106,15 +106,21 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 
 FRAMEWORKS := xgboost sklearn pytorch
 
-# The locks of projects are made from rendered ones. The template's are made from the default project's, so that tests run
-# what its users run, with what the other frameworks need beside it.
+# The locks of projects are made from rendered ones; one that only deploys tests with less. The template's are made from
+# the default project's, so that tests run what its users run, with what the other frameworks need beside it.
 lock: .tools/.complete
 	for framework in $(FRAMEWORKS); do \
 		rm -rf build/lock-$$framework \
 		&& .tools/bin/cookiecutter . --no-input --output-dir build project_slug=lock-$$framework framework=$$framework \
 		&& $(MAKE) -C build/lock-$$framework lock \
 		&& cp build/lock-$$framework/locks/dev.txt build/lock-$$framework/locks/runtime.txt \
-			'$(PROJECT)/locks/'$$framework/ || exit 1; \
+			'$(PROJECT)/locks/'$$framework/ \
+		&& rm -rf build/deploy-$$framework \
+		&& .tools/bin/cookiecutter . --no-input --output-dir build project_slug=deploy-$$framework framework=$$framework \
+			project_scope=deploy \
+		&& $(COMPILE) build/deploy-$$framework/pyproject.toml --group build/deploy-$$framework/pyproject.toml:dev \
+			--constraint build/lock-$$framework/locks/dev.txt --output-file '$(PROJECT)/locks/'$$framework/deploy.txt \
+		|| exit 1; \
 	done
 	cp build/lock-xgboost/locks/setup.txt '$(PROJECT)/locks/'
 	$(COMPILE) build/lock-xgboost/pyproject.toml --constraint build/lock-xgboost/locks/dev.txt \
