@@ -145,7 +145,12 @@ _SHADOW = 'ShadowModelPackageArn: {Type: String, Default: ""}'
 
 def small_project(root: Path, *, inference: str = "realtime", shadow: bool = False) -> Project:
     """Write the project into a folder."""
-    answers = {"project_slug": SLUG, "aws_region": REGION, "inference": inference}
+    answers = {
+        "project_slug": SLUG,
+        "aws_region": REGION,
+        "project_scope": "build-train-deploy",
+        "inference": inference,
+    }
     endpoint: dict[str, Any] = {"instance_type": "ml.m5.large", **({"shadow_minutes": 30} if shadow else {})}
     files = {
         "project.yaml": json.dumps(answers),
