@@ -1,16 +1,20 @@
 """What every test of the template stands on: a clean copy of the template, rendering, and no network."""
 
+import functools
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cookiecutter.main import cookiecutter
+from filelock import FileLock
 
 import network
 
@@ -48,27 +52,45 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Bake = Callable[..., Path]
 
 
-@pytest.fixture
-def bake(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bake:
-    """Render a project with some answers and return its folder."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # cookiecutter keeps the last answers there
-
-    def render(**answers: Any) -> Path:
-        return Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=str(tmp_path / "out")))
-
-    return render
+def rendered(template: Path, folder: Path, **answers: Any) -> Path:
+    """Render a project below a folder and return the project's folder."""
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", home)  # cookiecutter keeps the last answers there
+        return Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=str(folder)))
 
 
-@pytest.fixture(scope="session")
-def default_project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the default answers; both its environments are the one that runs these tests. Do not change it."""
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
-        project = Path(cookiecutter(str(template), no_input=True, output_dir=str(folder)))
+def give_environments(project: Path) -> Path:
+    """Let the environment that runs these tests be both of a project's."""
     for name in (".venv", ".venv-dev"):
         (project / name).symlink_to(sys.prefix, target_is_directory=True)
     return project
+
+
+@pytest.fixture
+def bake(template: Path, tmp_path: Path) -> Bake:
+    """Render a project of a test's own with some answers and return its folder."""
+    return functools.partial(rendered, template, tmp_path / "out")
+
+
+@pytest.fixture(scope="session")
+def rendering(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Bake:
+    """The folder of a project with some answers, which the first worker that asks for it renders. Do not change it."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "renderings"
+    shared.mkdir(exist_ok=True)
+
+    def project(**answers: Any) -> Path:
+        digest = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()
+        with FileLock(shared / f"{digest}.lock"):
+            return next((shared / digest).glob("*"), None) or rendered(template, shared / digest, **answers)
+
+    return project
+
+
+@pytest.fixture(scope="session")
+def default_project(rendering: Bake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the default answers; both its environments are the one that runs these tests. Do not change it."""
+    return give_environments(Path(shutil.copytree(rendering(), tmp_path_factory.mktemp("project") / SLUG)))
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,8 @@
 """The longest AWS names that a project can have fit what the services allow."""
 
 import json
-import sys
-from pathlib import Path
 
-from conftest import Bake, mlops
+from conftest import Bake, give_environments, mlops
 from test_render import RULES
 
 PROJECT_ID = "p-" + "0" * 12
@@ -13,9 +11,7 @@ PROJECT_ID = "p-" + "0" * 12
 
 def test_the_longest_slug_compiles_to_names_that_fit(bake: Bake) -> None:
     slug = "a" * RULES["project_slug"]["longest"]
-    project: Path = bake(project_slug=slug)
-    for name in (".venv", ".venv-dev"):
-        (project / name).symlink_to(sys.prefix, target_is_directory=True)
+    project = give_environments(bake(project_slug=slug))
     mlops(project, "compile")  # it checks every name against the pattern and length that SageMaker's API states
     (manifest,) = project.glob(".mlops/bundles/local/*/manifest.json")
     pipeline = json.loads(manifest.read_text())["pipeline"]

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cookiecutter.main import cookiecutter
 
-from conftest import ROOT
+from conftest import ROOT, rendered
 
 pytestmark = pytest.mark.slow
 
@@ -35,10 +34,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 def ready(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project, in a folder with a blank in its name, set up and committed."""
     folder = tmp_path_factory.mktemp("my projects")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
-        answers = {**request.param, "project_slug": "own-commands", "aws_region": "us-east-1"}
-        project = Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=str(folder)))
+    project = rendered(template, folder, **request.param, project_slug="own-commands", aws_region="us-east-1")
     for command in (
         ["git", "init", "--quiet"],
         ["git", "add", "."],

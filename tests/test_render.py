@@ -101,8 +101,10 @@ def check_valid(project: Path) -> None:
 
 
 @every_pair
-def test_the_rendered_files_are_exactly_those_that_the_answers_ask_for(bake: Bake, answers: dict[str, str]) -> None:
-    project = bake(**answers)
+def test_the_rendered_files_are_exactly_those_that_the_answers_ask_for(
+    rendering: Bake, answers: dict[str, str]
+) -> None:
+    project = rendering(**answers)
     assert files(project) == expected(answers)
     assert not [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
     written = yaml.safe_load((project / "project.yaml").read_text())
@@ -111,8 +113,8 @@ def test_the_rendered_files_are_exactly_those_that_the_answers_ask_for(bake: Bak
 
 
 @every_pair
-def test_nothing_that_stays_needs_what_was_left_out(bake: Bake, answers: dict[str, str]) -> None:
-    project = bake(**answers)
+def test_nothing_that_stays_needs_what_was_left_out(rendering: Bake, answers: dict[str, str]) -> None:
+    project = rendering(**answers)
     known = modules(project)
     if meant(answers)["project_scope"] == "deploy":  # each version brings the code that it was trained with
         known |= {name for name in modules(SOURCES) if name.startswith("model")}
@@ -127,8 +129,8 @@ def test_nothing_that_stays_needs_what_was_left_out(bake: Bake, answers: dict[st
 
 
 @every_pair
-def test_the_project_s_documents_name_only_verbs_that_it_has(bake: Bake, answers: dict[str, str]) -> None:
-    project = bake(**answers)
+def test_the_project_s_documents_name_only_verbs_that_it_has(rendering: Bake, answers: dict[str, str]) -> None:
+    project = rendering(**answers)
     verbs = {path.stem for path in (project / "mlops/verbs").glob("*.py")}
     for page in [*project.rglob("*.md"), *project.rglob("*.py"), project / "Makefile"]:
         for verb in re.findall(r"(?:-m|`)\s?mlops ([a-z]+)\b", page.read_text(encoding="utf-8")):
@@ -141,8 +143,8 @@ def test_every_pair_of_answers_that_is_not_refused_is_among_those_that_are_rende
 
 
 @every_pair
-def test_what_recommended_means_stands_in_the_project(bake: Bake, answers: dict[str, str]) -> None:
-    written = yaml.safe_load((bake(**answers) / "project.yaml").read_text())
+def test_what_recommended_means_stands_in_the_project(rendering: Bake, answers: dict[str, str]) -> None:
+    written = yaml.safe_load((rendering(**answers) / "project.yaml").read_text())
     assert {f"__{question}": answer for question, answer in written["recommended"].items()}.items() <= meant(
         answers
     ).items()
@@ -223,8 +225,8 @@ def test_every_question_but_the_private_ones_is_asked_with_a_label() -> None:
             assert set(QUESTIONS["__prompts__"][name]) == {"__prompt__", *value}
 
 
-def test_every_answer_and_the_version_stand_in_the_project_as_data(bake: Bake) -> None:
-    written = yaml.safe_load((bake() / "project.yaml").read_text())
+def test_every_answer_and_the_version_stand_in_the_project_as_data(rendering: Bake) -> None:
+    written = yaml.safe_load((rendering() / "project.yaml").read_text())
     asked = {name for name in QUESTIONS if not name.startswith("_")}
     assert set(written) == {*asked, "template_version", "recommended"}
     assert written["template_version"] == QUESTIONS["_template_version"]

@@ -3,27 +3,18 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from cookiecutter.main import cookiecutter
 
-from conftest import ROOT, mlops, mlops_json
+from conftest import ROOT, give_environments, mlops, mlops_json, rendered
 
 DEPLOYS = {"project_slug": "deployer", "project_scope": "deploy"}
 
 
 def beside(trainer: Path, template: Path, **answers: str) -> Path:
     """A project that deploys, in the folder that the one that trains is in, with the environments of these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(trainer.parent))
-        context = {**DEPLOYS, **answers}
-        folder = cookiecutter(str(template), no_input=True, extra_context=context, output_dir=str(trainer.parent))
-    project = Path(folder)
-    for name in (".venv", ".venv-dev"):
-        (project / name).symlink_to(sys.prefix, target_is_directory=True)
-    return project
+    return give_environments(rendered(template, trainer.parent, **DEPLOYS, **answers))
 
 
 def trained_in(project: Path, folder: str) -> None:

@@ -75,9 +75,9 @@ def files(project: Path) -> dict[str, bytes]:
     }
 
 
-def test_cruft_and_cookiecutter_render_the_same_bytes(bake: Bake, repository: Path, tmp_path: Path) -> None:
+def test_cruft_and_cookiecutter_render_the_same_bytes(rendering: Bake, repository: Path, tmp_path: Path) -> None:
     cruft(tmp_path, "create", str(repository), "--no-input", "--output-dir", str(tmp_path / "cruft"))
-    assert files(tmp_path / "cruft" / SLUG) == files(bake())
+    assert files(tmp_path / "cruft" / SLUG) == files(rendering())
 
 
 def start(repository: Path, folder: Path, version: str) -> Path:
@@ -109,11 +109,11 @@ def check_upgraded(project: Path, fresh: dict[str, bytes]) -> None:
 
 
 def test_a_project_of_the_first_release_takes_over_this_one_and_keeps_its_edits(
-    bake: Bake, repository: Path, tmp_path: Path
+    rendering: Bake, repository: Path, tmp_path: Path
 ) -> None:
     project = start(repository, tmp_path, next(iter(releases(repository))))
     cruft(project, "update", "--skip-apply-ask")
-    check_upgraded(project, files(bake()))
+    check_upgraded(project, files(rendering()))
 
 
 def test_a_project_of_this_release_takes_over_a_later_one_and_keeps_its_edits(repository: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
 
-from conftest import Bake, mlops, mlops_json
+from conftest import Bake, give_environments, mlops, mlops_json
 from mlops.__main__ import main
 from mlops.batch import reading
 from mlops.handlers import Handlers
@@ -393,9 +392,7 @@ def test_nothing_is_captured_without_monitoring(project: Path, rows: list[dict[s
 
 @pytest.mark.slow
 def test_a_batch_project_trains_approves_and_predicts_files(bake: Bake) -> None:
-    project = bake(inference="batch")
-    for name in (".venv", ".venv-dev"):
-        (project / name).symlink_to(Path(sys.prefix), target_is_directory=True)
+    project = give_environments(bake(inference="batch"))
     mlops(project, "run")
     mlops(project, "approve", "latest")
     result = mlops_json(project, "batch", "data/raw", "--output", "predictions")

@@ -1,34 +1,42 @@
-"""Rendered infrastructure: projects of some answers, and every text that the templates of all answers come to."""
+"""Rendered infrastructure: projects that are filled in, and every text that the templates of all answers come to."""
 
 import functools
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import pytest
 from cookiecutter.environment import StrictEnvironment
-from cookiecutter.main import cookiecutter
 
 from answers import COVERING, QUESTIONS, left_out, meant
+from conftest import give_environments
 
 SLUG = "visits"
 ID = "p-0123456789ab"
 SOURCES = Path(__file__).parents[2] / "<<cookiecutter.project_slug>>"
 
 
-def rendered(source: Path, folder: Path, **answers: str) -> Path:
-    """Render a project below a folder and return the project's folder.
+OWN_IMAGE = {"project_slug": SLUG, "training_image": "custom"}
+"""The answers of a project that builds an image of its own."""
 
-    Args:
-        source: The template.
-        folder: Where to; it must not hold a project of this name yet.
-        answers: Those that are not the default.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
-        context = {"project_slug": SLUG, **answers}
-        return Path(cookiecutter(str(source), no_input=True, extra_context=context, output_dir=str(folder)))
+
+def configured(project: Path, folder: Path, **values: str) -> Path:
+    """A copy of a project in a folder, with environments and with some values of config/dev.yaml filled in."""
+    copy = give_environments(Path(shutil.copytree(project, folder / project.name)))
+    configure(copy, **values)
+    return copy
+
+
+def configure(project: Path, **values: str) -> None:
+    """Set texts of config/dev.yaml by their keys, wherever these stand in it."""
+    path = project / "config/dev.yaml"
+    text = path.read_text(encoding="utf-8")
+    for key, value in values.items():
+        text, times = re.subn(rf"^( *{key}): .*$", rf'\g<1>: "{value}"', text, flags=re.MULTILINE)
+        assert times == 1, key
+    path.write_text(text, encoding="utf-8")
 
 
 def text_of(name: str, answers: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,13 +22,14 @@ from account import REGION, StandInAccount
 from answers import label
 from buildspecs import Build, BuildProject
 from calls import CallRecord
+from conftest import Bake
 from deploy import Stack
 from iam import role_policies
 from lambdas import deliver
 from mlops.aws import functions
 from mlops.names import Names, project_id
 from needs import Need, keys, needs
-from rendered import SLUG, SOURCES, buildspecs, rendered, texts
+from rendered import SLUG, SOURCES, buildspecs, configured, texts
 from service_side import service_needs
 from template import parse
 
@@ -131,15 +131,9 @@ def answers() -> dict[str, str]:
 
 
 @pytest.fixture
-def sources(template: Path, tmp_path: Path, account: StandInAccount, answers: dict[str, str]) -> Path:
+def sources(rendering: Bake, tmp_path: Path, account: StandInAccount, answers: dict[str, str]) -> Path:
     """A project whose account is filled in, with environments, as CodePipeline hands it on: without a repository."""
-    project = rendered(template, tmp_path, **answers)
-    for name in (".venv", ".venv-dev"):
-        (project / name).symlink_to(sys.prefix, target_is_directory=True)
-    configured = project / "config/dev.yaml"
-    text = configured.read_text().replace("account: null", f'account: "{account.id}"')
-    configured.write_text(text)
-    return project
+    return configured(rendering(project_slug=SLUG, **answers), tmp_path, account=account.id)
 
 
 Run = Callable[[Deployed, str], Build]

@@ -1,4 +1,5 @@
 import ast
+import functools
 import http.client
 import json
 import os
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -16,33 +17,24 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from conftest import Bake
 from dockerfile import Image, NotAllowedError, build
 from mlops.archives import unpack
 from mlops.container import TOOLS
 from mlops.handlers import load_unpacked
 from mlops.local.platform import LocalPlatform
 from mlops.project import Project
-from rendered import rendered
+from rendered import OWN_IMAGE
 
 TORCH = "torch==2.13.0"
 PYTHON = "3.13"
 PATIENCE = 60.0
 
-Rendered = Callable[[str], Path]
 
-
-@pytest.fixture(scope="module")
-def custom(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+@pytest.fixture(scope="session")
+def custom(rendering: Bake) -> Bake:
     """A function that gives the project with an image of its own for a framework. Do not change it."""
-    projects: dict[str, Path] = {}
-
-    def project(framework: str) -> Path:
-        if framework not in projects:
-            folder = tmp_path_factory.mktemp(framework)
-            projects[framework] = rendered(template, folder, framework=framework, training_image="custom")
-        return projects[framework]
-
-    return project
+    return functools.partial(rendering, **OWN_IMAGE)
 
 
 def built(project: Path, root: Path) -> Image:
@@ -50,9 +42,9 @@ def built(project: Path, root: Path) -> Image:
 
 
 @pytest.fixture
-def image(custom: Rendered, tmp_path: Path) -> Image:
+def image(custom: Bake, tmp_path: Path) -> Image:
     """The image of the default framework, compiled as its RUN says."""
-    image = built(custom("xgboost"), tmp_path / "image")
+    image = built(custom(framework="xgboost"), tmp_path / "image")
     compiling = image.commands[-1].replace("/opt/", f"{image.root}/opt/").split()
     subprocess.run([sys.executable, *compiling[1:]], check=True)
     return image
@@ -145,17 +137,17 @@ def native(model: Path, request: bytes) -> list[float]:
     return [float(line) for line in answer.splitlines()]
 
 
-def test_it_starts_from_one_image_that_a_digest_names(custom: Rendered, tmp_path: Path) -> None:
+def test_it_starts_from_one_image_that_a_digest_names(custom: Bake, tmp_path: Path) -> None:
     for framework in ("xgboost", "sklearn", "pytorch"):
-        image = built(custom(framework), tmp_path / framework)
+        image = built(custom(framework=framework), tmp_path / framework)
         assert re.fullmatch(rf"public\.ecr\.aws/docker/library/python:{PYTHON}-slim@sha256:[0-9a-f]{{64}}", image.base)
-        text = (custom(framework) / "container/Dockerfile").read_text()
+        text = (custom(framework=framework) / "container/Dockerfile").read_text()
         assert text.count("sha256:") == text.count("\nFROM ") == text.count("ARG PYTHON=") == 1
 
 
 @pytest.mark.parametrize("framework", ["xgboost", "sklearn", "pytorch"])
-def test_everything_is_installed_from_the_lock_by_its_hashes(custom: Rendered, framework: str, tmp_path: Path) -> None:
-    project = custom(framework)
+def test_everything_is_installed_from_the_lock_by_its_hashes(custom: Bake, framework: str, tmp_path: Path) -> None:
+    project = custom(framework=framework)
     image = built(project, tmp_path / "image")
     quiet = "pip install --no-cache-dir --disable-pip-version-check"
     torch = [f'PIP_INDEX_URL="" {quiet} "{TORCH}"'] if framework == "pytorch" else []
@@ -223,10 +215,8 @@ def test_of_the_machinery_the_server_comes_along_and_nothing_else(image: Image) 
     assert list(root.rglob("*.pyc")), "nothing is compiled"
 
 
-def test_whatever_the_jobs_import_is_tried_when_the_image_is_built(
-    image: Image, custom: Rendered, tmp_path: Path
-) -> None:
-    source = Path(shutil.copytree(custom("xgboost") / "src", tmp_path / "src"))
+def test_whatever_the_jobs_import_is_tried_when_the_image_is_built(image: Image, custom: Bake, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(custom(framework="xgboost") / "src", tmp_path / "src"))
     assert run(image, "check", str(source)).stderr == ""
     (source / "model/extra.py").write_text("import a_package_that_is_in_no_lock\n")
     failed = run(image, "check", str(source))
@@ -275,8 +265,8 @@ def test_a_job_without_training_code_is_told_why_it_failed(image: Image) -> None
         "COPY --from=other /bin/sh /bin/sh", "HEALTHCHECK NONE", "VOLUME /opt/ml",
     ],
 )  # fmt: skip
-def test_other_instructions_and_a_second_run_are_refused(custom: Rendered, instruction: str, tmp_path: Path) -> None:
-    project = Path(shutil.copytree(custom("xgboost"), tmp_path / "project"))
+def test_other_instructions_and_a_second_run_are_refused(custom: Bake, instruction: str, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(custom(framework="xgboost"), tmp_path / "project"))
     with (project / "container/Dockerfile").open("a") as file:
         file.write(f"{instruction}\n")
     with pytest.raises(NotAllowedError, match=re.escape(instruction)):

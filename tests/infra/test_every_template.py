@@ -19,7 +19,8 @@ import targets
 import validators
 from account import REGION
 from answers import COVERING, REGIONS, label, refusal
-from rendered import buildspecs, every_text, rendered, texts
+from conftest import Bake
+from rendered import SLUG, buildspecs, every_text, texts
 from samples import sample
 from template import parse, resolve
 
@@ -32,9 +33,9 @@ each_text = pytest.mark.parametrize(
 )
 
 
-def test_what_is_checked_here_is_what_cookiecutter_renders(template: Path, tmp_path: Path) -> None:
+def test_what_is_checked_here_is_what_cookiecutter_renders(rendering: Bake) -> None:
     for answers in (COVERING[0], COVERING[-1]):
-        project = rendered(template, tmp_path / label(answers), **answers)
+        project = rendering(project_slug=SLUG, **answers)
         assert texts(answers) == {path.stem: path.read_text() for path in (project / "infra").glob("*.yaml")}
         written = {f"buildspecs/{path.name}": path.read_text() for path in (project / "buildspecs").glob("*")}
         assert buildspecs(answers) == written

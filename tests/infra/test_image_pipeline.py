@@ -17,7 +17,7 @@ import patterns
 from account import REGION, StandInAccount
 from buildspecs import Build, BuildProject
 from calls import CallRecord
-from conftest import SLUG, mlops
+from conftest import Bake, mlops
 from deploy import Stack
 from iam import role_policies
 from mlops import bundle, image
@@ -26,7 +26,7 @@ from mlops.errors import MlopsError
 from mlops.project import Project
 from needs import Need, needs
 from policies import findings
-from rendered import ID, rendered
+from rendered import ID, OWN_IMAGE, configure, configured
 from rendered import SLUG as NAME
 from service_side import service_needs
 from template import Template, load, resolve
@@ -70,18 +70,10 @@ def git_provider(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
-def project_of(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+@pytest.fixture(scope="session")
+def project_of(rendering: Bake) -> Callable[[str], Path]:
     """A function that gives the project with an image of its own for a git provider. Do not change it."""
-    projects: dict[str, Path] = {}
-
-    def project(provider: str) -> Path:
-        if provider not in projects:
-            folder = tmp_path_factory.mktemp(provider)
-            projects[provider] = rendered(template, folder, git_provider=provider, training_image="custom")
-        return projects[provider]
-
-    return project
+    return lambda provider: rendering(**OWN_IMAGE, git_provider=provider)
 
 
 def stack_of(project: Path, provider: str, **parameters: str) -> Stack:
@@ -296,21 +288,9 @@ def test_the_pipeline_s_roles_may_do_what_they_need_and_nothing_more(
 @pytest.fixture
 def dev(project_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with an image of its own whose dev account is filled in."""
-    project = Path(shutil.copytree(project_of("github"), tmp_path / SLUG))
-    for name in (".venv", ".venv-dev"):
-        (project / name).symlink_to(sys.prefix, target_is_directory=True)
-    configure(project, account=f'"{ACCOUNT}"', bucket=aws_calls.BUCKET)
+    project = configured(project_of("github"), tmp_path, account=ACCOUNT, bucket=aws_calls.BUCKET)
     monkeypatch.chdir(project)
     return project
-
-
-def configure(project: Path, **values: str) -> None:
-    path = project / "config/dev.yaml"
-    text = path.read_text()
-    for key, value in values.items():
-        text, times = re.subn(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.MULTILINE)
-        assert times == 1, key
-    path.write_text(text)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import shutil
-import sys
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -20,10 +19,11 @@ import codepipeline
 from account import StandInAccount
 from buildspecs import Build, BuildProject
 from calls import Call, CallRecord
+from conftest import Bake
 from mlops.promotion import ENVIRONMENTS, PRODUCTION, STAGING
 from needs import Need, keys, needs
 from promoting import NAMES, PIPELINE, Promotion, promoted
-from rendered import SLUG, rendered
+from rendered import SLUG, configured
 from service_side import service_needs
 
 pytest_plugins = ["proof_fixtures"]
@@ -55,13 +55,9 @@ def answers() -> dict[str, str]:
 
 
 @pytest.fixture
-def sources(template: Path, tmp_path: Path, account: StandInAccount, answers: dict[str, str]) -> Path:
+def sources(rendering: Bake, tmp_path: Path, account: StandInAccount, answers: dict[str, str]) -> Path:
     """The project as it was released, with its account filled in."""
-    project = rendered(template, tmp_path, **answers)
-    (project / ".venv").symlink_to(sys.prefix, target_is_directory=True)
-    configured = project / "config/dev.yaml"
-    configured.write_text(configured.read_text().replace("account: null", f'account: "{account.id}"'))
-    return project
+    return configured(rendering(project_slug=SLUG, **answers), tmp_path, account=account.id)
 
 
 @pytest.fixture

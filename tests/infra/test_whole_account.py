@@ -8,8 +8,9 @@ import pytest
 
 from account import StandInAccount
 from answers import label
+from conftest import Bake
 from deploying import entered
-from rendered import SLUG, rendered
+from rendered import SLUG, configured
 from small_project import ACCOUNT, REGION
 
 pytest_plugins = ["proof_fixtures"]
@@ -26,7 +27,9 @@ ANSWERS: list[dict[str, str]] = [
     {"project_scope": "deploy", "training_image": "custom", "inference": "batch"},
 ]
 TRAINER = "trainer"
-ELSEWHERE = {
+FILLED_IN = {
+    "account": ACCOUNT,
+    "repository": f"organization/{SLUG}",
     "model_package_group": TRAINER,
     "model_bucket": f"{TRAINER}-models",
     "model_key_arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-456789abcdef",
@@ -36,15 +39,11 @@ KEPT = {"AWS::CodeCommit::Repository", "AWS::ECR::Repository", "AWS::KMS::Key", 
 
 
 @pytest.fixture
-def project(template: Path, tmp_path: Path, answers: dict[str, str]) -> Path:
-    """A project whose account is filled in, and its repository where it has one elsewhere."""
-    folder = rendered(template, tmp_path, **answers)
-    config = folder / "config/dev.yaml"
-    text = config.read_text().replace("account: null", f'account: "{ACCOUNT}"', 1)
-    text = text.replace(" repository: null", f" repository: organization/{SLUG}")
-    for key, value in ELSEWHERE.items():
-        text = text.replace(f"{key}: null", f"{key}: {value}")
-    config.write_text(text)
+def project(rendering: Bake, tmp_path: Path, answers: dict[str, str]) -> Path:
+    """A project of which is filled in what is asked for: its account, and what it has elsewhere."""
+    rendered = rendering(project_slug=SLUG, **answers)
+    open_keys = re.findall(r"^ *(\w+): null$", (rendered / "config/dev.yaml").read_text(), re.MULTILINE)
+    folder = configured(rendered, tmp_path, **{key: FILLED_IN[key] for key in open_keys if key in FILLED_IN})
     for path in (folder / "config").glob("*.yaml"):
         path.write_text(re.sub(r"shadow_minutes: \d+", "shadow_minutes: 0", path.read_text()))
     return folder

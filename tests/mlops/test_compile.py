@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import Bake, mlops
+from conftest import Bake, give_environments, mlops
 from mlops.bundle import Bundle, current
 from mlops.compile.compiler import image_uri
 from mlops.compile.content import ContentStore, settle
@@ -190,9 +190,7 @@ def test_each_framework_has_an_image_to_train_in_and_one_to_serve_in(framework: 
 
 
 def test_a_model_is_registered_with_the_image_that_serves_it(bake: Bake, tmp_path: Path) -> None:
-    project = bake(framework="pytorch")
-    for name in (".venv", ".venv-dev"):
-        (project / name).symlink_to(sys.prefix, target_is_directory=True)
+    project = give_environments(bake(framework="pytorch"))
     result = compile_into(project, tmp_path / "bundle")
     assert result.returncode == 0, result.stderr
     steps = Definition(Bundle(tmp_path / "bundle").definition).steps
