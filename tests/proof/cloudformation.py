@@ -9,6 +9,7 @@ import io
 import json
 import uuid
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -183,7 +184,7 @@ class Resource:
                 self._model.delete(self.record)
 
 
-class _Model:
+class _Model(ABC):
     """A kind of resource, with the methods by which moto's engine makes and changes one."""
 
     def __init__(self, account: StandInAccount, type_: str) -> None:
@@ -217,17 +218,21 @@ class _Model:
     def has_cfn_attr(self, _name: str) -> bool:
         return True
 
+    @abstractmethod
     def create(self, name: str, properties: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-        raise NotImplementedError
+        """Make one; what is known of it then."""
 
+    @abstractmethod
     def update(self, old: dict[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
-        raise NotImplementedError
+        """Bring one up to other properties; what is known of it then."""
 
+    @abstractmethod
     def delete(self, record: dict[str, Any]) -> None:
-        raise NotImplementedError
+        """Take one away."""
 
+    @abstractmethod
     def attribute(self, record: dict[str, Any], name: str) -> Any:
-        raise NotImplementedError
+        """What Fn::GetAtt returns."""
 
     def _record(self, name: str, properties: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
         return {
