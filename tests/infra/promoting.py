@@ -2,30 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from moto.codepipeline.models import codepipeline_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-import deploy
-import policies
 from account import REGION, StandInAccount
-from deploy import Stack
-from iam import role_policies
+from deployed import NAMES, Deployed
 from lambdas import Delivery, deliver
 from mlops import promotion
-from mlops.aws import functions
 from mlops.aws.packages import versions
-from mlops.names import SHARED, Names, project_id
 from mlops.registry import APPROVED, PENDING, REJECTED, champion
-from needs import Need
-from rendered import SLUG, SOURCES, texts
-from service_side import service_needs
-from template import parse
+from rendered import SLUG
 
-NAMES = Names(SLUG, project_id(DEFAULT_ACCOUNT_ID, REGION, SLUG))
 BEFORE = ("data", "registry", "execution", "workload", "cicd")
 PIPELINE = f"{SLUG}-deploy"
 GIVEN = {
@@ -37,33 +27,8 @@ GIVEN = {
 """What stands for the outputs of stacks that are left out."""
 
 
-@dataclass(frozen=True)
-class Promotion:
-    """The deploy pipeline and what it needs, in an account.
-
-    Attributes:
-        account: The account.
-        stack: The stack of this part.
-        values: Parameters and outputs of all stacks.
-    """
-
-    account: StandInAccount
-    stack: Stack
-    values: Mapping[str, str]
-
-    def role(self, suffix: str) -> str:
-        """The ARN of one of the project's roles."""
-        return f"arn:aws:iam::{self.account.id}:role/{NAMES.of(suffix)}"
-
-    def judged(self, role: str, wanted: list[Need]) -> list[str]:
-        """What a role lacks and what it has too much."""
-        found = role_policies(self.account.client("iam"), self.role(role))
-        return list(map(str, policies.findings(role, found, wanted, (SLUG, NAMES.id, self.account.id))))
-
-    def logs(self, *groups: str) -> list[Need]:
-        """What writing to log groups needs."""
-        place = {"region": self.account.region, "account": self.account.id}
-        return [need for group in groups for need in service_needs("lambda logs", log_group=group, **place)]
+class Promotion(Deployed):
+    """The deploy pipeline and what it needs, in an account."""
 
     def register(self, model: str = "s3://models/model.tar.gz") -> str:
         """Register a version that waits for a decision, and return its ARN."""
@@ -157,19 +122,7 @@ def promoted(
         answers: Those that are not the default.
         before: The stacks that are deployed before it.
     """
-    code = {"FunctionsBucket": NAMES.data_bucket, "FunctionsKey": functions.key(SOURCES, SLUG)}
-    values = {"ProjectName": SLUG, "ProjectId": NAMES.id, "Repository": f"someone/{SLUG}", **code, **GIVEN}
-    written = texts(answers or {})
-    for name in (*before, "promotion"):
-        template = parse(written[name])
-        parameters = {key: values[key] for key in template.data["Parameters"] if key in values}
-        stack = Stack(NAMES.stack(name, SHARED), template, parameters)
-        deploy.put(account, stack)
-        values |= deploy.outputs(account, stack.name)
-        if name == "data":
-            body = functions.archive(SOURCES)
-            account.client("s3").put_object(Bucket=NAMES.data_bucket, Key=code["FunctionsKey"], Body=body)
-    return Promotion(account, stack, values)
+    return Promotion.into(account, answers or {}, (*before, "promotion"), **GIVEN)
 
 
 def changed(package: str, status: str, fields: list[str], time: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,30 +11,24 @@ from typing import Any
 import moto.sagemaker.models
 import pytest
 import yaml
-from moto.core.models import DEFAULT_ACCOUNT_ID
 
 import buildspec_schema
 import deploy
 import patterns
-import policies
-from account import REGION, StandInAccount
+from account import StandInAccount
 from answers import label
 from buildspecs import Build, BuildProject
 from calls import CallRecord
 from conftest import Bake
-from deploy import Stack
-from iam import role_policies
+from deployed import NAMES, Deployed
 from lambdas import deliver
-from mlops.aws import functions
-from mlops.names import Names, project_id
 from needs import Need, keys, needs
-from rendered import SLUG, SOURCES, buildspecs, configured, texts
+from rendered import SLUG, buildspecs, configured, texts
 from service_side import service_needs
 from template import parse
 
 pytest_plugins = ["proof_fixtures"]
 
-NAMES = Names(SLUG, project_id(DEFAULT_ACCOUNT_ID, REGION, SLUG))
 BEFORE, OURS = ("data", "registry", "execution"), ("cicd", "build")
 PIPELINE = f"{SLUG}-training"
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
@@ -45,19 +38,8 @@ DEPLOYS_ONLY = {"project_scope": "deploy"}
 each_source = pytest.mark.parametrize("answers", [GITHUB, CODECOMMIT], ids=label)
 
 
-@dataclass(frozen=True)
-class Deployed:
-    """The stacks of the build, and those that it needs, in an account.
-
-    Attributes:
-        account: The account.
-        stacks: Those of the build.
-        values: Parameters and outputs of all stacks.
-    """
-
-    account: StandInAccount
-    stacks: list[Stack]
-    values: Mapping[str, str]
+class Builds(Deployed):
+    """The stacks of the builds, and those that they need, in an account."""
 
     def action(self, stage: str) -> dict[str, Any]:
         """The one action of a stage of the pipeline."""
@@ -70,11 +52,6 @@ class Deployed:
         """The pattern of a rule."""
         pattern: dict[str, Any] = json.loads(self.account.client("events").describe_rule(Name=name)["EventPattern"])
         return pattern
-
-    def judged(self, role: str, wanted: list[Need]) -> list[str]:
-        """What a role lacks and what it has too much."""
-        found = role_policies(self.account.client("iam"), role_arn(self.account, role))
-        return list(map(str, policies.findings(role, found, wanted, (SLUG, NAMES.id, self.account.id))))
 
     def artifacts(self) -> list[Need]:
         """What CodePipeline needs to hand artifacts on."""
@@ -96,32 +73,10 @@ class Deployed:
     def _key(self, service: str) -> list[Need]:
         return [Need(f"kms:{name}", self.values["ArtifactKeyArn"], service) for name in ("Decrypt", "GenerateDataKey")]
 
-    def logs(self, *groups: str) -> list[Need]:
-        """What writing to log groups needs."""
-        place = {"region": self.account.region, "account": self.account.id}
-        return [need for group in groups for need in service_needs("lambda logs", log_group=group, **place)]
 
-
-def role_arn(account: StandInAccount, suffix: str) -> str:
-    return f"arn:aws:iam::{account.id}:role/{NAMES.of(suffix)}"
-
-
-def deployed(account: StandInAccount, answers: Mapping[str, str], **settings: str) -> Deployed:
-    """Deploy the build and what it needs."""
-    code = {"FunctionsBucket": NAMES.data_bucket, "FunctionsKey": functions.key(SOURCES, SLUG)}
-    values = {"ProjectName": SLUG, "ProjectId": NAMES.id, "Repository": f"someone/{SLUG}", **code, **settings}
-    written, stacks = texts(answers), []
-    for name in (name for name in (*BEFORE, *OURS) if name in written):
-        template = parse(written[name])
-        parameters = {key: values[key] for key in template.data["Parameters"] if key in values}
-        stack = Stack(NAMES.stack(name, "dev"), template, parameters)
-        deploy.put(account, stack)
-        values |= deploy.outputs(account, stack.name)
-        if name == "data":
-            body = functions.archive(SOURCES)
-            account.client("s3").put_object(Bucket=NAMES.data_bucket, Key=code["FunctionsKey"], Body=body)
-        stacks += [stack] if name in OURS else []
-    return Deployed(account, stacks, values)
+def deployed(account: StandInAccount, answers: Mapping[str, str], **settings: str) -> Builds:
+    """Deploy the builds and what they need."""
+    return Builds.into(account, answers, (*BEFORE, *OURS), **settings)
 
 
 @pytest.fixture
@@ -136,7 +91,7 @@ def sources(rendering: Bake, tmp_path: Path, account: StandInAccount, answers: d
     return configured(rendering(project_slug=SLUG, **answers), tmp_path, account=account.id)
 
 
-Run = Callable[[Deployed, str], Build]
+Run = Callable[[Builds, str], Build]
 
 
 @pytest.fixture
@@ -154,7 +109,7 @@ def run(
     monkeypatch.setattr(moto.sagemaker.models, "load_pipeline_definition_from_s3", text)
     make = f'exec {shutil.which("make")} -o .venv/.complete -o .venv-dev/.complete "$@"'
 
-    def build(stacks: Deployed, stage: str) -> Build:
+    def build(stacks: Builds, stage: str) -> Build:
         action = stacks.action(stage)
         variables = json.loads(action.get("EnvironmentVariables", "[]").replace("#{source.CommitId}", COMMIT))
         [project] = account.client("codebuild").batch_get_projects(names=[action["ProjectName"]])["projects"]
@@ -179,7 +134,7 @@ def upload(account: StandInAccount, content: bytes, name: str = "visits.csv.gz")
 def test_the_stacks_are_deployed_changed_by_nothing_and_deleted(
     account: StandInAccount, answers: dict[str, str]
 ) -> None:
-    assert deploy.findings(account, deployed(account, answers).stacks) == []
+    assert deploy.findings(account, [deployed(account, answers).stacks[name] for name in OURS]) == []
 
 
 @pytest.mark.parametrize(
@@ -246,17 +201,17 @@ def commit(account: StandInAccount, **detail: str) -> dict[str, Any]:
 
 
 def test_a_commit_to_the_branch_starts_the_pipeline_and_others_do_not(account: StandInAccount) -> None:
-    deployed(account, CODECOMMIT)
+    stacks = deployed(account, CODECOMMIT)
     [delivery] = deliver(account, commit(account))
     pipeline = f"arn:aws:codepipeline:{account.region}:{account.id}:{SLUG}-build"
-    assert (delivery.target, delivery.role) == (pipeline, role_arn(account, "start"))
+    assert (delivery.target, delivery.role) == (pipeline, stacks.role("start"))
     assert [each.rule for each in deliver(account, commit(account, event="referenceCreated"))] == [delivery.rule]
     for other in ({"referenceName": "feature"}, {"referenceType": "tag"}, {"event": "referenceDeleted"}):
         assert deliver(account, commit(account, **other)) == []
 
 
 def test_a_push_to_the_branch_starts_the_pipeline(account: StandInAccount) -> None:
-    build = deployed(account, GITHUB, BranchName="release").stacks[-1]
+    build = deployed(account, GITHUB, BranchName="release").stacks["build"]
     trigger = build.template.resources["BuildPipeline"]["Properties"]["Triggers"][0]["GitConfiguration"]
     assert trigger == {"SourceActionName": "Source", "Push": [{"Branches": {"Includes": [{"Ref": "BranchName"}]}}]}
     assert build.parameters["BranchName"] == "release"
@@ -322,7 +277,7 @@ def test_what_was_tested_is_released(
         for path in sources.rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(sources).parts)
     }
-    calls = [call for call in record.calls() if call.role == role_arn(account, "rel")]
+    calls = [call for call in record.calls() if call.role == stacks.role("rel")]
     assert stacks.judged("rel", [*needs(calls, keys(account)), *stacks.sources("release")]) == []
 
 
@@ -355,9 +310,9 @@ def test_a_commit_is_compiled_checked_and_trained_on(
     assert again.succeeded, again.phases
     assert again.exported["DEFINITION_SHA256"] != done.exported["DEFINITION_SHA256"]
 
-    calls = [call for call in record.calls() if call.role == role_arn(account, "build")]
+    calls = [call for call in record.calls() if call.role == stacks.role("build")]
     assert stacks.judged("build", [*needs(calls, keys(account)), *stacks.sources("compile")]) == []
-    checks = [call for call in record.calls() if call.role == role_arn(account, "check")]
+    checks = [call for call in record.calls() if call.role == stacks.role("check")]
     log = stacks.logs(f"/aws/lambda/{SLUG}-validate-data")
     assert stacks.judged("check", [*needs(checks, keys(account)), *log]) == []
 

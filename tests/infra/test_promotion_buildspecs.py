@@ -20,9 +20,10 @@ from account import StandInAccount
 from buildspecs import Build, BuildProject
 from calls import Call, CallRecord
 from conftest import Bake
+from deployed import NAMES
 from mlops.promotion import ENVIRONMENTS, PRODUCTION, STAGING
 from needs import Need, keys, needs
-from promoting import NAMES, PIPELINE, Promotion, promoted
+from promoting import PIPELINE, Promotion, promoted
 from rendered import SLUG, configured
 from service_side import service_needs
 

@@ -252,7 +252,7 @@ def test_a_failed_action_is_told_of_and_no_other_state(promotion: Promotion) -> 
 def test_the_manual_explains_what_the_message_of_a_failure_says(promotion: Promotion) -> None:
     [target] = promotion.account.client("events").list_targets_by_rule(Rule=f"{SLUG}-failed-deployment")["Targets"]
     said, *_ = json.loads(target["InputTransformer"]["InputTemplate"]).split(". ")
-    pipeline = promotion.stack.template.resources["DeployPipeline"]["Properties"]
+    pipeline = promotion.stacks["promotion"].template.resources["DeployPipeline"]["Properties"]
     actions = {(stage["Name"], action["Name"]) for stage in pipeline["Stages"] for action in stage["Actions"]}
     manual = text_of("docs/promotion.md", {})
     for stage, action in (("Production", "Verify"), ("Approval", "Approve")):
@@ -265,7 +265,9 @@ def test_an_event_that_the_function_fails_at_is_kept_and_rings(promotion: Promot
     [target] = account.client("events").list_targets_by_rule(Rule=f"{SLUG}-decision")["Targets"]
     queue = f"arn:aws:sqs:{account.region}:{account.id}:{SLUG}-promote-undelivered"
     assert target["DeadLetterConfig"]["Arn"] == queue
-    function = promotion.stack.template.resources["Promote"]["Properties"]  # moto does not say it of a function
+    function = promotion.stacks["promotion"].template.resources["Promote"][
+        "Properties"
+    ]  # moto does not say it of a function
     assert function["DeadLetterConfig"]["TargetArn"] == {"Fn::GetAtt": ["Undelivered", "Arn"]}
     assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
     [alarm] = account.client("cloudwatch").describe_alarms(AlarmNames=[f"{SLUG}-not-promoted"])["MetricAlarms"]

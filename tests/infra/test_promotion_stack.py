@@ -35,7 +35,7 @@ STAGES = {
 
 @pytest.mark.parametrize("answers", ANSWERS, ids=label)
 def test_it_is_deployed_changed_by_nothing_and_deleted(account: StandInAccount, answers: dict[str, str]) -> None:
-    assert deploy.findings(account, [promoted(account, answers).stack]) == []
+    assert deploy.findings(account, [promoted(account, answers).stacks["promotion"]]) == []
 
 
 def stages(promotion: Promotion) -> dict[str, list[dict[str, Any]]]:

@@ -1,0 +1,74 @@
+"""Stacks of a project in a stand-in account, what they say of each other, and what their roles may do."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+import deploy
+import policies
+from account import REGION, StandInAccount
+from deploy import Stack
+from iam import role_policies
+from mlops.aws import functions
+from mlops.names import SHARED, Names, project_id
+from needs import Need
+from rendered import SLUG, SOURCES, texts
+from service_side import service_needs
+from template import parse
+
+NAMES = Names(SLUG, project_id(DEFAULT_ACCOUNT_ID, REGION, SLUG))
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Stacks that are deployed.
+
+    Attributes:
+        account: The account.
+        stacks: The stacks, by the names of their templates.
+        values: Parameters and outputs of all stacks.
+    """
+
+    account: StandInAccount
+    stacks: Mapping[str, Stack]
+    values: Mapping[str, str]
+
+    @classmethod
+    def into(cls, account: StandInAccount, answers: Mapping[str, str], names: Iterable[str], **given: str) -> Self:
+        """Deploy stacks, each with the outputs of those before it.
+
+        Args:
+            account: Where.
+            answers: Those of the project that are not the default.
+            names: The templates, in order; those that the project has not are left out.
+            given: Further values of parameters, which also stand for the outputs of stacks that are left out.
+        """
+        code = {"FunctionsBucket": NAMES.data_bucket, "FunctionsKey": functions.key(SOURCES, SLUG)}
+        values = {"ProjectName": SLUG, "ProjectId": NAMES.id, "Repository": f"someone/{SLUG}", **code, **given}
+        written, stacks = texts(answers), dict[str, Stack]()
+        for name in (name for name in names if name in written):
+            template = parse(written[name])
+            parameters = {key: values[key] for key in template.data["Parameters"] if key in values}
+            stacks[name] = Stack(NAMES.stack(name, SHARED), template, parameters)
+            deploy.put(account, stacks[name])
+            values |= deploy.outputs(account, stacks[name].name)
+            if name == "data":
+                body = functions.archive(SOURCES)
+                account.client("s3").put_object(Bucket=NAMES.data_bucket, Key=code["FunctionsKey"], Body=body)
+        return cls(account, stacks, values)
+
+    def role(self, suffix: str) -> str:
+        """The ARN of one of the project's roles."""
+        return f"arn:aws:iam::{self.account.id}:role/{NAMES.of(suffix)}"
+
+    def judged(self, role: str, wanted: list[Need]) -> list[str]:
+        """What a role lacks and what it has too much."""
+        found = role_policies(self.account.client("iam"), self.role(role))
+        return list(map(str, policies.findings(role, found, wanted, (SLUG, NAMES.id, self.account.id))))
+
+    def logs(self, *groups: str) -> list[Need]:
+        """What writing to log groups needs."""
+        place = {"region": self.account.region, "account": self.account.id}
+        return [need for group in groups for need in service_needs("lambda logs", log_group=group, **place)]
