@@ -17,6 +17,9 @@ from json.encoder import encode_basestring as quoted
 VARIANT = "AllTraffic"
 """The production variant that a local endpoint has."""
 
+SMOKE = "mlops-smoke-"
+"""What the inference ids of the requests of `smoke` begin with: nobody asked them, so monitoring leaves them out."""
+
 _EVENT = str(uuid.uuid4())[:24]
 _events = itertools.count()
 

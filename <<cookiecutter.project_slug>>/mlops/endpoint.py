@@ -32,8 +32,14 @@ class Endpoint(Protocol):
     def advice(self, wanted: ModelVersion | None) -> str:
         """How to make the endpoint serve the version to use, if any, in one line; empty without an endpoint."""
 
-    def invoke(self, body: bytes, content_type: str, accept: str) -> str:
+    def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
         """The answer to a request.
+
+        Args:
+            body: What is sent.
+            content_type: What it is written in.
+            accept: What the answer is to be written in.
+            inference_id: What the request is called where it is captured; empty for no name.
 
         Raises:
             MlopsError: There is no endpoint, or it refuses the request; the message is its own.

@@ -40,6 +40,18 @@ def test_an_endpoint_answers() -> None:
     ((_, parameters),) = script.asked
     assert parameters["EndpointName"] == "visits-staging"
     assert (parameters["ContentType"], parameters["Accept"]) == ASKED[1:]
+    assert "InferenceId" not in parameters
+
+
+def test_a_request_that_has_a_name_is_captured_by_it() -> None:
+    server, script = asked(InvokeEndpoint={"Body": io.BytesIO(b"0.5\n")})
+    server.invoke(*ASKED, "test-1")
+    queued = {"OutputLocation": OUTPUT, "FailureLocation": FAILURE}
+    answers = {"Body": io.BytesIO(b"0.5\n")}
+    later, queue = asked(queued=True, PutObject={}, InvokeEndpointAsync=queued, GetObject=answers)
+    later.invoke(*ASKED, "test-2")
+    named = [one["InferenceId"] for _, one in script.asked + queue.asked if "InferenceId" in one]
+    assert named == ["test-1", "test-2"]
 
 
 @pytest.mark.parametrize(("status", "exit_code"), [(400, 2), (413, 2), (500, 1), (503, 1)])

@@ -114,6 +114,20 @@ def test_what_is_served_here_answers_rightly_and_keeps_its_limits_or_breaks_them
 
 
 @pytest.mark.slow
+def test_monitoring_leaves_out_what_it_asks_and_says_so(served: Path) -> None:
+    limits(served, 60_000)
+    mlops(served, "smoke", "--requests", "200")
+    said = mlops(served, "monitor").stdout
+    assert "0 rows in 0 requests, 201 requests of `smoke` left out" in said
+    assert "Nothing was asked" in said
+    mlops(served, "invoke", "data/request.csv")
+    window = mlops_json(served, "monitor", "--since", "1h")
+    found = window["versions"]["1"]
+    assert (found["records"], found["rows"], found["smoke"]) == (1, 3, 201)
+    assert "201 requests of <code>smoke</code> are left out" in Path(window["report"]).read_text()
+
+
+@pytest.mark.slow
 def test_rows_that_the_model_refuses_and_files_that_hold_none_are_told(served: Path) -> None:
     (served / "empty.csv").write_text("year\n")
     (served / "odd.csv").write_text("year\nabc\n")

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mlops.capture import Encoder
+from mlops.capture import SMOKE, Encoder
 from mlops.monitor import captured
 from model import synthetic
 from model.schema import SCHEMA
@@ -91,6 +91,17 @@ def test_data_in_base64_is_read_too(rows: Any, tmp_path: Path) -> None:
     part = document["captureData"]["endpointInput"]
     part["data"], part["encoding"] = base64.b64encode(part["data"].encode()).decode(), "BASE64"
     assert read(write(tmp_path, json.dumps(document).encode() + b"\n")).table.num_rows == rows.num_rows
+
+
+def test_requests_of_smoke_are_left_out_and_counted(rows: Any, tmp_path: Path) -> None:
+    body, answers = as_csv(rows, header=False), answer(rows.num_rows, CSV)
+    names = ["", "request-1", f"{SMOKE}1", f"{SMOKE}2", f"my-{SMOKE}3"]
+    lines = [Encoder(CSV, CSV).record(body.encode(), answers.encode(), name) for name in names]
+    found = read(write(tmp_path, *lines))
+    assert (found.records, found.smoke, found.damaged) == (3, 2, 0)
+    assert found.table.num_rows == len(found.predictions) == 3 * rows.num_rows
+    only = read(write(tmp_path / "only", lines[2]))
+    assert (only.records, only.smoke, only.first, only.table.num_rows) == (0, 1, "", 0)
 
 
 def test_a_torn_last_line_is_skipped_and_counted(rows: Any, tmp_path: Path) -> None:

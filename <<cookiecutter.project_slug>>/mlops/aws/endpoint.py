@@ -82,9 +82,12 @@ class AwsEndpoint:
         command = f".venv/bin/python -m mlops deploy --environment {self.environment}"
         return f"version {serving.version} is live in {self.environment}; version {wanted.version} instead:  {command}"
 
-    def invoke(self, body: bytes, content_type: str, accept: str) -> str:
+    def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
         """The answer to a request (see `Endpoint.invoke`); waits for the answer to one that is queued."""
-        answer = self._queue(body, content_type, accept) if self.queued else self._ask(body, content_type, accept)
+        request = {"EndpointName": self.name, "ContentType": content_type, "Accept": accept}
+        if inference_id:
+            request["InferenceId"] = inference_id
+        answer = self._queue(body, request) if self.queued else self._ask(body, request)
         return answer.decode(errors="replace")
 
     def look(self) -> dict[str, Any] | None:
@@ -189,23 +192,19 @@ class AwsEndpoint:
         verb = f".venv/bin/python -m mlops destroy --environment {self.environment} --stack endpoint"
         return f"Remove it: {verb}; then deploy anew."
 
-    def _ask(self, body: bytes, content_type: str, accept: str) -> bytes:
+    def _ask(self, body: bytes, request: dict[str, str]) -> bytes:
         with self._answers():
-            answer = self.account.runtime.invoke_endpoint(
-                EndpointName=self.name, Body=body, ContentType=content_type, Accept=accept
-            )
+            answer = self.account.runtime.invoke_endpoint(Body=body, **request)
             content: bytes = answer["Body"].read()
         return content
 
-    def _queue(self, body: bytes, content_type: str, accept: str) -> bytes:
+    def _queue(self, body: bytes, request: dict[str, str]) -> bytes:
         bucket = self.names.capture_bucket
         key = f"{self.names.slug}/async/{self.environment}/requests/{uuid.uuid4()}"
         with aws_errors(f"upload the request to s3://{bucket}/{key}"):
             self.account.s3.put_object(Bucket=bucket, Key=key, Body=body, ExpectedBucketOwner=self.account.id)
         with self._answers():
-            queued = self.account.runtime.invoke_endpoint_async(
-                EndpointName=self.name, InputLocation=f"s3://{bucket}/{key}", ContentType=content_type, Accept=accept
-            )
+            queued = self.account.runtime.invoke_endpoint_async(InputLocation=f"s3://{bucket}/{key}", **request)
 
         def look() -> tuple[bool, bytes] | None:
             answer = self._object(queued["OutputLocation"])

@@ -151,12 +151,14 @@ class LocalEndpoint:
         do, option = ("replace", "--detach") if wanted else ("end", "--stop")
         return f"version {serving.version} is served still; {do} it:  .venv/bin/python -m mlops serve {option}"
 
-    def invoke(self, body: bytes, content_type: str, accept: str) -> str:
+    def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
         """The answer to a request (see `Endpoint.invoke`)."""
         state = self._state()
         if not state:
             raise MlopsError(f"{self.name} is not served.", "Serve it: .venv/bin/python -m mlops serve --detach")
         headers = {"Content-Type": content_type, "Accept": accept}
+        if inference_id:
+            headers["X-Amzn-SageMaker-Inference-Id"] = inference_id
         connection = http.client.HTTPConnection(_reachable(state.host), state.port, timeout=_ANSWER_SECONDS)
         try:
             connection.request("POST", "/invocations", body, headers)

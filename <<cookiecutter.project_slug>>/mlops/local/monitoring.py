@@ -128,7 +128,7 @@ class Windows:
             if start and newest < start.timestamp():
                 continue
             comparison = self._compare_version(version, captured, folder / str(version), start, end, limits)
-            if comparison["rows"] or comparison["damaged"]:
+            if comparison["rows"] or comparison["damaged"] or comparison["smoke"]:
                 yield version, comparison
 
     def _compare_version(

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops.capture import SMOKE
 from mlops.monitor import bodies
 from mlops.monitor.records import in_portions, parse_lines
 from model.parsing import parse
@@ -34,6 +35,7 @@ class Captured:
         predictions: What was answered to each of the rows.
         invalid: How many such values there are, by column.
         records: How many records the rows came in.
+        smoke: How many other records are of requests of `smoke`, which are left out.
         torn: How many files end in the middle of a record, which is left out: its writer was killed, or still writes.
         damaged: How many other records cannot be read.
         damaged_at: The first of these, as `<file>:<line>`.
@@ -45,11 +47,18 @@ class Captured:
     predictions: list[float] = field(default_factory=list)
     invalid: dict[str, int] = field(default_factory=dict)
     records: int = 0
+    smoke: int = 0
     torn: int = 0
     damaged: int = 0
     damaged_at: list[str] = field(default_factory=list)
     first: str = ""
     last: str = ""
+
+    def asked(self, records: Any) -> Any:
+        """The records without those of `smoke`, which are counted."""
+        tests = pc.fill_null(pc.starts_with(records["id"], SMOKE), False)
+        self.smoke += pc.sum(tests).as_py() or 0
+        return records.filter(pc.invert(tests))
 
     def take(self, records: Any, path: Path, schema: Schema) -> Iterator[Any]:
         """Note the answers of a file's records that are written alike, and return their rows as tables of text."""
@@ -92,7 +101,7 @@ def read(folder: Path, schema: Schema, start: str, end: str) -> Captured:
         if "-".join(path.parts[-5:-2]) + f"T{path.parts[-2]}" < start[:13]:
             continue
         for records in _records(path, captured):
-            for alike in _groups(_within(records, start, end)):
+            for alike in _groups(captured.asked(_within(records, start, end))):
                 tables += [_typed(rows, schema, captured.invalid) for rows in captured.take(alike, path, schema)]
     captured.table = pa.concat_tables(tables).combine_chunks()
     return captured

@@ -42,6 +42,7 @@ def evaluate(
     return {
         "rows": rows.table.num_rows,
         "records": rows.records,
+        "smoke": rows.smoke,
         "torn": rows.torn,
         "damaged": rows.damaged,
         "damaged_at": rows.damaged_at,

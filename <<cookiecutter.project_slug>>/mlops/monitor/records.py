@@ -14,7 +14,7 @@ _BODY = pa.struct([(name, pa.string()) for name in ("observedContentType", "enco
 _LINE = pa.schema(
     [
         ("captureData", pa.struct([("endpointInput", _BODY), ("endpointOutput", _BODY)])),
-        ("eventMetadata", pa.struct([("inferenceTime", pa.string())])),
+        ("eventMetadata", pa.struct([(name, pa.string()) for name in ("inferenceTime", "inferenceId")])),
     ]
 )
 _COLUMNS = {
@@ -29,7 +29,9 @@ _COLUMNS = {
 
 
 def parse_lines(lines: list[bytes]) -> Any:
-    """Return n lines of JSON as an Arrow table of n records: their time, request and answer, as text.
+    """Return n lines of JSON as an Arrow table of n records: their time, request, answer and `id`, as text.
+
+    The id is what the caller named the request, and null when that is nothing.
 
     Raises:
         ValueError: One of the lines is no record.
@@ -43,7 +45,7 @@ def parse_lines(lines: list[bytes]) -> Any:
     found = pa.table({name: pc.struct_field(table[first], rest) for name, (first, *rest) in _COLUMNS.items()})
     if found.num_rows != len(lines) or any(column.null_count for column in found.columns):
         raise ValueError("a line is no record")
-    return found
+    return found.append_column("id", pc.struct_field(table["eventMetadata"], "inferenceId"))
 
 
 def in_portions(low: int, high: int, read: Callable[[int, int], Any], refuse: Callable[[int], None]) -> Iterator[Any]:

@@ -87,7 +87,7 @@ def _text(project: Project, window: Window) -> str:
     lines = [f"From {begin} to {window.end:%Y-%m-%d %H:%M:%S} UTC:"]
     for version, comparison in window.comparisons.items():
         lines += ["", *_version_text(version, comparison, window.min_rows)]
-    if not window.comparisons:
+    if not any(comparison["rows"] or comparison["damaged"] for comparison in window.comparisons.values()):
         lines.append("Nothing was asked: there is nothing to compare.")
     elif window.folder is None:
         lines.append("\nWhat was asked waits for more: the next window begins where this one did.")
@@ -122,4 +122,8 @@ def _version_text(version: int, comparison: dict[str, Any], min_rows: int) -> li
     return lines
 
 
-_LOST = {"torn": "files that end in the middle of a record", "damaged": "records that cannot be read"}
+_LOST = {
+    "smoke": "requests of `smoke` left out",
+    "torn": "files that end in the middle of a record",
+    "damaged": "records that cannot be read",
+}

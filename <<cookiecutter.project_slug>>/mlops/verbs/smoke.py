@@ -8,11 +8,12 @@ import csv
 import io
 import json
 import sys
+import uuid
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from mlops import smoke
+from mlops import capture, smoke
 from mlops.endpoint import Endpoint
 from mlops.errors import MlopsError
 from mlops.handlers import load
@@ -53,7 +54,7 @@ def run(project: Project, options: Namespace) -> int:
         return 0
     settings = project.environment(options.environment)
     max_p99_ms, max_error_share = (settings.number(f"smoke.{name}") for name in ("max_p99_ms", "max_error_share"))
-    done = smoke.load(lambda body: server.invoke(body, _CSV, _CSV), rows, options.requests, options.concurrency)
+    done = smoke.load(lambda body: _ask(server, body), rows, options.requests, options.concurrency)
     broken = done.broken(max_p99_ms, max_error_share)
     _print({**result, **done.document(), "broken": broken}, options, _table(version, done, max_p99_ms, max_error_share))
     if broken:
@@ -77,8 +78,13 @@ def _require_right(project: Project, environment: str, server: Endpoint, file: P
     source = registry(project, environment)
     model = load(source, find(source.versions(), serving.version), project.state / "models")
     expected = smoke.probabilities(model.invoke(body, _CSV, _CSV))
-    smoke.require_right(smoke.probabilities(server.invoke(body, _CSV, _CSV)), len(rows), expected)
+    smoke.require_right(smoke.probabilities(_ask(server, body)), len(rows), expected)
     return serving.version, [_as_csv([header, row]) for row in rows]
+
+
+def _ask(server: Endpoint, body: bytes) -> str:
+    """The answer to a request that is marked as a test."""
+    return server.invoke(body, _CSV, _CSV, f"{capture.SMOKE}{uuid.uuid4()}")
 
 
 def _read(file: Path) -> tuple[list[str], list[list[str]]]:
