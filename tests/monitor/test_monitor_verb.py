@@ -1,6 +1,7 @@
 """`mlops monitor`: windows, versions, what is said and what is kept."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,13 @@ def test_traffic_like_the_data_is_no_drift_and_drifted_traffic_is(approved: Path
     report = Path(second["report"]).read_text()
     assert "income" in report
     assert "1 files end in the middle of a record" in report
+    pairs = re.findall(r'<td><div class="pair">(.*?)</td>', report, re.DOTALL)
+    assert len(pairs) == len(SCHEMA.feature_names)
+    for pair in pairs:
+        found = re.findall(r'height="([\d.]+)"><title>.*?: ([\d.]+) %', pair)
+        bars = [(float(height), float(share)) for height, share in found]
+        highest = max(share for _, share in bars)
+        assert all(height == pytest.approx(62 * share / highest, abs=0.5) for height, share in bars)
     kept = Path(second["report"]).parent / "1"
     violations = json.loads((kept / "constraint_violations.json").read_text())["violations"]
     assert {violation["constraint_check_type"] for violation in violations} == {"baseline_drift_check"}

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
+from mlops.monitor import charts
 from mlops.monitor.statistics import SKETCH_SIZE, constraints, statistics
 from mlops.monitor.violations import CATEGORIES, NUMBERS, Comparison, Limits, compare, kolmogorov_smirnov, l_infinity
 from model import dataset, synthetic
@@ -138,6 +139,19 @@ def test_a_column_that_the_baseline_does_not_know_is_named() -> None:
 def test_numbers_and_categories_say_how_they_were_compared() -> None:
     both = table(x=[1.0, 2.0] * 100, y=["a", "b"] * 100)
     assert {feature.name: feature.method for feature in judge(both, both).features} == {"x": NUMBERS, "y": CATEGORIES}
+
+
+def test_what_is_found_is_told_in_the_order_of_the_features_the_furthest_away_first() -> None:
+    before = pa.table({name: list(range(1_000)) for name in ("near", "far", "same")})
+    now = {"near": [value + 300 for value in range(1_000)], "far": [5_000] * 1_000, "same": [None] * 1_000}
+    found = judge(before, pa.table({**now, "new": [1] * 1_000}))
+    assert [each["feature_name"] for each in found.violations] == ["new", "far", "near", "same"]
+
+
+def test_the_bounds_of_bars_are_plain_figures() -> None:
+    before, now = (statistics(pa.table({"x": [0.0, highest]}))["features"][0] for highest in (27_410.0, 20_000.0))
+    labels = charts.chart(before, now)["labels"]
+    assert (labels[0], labels[-1]) == ("0 to 1713", "25700 to 27410")
 
 
 def test_the_limits_decide() -> None:

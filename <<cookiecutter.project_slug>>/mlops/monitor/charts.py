@@ -41,4 +41,5 @@ def _numbers(sides: dict[str, tuple[Numbers, Numbers]]) -> dict[str, list[Any]]:
     bars: dict[str, list[Any]] = {"before": [0.0] * BARS, "now": [0.0] * BARS}
     for side, (values, weights) in sides.items():
         bars[side] = (np.histogram(values, bins=edges, weights=weights)[0] / weights.sum()).tolist()
-    return {"labels": [f"{left:.4g} to {right:.4g}" for left, right in pairwise(edges)], **bars}
+    figures = [np.format_float_positional(edge, precision=4, fractional=False, trim="-") for edge in edges]
+    return {"labels": [f"{left} to {right}" for left, right in pairwise(figures)], **bars}

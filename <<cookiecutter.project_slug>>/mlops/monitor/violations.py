@@ -76,7 +76,7 @@ class Comparison:
 
     Attributes:
         features: Every feature, the furthest away first.
-        violations: The `violations` of a document `constraint_violations.json`.
+        violations: The `violations` of a document `constraint_violations.json`, in the order of the features.
         drift: Whether so many features have drifted that it alarms.
         quality: Whether values are missing, unknown or of the wrong type: then it is the data that is at fault.
     """
@@ -141,6 +141,8 @@ def compare(
             text = f"Distance {feature.distance:.4f} ({feature.method}, less chance) is above {limits.max_distance:g}."
             violations.append(_violation(name, "baseline_drift_check", text))
     features.sort(key=lambda feature: -feature.distance)
+    places = {feature.name: place for place, feature in enumerate(features)}
+    violations.sort(key=lambda violation: places.get(violation["feature_name"], -1))
     drifted = sum(feature.drifted for feature in features)
     quality = any(violation["constraint_check_type"] != "baseline_drift_check" for violation in violations)
     return Comparison(features, violations, drifted > limits.max_drifted_share * len(window["features"]), quality)
