@@ -225,6 +225,12 @@ def test_every_question_but_the_private_ones_is_asked_with_a_label() -> None:
             assert set(QUESTIONS["__prompts__"][name]) == {"__prompt__", *value}
 
 
+def test_the_label_of_a_choice_begins_with_its_name_for_who_is_asked_by_numbers() -> None:
+    asked = [labels for labels in QUESTIONS["__prompts__"].values() if isinstance(labels, dict)]
+    labels = [(name, label) for one in asked for name, label in one.items() if name != "__prompt__"]
+    assert [label for name, label in labels if not label.startswith(f"{name}: ")] == []
+
+
 def test_every_answer_and_the_version_stand_in_the_project_as_data(rendering: Bake) -> None:
     written = yaml.safe_load((rendering() / "project.yaml").read_text())
     asked = {name for name in QUESTIONS if not name.startswith("_")}
