@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from mlops.configuration import refuse_unknown
 from mlops.errors import MlopsError
 from mlops.names import SHARED, Names, project_id
 
@@ -206,13 +207,15 @@ class Project:
         """The configuration of an environment; where that is, if the file leaves it empty, as `_place` finds it.
 
         Raises:
-            MlopsError: There is no such file, it is not a YAML mapping, or its account is none.
+            MlopsError: There is no such file, it is not a YAML mapping, it has a key that nothing reads, or its account
+                is none.
         """
         path = self.root / "config" / f"{name}.yaml"
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
             raise MlopsError(f"There is no environment {name!r}.", f"Known environments: {known}.", exit_code=2)
         settings, relative = _read_yaml(path), path.relative_to(self.root)
+        refuse_unknown(settings, relative)
         return Environment(name, {**settings, **self._place(name, settings, relative)}, relative)
 
     def _place(self, name: str, settings: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from answers import COVERING, label, meant
+from conftest import ROOT
+from mlops.configuration import KEYS, OPEN, OWN
+from mlops.errors import MlopsError
 from mlops.stacks import SHADOW_MINUTES, TABLE
 from rendered import text_of, texts
+from small_project import small_project
 from template import parse
 
 STACKS = {stack.name: stack for stack in TABLE}
@@ -83,3 +88,55 @@ def test_only_the_account_and_what_is_made_elsewhere_is_left_to_fill_in(answers:
         assert content["registry"] == dict.fromkeys(REGISTERED_ELSEWHERE | custom)
     for environment in environments(answers)[1:]:
         assert configuration(answers, environment)["account"] is None
+
+
+def test_the_known_keys_are_those_that_the_files_say() -> None:
+    said: dict[str, set[str]] = {}
+    for answers in COVERING:
+        for environment in ("local", *environments(answers)):
+            written = text_of(f"config/{environment}.yaml", answers)
+            left_out_too = re.sub(r"^(  )# (\w+: \S+)$", r"\1\2", written, flags=re.M)
+            for section, values in yaml.safe_load(left_out_too).items():
+                said.setdefault(section, set()).update(values if isinstance(values, dict) else ())
+    assert {name: set(keys) for name, keys in KEYS.items()} == {name: said[name] for name in said.keys() - OPEN}
+    assert OPEN - said.keys() == {OWN, "functions"}
+
+
+def test_the_known_keys_are_those_that_the_code_reads() -> None:
+    project = ROOT / "<<cookiecutter.project_slug>>"
+    files = [*project.glob("mlops/**/*.py"), *project.glob("pipelines/*.py")]
+    code = "\n".join(file.read_text() for file in files if file.name != "configuration.py")
+    read = re.findall(r'(?:\[|number\(|integer\(|missing\()"(\w+)\.(\w+)"', code)
+    assert ("gate", "min_auc") in read
+    assert [f"{section}.{key}" for section, key in read if key not in KEYS.get(section, [key])] == []
+    names = {name for section, keys in KEYS.items() for name in (keys or [section])}
+    assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("serving: {wokers: 2}", "`serving.wokers`", "Did you mean `serving.workers`?"),
+        ("smoke: {max_p99_mss: 9}", "`smoke.max_p99_mss`", "Did you mean `smoke.max_p99_ms`?"),
+        ("gate: {min_acu: 0.7}", "`gate.min_acu`", "Did you mean `gate.min_auc`?"),
+        ("retrianing: {runs_per_day: 2}", "`retrianing`", "Did you mean `retraining`?"),
+        ("endpiont: {instance_type: ml.m5.large}", "`endpiont`", "Did you mean `endpoint`?"),
+        ("5: x", "`5`", "Remove it."),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused_with_the_nearest_one(
+    tmp_path: Path, text: str, said: str, hint: str
+) -> None:
+    project = small_project(tmp_path)
+    (tmp_path / "config/local.yaml").write_text(text)
+    with pytest.raises(MlopsError) as refused:
+        project.environment("local")
+    assert refused.value.message == f"config/local.yaml says {said}, which nothing reads."
+    assert refused.value.remedy.startswith(hint)
+    assert refused.value.exit_code == 2
+
+
+def test_settings_of_a_projects_own_and_empty_sections_are_accepted(tmp_path: Path) -> None:
+    project = small_project(tmp_path)
+    (tmp_path / "config/local.yaml").write_text("own: {rounds: 3}\nfunctions: {f: m:f}\nserving:\napi: {}\n")
+    assert project.environment("local").integer("own.rounds") == 3

@@ -13,6 +13,8 @@ from mlops.project import Environment
 class Context:
     """The surroundings of a pipeline: `context["training.instance_type"]` is a value of `config/<environment>.yaml`.
 
+    Settings of a project's own stand there under `own`, for the other keys are known: `context["own.rounds"]`.
+
     Attributes:
         session: The session that SDK classes take; it makes no call to AWS.
         environment: The environment's configuration.
