@@ -211,6 +211,17 @@ def test_handlers_that_fail_are_said_in_the_log_only(caplog: pytest.LogCaptureFi
     assert "RuntimeError: a secret" in caplog.text
 
 
+@pytest.mark.parametrize("in_halves", [True, False])
+def test_a_model_that_refuses_what_was_read_is_at_fault_and_not_who_asks(in_halves: bool) -> None:
+    def broken(rows: Any, model: Any) -> Any:
+        raise ValueError("feature_names mismatch")  # as XGBoost says it
+
+    handlers = Handlers(
+        None, inference.input_fn, broken, inference.output_fn, inference.decode_fn, inference.assemble_fn
+    )
+    assert Client(Application(Engine(handlers, in_halves=in_halves), LARGEST)).ask()[0] == 500
+
+
 @pytest.fixture
 def recorder(tmp_path: Path) -> Iterator[Recorder]:
     made = Recorder(tmp_path)

@@ -84,7 +84,10 @@ class Engine:
     def _predict(self, matrix: Matrix) -> Matrix:
         if self._small is not None and len(matrix) <= LARGEST_FOR_TWIN:
             return self._small(matrix)
-        prediction: Matrix = self._handlers.predict_fn(matrix, self._handlers.model)
+        try:
+            prediction: Matrix = self._handlers.predict_fn(matrix, self._handlers.model)
+        except ValueError as error:  # as XGBoost's own errors are; the request has been read, so it is not at fault
+            raise RuntimeError(f"The model does not predict: {error}") from error
         return prediction
 
 
