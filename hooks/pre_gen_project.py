@@ -52,10 +52,11 @@ def broken(rule: dict[str, Any], answer: str) -> str:
         return "it has a line break or another character that cannot be printed"
     if any(mark in answer for mark in rule.get("without", ())):
         return f"it contains {' or '.join(rule['without'])}"
+    length = f"it has {len(answer)} character{'' if len(answer) == 1 else 's'}"
     if len(answer) < rule.get("shortest", 0):
-        return f"it has {len(answer)} characters, fewer than {rule['shortest']}"
+        return f"{length}, fewer than {rule['shortest']}"
     if len(answer) > rule.get("longest", len(answer)):
-        return f"it has {len(answer)} characters, more than {rule['longest']}"
+        return f"{length}, more than {rule['longest']}"
     if "pattern" in rule and not re.fullmatch(rule["pattern"], answer):
         return f"it is not of the form {rule['pattern']}"
     if "one_of" in rule and answer not in rule["one_of"]:

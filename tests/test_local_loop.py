@@ -63,6 +63,7 @@ def test_a_bad_request_is_refused_with_its_reason(after_run: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("error: The request cannot be answered: ")
     assert "Traceback" not in result.stderr
+    assert "data/raw is a folder." in mlops(after_run, "invoke", "data/raw", check=False).stderr
 
 
 def test_a_second_run_takes_every_job_from_the_cache(after_run: Path) -> None:
@@ -139,6 +140,7 @@ def test_a_version_says_where_it_comes_from(after_run: Path) -> None:
 def test_a_failing_gate_says_which_figure_missed_which_threshold_and_registers_nothing(project: Path) -> None:
     result = mlops(project, "run", "-p", "MinAuc=0.99", check=False)
     assert result.returncode == 1
+    assert (result.stdout + result.stderr).count("The model is not registered") == 1
     assert "auc 0.74" in result.stdout
     assert ">= MinAuc 0.99 (missed)" in result.stdout
     assert "auc_gain" not in result.stdout.split("[")[1].split("]")[0]
@@ -321,6 +323,15 @@ def test_a_configuration_of_the_wrong_type_is_named_with_its_file_and_key(projec
     assert "config/local.yaml says `hyperparameters.learning_rate: fast`" in result.stderr
     path.write_text(text.replace("min_auc_gain: -0.005", "min_auc_gain: -1"))
     mlops(project, "compile")
+
+
+def test_why_a_step_failed_is_said_once_with_the_place_of_its_whole_log(project: Path) -> None:
+    (project / "bad.csv").write_text("age\n")
+    result = mlops(project, "run", "--data", "bad.csv", check=False)
+    said = result.stdout + result.stderr
+    assert result.returncode == 1
+    assert said.count("the data breaks") == said.count("column 'income' is missing") == 1
+    assert "whole log:" in said
 
 
 @pytest.mark.slow

@@ -299,6 +299,7 @@ def test_every_refusal_is_said_at_once(bake: Bake, capfd: pytest.CaptureFixture[
         bake(project_slug="A", aws_region="mars", project_description="a\nb")
     error = capfd.readouterr().err
     assert all(name in error for name in ("project_slug", "aws_region", "project_description"))
+    assert "it has 1 character, fewer than 3" in error
 
 
 def test_answers_on_the_command_line_are_templates(bake: Bake) -> None:

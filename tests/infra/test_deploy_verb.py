@@ -128,6 +128,8 @@ def test_without_a_terminal_and_without_yes_nothing_is_asked_or_done(run: Shell)
     assert run("deploy", "--environment", "dev") == 2
     assert "Add --yes" in run.error
     assert run.stacks() == []
+    assert run("deploy", "--environment", "mars") == 2
+    assert "Add --yes" not in run.error
 
 
 def test_a_person_is_shown_the_changes_and_asked(run: Shell) -> None:

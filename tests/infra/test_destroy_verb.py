@@ -119,6 +119,8 @@ def test_the_projects_name_is_to_be_typed(run: Shell) -> None:
     before = run.stacks()
     assert run("destroy", "--environment", "staging") == 2
     assert "Add --yes" in run.error
+    assert run("destroy", "--environment", "staging", "--stack", "mars") == 2
+    assert "There is no stack 'mars' here." in run.error
     assert run("destroy", "--environment", "staging", typed="y\n") == 1
     assert "nothing was removed" in run.error
     assert run.stacks() == before

@@ -92,6 +92,13 @@ def test_what_the_server_refuses_is_a_bad_argument_with_its_reason(project: Path
     assert "(400): could not convert string to float: 'many'" in answer.stderr
 
 
+def test_a_port_that_is_none_is_told_in_a_sentence(project: Path) -> None:
+    refused = mlops(project, "serve", "--version", "1", "--port", "99999", check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("port must be 0-65535.\n")
+    assert ".." not in refused.stderr
+
+
 def test_a_version_that_does_not_load_is_not_served(project: Path) -> None:
     refused = mlops(project, "serve", "--detach", "--version", "3", "--port", free_port(), check=False)
     assert refused.returncode == 1

@@ -86,7 +86,7 @@ def _failure(folder: RunFolder, name: str, failure: str, job: str) -> list[str]:
     lines = ["", f"{name} failed: {failure}"]
     log = folder.path / job / "job.log"
     if job and log.is_file():
-        lines += [*(f"  | {line}" for line in _last_lines(log)), f"  whole log:   {log}"]
+        lines += [*(f"  | {line}" for line in _last_lines(log) if line not in failure), f"  whole log:   {log}"]
         lines += [f"  only this step again, on the same inputs: sh {log.parent / 'command.sh'}"]
     return [*lines, ""]
 

@@ -17,7 +17,10 @@ _REFRESHES_PER_SECOND = 8
 
 
 def details(step: StepState) -> str:
-    """What there is to say of a step in one line: the figures of a gate, a cache hit, the registered version."""
+    """What there is to say of a step in one line: the figures of a gate, a cache hit, the registered version.
+
+    Why a step failed is said once, where there is room for it: at the end of the run.
+    """
     if "ModelPackageVersion" in step.properties:
         approval = step.properties.get("ModelApprovalStatus", "")
         return f"version {step.properties['ModelPackageVersion']}, {approval}"
@@ -26,8 +29,6 @@ def details(step: StepState) -> str:
     notes = ["cached"] if step.cached else []
     if step.attempts > 1:
         notes.append(f"{step.attempts} attempts")
-    if step.failure:
-        notes.append(step.failure.splitlines()[0][:120])
     metrics = step.properties.get("FinalMetricDataList", [])
     return "; ".join([*notes, *(f"{metric['MetricName']} {metric['Value']:.4g}" for metric in metrics)])
 

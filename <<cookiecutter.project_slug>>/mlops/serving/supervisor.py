@@ -247,7 +247,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         if getattr(error, "errno", None) == errno.EADDRINUSE:
             raise MlopsError(f"Port {port} of {host} is in use.", "Name another: --port 8081.") from None
-        raise MlopsError(f"Cannot listen at {host}:{port}: {error}.", exit_code=2) from None
+        raise MlopsError(f"Cannot listen at {host}:{port}: {str(error).rstrip('.')}.", exit_code=2) from None
 
 
 def _received(control: socket.socket) -> str:

@@ -29,10 +29,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(project: Project, options: Namespace) -> int:
     """Deploy, and say what was done."""
+    wish = deploy.Wish(options.environment, options.stack, options.version, options.model_package)
+    deployment = deploy.Deployment(project, wish, _agreed if options.yes else _confirm, say)
     if not options.yes:
         require_reader("deploy")
-    wish = deploy.Wish(options.environment, options.stack, options.version, options.model_package)
-    report = deploy.Deployment(project, wish, _agreed if options.yes else _confirm, say).run()
+    report = deployment.run()
     if options.json:
         print(json.dumps(report.document(), indent=2))
     elif report.superseded:

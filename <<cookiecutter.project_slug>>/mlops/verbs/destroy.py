@@ -23,9 +23,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(project: Project, options: Namespace) -> int:
     """Say what is to be removed, ask, remove it, and say what stays."""
+    removal = Removal(project, options.environment, options.stack, say)
     if not options.yes:
         require_reader("remove it")
-    removal = Removal(project, options.environment, options.stack, say)
     standing = removal.standing()
     say("\n".join([f"To be removed from {options.environment}:", *(f"  {name}" for name in standing or ["no stack"])]))
     if not options.yes:

@@ -50,6 +50,8 @@ def _request(options: Namespace) -> tuple[bytes, str]:
     if options.request == "-":
         return sys.stdin.buffer.read(), options.content_type or _CONTENT_TYPES[".csv"]
     path = Path(options.request)
+    if path.is_dir():
+        raise MlopsError(f"{path} is a folder.", "Name a file of rows: data/request.csv, for instance.", exit_code=2)
     content_type = options.content_type or _CONTENT_TYPES.get(path.suffix)
     if content_type is None:
         raise MlopsError(f"Of what type is {path}?", "Say it with --content-type text/csv, for instance.", exit_code=2)
