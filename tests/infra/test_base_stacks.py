@@ -60,7 +60,10 @@ PARTS = (SLUG, ID, ACCOUNT, ELSEWHERE["ModelPackageGroup"], "/apis", *IMAGES)
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 DEFINITION = json.loads((Path(__file__).parents[1] / "golden/training-local.json").read_text(encoding="utf-8"))
 
-each_variant = pytest.mark.parametrize("variant", VARIANTS)
+each_variant = pytest.mark.parametrize(
+    "variant", [pytest.param(variant, marks=pytest.mark.xdist_group(variant)) for variant in VARIANTS]
+)
+"""What one worker has deployed it also judges."""
 
 
 @functools.cache
@@ -276,6 +279,10 @@ ROLES = [
     }.items()
     if is_there
 ]
+each_role = pytest.mark.parametrize(
+    ("variant", "role"),
+    [pytest.param(variant, role, marks=pytest.mark.xdist_group(variant)) for variant, role in ROLES],
+)
 
 
 @each_variant
@@ -283,7 +290,7 @@ def test_each_variant_has_the_roles_that_it_needs(variant: str) -> None:
     assert sorted(deployed(variant).roles) == sorted(role for of, role in ROLES if of == variant)
 
 
-@pytest.mark.parametrize(("variant", "role"), ROLES)
+@each_role
 def test_a_role_may_do_what_it_needs_and_nothing_more(variant: str, role: str) -> None:
     assert faults(deployed(variant).roles[role], needs_of(variant, role)) == []
 
@@ -303,7 +310,7 @@ def mutants(statement: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
         yield f"{statement['Sid']}: {change}", {**statement, **change}
 
 
-@pytest.mark.parametrize(("variant", "role"), ROLES)
+@each_role
 def test_each_statement_is_missed_and_found_when_it_is_widened(variant: str, role: str) -> None:
     needs, unseen = needs_of(variant, role), []
     written = [each for document in deployed(variant).roles[role].allowed for each in statements(document)]
