@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from covertable import make
 
 QUESTIONS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -73,3 +74,13 @@ COVERING = [DEFAULTS, *_covering()]
 def label(answers: Mapping[str, str]) -> str:
     """A set of answers in a few words: what is not the default."""
     return "-".join(answer for question, answer in answers.items() if answer != DEFAULTS.get(question)) or "default"
+
+
+def beyond_default(answers: Mapping[str, str]) -> tuple[pytest.MarkDecorator, ...]:
+    """The mark of what is tested for other answers than the default ones, of which there are many."""
+    return () if answers == DEFAULTS else (pytest.mark.slow,)
+
+
+each_set_of_answers = pytest.mark.parametrize(
+    "answers", [pytest.param(answers, marks=beyond_default(answers), id=label(answers)) for answers in COVERING]
+)

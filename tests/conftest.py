@@ -21,7 +21,18 @@ import network
 ROOT = Path(__file__).parent.parent
 SLUG = "doctor-visits"
 
+LONG = {"record", "ran"}
+"""Fixtures of tests that take long: a stand-in account to deploy into, and a project that has trained a model."""
+
 network.refuse_beyond_loopback()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the whole suite what takes long; a single test that does is marked where it is."""
+    for item in items:
+        if LONG.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -76,7 +76,6 @@ def test_a_second_run_takes_every_job_from_the_cache(after_run: Path) -> None:
 CACHED_STEPS = {"ValidateData", "Preprocess", "Train", "Baseline", "Evaluate"}
 
 
-@pytest.mark.slow
 def test_other_data_at_the_same_place_is_never_answered_from_the_cache(after_run: Path) -> None:
     header, *lines = rows(after_run)
     write_data(after_run, "\n".join([header, *lines[::2]]).encode())
@@ -105,7 +104,6 @@ def test_two_versions_are_compared_side_by_side(after_run: Path) -> None:
     assert "DataVersion" in text.splitlines()[-1]
 
 
-@pytest.mark.slow
 def test_a_trial_of_another_environment_is_no_champion_of_this_one(after_run: Path) -> None:
     path = after_run / "config/dev.yaml"
     path.write_text((after_run / "config/local.yaml").read_text())
@@ -137,6 +135,7 @@ def test_a_version_says_where_it_comes_from(after_run: Path) -> None:
     assert manifest["inputs"]
 
 
+@pytest.mark.slow
 def test_a_failing_gate_says_which_figure_missed_which_threshold_and_registers_nothing(project: Path) -> None:
     result = mlops(project, "run", "-p", "MinAuc=0.99", check=False)
     assert result.returncode == 1
@@ -314,6 +313,7 @@ def test_an_evaluation_of_another_form_is_no_reason_to_lose_the_result(after_run
     assert "1" in mlops(after_run, "models").stdout
 
 
+@pytest.mark.slow
 def test_a_configuration_of_the_wrong_type_is_named_with_its_file_and_key(project: Path) -> None:
     path = project / "config/local.yaml"
     text = path.read_text()
@@ -382,7 +382,6 @@ def test_a_torn_state_is_named_and_the_other_runs_stay_readable(after_run: Path)
     assert "Remove the run" in resumed.stderr
 
 
-@pytest.mark.slow
 def test_a_deleted_artifact_is_said_and_the_next_run_makes_it_again(after_run: Path) -> None:
     mlops(after_run, "approve", "1")
     for archive in after_run.glob(".mlops/s3/**/model.tar.gz"):
@@ -401,6 +400,7 @@ def test_a_deleted_artifact_is_said_and_the_next_run_makes_it_again(after_run: P
     assert mlops(after_run, "invoke", "data/request.csv").stdout
 
 
+@pytest.mark.slow
 def test_a_broken_pipeline_is_refused_with_its_place(project: Path) -> None:
     path = project / "pipelines/training.py"
     path.write_text(path.read_text().replace("def build(context", "def build(context context", 1))

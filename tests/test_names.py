@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from conftest import Bake, give_environments, mlops
 from test_render import RULES
 
@@ -9,6 +11,7 @@ PROJECT_ID = "p-" + "0" * 12
 """As SageMaker Projects make them; the names of later stacks start with sagemaker-<slug>-<id>-."""
 
 
+@pytest.mark.slow
 def test_the_longest_slug_compiles_to_names_that_fit(bake: Bake) -> None:
     slug = "a" * RULES["project_slug"]["longest"]
     project = give_environments(bake(project_slug=slug))

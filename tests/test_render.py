@@ -15,7 +15,7 @@ import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
 
-from answers import CHOICES, COVERING, QUESTIONS, REGIONS, label, left_out, meant, pairs, refusal
+from answers import CHOICES, COVERING, QUESTIONS, REGIONS, each_set_of_answers, label, left_out, meant, pairs, refusal
 from conftest import ROOT, Bake
 from template import parse
 
@@ -23,7 +23,6 @@ RULES = QUESTIONS["_rules"]
 SOURCES = ROOT / "<<cookiecutter.project_slug>>"
 COMBINATIONS = [dict(zip(CHOICES, chosen, strict=True)) for chosen in itertools.product(*CHOICES.values())]
 PACKAGES = ("mlops", "model", "mlops.aws", "mlops.local", "mlops.monitor", "mlops.serving")
-every_pair = pytest.mark.parametrize("answers", COVERING, ids=label)
 
 HOSTILE = {
     "double quotes": 'He said "go"',
@@ -100,7 +99,7 @@ def check_valid(project: Path) -> None:
             compile(text, str(path), "exec")
 
 
-@every_pair
+@each_set_of_answers
 def test_the_rendered_files_are_exactly_those_that_the_answers_ask_for(
     rendering: Bake, answers: dict[str, str]
 ) -> None:
@@ -112,7 +111,7 @@ def test_the_rendered_files_are_exactly_those_that_the_answers_ask_for(
     check_valid(project)
 
 
-@every_pair
+@each_set_of_answers
 def test_nothing_that_stays_needs_what_was_left_out(rendering: Bake, answers: dict[str, str]) -> None:
     project = rendering(**answers)
     known = modules(project)
@@ -128,7 +127,7 @@ def test_nothing_that_stays_needs_what_was_left_out(rendering: Bake, answers: di
             assert (page.parent / link).exists(), (page.relative_to(project), link)
 
 
-@every_pair
+@each_set_of_answers
 def test_the_project_s_documents_name_only_verbs_that_it_has(rendering: Bake, answers: dict[str, str]) -> None:
     project = rendering(**answers)
     verbs = {path.stem for path in (project / "mlops/verbs").glob("*.py")}
@@ -142,7 +141,7 @@ def test_every_pair_of_answers_that_is_not_refused_is_among_those_that_are_rende
     assert set().union(*(pairs(answers) for answers in COVERING)) == possible
 
 
-@every_pair
+@each_set_of_answers
 def test_what_recommended_means_stands_in_the_project(rendering: Bake, answers: dict[str, str]) -> None:
     written = yaml.safe_load((rendering(**answers) / "project.yaml").read_text())
     assert {f"__{question}": answer for question, answer in written["recommended"].items()}.items() <= meant(
@@ -201,6 +200,7 @@ def test_rendering_twice_gives_the_same_bytes(bake: Bake, tmp_path: Path) -> Non
         assert ours == (second / name).read_bytes().replace(b"one2", b"one"), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("region", REGIONS)
 def test_every_region_renders_and_arrives_in_the_project_unless_it_is_refused(bake: Bake, region: str) -> None:
     providers = (
@@ -238,6 +238,7 @@ def test_every_answer_and_the_version_stand_in_the_project_as_data(rendering: Ba
     assert written["template_version"] == QUESTIONS["_template_version"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", ["project_name", "project_description"])
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_text_arrives_unchanged_in_valid_files_or_is_refused(bake: Bake, question: str, kind: str) -> None:

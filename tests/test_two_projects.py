@@ -2,19 +2,21 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, give_environments, mlops, mlops_json, rendered
+from conftest import ROOT, Bake, give_environments, mlops, mlops_json
 
 DEPLOYS = {"project_slug": "deployer", "project_scope": "deploy"}
 
 
-def beside(trainer: Path, template: Path, **answers: str) -> Path:
+def beside(trainer: Path, rendering: Bake, **answers: str) -> Path:
     """A project that deploys, in the folder that the one that trains is in, with the environments of these tests."""
-    return give_environments(rendered(template, trainer.parent, **DEPLOYS, **answers))
+    project = rendering(**DEPLOYS, **answers)
+    return give_environments(Path(shutil.copytree(project, trainer.parent / project.name)))
 
 
 def trained_in(project: Path, folder: str) -> None:
@@ -31,10 +33,9 @@ def make(project: Path, target: str) -> str:
     return result.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("inference", ["realtime", "batch"])
-def test_what_is_approved_in_one_is_used_in_the_other(after_run: Path, template: Path, inference: str) -> None:
-    project = beside(after_run, template, inference=inference)
+def test_what_is_approved_in_one_is_used_in_the_other(after_run: Path, rendering: Bake, inference: str) -> None:
+    project = beside(after_run, rendering, inference=inference)
     trained_in(project, f"../{after_run.name}")
     assert "No version is approved" in mlops(project, "invoke", "data/request.csv", check=False).stderr
     mlops(after_run, "approve", "latest")
@@ -62,8 +63,8 @@ def test_what_is_approved_in_one_is_used_in_the_other(after_run: Path, template:
     ],
     ids=["default", "batch", "async"],
 )
-def test_its_own_commands_find_nothing(template: Path, tmp_path: Path, answers: dict[str, str]) -> None:
-    project = beside(tmp_path / "none", template, **answers)
+def test_its_own_commands_find_nothing(rendering: Bake, tmp_path: Path, answers: dict[str, str]) -> None:
+    project = beside(tmp_path / "none", rendering, **answers)
     make(project, "lint")
     assert " passed" in make(project, "test")
 
@@ -76,8 +77,8 @@ def test_its_own_commands_find_nothing(template: Path, tmp_path: Path, answers: 
         (".", "deployer trains nothing."),
     ],
 )
-def test_a_project_that_trains_is_asked_for(template: Path, tmp_path: Path, folder: str | None, said: str) -> None:
-    project = beside(tmp_path / "none", template)
+def test_a_project_that_trains_is_asked_for(rendering: Bake, tmp_path: Path, folder: str | None, said: str) -> None:
+    project = beside(tmp_path / "none", rendering)
     if folder:
         trained_in(project, folder)
     for verb in (["serve", "--detach"], ["models"], ["invoke", "data/request.csv"], ["smoke"]):
@@ -86,15 +87,17 @@ def test_a_project_that_trains_is_asked_for(template: Path, tmp_path: Path, fold
         assert said in refused.stderr
 
 
-def test_where_versions_are_registered_is_asked_for_before_anything_is_deployed(template: Path, tmp_path: Path) -> None:
-    project = beside(tmp_path / "none", template)
+def test_where_versions_are_registered_is_asked_for_before_anything_is_deployed(
+    rendering: Bake, tmp_path: Path
+) -> None:
+    project = beside(tmp_path / "none", rendering)
     refused = mlops(project, "deploy", "--environment", "dev", "--yes", check=False)
     assert refused.returncode == 2
     assert "Nothing says `model_package_group` of `registry` in config/dev.yaml." in refused.stderr
 
 
-def test_it_has_no_verb_that_trains(template: Path, tmp_path: Path) -> None:
-    project = beside(tmp_path / "none", template)
+def test_it_has_no_verb_that_trains(rendering: Bake, tmp_path: Path) -> None:
+    project = beside(tmp_path / "none", rendering)
     verbs = re.findall(r"^  ([a-z]+) ", mlops(project, "--help").stdout, re.M)
     assert {"deploy", "approve", "smoke", "serve", "monitor"} <= set(verbs)
     assert not {"run", "runs", "compile", "upsert", "validate", "retrain", "traffic"} & set(verbs)

@@ -24,6 +24,7 @@ from service_side import service_needs
 from template import Template, parse, resolve
 
 pytest_plugins = ["proof_fixtures"]
+pytestmark = pytest.mark.slow
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 OWN = f"sagemaker-{SLUG}-{ID}"

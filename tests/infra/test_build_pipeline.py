@@ -260,7 +260,6 @@ def test_a_project_compiles_if_it_trains_and_releases_if_it_deploys(scope: str, 
     assert released == {stage.lower() for stage in stages if stage == "Release"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("answers", [GITHUB, DEPLOYS_ONLY], ids=label)
 def test_what_was_tested_is_released(
     account: StandInAccount, run: Run, sources: Path, record: CallRecord, answers: dict[str, str]
@@ -281,7 +280,6 @@ def test_what_was_tested_is_released(
     assert stacks.judged("rel", [*needs(calls, keys(account)), *stacks.sources("release")]) == []
 
 
-@pytest.mark.slow
 @each_source
 def test_a_commit_is_compiled_checked_and_trained_on(
     account: StandInAccount, run: Run, sources: Path, record: CallRecord, answers: dict[str, str]
@@ -317,7 +315,6 @@ def test_a_commit_is_compiled_checked_and_trained_on(
     assert stacks.judged("check", [*needs(checks, keys(account)), *log]) == []
 
 
-@pytest.mark.slow
 def test_data_that_does_not_fit_stops_the_build_before_training(
     account: StandInAccount, run: Run, answers: dict[str, str]
 ) -> None:
@@ -333,7 +330,6 @@ def test_data_that_does_not_fit_stops_the_build_before_training(
     assert done.exported == {}
 
 
-@pytest.mark.slow
 def test_the_tests_are_run_and_reported(account: StandInAccount, run: Run, answers: dict[str, str]) -> None:
     done = run(deployed(account, answers), "Test")
     assert done.succeeded, done.phases

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from answers import COVERING, label, meant
+from answers import COVERING, each_set_of_answers, meant
 from conftest import ROOT
 from mlops.configuration import KEYS, OPEN, OWN
 from mlops.errors import MlopsError
@@ -20,8 +20,6 @@ from template import parse
 STACKS = {stack.name: stack for stack in TABLE}
 LEFT_TO_FILL_IN = {("cicd", "repository")}
 REGISTERED_ELSEWHERE = {"model_package_group", "model_bucket", "model_key_arn"}
-
-each_set_of_answers = pytest.mark.parametrize("answers", COVERING, ids=label)
 
 
 def configuration(answers: Mapping[str, str], environment: str) -> dict[str, Any]:

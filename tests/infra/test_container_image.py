@@ -103,7 +103,6 @@ def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) ->
         connection.close()
 
 
-@pytest.mark.slow
 def test_the_image_serves_a_trained_model_as_its_handlers_answer(ran: Path, image: Image, tmp_path: Path) -> None:
     registry = LocalPlatform(Project(ran)).registry("doctor-visits")
     archive = registry.download_model(registry.versions()[-1], tmp_path)
@@ -215,6 +214,7 @@ def test_of_the_machinery_the_server_comes_along_and_nothing_else(image: Image) 
     assert list(root.rglob("*.pyc")), "nothing is compiled"
 
 
+@pytest.mark.slow
 def test_whatever_the_jobs_import_is_tried_when_the_image_is_built(image: Image, custom: Bake, tmp_path: Path) -> None:
     source = Path(shutil.copytree(custom(framework="xgboost") / "src", tmp_path / "src"))
     assert run(image, "check", str(source)).stderr == ""

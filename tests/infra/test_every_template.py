@@ -18,7 +18,7 @@ import tags
 import targets
 import validators
 from account import REGION
-from answers import COVERING, REGIONS, label, refusal
+from answers import COVERING, REGIONS, beyond_default, label, refusal
 from conftest import Bake
 from rendered import SLUG, buildspecs, every_text, texts
 from samples import sample
@@ -29,7 +29,10 @@ CHECKOV = os.environ.get("CHECKOV", str(Path(__file__).parents[2] / ".checkov/bi
 
 each_text = pytest.mark.parametrize(
     ("stack", "text"),
-    [pytest.param(stack, text, id=f"{stack}-{label(answers)}") for (stack, text), answers in every_text().items()],
+    [
+        pytest.param(stack, text, marks=beyond_default(answers), id=f"{stack}-{label(answers)}")
+        for (stack, text), answers in every_text().items()
+    ],
 )
 
 
@@ -90,6 +93,7 @@ def test_each_parameter_says_what_it_is_and_what_it_takes(stack: str, text: str)
         assert narrowed or parameter["Type"] != "String", name
 
 
+@pytest.mark.slow
 def test_checkov_finds_little_and_what_is_skipped_says_why(tmp_path: Path) -> None:
     for number, ((stack, text), _) in enumerate(every_text().items()):
         (tmp_path / f"{stack}-{number}.yaml").write_text(text)

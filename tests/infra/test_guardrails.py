@@ -34,7 +34,7 @@ def refused(template: Template, settings: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("answers", ANSWERS, ids=label)
 def test_those_updates_are_refused_that_wait_for_longer_than_they_are_given(answers: dict[str, str]) -> None:
-    template = written("endpoint", **answers)
+    template, read = written("endpoint", **answers), Template.parse(texts(answers)["endpoint"])
     choices: dict[str, list[str]] = {
         "MinInstanceCount": ["1", "2"],
         "DeploymentStrategy": ["canary", "linear", "rolling", "all-at-once"],
@@ -46,7 +46,7 @@ def test_those_updates_are_refused_that_wait_for_longer_than_they_are_given(answ
         settings = {"BakeSeconds": bake, "UpdateSeconds": update, **dict(zip(taken, values, strict=True))}
         resolved = resolve(template, {**parameters(template), **settings})
         broken = any(finding.what == RULE for finding in exclusions.findings(resolved))
-        assert refused(Template.parse(texts(answers)["endpoint"]), settings) is broken, settings
+        assert refused(read, settings) is broken, settings
         seen.add(broken)
     assert seen == {True, False}
 

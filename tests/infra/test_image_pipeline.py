@@ -209,7 +209,6 @@ def test_the_same_sources_are_built_once(image_build: ImageBuild, scan: dict[str
     assert image_build.started == 1
 
 
-@pytest.mark.slow
 def test_going_back_to_older_sources_promotes_their_image_again(image_build: ImageBuild, scan: dict[str, int]) -> None:
     path = image_build.source / "container/Dockerfile"
     before = path.read_text()
@@ -308,6 +307,7 @@ def own(digest: str) -> str:
     return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{NAME}@{digest}"
 
 
+@pytest.mark.slow
 def test_jobs_packages_and_lineage_name_the_image_that_is_pinned(dev: Path) -> None:
     configure(dev, image_digest=PINNED)
     compiled = bundle.current(Project(dev), "dev")
@@ -319,6 +319,7 @@ def test_jobs_packages_and_lineage_name_the_image_that_is_pinned(dev: Path) -> N
     assert (compiled.manifest["image_digest"], compiled.manifest["images"]) == (PINNED, [own(PINNED)])
 
 
+@pytest.mark.slow
 def test_the_newest_image_is_looked_up_by_upsert_and_kept_to_until_the_next_one(dev: Path, ssm: Any) -> None:
     ssm.put_parameter(Name=PARAMETER, Value=OLDER, Type="String")
     assert main(["upsert", "--environment", "dev"]) == 0
@@ -329,6 +330,7 @@ def test_the_newest_image_is_looked_up_by_upsert_and_kept_to_until_the_next_one(
     assert images(json.loads(described["PipelineDefinition"])) == {own(NEWEST)}
 
 
+@pytest.mark.slow
 def test_a_pinned_image_wins_over_the_newest(dev: Path, ssm: Any) -> None:
     ssm.put_parameter(Name=PARAMETER, Value=NEWEST, Type="String")
     assert main(["upsert", "--environment", "dev"]) == 0

@@ -120,6 +120,7 @@ def test_each_parameter_says_what_it_is_and_what_it_takes(name: str) -> None:
         assert {"AllowedPattern", "AllowedValues", "MinValue"} & parameter.keys() or parameter["Type"] != "String"
 
 
+@pytest.mark.slow
 def test_checkov_finds_little_and_what_is_skipped_says_why() -> None:
     posture = validators.posture(FOLDER, CHECKOV)
     assert posture.unjustified == []

@@ -162,7 +162,6 @@ def question(promotion: Promotion, shown: dict[str, str]) -> str:
     return codepipeline.filled(declared(promotion, "Approval", "Approve")["configuration"]["CustomData"], shown)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answers", "measured"),
     [
@@ -257,7 +256,6 @@ def rest(promotion: Promotion, answers: dict[str, str]) -> Iterator[Need]:
         yield Need("s3:GetObject", failure, "a request that is not answered yet")
 
 
-@pytest.mark.slow
 def test_a_version_that_is_rejected_while_it_waits_is_refused_and_nothing_deployed(
     promotion: Promotion, run: Run
 ) -> None:
@@ -270,7 +268,6 @@ def test_a_version_that_is_rejected_while_it_waits_is_refused_and_nothing_deploy
     assert promotion.executions() == [(package, "InProgress")]  # CodePipeline lets it fail
 
 
-@pytest.mark.slow
 def test_a_model_that_answers_otherwise_than_the_registered_one_fails_the_test(
     promotion: Promotion, run: Run, served: list[float]
 ) -> None:

@@ -98,7 +98,6 @@ def limits(project: Path, p99: float) -> None:
     path.write_text(re.sub(r"max_p99_ms: .*", f"max_p99_ms: {p99}", path.read_text()))
 
 
-@pytest.mark.slow
 def test_what_is_served_here_answers_rightly_and_keeps_its_limits_or_breaks_them(served: Path) -> None:
     limits(served, 60_000)
     said = mlops_json(served, "smoke", "--requests", "20", "--concurrency", "2")
@@ -113,7 +112,6 @@ def test_what_is_served_here_answers_rightly_and_keeps_its_limits_or_breaks_them
     assert "config/local.yaml" in broken.stderr
 
 
-@pytest.mark.slow
 def test_monitoring_leaves_out_what_it_asks_and_says_so(served: Path) -> None:
     limits(served, 60_000)
     mlops(served, "smoke", "--requests", "200")
@@ -127,7 +125,6 @@ def test_monitoring_leaves_out_what_it_asks_and_says_so(served: Path) -> None:
     assert "201 requests of <code>smoke</code> are left out" in Path(window["report"]).read_text()
 
 
-@pytest.mark.slow
 def test_rows_that_the_model_refuses_and_files_that_hold_none_are_told(served: Path) -> None:
     (served / "empty.csv").write_text("year\n")
     (served / "odd.csv").write_text("year\nabc\n")

@@ -14,7 +14,6 @@ from rendered import SLUG, configured
 from small_project import ACCOUNT, REGION
 
 pytest_plugins = ["proof_fixtures"]
-pytestmark = pytest.mark.slow
 
 ANSWERS: list[dict[str, str]] = [
     {},

@@ -67,6 +67,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_bundle_is_the_same_to_the_byte_in_another_folder_shell_and_hour(
     bundle: Bundle, project: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def _texts(value: Any) -> list[str]:
     return [text for entry in nested for text in _texts(entry)]
 
 
+@pytest.mark.slow
 def test_a_wrong_argument_is_shown_with_file_and_line_and_without_a_traceback(project: Path) -> None:
     source = project / "pipelines/training.py"
     text = source.read_text(encoding="utf-8").replace("instance_type=parameters.processing_type", "instance_typ=1")
@@ -132,6 +134,7 @@ def test_a_wrong_argument_is_shown_with_file_and_line_and_without_a_traceback(pr
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_definition_with_problems_is_not_written(project: Path) -> None:
     source = project / "pipelines/training.py"
     text = source.read_text(encoding="utf-8").replace("{name: value.to_string() for", "{name: value for")
@@ -144,6 +147,7 @@ def test_a_definition_with_problems_is_not_written(project: Path) -> None:
     assert contents(project / ".mlops/bundles/local") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "said"),
     [
@@ -189,6 +193,7 @@ def test_each_framework_has_an_image_to_train_in_and_one_to_serve_in(framework: 
         assert inference == training
 
 
+@pytest.mark.slow
 def test_a_model_is_registered_with_the_image_that_serves_it(bake: Bake, tmp_path: Path) -> None:
     project = give_environments(bake(framework="pytorch"))
     result = compile_into(project, tmp_path / "bundle")

@@ -40,6 +40,7 @@ def account(dev_project: Project) -> Account:
     return Account.of(dev_project, dev_project.environment("dev"))
 
 
+@pytest.mark.slow
 def test_the_second_upsert_changes_nothing(dev_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     session = boto3.Session(region_name=REGION)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
@@ -58,6 +59,7 @@ def test_the_second_upsert_changes_nothing(dev_project: Project, monkeypatch: py
     assert first.pipeline_arn == second.pipeline_arn
 
 
+@pytest.mark.slow
 def test_what_is_upserted_is_the_bundle_to_the_byte(dev_project: Project, account: Account) -> None:
     result = upsert.upsert(dev_project, "dev")
     compiled = bundle.current(dev_project, "dev")

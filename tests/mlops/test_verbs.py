@@ -36,6 +36,7 @@ def test_upsert_says_that_the_account_is_missing(
     assert "config/dev.yaml does not say `account`." in error
 
 
+@pytest.mark.slow
 def test_upsert_creates_the_pipeline_that_runs_here_and_a_second_one_changes_nothing(
     dev: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,6 +55,7 @@ def test_upsert_creates_the_pipeline_that_runs_here_and_a_second_one_changes_not
     assert json.loads(described["PipelineDefinition"]) == json.loads(local)
 
 
+@pytest.mark.slow
 def test_upsert_starts_an_execution_with_the_version_of_the_data(dev: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["upsert", "--environment", "dev", "--start", "-p", "MaxDepth=5", "--json"]) == 0
     arn = json.loads(capsys.readouterr().out)["execution_arn"]
@@ -66,6 +68,7 @@ def test_upsert_starts_an_execution_with_the_version_of_the_data(dev: Path, caps
     assert len(parameters["DataVersion"]) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

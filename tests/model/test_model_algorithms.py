@@ -217,6 +217,7 @@ def test_several_instances_are_refused_where_they_cannot_train_together(module: 
         raise AssertionError("it trains")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "known"), EVERY_HYPERPARAMETER, ids=lambda part: getattr(part, "name", part))
 def test_training_takes_the_ends_of_each_range(name: str, known: Hyperparameter, rows: Rows, held_out: Rows) -> None:
     few = Rows(rows.features[:300], rows.labels[:300])

@@ -22,6 +22,7 @@ def visits() -> Any:
     return dataset.read_typed(folder, SCHEMA).select(list(SCHEMA.feature_names))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [100, 1_000])
 def test_no_limit_but_chance_still_lets_windows_of_the_same_source_pass(visits: Any, rows: int) -> None:
     random = np.random.default_rng(rows)

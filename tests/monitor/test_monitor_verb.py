@@ -119,7 +119,6 @@ def test_drift_of_a_version_that_is_no_longer_used_starts_nothing(approved: Path
     assert "No retraining: version 2, the one in use, was not asked." in output
 
 
-@pytest.mark.slow
 def test_drift_starts_a_retraining_that_says_why_and_only_once_without_new_data(approved: Path) -> None:
     capture_traffic(approved, 1, 400, drift=1.0)
     refused = mlops_json(approved, "monitor", "--since", "3h", "--retrain")

@@ -41,6 +41,7 @@ def halves(visits: Any) -> tuple[Any, Any]:
     return visits.filter(first), visits.filter(pc.invert(first))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [100, 1_000, 10_000])
 def test_at_most_one_of_a_hundred_windows_without_drift_alarms(halves: tuple[Any, Any], rows: int) -> None:
     before = statistics(halves[0])

@@ -61,7 +61,6 @@ def with_kind(patch: pytest.MonkeyPatch, type_: str, **changes: Any) -> None:
         patch.setattr(module, "KINDS", {**KINDS, type_: replace(KINDS[type_], **changes)})
 
 
-@pytest.mark.slow
 def test_the_sound_template_is_deployed_updated_in_place_and_deleted(account: StandInAccount) -> None:
     changes = {
         "HandlerRole/Properties/Policies/0/PolicyName": "renamed",

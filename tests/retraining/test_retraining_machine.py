@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -24,6 +25,8 @@ from mlops.retraining.state import (
     from_document,
     to_document,
 )
+
+pytestmark = pytest.mark.slow
 
 KINDS = st.sampled_from([MANUAL, SCHEDULED, DRIFT, *[DATA] * 3])
 ENDS = st.sampled_from([Status.REGISTERED, Status.GATE_FAILED, Status.FAILED])

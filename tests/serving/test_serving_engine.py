@@ -199,6 +199,7 @@ def texts(column: Column) -> Any:
 CHANGES = st.lists(st.sampled_from(SCHEMA.features).flatmap(lambda column: st.tuples(st.just(column), texts(column))))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(CHANGES)
 def test_a_plain_row_is_decoded_as_any_other_row(changes: list[tuple[Column, str]]) -> None:

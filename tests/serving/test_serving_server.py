@@ -303,6 +303,7 @@ def test_a_corrupt_model_is_unavailable_with_the_reason_and_can_be_replaced(tmp_
         assert server.ask() == (200, "42")
 
 
+@pytest.mark.slow
 def test_a_model_is_replaced_without_a_lost_request(tmp_path: Path) -> None:
     with serving(tmp_path / "state", archive(tmp_path / "model"), workers=2) as server:
         server.wait_for(status="InService")
