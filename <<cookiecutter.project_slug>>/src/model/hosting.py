@@ -5,6 +5,7 @@ has no `input_fn`, `predict_fn` and `output_fn` of its own: the servers take tho
 """
 
 import json
+from importlib import import_module
 from typing import Any
 
 from model import inference
@@ -42,8 +43,7 @@ def transform_fn(model: Any, body: bytes | bytearray | str, content_type: str, a
 def _refusal(error: ValueError, context: Any) -> Any:
     answer = json.dumps({"error": str(error)})
     if context is None:
-        from flask import Response  # only the images whose server is made of it hold it
-
-        return Response(answer, _BAD_REQUEST, mimetype=inference.JSON)
+        flask = import_module("flask")  # by name: only the images whose server is made of it hold it
+        return flask.Response(answer, _BAD_REQUEST, mimetype=inference.JSON)
     context.set_response_status(code=_BAD_REQUEST, phrase="Bad Request")
     return answer, inference.JSON
