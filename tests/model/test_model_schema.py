@@ -79,7 +79,7 @@ def test_a_contradictory_schema_says_what_is_wrong(declared: object, reason: str
         ("schema", set()),
         ("derive", {"numpy", "model"}),
         ("inference", {"numpy", "model"}),
-        ("hosting", {"flask", "model"}),
+        ("hosting", {"model"}),
     ],
 )
 def test_what_a_server_loads_imports_little(module: str, needed: set[str]) -> None:
