@@ -15,7 +15,7 @@ TORCH := torch==2.13.0
 help:
 	@echo "make demo       generate a project and go round its whole loop: train, serve, watch, retrain, promote"
 	@echo "make test       test the template and the projects it renders"
-	@echo "make test-fast  about two minutes of it: without other answers than the default, training, accounts, projects' own commands"
+	@echo "make test-fast  a few minutes of it: without other answers than the default, training, accounts, projects' own commands"
 	@echo "make test-nightly what takes too long for each change: the infrastructure in every Region"
 	@echo "make lint       check style and types of the template and, in place, of what it renders"
 	@echo "make format     put the code into style"
