@@ -1,4 +1,4 @@
-# Needs Python 3.11 or newer with venv and pip, git and make. Set-up is the only part that uses the network.
+# Needs Python 3.11.2 or newer with venv and pip, git and make. Set-up is the only part that uses the network.
 PYTHON ?= python3
 PROJECT := <<cookiecutter.project_slug>>
 export UV_PYTHON_DOWNLOADS := never
@@ -25,8 +25,8 @@ help:
 	@echo "make clean      remove environments and what demo and tests left"
 
 .tools/.complete: locks/tools.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed: make demo PYTHON=python3.13"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' \
+		|| { echo "Python 3.11.2 or newer is needed: make demo PYTHON=python3.13"; exit 1; }
 	$(PYTHON) -m venv --clear .tools
 	.tools/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement locks/tools.txt
 	@touch $@
@@ -53,8 +53,11 @@ demo/.complete: | .tools/.complete
 
 # Each step says its command first, so that it can be repeated by hand.
 demo: demo/.complete
-	@test ! -e $(DEMO)/.mlops || { echo "It has run already: look around in $(DEMO), or begin anew: rm -rf demo"; exit 1; }
+	@test ! -e demo/.shown || { echo "It has run already: look around in $(DEMO), or start over: rm -rf demo"; exit 1; }
 	@$(MAKE) --no-print-directory -C $(DEMO) setup PYTHON=$(PYTHON)
+	@if [ -e $(DEMO)/.mlops ]; then echo "Starting over: an earlier demonstration was interrupted."; cd $(DEMO) \
+		&& { .venv/bin/python -m mlops serve --stop >/dev/null 2>&1 || true; } && $(MAKE) --no-print-directory clean \
+		&& rm -f data/raw/later.csv; fi
 	@set -e; cd $(DEMO); trap '.venv/bin/python -m mlops serve --stop >/dev/null 2>&1 || true' EXIT; \
 	step() { printf '\n== python -m mlops %s\n' "$$*"; .venv/bin/python -m mlops "$$@"; }; \
 	step run; \
@@ -73,6 +76,7 @@ demo: demo/.complete
 	step serve --stop; \
 	printf '\n== The project is yours: $(DEMO). Open in a browser:\n'; \
 	ls -1d "$$PWD"/.mlops/runs/*/report.html "$$PWD"/.mlops/monitor/*/*/report.html
+	@touch demo/.shown
 
 test: .venv/.complete .checkov/.complete lint
 	.venv/bin/python -m pytest -n 2 --dist loadgroup
@@ -129,5 +133,7 @@ lock: .tools/.complete
 	$(COMPILE) --group pyproject.toml:generate --constraint locks/dev.txt --output-file locks/tools.txt
 	$(COMPILE) --group pyproject.toml:checkov --output-file locks/checkov.txt
 
+# The marks first: what is left when this is interrupted is not taken for complete.
 clean:
+	rm -f .tools/.complete .venv/.complete .checkov/.complete demo/.complete
 	rm -rf .tools .venv .checkov build demo

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 import tarfile
 import zipfile
 import zlib
@@ -59,26 +60,42 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack an archive into a folder, and nothing outside it.
 
+    Files and folders arrive with the rights of the process, not with those that the archive names. Nothing here depends
+    on the extraction filters of `tarfile`, which Pythons before 3.11.4 do not have.
+
     Raises:
-        MlopsError: It is no archive, damaged, or would write outside the folder; or the folder cannot be written.
+        MlopsError: The file is not an archive, is damaged, or has a member that is a link, a device or outside the
+            folder; or the folder cannot be written.
     """
     try:
-        # To the end first: only there does gzip know whether the content is whole.
+        # Read to the end first: only then does gzip know whether the content is whole.
         with gzip.open(archive) as content:
             while content.read(_CHUNK):
                 pass
         with tarfile.open(archive) as tar:
             members = tar.getmembers()
             for member in members:
-                if not (member.isfile() or member.isdir()) or not _is_below(member.name):
-                    raise tarfile.TarError(f"{member.name} has no place in it")
-            # Pythons before 3.11.4 have no filters.
-            filters = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-            tar.extractall(folder, members, **filters)  # type: ignore[arg-type]
+                if not (member.isfile() or member.isdir()):
+                    raise tarfile.TarError(f"{member.name} is neither a file nor a folder")
+                if not _is_below(member.name):
+                    raise tarfile.TarError(f"{member.name} is outside the folder")
+            for member in members:
+                _extract(tar, member, folder / member.name)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MlopsError(f"The model archive {archive.name} is damaged: {error}.") from None
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = tar.extractfile(member)
+    assert source is not None  # it is a file
+    with source, path.open("wb") as target:
+        shutil.copyfileobj(source, target, _CHUNK)
 
 
 def _is_below(name: str) -> bool:

@@ -31,7 +31,10 @@ from mlops.project import DEVELOPMENT_ENVIRONMENT, Project
 
 DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
 
-_CODE = ("src", "pipelines", "mlops/__init__.py", "mlops/errors.py", "mlops/monitor")
+_CODE = (
+    *("src", "pipelines", "mlops/__init__.py", "mlops/archives.py", "mlops/errors.py", "mlops/files.py"),
+    "mlops/monitor",
+)
 _LOCKS = "locks"
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import platform
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from mlops.validation import require_valid
 
 _PIPELINE_MODULE = "training"
 
+# What the steps that run the model's code also import.
+_UNPACKING_CODE = ("mlops/__init__.py", "mlops/archives.py", "mlops/errors.py", "mlops/files.py")
 # What describes the training data, and nothing else: a change of what compares with it is no other training.
 _BASELINE_CODE = (
     "mlops/__init__.py",
@@ -168,8 +171,10 @@ def _context(
         image=training_image,
         inference_image=own_image or image_uri(project, framework, "inference"),
         source_folder="src",
-        model_code=store.add({name: path.read_bytes() for name, path in files_below(root / "src")}),
-        baseline_code=store.add({name: (root / name).read_bytes() for name in _BASELINE_CODE}),
+        model_code=store.add(
+            {name: path.read_bytes() for name, path in files_below(root / "src")} | _read(root, _UNPACKING_CODE)
+        ),
+        baseline_code=store.add(_read(root, _BASELINE_CODE)),
         no_champion=store.add_at(f"{store.prefix}/no-champion/", {"README.txt": no_champion.encode()}),
         lineage={
             "GitCommit": made_from["git_commit"] or _NOTHING,
@@ -181,6 +186,10 @@ def _context(
             "SageMakerSdk": made_from["sagemaker"],
         },
     )
+
+
+def _read(root: Path, names: Iterable[str]) -> dict[str, bytes]:
+    return {name: (root / name).read_bytes() for name in names}
 
 
 def _write(output: Path, definition: dict[str, Any], name: str, context: Any, made_from: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ class Context:
         image: The URI of the image that jobs run in.
         inference_image: The URI of the image that a registered model is served in.
         source_folder: The folder of the model's code, for `SourceCode(source_dir=...)`.
-        model_code: The S3 prefix of the model's code: the package `model`.
+        model_code: The S3 prefix of the model's code: the package `model`, and what of `mlops` it imports.
         baseline_code: The S3 prefix of the code that describes data: `mlops.monitor.baseline`.
         no_champion: The S3 prefix that stands for "there is no champion": it holds no model archive.
         lineage: Where this definition comes from: commit, digests, image, template version.

@@ -1,33 +1,17 @@
-"""The model's folder: what training leaves in it, and how the archive that SageMaker makes of it is opened again."""
+"""The archive that SageMaker makes of a model's folder, opened again to score the model."""
 
-import shutil
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlops.archives import unpack
+from mlops.errors import MlopsError
 from model.algorithm import MODEL_FILE
 from model.job import JobError
 
 ARCHIVE_FILE = "model.tar.gz"
 """What SageMaker packs the model's folder into."""
-
-_PACKAGE = Path(__file__).parent
-
-
-def copy_code(model_folder: Path) -> None:
-    """Put this package and its request handlers beside the model, so that a server needs nothing but the archive.
-
-    The project's server calls `code/inference.py`, those of AWS's images `code/hosting.py` (SAGEMAKER_PROGRAM); what
-    they import is below `code/model`.
-    """
-    destination = model_folder / "code" / _PACKAGE.name
-    destination.mkdir(parents=True, exist_ok=True)
-    for source in sorted(_PACKAGE.glob("*.py")):
-        shutil.copyfile(source, destination / source.name)
-    for name in ("inference.py", "hosting.py"):
-        shutil.copyfile(_PACKAGE / name, model_folder / "code" / name)
 
 
 def holds_model(path: Path) -> bool:
@@ -50,8 +34,7 @@ def opened(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise JobError(f"{archive}: the archive cannot be unpacked ({error})") from error
+            unpack(archive, Path(folder))
+        except MlopsError as error:
+            raise JobError(f"{archive}: the archive cannot be unpacked ({error.message})") from error
         yield Path(folder)

@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,6 @@ import numpy as np
 import pyarrow
 
 from model import algorithm, features
-from model.artifact import copy_code
 from model.dataset import read_typed
 from model.hyperparameters import HYPERPARAMETERS
 from model.job import JobError, JobParser, run, write_json
@@ -25,6 +25,8 @@ from model.schema import SCHEMA
 
 TRAINING_FILE = "training.json"
 CURVE_FILE = "learning-curve.json"
+
+_PACKAGE = Path(__file__).parent
 
 
 def read_rows(path: Path) -> Rows:
@@ -140,10 +142,24 @@ def _write(
     }
     if arguments.output_data_dir is not None:
         write_json(arguments.output_data_dir / CURVE_FILE, trained.curve)
-    copy_code(arguments.model_dir)
+    _copy_code(arguments.model_dir)
     write_json(arguments.model_dir / TRAINING_FILE, record)
     algorithm.save(trained.model, arguments.model_dir)
     print(f"best after {trained.best_iteration + 1} rounds: validation-auc:{auc['validation']:.5f}")
+
+
+def _copy_code(model_folder: Path) -> None:
+    """Put this package and its request handlers beside the model, so that a server needs nothing but the archive.
+
+    The project's server calls `code/inference.py`, those of AWS's images `code/hosting.py` (SAGEMAKER_PROGRAM); what
+    they import is below `code/model`.
+    """
+    destination = model_folder / "code" / _PACKAGE.name
+    destination.mkdir(parents=True, exist_ok=True)
+    for source in sorted(_PACKAGE.glob("*.py")):
+        shutil.copyfile(source, destination / source.name)
+    for name in ("inference.py", "hosting.py"):
+        shutil.copyfile(_PACKAGE / name, model_folder / "code" / name)
 
 
 def _environment(variable: str, kind: type[Any], default: Any) -> Any:
