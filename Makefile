@@ -103,7 +103,7 @@ bench: .venv/.complete
 	.venv/bin/python benchmarks/batch.py
 
 golden: .venv/.complete
-	REFRESH_GOLDEN=1 .venv/bin/python -m pytest tests/mlops/test_compile.py
+	REFRESH_GOLDEN=1 .venv/bin/python -m pytest tests/machinery/pipeline/test_compile.py
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --upgrade

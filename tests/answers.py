@@ -3,13 +3,14 @@
 import itertools
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from covertable import make
 
-QUESTIONS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "cookiecutter.json").read_text(encoding="utf-8"))
+from tests.projects import ROOT
+
+QUESTIONS: dict[str, Any] = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 CHOICES: dict[str, list[str]] = {
     name: value for name, value in QUESTIONS.items() if isinstance(value, list) and not name.startswith("_")
 }

@@ -7,19 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cookiecutter.main import cookiecutter
 from filelock import FileLock
 
-import network
+from standin import network
+from tests.projects import ROOT, SLUG, Bake, give_environments, mlops, rendered
 
-ROOT = Path(__file__).parent.parent
-SLUG = "doctor-visits"
+pytest_plugins = ["standin.fixtures"]
 
 LONG = {"record", "ran"}
 """Fixtures of tests that take long: a stand-in account to deploy into, and a project that has trained a model."""
@@ -70,23 +68,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name)
     return copy
-
-
-Bake = Callable[..., Path]
-
-
-def rendered(template: Path, folder: Path, **answers: Any) -> Path:
-    """Render a project below a folder and return the project's folder."""
-    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", home)  # cookiecutter keeps the last answers there
-        return Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=str(folder)))
-
-
-def give_environments(project: Path) -> Path:
-    """Let the environment that runs these tests be both of a project's."""
-    for name in (".venv", ".venv-dev"):
-        (project / name).symlink_to(sys.prefix, target_is_directory=True)
-    return project
 
 
 @pytest.fixture
@@ -141,19 +122,3 @@ def ran(compiled_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def after_run(ran: Path, tmp_path: Path) -> Path:
     """A project of a test's own that has registered a version."""
     return Path(shutil.copytree(ran, tmp_path / "after", symlinks=True))
-
-
-def mlops(project: Path, *arguments: str, check: bool = True, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Run a verb in a project as its user would."""
-    command = [str(project / ".venv/bin/python"), "-m", "mlops", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(network.__file__).parent / "guard")}
-    result = subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, check=False, **settings
-    )
-    assert not check or result.returncode == 0, result.stdout + result.stderr
-    return result
-
-
-def mlops_json(project: Path, *arguments: str, check: bool = True) -> Any:
-    """Run a verb that prints JSON and return what it printed."""
-    return json.loads(mlops(project, *arguments, "--json", check=check).stdout)

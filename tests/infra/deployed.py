@@ -6,17 +6,17 @@ from typing import Self
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-import deploy
-import policies
-from account import REGION, StandInAccount
-from deploy import Stack
-from iam import role_policies
 from mlops.aws import functions
 from mlops.names import SHARED, Names, project_id
-from needs import Need
-from rendered import SLUG, SOURCES, texts
-from service_side import service_needs
-from template import parse
+from standin import deploy, policies
+from standin.account import REGION, StandInAccount
+from standin.deploy import Stack
+from standin.iam import role_policies
+from standin.needs import Need
+from standin.service_side import service_needs
+from standin.template import parse
+from tests.infra.rendered import SLUG, texts
+from tests.projects import SOURCES
 
 NAMES = Names(SLUG, project_id(DEFAULT_ACCOUNT_ID, REGION, SLUG))
 

@@ -7,10 +7,10 @@ template of the project sets.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from names import physical_name
-from needs import Need, catalogue
-from schemas import schema
-from template import Template
+from standin.needs import Need, catalogue
+from standin.schemas import schema
+from standin.template import Template
+from tests.infra.checks.names import physical_name
 
 ARNS: Mapping[str, tuple[str, ...]] = {
     "AWS::ApiGatewayV2::Api": ("apigateway:{region}::/apis", "apigateway:{region}::/apis/one"),

@@ -8,13 +8,13 @@ from typing import Any
 from moto.codepipeline.models import codepipeline_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from account import REGION, StandInAccount
-from deployed import NAMES, Deployed
-from lambdas import Delivery, deliver
 from mlops import promotion
 from mlops.aws.packages import versions
 from mlops.registry import APPROVED, PENDING, REJECTED, champion
-from rendered import SLUG
+from standin.account import REGION, StandInAccount
+from standin.lambdas import Delivery, deliver
+from tests.infra.deployed import NAMES, Deployed
+from tests.infra.rendered import SLUG
 
 BEFORE = ("data", "registry", "execution", "workload", "cicd")
 PIPELINE = f"{SLUG}-deploy"

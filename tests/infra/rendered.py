@@ -10,12 +10,11 @@ from typing import Any
 import jinja2
 from cookiecutter.environment import StrictEnvironment
 
-from answers import COVERING, QUESTIONS, left_out, meant
-from conftest import give_environments
+from tests.answers import COVERING, QUESTIONS, left_out, meant
+from tests.projects import SOURCES, give_environments
 
 SLUG = "visits"
 ID = "p-0123456789ab"
-SOURCES = Path(__file__).parents[2] / "<<cookiecutter.project_slug>>"
 
 
 OWN_IMAGE = {"project_slug": SLUG, "training_image": "custom"}

@@ -2,8 +2,8 @@
 
 import re
 
-from names import LONGEST
-from template import PSEUDO_PARAMETERS, Template
+from standin.template import PSEUDO_PARAMETERS, Template
+from tests.infra.checks.names import LONGEST
 
 ACCOUNT, REGION = PSEUDO_PARAMETERS["AWS::AccountId"], PSEUDO_PARAMETERS["AWS::Region"]
 NAME, ID = LONGEST.values()

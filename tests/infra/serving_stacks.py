@@ -8,11 +8,12 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from account import REGION, StandInAccount
-from answers import CHOICES, meant, refusal
-from deploy import Stack
-from rendered import ID, SLUG, SOURCES, texts
-from template import Template, parse, resolve
+from standin.account import REGION, StandInAccount
+from standin.deploy import Stack
+from standin.template import Template, parse, resolve
+from tests.answers import CHOICES, meant, refusal
+from tests.infra.rendered import ID, SLUG, texts
+from tests.projects import SOURCES
 
 ARN = f"arn:aws:{{}}:{REGION}:123456789012:{{}}"
 GIVEN = {

@@ -11,20 +11,17 @@ from typing import Any
 
 import pytest
 
-import deploy
-import policies
-from account import REGION, StandInAccount
-from calls import Call, CallRecord
-from deploy import Stack
-from faults import changed
-from iam import RolePolicies
-from lambdas import invoke
-from needs import needs
-from rendered import ID, SLUG
-from service_side import service_needs
-from serving_stacks import GIVEN, prepare, said, stack
-
-pytest_plugins = ["proof_fixtures"]
+from standin import deploy, policies
+from standin.account import REGION, StandInAccount
+from standin.calls import Call, CallRecord
+from standin.deploy import Stack
+from standin.iam import RolePolicies
+from standin.lambdas import invoke
+from standin.needs import needs
+from standin.service_side import service_needs
+from tests.infra.checks.mutants import changed
+from tests.infra.rendered import ID, SLUG
+from tests.infra.serving_stacks import GIVEN, prepare, said, stack
 
 FUNCTION = f"{SLUG}-production-api"
 WORKLOAD = {

@@ -4,26 +4,25 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import createonly
-import deploy
-from account import StandInAccount, stand_in_account
-from cloudformation import cloudformation
-from deploy import Stack
-from iam import RolePolicies, applies, as_list, role_policies, statements
-from needs import Need
-from needs_to_deploy import needs_to_deploy
-from policies import OTHERS, findings
-from rendered import ID, SLUG, texts
-from samples import sample
-from service_side import service_needs
-from template import Template, parse, resolve
+from standin import deploy
+from standin.account import StandInAccount, stand_in_account
+from standin.cloudformation import cloudformation
+from standin.deploy import Stack
+from standin.iam import RolePolicies, applies, as_list, role_policies, statements
+from standin.needs import Need
+from standin.policies import OTHERS, findings
+from standin.service_side import service_needs
+from standin.template import Template, parse, resolve
+from tests.infra.checks import createonly
+from tests.infra.needs_to_deploy import needs_to_deploy
+from tests.infra.rendered import ID, SLUG, texts
+from tests.infra.samples import sample
+from tests.projects import ROOT
 
-pytest_plugins = ["proof_fixtures"]
 pytestmark = pytest.mark.slow
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -59,7 +58,7 @@ IMAGES = sorted({name for names in REPOSITORIES.values() for name in names})
 PARTS = (SLUG, ID, ACCOUNT, ELSEWHERE["ModelPackageGroup"], "/apis", *IMAGES)
 """What makes a resource one that a role is made for."""
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-DEFINITION = json.loads((Path(__file__).parents[1] / "golden/training-local.json").read_text(encoding="utf-8"))
+DEFINITION = json.loads((ROOT / "tests/machinery/pipeline/golden/training-local.json").read_text(encoding="utf-8"))
 
 each_variant = pytest.mark.parametrize(
     "variant", [pytest.param(variant, marks=pytest.mark.xdist_group(variant)) for variant in VARIANTS]

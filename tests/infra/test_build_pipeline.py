@@ -12,22 +12,19 @@ import moto.sagemaker.models
 import pytest
 import yaml
 
-import buildspec_schema
-import deploy
-import patterns
-from account import StandInAccount
-from answers import label
-from buildspecs import Build, BuildProject
-from calls import CallRecord
-from conftest import Bake
-from deployed import NAMES, Deployed
-from lambdas import deliver
-from needs import Need, keys, needs
-from rendered import SLUG, buildspecs, configured, texts
-from service_side import service_needs
-from template import parse
-
-pytest_plugins = ["proof_fixtures"]
+from standin import deploy, patterns
+from standin.account import StandInAccount
+from standin.buildspecs import Build, BuildProject
+from standin.calls import CallRecord
+from standin.lambdas import deliver
+from standin.needs import Need, keys, needs
+from standin.service_side import service_needs
+from standin.template import parse
+from tests.answers import label
+from tests.infra.checks import buildspec_schema
+from tests.infra.deployed import NAMES, Deployed
+from tests.infra.rendered import SLUG, buildspecs, configured, texts
+from tests.projects import Bake
 
 BEFORE, OURS = ("data", "registry", "execution"), ("cicd", "build")
 PIPELINE = f"{SLUG}-training"

@@ -17,14 +17,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from conftest import Bake
-from dockerfile import Image, NotAllowedError, build
 from mlops.archives import unpack
 from mlops.container import TOOLS
 from mlops.handlers import load_unpacked
 from mlops.local.platform import LocalPlatform
 from mlops.project import Project
-from rendered import OWN_IMAGE
+from tests.infra.dockerfile import Image, NotAllowedError, build
+from tests.infra.rendered import OWN_IMAGE
+from tests.projects import Bake
 
 TORCH = "torch==2.13.0"
 PYTHON = "3.13"

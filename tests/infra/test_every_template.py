@@ -1,31 +1,30 @@
 """Every text that a template comes to, whatever the answers, climbs the static rungs; each text once."""
 
 import itertools
-import os
 from pathlib import Path
 
 import pytest
 
-import buildspec_schema
-import codepipeline
-import createonly
-import exclusions
-import names
-import patterns
-import principals
-import shapes
-import tags
-import targets
-import validators
-from account import REGION
-from answers import COVERING, REGIONS, beyond_default, label, refusal
-from conftest import Bake
-from rendered import SLUG, buildspecs, every_text, texts
-from samples import sample
-from template import parse, resolve
+from standin import patterns, shapes
+from standin.account import REGION
+from standin.template import parse, resolve
+from tests.answers import COVERING, REGIONS, beyond_default, label, refusal
+from tests.infra.checks import (
+    buildspec_schema,
+    codepipeline,
+    createonly,
+    exclusions,
+    names,
+    principals,
+    tags,
+    targets,
+    validators,
+)
+from tests.infra.rendered import SLUG, buildspecs, every_text, texts
+from tests.infra.samples import sample
+from tests.projects import Bake
 
 RUNGS = (buildspec_schema, exclusions, names, patterns, principals, shapes, tags, targets)
-CHECKOV = os.environ.get("CHECKOV", str(Path(__file__).parents[2] / ".checkov/bin/checkov"))
 
 each_text = pytest.mark.parametrize(
     ("stack", "text"),
@@ -97,7 +96,7 @@ def test_each_parameter_says_what_it_is_and_what_it_takes(stack: str, text: str)
 def test_checkov_finds_little_and_what_is_skipped_says_why(tmp_path: Path) -> None:
     for number, ((stack, text), _) in enumerate(every_text().items()):
         (tmp_path / f"{stack}-{number}.yaml").write_text(text)
-    posture = validators.posture(tmp_path, CHECKOV)
+    posture = validators.posture(tmp_path)
     assert posture.unjustified == []
     assert posture.per_hundred <= 5, posture.failures
 

@@ -11,27 +11,24 @@ import boto3
 import pytest
 from moto.ecr.models import ECRBackend
 
-import aws_calls
-import deploy
-import patterns
-from account import REGION, StandInAccount
-from buildspecs import Build, BuildProject
-from calls import CallRecord
-from conftest import Bake, mlops
-from deploy import Stack
-from iam import role_policies
 from mlops import bundle, image
 from mlops.__main__ import main
 from mlops.errors import MlopsError
 from mlops.project import Project
-from needs import Need, needs
-from policies import findings
-from rendered import ID, OWN_IMAGE, configure, configured
-from rendered import SLUG as NAME
-from service_side import service_needs
-from template import Template, load, resolve
-
-pytest_plugins = ["proof_fixtures"]
+from standin import deploy, patterns
+from standin import in_process as aws_calls
+from standin.account import REGION, StandInAccount
+from standin.buildspecs import Build, BuildProject
+from standin.calls import CallRecord
+from standin.deploy import Stack
+from standin.iam import role_policies
+from standin.needs import Need, needs
+from standin.policies import findings
+from standin.service_side import service_needs
+from standin.template import Template, load, resolve
+from tests.infra.rendered import ID, OWN_IMAGE, configure, configured
+from tests.infra.rendered import SLUG as NAME
+from tests.projects import Bake, mlops
 
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"

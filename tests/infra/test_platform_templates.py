@@ -2,41 +2,29 @@
 
 import copy
 import json
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import buildspec_schema
-import createonly
-import deploy
-import exclusions
-import names
-import principals
-import shapes
-import tags
-import targets
-import validators
-from account import StandInAccount
-from answers import QUESTIONS
-from calls import Call
-from deploy import Stack
-from faults import REMOVED, changed
-from finding import Finding
-from iam import RolePolicies, role_policies
-from needs import Need, needs
-from policies import findings
-from service_side import service_needs
-from template import Template, load, resolve
+from standin import deploy, shapes
+from standin.account import StandInAccount
+from standin.calls import Call
+from standin.deploy import Stack
+from standin.finding import Finding
+from standin.iam import RolePolicies, role_policies
+from standin.needs import Need, needs
+from standin.policies import findings
+from standin.service_side import service_needs
+from standin.template import Template, load, resolve
+from tests.answers import QUESTIONS
+from tests.infra.checks import buildspec_schema, createonly, exclusions, names, principals, tags, targets, validators
+from tests.infra.checks.mutants import REMOVED, changed
+from tests.projects import ROOT
 
-pytest_plugins = ["proof_fixtures"]
-
-FOLDER = Path(__file__).parents[2] / "templates" / "cloudformation"
+FOLDER = ROOT / "templates" / "cloudformation"
 ORDER = ("network", "vpc-endpoints", "studio")
 TEMPLATES = {name: load(FOLDER / f"{name}.yaml") for name in ORDER}
-CHECKOV = os.environ.get("CHECKOV", str(Path(__file__).parents[2] / ".checkov/bin/checkov"))
 RUNGS = (buildspec_schema, exclusions, names, principals, shapes, tags, targets)
 
 PROJECT, ID, ACCOUNT, REGION = "visits", "p-0123456789ab", "123456789012", "eu-west-1"
@@ -122,7 +110,7 @@ def test_each_parameter_says_what_it_is_and_what_it_takes(name: str) -> None:
 
 @pytest.mark.slow
 def test_checkov_finds_little_and_what_is_skipped_says_why() -> None:
-    posture = validators.posture(FOLDER, CHECKOV)
+    posture = validators.posture(FOLDER)
     assert posture.unjustified == []
     assert posture.per_hundred <= 5, posture.failures
 

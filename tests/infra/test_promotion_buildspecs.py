@@ -14,20 +14,17 @@ from typing import Any
 import pytest
 from moto.sagemakerruntime.models import SageMakerRuntimeBackend
 
-import buildspec_schema
-import codepipeline
-from account import StandInAccount
-from buildspecs import Build, BuildProject
-from calls import Call, CallRecord
-from conftest import Bake
-from deployed import NAMES
 from mlops.promotion import ENVIRONMENTS, PRODUCTION, STAGING
-from needs import Need, keys, needs
-from promoting import PIPELINE, Promotion, promoted
-from rendered import SLUG, configured
-from service_side import service_needs
-
-pytest_plugins = ["proof_fixtures"]
+from standin.account import StandInAccount
+from standin.buildspecs import Build, BuildProject
+from standin.calls import Call, CallRecord
+from standin.needs import Need, keys, needs
+from standin.service_side import service_needs
+from tests.infra.checks import buildspec_schema, codepipeline
+from tests.infra.deployed import NAMES
+from tests.infra.promoting import PIPELINE, Promotion, promoted
+from tests.infra.rendered import SLUG, configured
+from tests.projects import Bake
 
 REALTIME = {"deployment_strategy": "canary"}
 ASYNC = {"inference": "async", "http_api": "no", "deployment_strategy": "all-at-once"}

@@ -6,20 +6,18 @@ from typing import Any
 
 import pytest
 
-from account import StandInAccount
-from calls import CallRecord
-from lambdas import deliver
 from mlops.aws.account import Account
 from mlops.aws.registry import AwsRegistry
 from mlops.aws.store import S3Store
 from mlops.errors import MlopsError
 from mlops.promotion import ASKED, ENVIRONMENTS, LIVE, NONE, PRODUCTION, STAGING, START
 from mlops.registry import APPROVED, REJECTED
-from patterns import matches
-from promoting import PIPELINE, Promotion, changed, promoted
-from rendered import SLUG, text_of
-
-pytest_plugins = ["proof_fixtures"]
+from standin.account import StandInAccount
+from standin.calls import CallRecord
+from standin.lambdas import deliver
+from standin.patterns import matches
+from tests.infra.promoting import PIPELINE, Promotion, changed, promoted
+from tests.infra.rendered import SLUG, text_of
 
 
 @pytest.fixture

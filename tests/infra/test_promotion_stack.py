@@ -5,19 +5,17 @@ from typing import Any
 
 import pytest
 
-import deploy
-from account import StandInAccount
-from answers import label
-from calls import CallRecord
 from mlops.aws.waiting import PATIENCE
 from mlops.promotion import START
-from needs import Need, keys, needs
-from promoting import PIPELINE, Promotion, promoted
-from rendered import SLUG
-from service_side import service_needs
-from serving_stacks import written
-
-pytest_plugins = ["proof_fixtures"]
+from standin import deploy
+from standin.account import StandInAccount
+from standin.calls import CallRecord
+from standin.needs import Need, keys, needs
+from standin.service_side import service_needs
+from tests.answers import label
+from tests.infra.promoting import PIPELINE, Promotion, promoted
+from tests.infra.rendered import SLUG
+from tests.infra.serving_stacks import written
 
 ANSWERS = [
     {},

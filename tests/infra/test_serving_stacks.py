@@ -8,25 +8,22 @@ from typing import Any
 
 import pytest
 
-import createonly
-import deploy
-import exclusions
-from account import StandInAccount
-from answers import label
 from mlops import capture
 from mlops.local.transform import requests
 from mlops.names import Names
 from mlops.stacks import SHADOW_MINUTES
 from model import inference
 from model.schema import SCHEMA
-from names import LONGEST
-from patterns import matches
-from rendered import ID, SLUG, text_of, texts
-from serving_stacks import ENDPOINTS, GIVEN, NEXT, parameters, prepare, said, stack, written
-from shapes import faults, input_shape
-from template import Template, resolve
-
-pytest_plugins = ["proof_fixtures"]
+from standin import deploy
+from standin.account import StandInAccount
+from standin.patterns import matches
+from standin.shapes import faults, input_shape
+from standin.template import Template, resolve
+from tests.answers import label
+from tests.infra.checks import createonly, exclusions
+from tests.infra.checks.names import LONGEST
+from tests.infra.rendered import ID, SLUG, text_of, texts
+from tests.infra.serving_stacks import ENDPOINTS, GIVEN, NEXT, parameters, prepare, said, stack, written
 
 STRATEGIES = {"canary": "CANARY", "linear": "LINEAR", "rolling": "", "all-at-once": "ALL_AT_ONCE"}
 """How an update shifts traffic, by strategy; a rolling one does not."""

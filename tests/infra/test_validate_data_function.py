@@ -11,16 +11,14 @@ import boto3
 import pyarrow as pa
 import pytest
 
-import lambdas
-from account import StandInAccount
-from calls import CallRecord
 from mlops.archives import zipped
 from mlops.functions import validate_data
 from model.parsing import parse
 from model.schema import NUMBER_PATTERN, Column, ColumnType
-from rendered import SOURCES
-
-pytest_plugins = ["proof_fixtures"]
+from standin import lambdas
+from standin.account import StandInAccount
+from standin.calls import CallRecord
+from tests.projects import SOURCES
 
 BUCKET, PREFIX, FUNCTION = "visits-data", "visits/data/", "visits-validate-data"
 

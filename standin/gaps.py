@@ -1,0 +1,330 @@
+"""Operations of AWS that moto lacks, in front of moto's server.
+
+All of them speak JSON and name the operation in a header, so one small WSGI layer answers them and leaves the rest to
+moto. What a resource consists of is read from botocore's model of its service.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+
+import botocore.session
+from botocore import xform_name
+from moto.backends import get_backend
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.core.utils import utcnow
+
+from standin.shapes import faults, input_shape
+
+Message = dict[str, Any]
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+CUSTOM_RESOURCES = "/custom-resource/"
+"""Where the functions of custom resources answer, followed by the id of the request."""
+
+_BOTOCORE = botocore.session.get_session()
+
+
+class RefusedError(Exception):
+    """An answer that is an error.
+
+    Args:
+        code: The error code that AWS gives it.
+        message: The reason.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _found(things: Mapping[Any, Any], name: Any) -> Any:
+    if name not in things:
+        raise RefusedError("ResourceNotFoundException", f"There is no {name}.")
+    return things[name]
+
+
+@dataclass
+class _Family:
+    """The operations that create, change, describe and delete one kind of resource.
+
+    Attributes:
+        service: As boto3 calls it.
+        noun: What follows the verb in the names of its operations.
+        states: What a description also says.
+        describe: The verb that describes one.
+    """
+
+    service: str
+    noun: str
+    states: Message = field(default_factory=dict)
+    describe: str = "Describe"
+    _records: dict[tuple[str, ...], Message] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        model = _BOTOCORE.get_service_model(self.service)
+        self._arn = f"arn:aws:{model.signing_name}:{{}}:{DEFAULT_ACCOUNT_ID}:{xform_name(self.noun, '-')}/{{}}"
+        self._made = list(model.operation_model(f"Create{self.noun}").output_shape.members)
+        described = model.operation_model(f"{self.describe}{self.noun}")
+        self._identity: list[str] = described.input_shape.required_members
+        self._wrapped = list(described.output_shape.members) == [self.noun]
+
+    def operations(self) -> Iterable[tuple[tuple[str, str], "_Operation"]]:
+        verbs = {"Create": self._create, "Update": self._update, self.describe: self._show, "Delete": self._delete}
+        return (((self.service, f"{verb}{self.noun}"), operation) for verb, operation in verbs.items())
+
+    def _create(self, region: str, request: Message) -> Message:
+        name = request.get(self._identity[-1]) or request[f"{self.noun}Name"]
+        arns = {member: self._arn.format(region, name.lower()) for member in self._made if member.endswith("Arn")}
+        record = {**request, **arns, **self.states}
+        if self._records.setdefault(self._key(region, record), record) is not record:
+            raise RefusedError("ResourceInUse", f"{self.noun} {name} exists already.")
+        return arns
+
+    def _show(self, region: str, request: Message) -> Message:
+        record = _found(self._records, self._key(region, request))
+        return {self.noun: record} if self._wrapped else record
+
+    def _update(self, region: str, request: Message) -> Message:
+        record = _found(self._records, self._key(region, request))
+        record.update(request)
+        return {member: record[member] for member in self._made if member in record}
+
+    def _delete(self, region: str, request: Message) -> Message:
+        _found(self._records, self._key(region, request))
+        del self._records[self._key(region, request)]
+        return {}
+
+    def _key(self, region: str, message: Message) -> tuple[str, ...]:
+        return (region, *(message[member] for member in self._identity))
+
+
+_Operation = Callable[[str, Message], Message]
+
+
+def _families() -> Iterable[_Family]:
+    yield _Family("sagemaker", "UserProfile", {"Status": "InService"})
+    yield _Family("sagemaker", "Space", {"Status": "InService"})
+    yield _Family("sagemaker", "StudioLifecycleConfig")
+    yield _Family("sagemaker", "MonitoringSchedule", {"MonitoringScheduleStatus": "Scheduled"})
+    yield _Family("codeconnections", "Connection", {"ConnectionStatus": "PENDING"}, describe="Get")
+
+
+def _assign(thing: Any, request: Message, identity: str) -> Message:
+    """Change what moto holds, whose attributes are named as the members of the request."""
+    for name, value in request.items():
+        if name != identity:
+            if not hasattr(thing, xform_name(name)):
+                raise RefusedError("ValidationException", f"moto keeps no {name} of a {type(thing).__name__}.")
+            setattr(thing, xform_name(name), value)
+    return {}
+
+
+def _feature_group(sagemaker: Any, request: Message) -> Message:
+    names = {group.feature_group_name: group for group in sagemaker.feature_groups.values()}
+    description: Message = _found(names, request["FeatureGroupName"]).describe()
+    return description
+
+
+def _delete_feature_group(sagemaker: Any, request: Message) -> Message:
+    del sagemaker.feature_groups[_feature_group(sagemaker, request)["FeatureGroupArn"]]
+    return {}
+
+
+_CAPACITY = ("CurrentInstanceCount", "DesiredInstanceCount")
+
+
+def _update_endpoint(sagemaker: Any, request: Message) -> Message:
+    endpoint = _found(sagemaker.endpoints, request["EndpointName"])
+    config = _found(sagemaker.endpoint_configs, request["EndpointConfigName"])
+    endpoint.endpoint_config_name = request["EndpointConfigName"]
+    before = {variant["VariantName"]: variant for variant in endpoint.production_variants}
+    endpoint.production_variants = endpoint._process_production_variants(config.production_variants)
+    if request.get("RetainAllVariantProperties"):
+        for variant in endpoint.production_variants:
+            kept = before.get(variant["VariantName"], {})
+            variant.update({name: kept[name] for name in _CAPACITY if name in kept})
+    endpoint.last_modified_time = utcnow()
+    return {"EndpointArn": endpoint.arn}
+
+
+def _put_group_policy(sagemaker: Any, request: Message) -> Message:
+    group = _found(sagemaker.model_package_groups, request["ModelPackageGroupName"])
+    group.resource_policy = request["ResourcePolicy"]
+    return {"ModelPackageGroupArn": group.arn}
+
+
+def _group_policy(sagemaker: Any, request: Message) -> Message:
+    group = _found(sagemaker.model_package_groups, request["ModelPackageGroupName"])
+    return {"ResourcePolicy": _found(vars(group), "resource_policy")}
+
+
+def _delete_from(collection: str, identity: str) -> Callable[[Any, Message], Message]:
+    def delete(backend: Any, request: Message) -> Message:
+        things = getattr(backend, collection)
+        _found(things, request[identity])
+        del things[request[identity]]
+        return {}
+
+    return delete
+
+
+def _update_in(collection: str, identity: str) -> Callable[[Any, Message], Message]:
+    return lambda backend, request: _assign(_found(getattr(backend, collection), request[identity]), request, identity)
+
+
+def _update_project(codebuild: Any, request: Message) -> Message:
+    project = _found(codebuild.codebuild_projects, request["name"]).project_metadata
+    project.update(request)
+    return {"project": {"name": project["name"], "arn": project["arn"]}}
+
+
+def _report_groups(codebuild: Any) -> dict[str, Message]:
+    groups: dict[str, Message] = vars(codebuild).setdefault("report_groups", {})
+    return groups
+
+
+def _create_report_group(codebuild: Any, request: Message) -> Message:
+    groups = _report_groups(codebuild)
+    arn = f"arn:aws:codebuild:{codebuild.region_name}:{codebuild.account_id}:report-group/{request['name']}"
+    if arn in groups:
+        raise RefusedError("ResourceAlreadyExistsException", f"The report group {request['name']} exists already.")
+    groups[arn] = {**request, "arn": arn}
+    return {"reportGroup": groups[arn]}
+
+
+def _list_report_groups(codebuild: Any, _: Message) -> Message:
+    return {"reportGroups": list(_report_groups(codebuild))}
+
+
+def _show_report_groups(codebuild: Any, request: Message) -> Message:
+    groups, asked = _report_groups(codebuild), request["reportGroupArns"]
+    return {
+        "reportGroups": [groups[arn] for arn in asked if arn in groups],
+        "reportGroupsNotFound": [arn for arn in asked if arn not in groups],
+    }
+
+
+def _update_report_group(codebuild: Any, request: Message) -> Message:
+    group = _found(_report_groups(codebuild), request["arn"])
+    group.update(request)
+    return {"reportGroup": group}
+
+
+def _delete_report_group(codebuild: Any, request: Message) -> Message:
+    """As AWS does with one that holds reports, as every group does after the first build."""
+    if not request.get("deleteReports"):
+        raise RefusedError("InvalidInputException", f"The report group {request['arn']} holds reports.")
+    del _report_groups(codebuild)[request["arn"]]
+    return {}
+
+
+def _update_model_package(sagemaker: Any, request: Message) -> Message:
+    """As AWS does: what is not said stays as it is, where moto forgets it."""
+    arn = request["ModelPackageArn"]
+    package = _found(sagemaker.model_packages, sagemaker.model_package_name_mapping.get(arn, arn))
+    if "ModelApprovalStatus" in request:
+        package.set_model_approval_status(request["ModelApprovalStatus"])
+    if "ApprovalDescription" in request:
+        package.approval_description = request["ApprovalDescription"]
+    metadata = {**(package.customer_metadata_properties or {}), **request.get("CustomerMetadataProperties", {})}
+    package.customer_metadata_properties = metadata
+    package.remove_customer_metadata_property(request.get("CustomerMetadataPropertiesToRemove", []))
+    package.modifications_done()
+    return {"ModelPackageArn": arn}
+
+
+def _start_pipeline_execution(codepipeline: Any, request: Message) -> Message:
+    """As AWS does: the same token starts one execution, and one that was started is under way; moto runs none."""
+    if wrong := list(faults(request, input_shape("codepipeline", "StartPipelineExecution"), strict=True)):
+        raise RefusedError("ValidationException", f"{wrong[0]}")
+    pipeline = _found(codepipeline.pipelines, request["name"])
+    declared = {variable["name"] for variable in pipeline.pipeline.get("variables", [])}
+    if unknown := {variable["name"] for variable in request.get("variables", [])} - declared:
+        raise RefusedError("ValidationException", f"The pipeline has no variable {', '.join(unknown)}.")
+    token = request.get("clientRequestToken")
+    for execution in pipeline.executions.values():
+        if token and getattr(execution, "token", None) == token:
+            return {"pipelineExecutionId": execution.pipeline_execution_id}
+    identity = codepipeline.start_pipeline_execution(request["name"], request.get("variables"))
+    pipeline.executions[identity].status = "InProgress"
+    pipeline.executions[identity].token = token
+    return {"pipelineExecutionId": identity}
+
+
+def _stop_pipeline_execution(codepipeline: Any, request: Message) -> Message:
+    executions = _found(codepipeline.pipelines, request["pipelineName"]).executions
+    execution = _found(executions, request["pipelineExecutionId"])
+    if execution.status != "InProgress":
+        raise RefusedError("PipelineExecutionNotStoppableException", f"The execution is {execution.status}.")
+    execution.status, execution.status_summary = "Stopping", request.get("reason")
+    return {"pipelineExecutionId": execution.pipeline_execution_id}
+
+
+_GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
+    ("codebuild", "BatchGetReportGroups"): _show_report_groups,
+    ("codebuild", "CreateReportGroup"): _create_report_group,
+    ("codebuild", "DeleteReportGroup"): _delete_report_group,
+    ("codebuild", "ListReportGroups"): _list_report_groups,
+    ("codebuild", "UpdateProject"): _update_project,
+    ("codebuild", "UpdateReportGroup"): _update_report_group,
+    ("codepipeline", "StartPipelineExecution"): _start_pipeline_execution,
+    ("codepipeline", "StopPipelineExecution"): _stop_pipeline_execution,
+    ("sagemaker", "DeleteFeatureGroup"): _delete_feature_group,
+    ("sagemaker", "DeleteModelPackageGroup"): _delete_from("model_package_groups", "ModelPackageGroupName"),
+    ("sagemaker", "DescribeFeatureGroup"): _feature_group,
+    ("sagemaker", "GetModelPackageGroupPolicy"): _group_policy,
+    ("sagemaker", "PutModelPackageGroupPolicy"): _put_group_policy,
+    ("sagemaker", "UpdateDomain"): _update_in("domains", "DomainId"),
+    ("sagemaker", "UpdateEndpoint"): _update_endpoint,
+    ("sagemaker", "UpdateModelPackage"): _update_model_package,
+    ("sagemaker", "UpdateNotebookInstance"): _update_in("notebook_instances", "NotebookInstanceName"),
+}
+
+
+def _in_moto(service: str, change: Callable[[Any, Message], Message]) -> _Operation:
+    backends = get_backend(service)  # type: ignore[call-overload]
+    return lambda region, request: change(backends[DEFAULT_ACCOUNT_ID][region], request)
+
+
+class StandIns:
+    """A WSGI application that answers what moto lacks and hands everything else on.
+
+    Args:
+        moto: The application of moto's server.
+        answers: Where the answers of custom resources' functions are put, by request.
+    """
+
+    def __init__(self, moto: Wsgi, answers: dict[str, Message]) -> None:
+        self._moto = moto
+        self._answers = answers
+        operations = {name: _in_moto(name[0], change) for name, change in _GAPS.items()}
+        for family in _families():
+            operations.update(family.operations())
+        self._operations = {
+            f"{_BOTOCORE.get_service_model(service).metadata['targetPrefix']}.{name}": operation
+            for (service, name), operation in operations.items()
+        }
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request, or hand it on."""
+        operation = self._operations.get(environ.get("HTTP_X_AMZ_TARGET", ""))
+        path: str = environ["PATH_INFO"]
+        if operation is None and not path.startswith(CUSTOM_RESOURCES):
+            return self._moto(environ, start_response)
+        request = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        if operation is None:
+            self._answers[path.removeprefix(CUSTOM_RESOURCES)] = request
+            start_response("200 OK", [])
+            return []
+        region = re.split("[/,]", environ["HTTP_AUTHORIZATION"])[2]
+        try:
+            status, answer = HTTPStatus.OK, operation(region, request)
+        except RefusedError as refused:
+            status, answer = HTTPStatus.BAD_REQUEST, {"__type": refused.code, "message": str(refused)}
+        start_response(f"{status} {status.phrase}", [("Content-Type", "application/x-amz-json-1.1")])
+        return BytesIO(json.dumps(answer, default=str).encode())

@@ -1,0 +1,150 @@
+"""The proof's fifth rung: events reach the real handlers, each run in a process of its own."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.awslambda.models import LambdaFunction
+
+from standin.account import StandInAccount
+from standin.calls import CallRecord
+from standin.patterns import matches
+
+RUNTIME = Path(__file__).parent / "hook" / "lambda_runtime.py"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a rule did with an event.
+
+    Attributes:
+        rule: Its name.
+        target: ARN of the target.
+        role: ARN of the role that delivers; empty for a function, which its own policy opens.
+        input: What was delivered.
+        answer: What the handler returned; None for targets that are no functions.
+        error: What the handler raised, with its traceback; empty when it ended well.
+    """
+
+    rule: str
+    target: str
+    role: str
+    input: Any
+    answer: Any = None
+    error: str = ""
+
+
+@contextmanager
+def real_handlers(account: StandInAccount, record: CallRecord) -> Iterator[None]:
+    """Let the account's functions run, within a `with` block; boto3's `invoke` and custom resources reach them too.
+
+    Args:
+        account: Where the functions are.
+        record: Takes the calls that they make, each as its own role.
+    """
+
+    def invoke(function: LambdaFunction, event: Any = None) -> tuple[str, bool, str]:
+        return _run(account, record, function, event)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LambdaFunction, "_invoke_lambda", invoke)
+        yield
+
+
+def deliver(account: StandInAccount, event: Mapping[str, Any], bus: str = "default") -> list[Delivery]:
+    """Hand an event to the rules of a bus, as EventBridge does, and run the functions that they name.
+
+    Args:
+        account: Within `real_handlers`.
+        event: As it is documented; `account`, `region`, `id` and `time` are filled in.
+        bus: Name of the bus.
+
+    Returns:
+        Deliveries in the order of the rules; none when no rule wants the event.
+    """
+    whole = {
+        "version": "0",
+        "id": "00000000-0000-4000-8000-000000000000",
+        "account": account.id,
+        "region": account.region,
+        "time": "2026-11-20T12:00:00Z",
+        "resources": [],
+        **event,
+    }
+    client, delivered = account.client("events"), []
+    for rule in client.list_rules(EventBusName=bus)["Rules"]:
+        if rule["State"] == "ENABLED" and "EventPattern" in rule and matches(json.loads(rule["EventPattern"]), whole):
+            for target in client.list_targets_by_rule(Rule=rule["Name"], EventBusName=bus)["Targets"]:
+                delivered.append(_delivery(account, rule["Name"], target, whole))
+    return delivered
+
+
+def invoke(account: StandInAccount, function: str, event: Any) -> tuple[Any, str]:
+    """Run a function with an event.
+
+    Returns:
+        What it answered, and what it raised: one of the two is empty.
+    """
+    answer = account.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+    text = answer["Payload"].read().decode()
+    return (None, text) if "FunctionError" in answer else (json.loads(text), "")
+
+
+def _delivery(account: StandInAccount, rule: str, target: Mapping[str, Any], event: Mapping[str, Any]) -> Delivery:
+    content = json.loads(target["Input"]) if "Input" in target else event
+    if "InputTransformer" in target or "InputPath" in target:
+        raise NotImplementedError(
+            f"{rule} changes its events; only whole events and constant inputs are delivered here"
+        )
+    answer, error = invoke(account, target["Arn"], content) if ":lambda:" in target["Arn"] else (None, "")
+    return Delivery(rule, target["Arn"], target.get("RoleArn", ""), content, answer, error)
+
+
+def _run(account: StandInAccount, record: CallRecord, function: LambdaFunction, event: Any) -> tuple[str, bool, str]:
+    """What moto wants of a function: its answer, whether it failed, its log."""
+    with tempfile.TemporaryDirectory() as folder:
+        zipfile.ZipFile(io.BytesIO(function.code_bytes)).extractall(folder)
+        recording = record.environment(function.role)
+        environment = {
+            **account.environment(),
+            **function.environment_vars,
+            **recording,
+            "PYTHONPATH": os.pathsep.join([recording["PYTHONPATH"], folder]),
+            "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
+            "LAMBDA_TASK_ROOT": folder,
+        }
+        command = [
+            sys.executable,
+            "-P",
+            str(RUNTIME),
+            str(function.handler),
+            function.function_arn,
+            str(function.timeout),
+        ]
+        try:
+            ended = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                input=event if isinstance(event, str) else json.dumps(event),
+                capture_output=True,
+                text=True,
+                timeout=function.timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"Task timed out after {function.timeout} seconds", True, ""
+    if ended.returncode:
+        return ended.stderr, True, ended.stderr
+    *log, answer = ended.stdout.splitlines()
+    return answer, False, "\n".join(log)

@@ -1,0 +1,97 @@
+"""A rendered project in an empty account, by its own verbs: deployed, in service, replaced, taken away again."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from standin.account import StandInAccount
+from tests.answers import label
+from tests.infra.rendered import SLUG, configured
+from tests.machinery.deployment.deploying import entered
+from tests.machinery.deployment.small_project import ACCOUNT, REGION
+from tests.projects import Bake
+
+ANSWERS: list[dict[str, str]] = [
+    {},
+    {"inference": "async", "git_provider": "codecommit", "training_image": "custom", "monitoring": "off"},
+    {"inference": "serverless", "git_provider": "gitlab", "framework": "sklearn"},
+    {"inference": "batch", "git_provider": "bitbucket", "framework": "pytorch"},
+    {"deployment_strategy": "shadow", "http_api": "no"},
+    {"project_scope": "build-train", "training_image": "custom"},
+    {"project_scope": "deploy", "git_provider": "codecommit"},
+    {"project_scope": "deploy", "training_image": "custom", "inference": "batch"},
+]
+TRAINER = "trainer"
+FILLED_IN = {
+    "account": ACCOUNT,
+    "repository": f"organization/{SLUG}",
+    "model_package_group": TRAINER,
+    "model_bucket": f"{TRAINER}-models",
+    "model_key_arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-456789abcdef",
+    "image_repository": TRAINER,
+}
+KEPT = {"AWS::CodeCommit::Repository", "AWS::ECR::Repository", "AWS::KMS::Key", "AWS::S3::Bucket"}
+
+
+@pytest.fixture
+def project(rendering: Bake, tmp_path: Path, answers: dict[str, str]) -> Path:
+    """A project of which is filled in what is asked for: its account, and what it has elsewhere."""
+    rendered = rendering(project_slug=SLUG, **answers)
+    open_keys = re.findall(r"^ *(\w+): null$", (rendered / "config/dev.yaml").read_text(), re.MULTILINE)
+    folder = configured(rendered, tmp_path, **{key: FILLED_IN[key] for key in open_keys if key in FILLED_IN})
+    for path in (folder / "config").glob("*.yaml"):
+        path.write_text(re.sub(r"shadow_minutes: \d+", "shadow_minutes: 0", path.read_text()))
+    return folder
+
+
+def outcomes(report: dict[str, Any]) -> dict[str, str]:
+    return {stack["stack"]: stack["outcome"] for stack in report["stacks"]}
+
+
+def register(account: StandInAccount, group: str) -> None:
+    account.client("sagemaker").create_model_package(
+        ModelPackageGroupName=group,
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={
+            "Containers": [{"Image": "image", "ModelDataUrl": "s3://models/model.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )
+
+
+@pytest.mark.parametrize("answers", ANSWERS, ids=label)
+def test_a_project_goes_into_an_account_and_out_of_it_again(
+    project: Path, account: StandInAccount, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = entered(account, project, capsys, monkeypatch)
+    environments = [name for name in ("staging", "production") if (project / f"config/{name}.yaml").is_file()]
+    written = {path.stem for path in (project / "infra").glob("*.yaml")}
+    group = SLUG if "registry" in written else TRAINER
+    if group == TRAINER:
+        account.client("sagemaker").create_model_package_group(ModelPackageGroupName=TRAINER)
+    shared = outcomes(run.json("deploy", "--environment", "dev", "--yes"))
+    assert set(shared.values()) == {"created"}
+    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"unchanged"}
+    for version in (1, 2):
+        register(account, group)
+        assert run("approve", str(version), "--environment", "dev") == 0, run.error
+        for name in environments:
+            report = run.json("deploy", "--environment", name, "--yes")
+            assert report["version"] == version
+            assert "unchanged" not in list(outcomes(report).values())[:1]
+            assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
+    deployed = {stack.removeprefix(f"{SLUG}-") for stack in run.stacks()}
+    of_environments = written & {"endpoint", "transform", "api"}
+    assert deployed == written - of_environments | {
+        f"{name}-{stack}" for name in environments for stack in of_environments
+    }
+    live = {version["version"]: version["live"] for version in run.json("models", "--environment", "dev")}
+    assert live == {1: [], 2: environments}
+    for name in reversed(["dev", *environments]):
+        removed = run.json("destroy", "--environment", name, "--yes")
+        assert {one["type"] for one in removed["retained"]} <= KEPT | {"AWS::SageMaker::ModelPackageGroup"}
+    assert run.stacks() == []
+    assert account.client("codebuild").list_report_groups()["reportGroups"] == []

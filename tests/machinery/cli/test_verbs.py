@@ -1,0 +1,97 @@
+"""Verbs that talk to AWS, against a stand-in account in this process."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from mlops.__main__ import main
+from standin.in_process import ACCOUNT, BUCKET, REGION, ROLE, stand_in_account
+
+
+@pytest.fixture
+def dev(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project whose `dev` environment is filled in, as the working folder, beside an AWS account with data."""
+    path = project / "config/dev.yaml"
+    text = path.read_text()
+    for key, value in (("account", f'"{ACCOUNT}"'), ("bucket", BUCKET), ("pipeline_role", ROLE)):
+        assert f"{key}: null" in text
+        text = text.replace(f"{key}: null", f"{key}: {value}")
+    path.write_text(text)
+    monkeypatch.chdir(project)
+    with stand_in_account():
+        boto3.client("s3", REGION).put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"a\n1\n")
+        yield project
+
+
+def test_upsert_says_that_the_account_is_missing(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    assert main(["upsert", "--environment", "dev"]) == 2
+    error = capsys.readouterr().err
+    assert "config/dev.yaml does not say `account`." in error
+
+
+@pytest.mark.slow
+def test_upsert_creates_the_pipeline_that_runs_here_and_a_second_one_changes_nothing(
+    dev: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["upsert", "--environment", "dev", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["outcome"] == "created"
+    assert first["uploaded"]
+    assert main(["upsert", "--environment", "dev", "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (second["outcome"], second["uploaded"]) == ("unchanged", [])
+    assert main(["run", "--environment", "dev", "--json"]) == 0
+    ran = json.loads(capsys.readouterr().out)
+    assert ran["definition_sha256"] == second["definition_sha256"]
+    described = boto3.client("sagemaker", REGION).describe_pipeline(PipelineName="doctor-visits-training")
+    local = (dev / ".mlops/runs" / ran["run"] / "definition.json").read_text()
+    assert json.loads(described["PipelineDefinition"]) == json.loads(local)
+
+
+@pytest.mark.slow
+def test_upsert_starts_an_execution_with_the_version_of_the_data(dev: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["upsert", "--environment", "dev", "--start", "-p", "MaxDepth=5", "--json"]) == 0
+    arn = json.loads(capsys.readouterr().out)["execution_arn"]
+    client = boto3.client("sagemaker", REGION)
+    parameters = {
+        entry["Name"]: entry["Value"]
+        for entry in client.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)["PipelineParameters"]
+    }
+    assert parameters["MaxDepth"] == "5"
+    assert len(parameters["DataVersion"]) == 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-p", "MaxDepth=5"], "--start"),
+        (["--start", "-p", "X=1"], "X"),
+        (["--start", "-p", "MaxDepth=0"], "at least 1"),
+    ],
+)
+def test_upsert_refuses_parameters_it_cannot_use(
+    dev: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["upsert", "--environment", "dev", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_broken_pipe_is_no_traceback(compiled_project: Path) -> None:
+    command = f"cd '{compiled_project}' && .venv/bin/python -m mlops models 2>&1 >&- | cat"
+    with os.popen(command) as output:
+        assert "Traceback" not in output.read()
+
+
+def test_a_verb_that_does_not_exist_is_refused_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["modles"]) == 2
+    assert "There is no verb 'modles'. Did you mean 'models'?" in capsys.readouterr().err
+    assert main(["xyzzy"]) == 2
+    assert "There is no verb 'xyzzy'.\n" in capsys.readouterr().err

@@ -1,0 +1,221 @@
+"""`deploy` in a small project, against a stand-in account whose CloudFormation makes real resources."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops.aws import functions
+from mlops.aws.endpoint import AwsEndpoint
+from standin.account import StandInAccount
+from tests.machinery.deployment.deploying import Shell, shell
+from tests.machinery.deployment.small_project import ACCOUNT, GROUP, NAMES, REGION, register
+
+DEV = ("deploy", "--environment", "dev", "--yes")
+STAGING = ("deploy", "--environment", "staging", "--yes")
+
+
+@pytest.fixture
+def run(
+    account: StandInAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Shell:
+    return shell(account, tmp_path / "project", capsys, monkeypatch)
+
+
+@pytest.fixture
+def ready(run: Shell) -> Shell:
+    """The shared stacks are there, and two approved versions, the second approved last."""
+    assert run(*DEV) == 0, run.error
+    register(run.account, "Approved", "Approved", "PendingManualApproval", "Rejected")
+    return run
+
+
+def outcomes(report: dict[str, Any]) -> dict[str, str]:
+    return {stack["stack"]: stack["outcome"] for stack in report["stacks"]}
+
+
+def ring(account: StandInAccount, name: str) -> None:
+    client = account.client("cloudwatch")
+    client.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
+
+
+def test_the_shared_stacks_are_deployed_in_order_and_a_second_time_nothing_is_changed(run: Shell) -> None:
+    created = outcomes(run.json(*DEV))
+    assert created == {"visits-data": "created", "visits-workload": "created"}
+    assert list(created) == ["visits-data", "visits-workload"]
+    assert set(outcomes(run.json(*DEV)).values()) == {"unchanged"}
+
+
+def test_a_stack_gets_outputs_of_those_before_it_and_what_the_configuration_says(run: Shell) -> None:
+    assert run(*DEV) == 0
+    role = run.account.client("iam").get_role(RoleName=NAMES.of("deploy"))["Role"]
+    assert role["Description"] == f"Deploys what reads {NAMES.data_bucket} for 7 days"
+
+
+def test_the_wanted_version_is_deployed_and_recorded(ready: Shell) -> None:
+    report = ready.json(*STAGING)
+    assert (report["version"], report["superseded"]) == (2, False)
+    assert outcomes(report) == {"visits-staging-endpoint": "created", "visits-staging-api": "created"}
+    assert ready.live("staging") == f"{GROUP}/2"
+    assert set(outcomes(ready.json(*STAGING)).values()) == {"unchanged"}
+    models = {version["version"]: version["live"] for version in ready.json("models", "--environment", "dev")}
+    assert models == {1: [], 2: ["staging"], 3: [], 4: []}
+    assert ready("models", "--environment", "dev") == 0
+    assert [line.split()[0] for line in ready.output.splitlines() if line.endswith("staging")] == ["2"]
+
+
+def test_endpoints_are_deployed_with_a_role_that_can_make_none(ready: Shell) -> None:
+    assert ready(*STAGING) == 0
+    described = ready.account.client("cloudformation").describe_stacks(StackName="visits-staging-endpoint")
+    assert described["Stacks"][0]["RoleARN"] == f"arn:aws:iam::{ACCOUNT}:role/{NAMES.of('deploy')}"
+
+
+def test_a_version_can_be_named_by_number(ready: Shell) -> None:
+    assert ready.json(*STAGING, "--version", "1")["version"] == 1
+    assert ready.live("staging") == f"{GROUP}/1"
+
+
+def test_only_some_stacks_are_deployed_when_they_are_named(ready: Shell) -> None:
+    assert outcomes(ready.json(*STAGING, "--stack", "endpoint")) == {"visits-staging-endpoint": "created"}
+    assert outcomes(ready.json(*STAGING, "--stack", "api")) == {"visits-staging-api": "created"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--version", "3"), "Version 3 is PendingManualApproval: only approved versions are deployed"),
+        (("--model-package", f"{GROUP}/4"), "Version 4 is Rejected: only approved"),
+        (("--model-package", f"{GROUP}/9"), "The registry holds no"),
+        (("--version", "9"), "There is no version 9"),
+        (("--stack", "api", "--version", "1"), "takes a version"),
+        (("--stack", "api"), "Nothing says EndpointName yet: it is an output of the stack endpoint"),
+    ],
+)
+def test_what_must_not_or_cannot_be_deployed_is_refused(ready: Shell, arguments: tuple[str, ...], said: str) -> None:
+    assert ready(*STAGING, *arguments) != 0
+    assert said in ready.error
+    assert "visits-staging-endpoint" not in ready.stacks()
+
+
+def test_a_pipeline_whose_version_is_no_longer_the_wanted_one_deploys_nothing(ready: Shell) -> None:
+    report = ready.json(*STAGING, "--model-package", f"{GROUP}/1")
+    assert (report["superseded"], report["stacks"]) == (True, [])
+    assert "visits-staging-endpoint" not in ready.stacks()
+    assert ready(*STAGING, "--model-package", f"{GROUP}/1") == 0
+    assert "Another version is the one to use" in ready.output
+    assert ready.json(*STAGING, "--model-package", f"{GROUP}/2")["version"] == 2
+
+
+def test_without_an_approved_version_nothing_is_deployed(run: Shell) -> None:
+    assert run(*DEV) == 0
+    register(run.account, "Rejected")
+    assert run(*STAGING) == 1
+    assert "There is no approved version" in run.error
+
+
+def test_what_stands_on_other_stacks_is_refused_without_them(run: Shell) -> None:
+    register(run.account, "Approved")
+    assert run(*STAGING) == 1
+    assert "the stack workload" in run.error
+    assert "mlops deploy --environment dev" in run.error
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_asked_or_done(run: Shell) -> None:
+    assert run("deploy", "--environment", "dev") == 2
+    assert "Add --yes" in run.error
+    assert run.stacks() == []
+    assert run("deploy", "--environment", "mars") == 2
+    assert "Add --yes" not in run.error
+
+
+def test_a_person_is_shown_the_changes_and_asked(run: Shell) -> None:
+    assert run("deploy", "--environment", "dev", typed="n\n") == 1
+    assert "add" in run.error
+    assert "Bucket (AWS::S3::Bucket)" in run.error
+    assert "visits-data was not deployed" in run.error
+    assert run.stacks() == []
+    assert run("deploy", "--environment", "dev", typed="y\nyes\n") == 0
+    assert run.stacks() == ["visits-data", "visits-workload"]
+
+
+def test_an_alarm_that_rings_refuses_the_deployment_with_its_name(ready: Shell) -> None:
+    assert ready(*STAGING, "--version", "1") == 0
+    ring(ready.account, "visits-staging-errors")
+    assert ready(*STAGING) == 1
+    assert "The alarm visits-staging-errors of the endpoint visits-staging rings" in ready.error
+    assert ready.live("staging") == f"{GROUP}/1"
+
+
+def test_an_alarm_that_brings_nothing_back_refuses_nothing(ready: Shell) -> None:
+    assert ready(*STAGING, "--version", "1") == 0
+    ring(ready.account, "visits-staging-backlog")
+    assert ready(*STAGING) == 0, ready.error
+    assert ready.live("staging") == f"{GROUP}/2"
+
+
+def test_a_cure_is_deployed_though_the_alarm_rings(ready: Shell) -> None:
+    assert ready(*STAGING, "--version", "1") == 0
+    ring(ready.account, "visits-staging-errors")
+    Path("config/staging.yaml").write_text('{"endpoint": {"instance_type": "ml.m5.large", "rollback_on_alarm": false}}')
+    assert ready(*STAGING) == 0, ready.error
+    assert ready.live("staging") == f"{GROUP}/2"
+
+
+def test_an_endpoint_that_is_not_on_the_wanted_configuration_was_rolled_back(
+    ready: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ready(*STAGING, "--version", "1") == 0
+    old = ready.account.client("sagemaker").describe_endpoint(EndpointName="visits-staging")
+    # The stack says that it is updated, and the endpoint is on what it was on.
+    monkeypatch.setattr(AwsEndpoint, "look", lambda _: old)
+    assert ready(*STAGING) == 1
+    assert "visits-staging was rolled back, and serves what it served before" in ready.error
+    assert old["EndpointConfigName"] in ready.error
+
+
+def test_nothing_to_change_is_no_fault_while_an_alarm_rings(ready: Shell) -> None:
+    assert ready(*STAGING) == 0
+    ring(ready.account, "visits-staging-errors")
+    assert ready(*STAGING) == 0, ready.error
+
+
+def test_the_code_of_functions_is_uploaded_once_under_a_name_made_of_what_it_holds(ready: Shell) -> None:
+    key = functions.key(Path(), "visits")
+    assert ready(*STAGING) == 0
+    content = ready.account.client("s3").get_object(Bucket=NAMES.data_bucket, Key=key)["Body"].read()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.namelist() == ["mlops/functions/api.py"]
+    value = ready.account.client("ssm").get_parameter(Name="/visits/staging/code")["Parameter"]["Value"]
+    assert value == f"{NAMES.data_bucket}/{key} asks visits-staging"
+
+
+def test_the_archive_of_functions_is_the_same_for_the_same_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "mlops/functions").mkdir(parents=True)
+        for path in ("mlops/functions/a.py", "mlops/b.py") if name == "one" else ("mlops/b.py", "mlops/functions/a.py"):
+            (tmp_path / name / path).write_text(path)
+    (tmp_path / "two/mlops/__pycache__").mkdir()
+    (tmp_path / "two/mlops/__pycache__/b.pyc").write_text("compiled")
+    (tmp_path / "two/mlops/b.py").touch()
+    assert functions.archive(tmp_path / "one") == functions.archive(tmp_path / "two")
+    assert functions.key(tmp_path / "one", "visits") == functions.key(tmp_path / "two", "visits")
+    (tmp_path / "two/mlops/b.py").write_text("other")
+    assert functions.key(tmp_path / "one", "visits") != functions.key(tmp_path / "two", "visits")
+
+
+def test_the_region_and_the_account_are_those_of_the_project(run: Shell) -> None:
+    assert run.account.region == REGION
+    Path("config/dev.yaml").write_text('account: "999999999999"\n')
+    assert run(*DEV) == 2
+    assert "but the configuration says 999999999999" in run.error
+
+
+def test_a_setting_that_is_missing_for_the_last_stack_is_said_before_the_first_is_deployed(run: Shell) -> None:
+    path = Path("infra/workload.yaml")
+    text = path.read_text().replace("Parameters:\n", "Parameters:\n  Repository: {Type: String}\n", 1)
+    path.write_text(text + "  Repository: {Value: !Ref Repository}\n")  # for others it is an output of this one
+    assert run(*DEV) == 2
+    assert "Set `repository` of `workload` in config/dev.yaml" in run.error
+    assert run.stacks() == []

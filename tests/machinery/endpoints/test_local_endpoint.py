@@ -1,0 +1,193 @@
+"""The endpoint of a project on this machine, and the verbs that use it."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops.archives import pack
+from mlops.errors import MlopsError
+from mlops.local.endpoint import LocalEndpoint
+from mlops.local.platform import LocalPlatform
+from mlops.project import LOCAL, Project
+from mlops.registry import APPROVED, find
+from tests.machinery.serving.served import HANDLERS, until
+from tests.projects import mlops
+
+
+@pytest.fixture
+def project(default_project: Path, tmp_path: Path) -> Iterator[Path]:
+    """A project in which three versions are registered that multiply by 2 and by 3, and one that does not load."""
+    folder = Path(shutil.copytree(default_project, tmp_path / "doctor-visits", symlinks=True))
+    for factor in ("2", "3", "none"):
+        register(folder, factor)
+    yield folder
+    mlops(folder, "serve", "--stop", check=False)
+
+
+def register(folder: Path, factor: str) -> None:
+    platform = LocalPlatform(Project(folder))
+    uri = f"s3://local-bucket/models/{factor}/model.tar.gz"
+    model = folder / "unpacked" / factor
+    (model / "code").mkdir(parents=True)
+    (model / "code/inference.py").write_text(HANDLERS)
+    (model / "factor").write_text(factor)
+    platform.store.path(uri).parent.mkdir(parents=True)
+    pack(model, platform.store.path(uri))
+    arguments = {
+        "ModelPackageGroupName": "doctor-visits",
+        "ModelApprovalStatus": APPROVED,
+        "InferenceSpecification": {"Containers": [{"ModelDataUrl": uri}]},
+    }
+    registry = platform.registry(Project(folder).model_package_group)
+    registry.register(arguments, "arn:aws:sagemaker:eu-west-1:000000000000:model-package/doctor-visits", factor)
+
+
+def endpoint(folder: Path) -> LocalEndpoint:
+    project = Project(folder)
+    return LocalEndpoint(project, LOCAL, LocalPlatform(project).registry(project.model_package_group))
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
+def ask(folder: Path, numbers: str) -> tuple[str, str]:
+    answer = mlops(folder, "invoke", "-", input=numbers)
+    return answer.stdout, answer.stderr
+
+
+def test_a_version_is_served_asked_replaced_and_ended(project: Path) -> None:
+    port = free_port()
+    said = mlops(project, "serve", "--detach", "--version", "1", "--port", port).stdout
+    assert f"Version 1 is served at http://127.0.0.1:{port}." in said
+    assert ask(project, "21") == ("42\n", f"version 1 at http://127.0.0.1:{port}:\n")
+    pid = json.loads((project / ".mlops/endpoint/local/state.json").read_text())["pid"]
+    mlops(project, "serve", "--detach", "--version", "2")
+    assert ask(project, "21") == ("63\n", f"version 2 at http://127.0.0.1:{port}:\n")
+    assert json.loads((project / ".mlops/endpoint/local/state.json").read_text())["pid"] == pid
+    assert "Version 2 is no longer served." in mlops(project, "serve", "--stop").stdout
+    assert "Nothing is served." in mlops(project, "serve", "--stop").stdout
+    captured = project / ".mlops/s3/local-bucket/doctor-visits/capture"
+    prefixes = {path.relative_to(captured).parts[:3] for path in captured.rglob("*.jsonl")}
+    assert prefixes == {(version, "doctor-visits-local", "AllTraffic") for version in "12"}
+
+
+def test_a_named_version_is_asked_without_the_server(project: Path) -> None:
+    mlops(project, "serve", "--detach", "--version", "1", "--port", free_port())
+    answer = mlops(project, "invoke", "-", "--version", "2", input="21")
+    assert (answer.stdout, answer.stderr) == ("63\n", "")
+
+
+def test_what_the_server_refuses_is_a_bad_argument_with_its_reason(project: Path) -> None:
+    mlops(project, "serve", "--detach", "--version", "1", "--port", free_port())
+    answer = mlops(project, "invoke", "-", input="many", check=False)
+    assert answer.returncode == 2
+    assert "(400): could not convert string to float: 'many'" in answer.stderr
+
+
+def test_a_port_that_is_none_is_told_in_a_sentence(project: Path) -> None:
+    refused = mlops(project, "serve", "--version", "1", "--port", "99999", check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("port must be 0-65535.\n")
+    assert ".." not in refused.stderr
+
+
+def test_a_version_that_does_not_load_is_not_served(project: Path) -> None:
+    refused = mlops(project, "serve", "--detach", "--version", "3", "--port", free_port(), check=False)
+    assert refused.returncode == 1
+    assert "Version 3 cannot be served" in refused.stderr
+    assert "could not convert string to float" in refused.stderr
+    assert "Nothing is served." in mlops(project, "serve", "--stop").stdout
+
+
+def test_a_version_that_does_not_load_leaves_the_one_that_is_served(project: Path) -> None:
+    mlops(project, "serve", "--detach", "--version", "1", "--port", free_port())
+    assert mlops(project, "serve", "--detach", "--version", "3", check=False).returncode == 1
+    assert ask(project, "21")[0] == "42\n"
+
+
+def test_what_a_killed_server_left_behind_is_recognised(project: Path) -> None:
+    mlops(project, "serve", "--detach", "--version", "1", "--port", free_port())
+    served = endpoint(project)
+    state = json.loads((served.folder / "state.json").read_text())
+    os.kill(state["pid"], signal.SIGKILL)
+    until(lambda: served.describe() is None)
+    assert (served.folder / "state.json").exists()
+    # Another process has got its number: it is neither asked nor ended.
+    (served.folder / "state.json").write_text(json.dumps(state | {"pid": os.getpid()}))
+    assert served.stop() is None
+    mlops(project, "serve", "--detach", "--version", "2", "--port", free_port())
+    assert ask(project, "21")[0] == "63\n"
+
+
+def test_a_port_in_use_is_said_with_a_remedy(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = mlops(project, "serve", "--detach", "--version", "1", "--port", port, check=False)
+    assert refused.returncode == 1
+    assert f"Port {port} of 127.0.0.1 is in use." in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_server_is_not_moved_to_another_port(project: Path) -> None:
+    mlops(project, "serve", "--detach", "--version", "1", "--port", free_port())
+    refused = mlops(project, "serve", "--detach", "--version", "2", "--port", free_port(), check=False)
+    assert refused.returncode == 1
+    assert "serve --stop" in refused.stderr
+    refused = mlops(project, "serve", "--version", "2", check=False)
+    assert "is served already: version 1" in refused.stderr
+
+
+def test_without_a_registered_model_nothing_is_served(default_project: Path) -> None:
+    refused = mlops(default_project, "serve", "--detach", check=False)
+    assert refused.returncode == 1
+    assert "No model is registered yet." in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("percentage: 100", "percentage: 101", "capture.percentage must be between 0 and 100"),
+        ("max_payload_mb: 6", "max_payload_mb: 0", "max_payload_mb must be more than 0"),
+        ("max_payload_mb: 6", "max_payload_mb: lots", "It takes a number"),
+        ("read_timeout_seconds: 20", "", "does not say `serving.read_timeout_seconds`"),
+    ],
+)
+def test_a_wrong_setting_is_said_with_its_name(project: Path, before: str, after: str, said: str) -> None:
+    configuration = project / "config/local.yaml"
+    assert before in configuration.read_text()
+    configuration.write_text(configuration.read_text().replace(before, after))
+    served = endpoint(project)
+    version = find(served.registry.versions(), 1)
+    with pytest.raises(MlopsError) as refusal:
+        served.start(version)
+    assert said in str(refusal.value)
+    assert refusal.value.exit_code == 2
+    assert served.describe() is None
+
+
+def test_nothing_is_captured_without_monitoring(project: Path) -> None:
+    answers = project / "project.yaml"
+    answers.write_text(answers.read_text().replace('monitoring: "on"', 'monitoring: "off"'))
+    mlops(project, "serve", "--detach", "--version", "1", "--port", free_port())
+    assert ask(project, "21")[0] == "42\n"
+    mlops(project, "serve", "--stop")
+    assert not list(project.rglob("*.jsonl"))
+
+
+def test_a_project_without_a_server_is_asked_in_this_process(project: Path) -> None:
+    for path in ("mlops/local/endpoint.py", "mlops/verbs/serve.py"):
+        (project / path).unlink()
+    shutil.rmtree(project / "mlops/serving")
+    answer = mlops(project, "invoke", "-", "--version", "2", input="21")
+    assert answer.stdout == "63\n"
+    assert (
+        mlops(project, "invoke", "-", input="21", check=False).returncode == 1
+    )  # version 3, the newest, does not load

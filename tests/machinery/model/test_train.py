@@ -1,0 +1,207 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+
+from model import algorithm, inference, train
+from model.dataset import read_typed, write_parquet
+from model.derive import FEATURE_NAMES
+from model.job import JobError
+from model.schema import SCHEMA
+
+SOURCE = Path(str(inference.__file__)).parents[1]
+QUICK = ["--num-round", "5"]
+LEAN = "import sys; sys.modules.update(sklearn=None)"  # xgboost loads it when it is there
+
+
+def paths(splits: Path, model: Path) -> list[str]:
+    return ["--train", str(splits / "train"), "--validation", str(splits / "validation"), "--model-dir", str(model)]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for variable in ("SM_HPS", "SM_HOSTS", "SM_CURRENT_HOST", "SM_MODEL_DIR", "SM_OUTPUT_DATA_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def root_weight(booster: xgboost.Booster) -> float:
+    """The weight of all rows that the first tree was grown from: half the rows would weigh half as much."""
+    tree = json.loads(booster.get_dump(with_stats=True, dump_format="json")[0])
+    return float(tree["cover"])
+
+
+def test_the_model_carries_the_names_and_the_encoding_of_its_features(model_folder: Path) -> None:
+    booster = xgboost.Booster(model_file=model_folder / "model.ubj")
+    assert tuple(booster.feature_names or ()) == FEATURE_NAMES
+    assert booster.attr("encoding") == SCHEMA.encoding
+
+
+def test_the_record_says_how_the_model_was_made(model_folder: Path) -> None:
+    record = json.loads((model_folder / "training.json").read_text())
+    booster = xgboost.Booster(model_file=model_folder / "model.ubj")
+    assert booster.num_boosted_rounds() == record["best_iteration"] + 1
+    assert record["rows"]["train"] > record["rows"]["validation"] > 0
+    assert record["versions"]["xgboost"] == xgboost.__version__
+    assert record["auc"]["validation"] > 0.7
+    assert record["hyperparameters"] == train.hyperparameters_from({})
+
+
+def test_the_archive_serves_without_the_project(model_folder: Path, tmp_path: Path) -> None:
+    code = model_folder / "code"
+    for name in ("inference.py", "hosting.py"):
+        assert (code / name).read_bytes() == (SOURCE / "model" / name).read_bytes()
+    assert {path.name for path in (code / "model").iterdir()} == {path.name for path in SOURCE.glob("model/*.py")}
+    request = (SOURCE.parent / "data" / "request.csv").read_bytes()
+    program = (
+        f"{LEAN}\nimport hosting, inference, model.schema\n"
+        "assert model.schema.__file__.startswith(sys.argv[1]), model.schema.__file__\n"
+        "booster = hosting.model_fn(sys.argv[1])\n"
+        "rows = inference.input_fn(sys.stdin.buffer.read(), 'text/csv')\n"
+        "print(inference.output_fn(inference.predict_fn(rows, booster), 'text/csv'), end='')\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program, str(model_folder)],
+        input=request,
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    probabilities = [float(line) for line in answer.stdout.split()]
+    expected = inference.predict_fn(inference.input_fn(request, "text/csv"), inference.model_fn(str(model_folder)))
+    assert probabilities == expected.tolist()
+    assert len(probabilities) == 3
+
+
+def test_training_again_gives_the_same_model(model_folder: Path, splits: Path, tmp_path: Path) -> None:
+    assert train.main(paths(splits, tmp_path)) == 0
+    assert (tmp_path / "model.ubj").read_bytes() == (model_folder / "model.ubj").read_bytes()
+
+
+def test_a_line_every_ten_rounds_shows_both_metrics(
+    splits: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main([*paths(splits, tmp_path), "--num-round", "11", "--early-stopping-rounds", "11"]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if "train-auc:" in line]
+    assert len(lines) == 2
+    assert all("validation-auc:0." in line for line in lines)
+
+
+def test_paths_and_hyperparameters_come_from_the_environment_and_arguments_win(
+    splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in (
+        ("SM_CHANNEL_TRAIN", splits / "train"),
+        ("SM_CHANNEL_VALIDATION", splits / "validation"),
+        ("SM_MODEL_DIR", tmp_path / "model"),
+        ("SM_OUTPUT_DATA_DIR", tmp_path / "output"),
+    ):
+        monkeypatch.setenv(variable, str(value))
+    monkeypatch.setenv("SM_HPS", json.dumps({"max_depth": 2, "num_round": "4", "sagemaker_program": "train.py"}))
+    assert train.main(["--num_round", "3"]) == 0
+    used = json.loads((tmp_path / "model" / "training.json").read_text())["hyperparameters"]
+    assert (used["max_depth"], used["num_round"]) == (2, 3)
+    curve = json.loads((tmp_path / "output" / "learning-curve.json").read_text())
+    assert len(curve["validation"]["auc"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"depth": 3}, "there is no hyperparameter 'depth'; there are num_round"),
+        (
+            {"max_depth": "deep"},
+            r"max_depth \(the parameter MaxDepth\) is 'deep'; .* a whole number, at least 1 and at most 20",
+        ),
+        ({"max_depth": 2.5}, "MaxDepth.* is '2.5'"),
+        ({"learning_rate": float("nan")}, "LearningRate.* is 'nan'; it must be a number"),
+        ({"subsample": 0}, "Subsample.* is '0'"),
+        ({"num_round": None}, "NumRound.* is 'None'"),
+    ],
+)
+def test_a_hyperparameter_that_cannot_be_used_is_named(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(JobError, match=reason):
+        train.hyperparameters_from(given)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("SM_HPS", "{", "$SM_HPS is not JSON"),
+        ("SM_HPS", "[1]", "$SM_HPS must be a JSON object"),
+        ("SM_HPS", '{"depth": 1}', "there is no hyperparameter 'depth'"),
+        ("SM_HOSTS", '["a", "b"]', "this host, 'algo-1', is not one of the hosts: a, b"),
+    ],
+)
+def test_a_bad_environment_is_explained_and_leaves_no_model(
+    splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    failure = tmp_path / "failure"
+    assert train.main([*paths(splits, tmp_path / "model"), *QUICK, "--failure-file", str(failure)]) == 1
+    assert reason in failure.read_text()
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_missing_channel_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(paths(tmp_path, tmp_path / "model")) == 1
+    assert "no such file or folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "threads"), [("3", 3), ("0", os.cpu_count()), ("many", os.cpu_count())])
+def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch, text: str, threads: int) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert train.available_threads() == threads
+
+
+def test_two_instances_grow_the_trees_of_all_rows_and_the_first_writes_them(splits: Path, tmp_path: Path) -> None:
+    whole = train.read_rows(splits / "train")
+    table = read_typed(splits / "train", SCHEMA)
+    half = table.num_rows // 2
+    hosts = {"127.0.0.1": table.slice(0, half), "localhost": table.slice(half)}
+    for host, share in hosts.items():
+        write_parquet(share, tmp_path / host / "train" / "part.parquet")
+        write_parquet(read_typed(splits / "validation", SCHEMA), tmp_path / host / "validation" / "part.parquet")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    given = {"subsample": 1, "colsample_bytree": 1, "num_round": 5, "max_depth": 2}
+    workers = {}
+    for host in hosts:
+        environment = {
+            "PYTHONPATH": str(SOURCE),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": "1",
+            "SM_HOSTS": json.dumps(sorted(hosts, reverse=True)),
+            "SM_CURRENT_HOST": host,
+        }
+        program = f"{LEAN}; from model import distributed, train; distributed.PORT = {port}; sys.exit(train.main())"
+        command = [sys.executable, "-c", program, *paths(tmp_path / host, tmp_path / host / "model")]
+        sampling = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+        workers[host] = subprocess.Popen([*command, *sampling], env=environment, stderr=subprocess.PIPE)
+    try:
+        errors = {host: worker.communicate(timeout=60)[1].decode() for host, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.kill()
+            worker.communicate()
+    assert {host: worker.returncode for host, worker in workers.items()} == dict.fromkeys(hosts, 0), errors
+    assert not (tmp_path / "localhost" / "model").exists()
+    booster = inference.model_fn(str(tmp_path / "127.0.0.1" / "model"))
+    alone = algorithm.fit(
+        whole,
+        train.read_rows(splits / "validation"),
+        train.hyperparameters_from(given),
+        threads=1,
+    )
+    assert root_weight(booster) == pytest.approx(root_weight(alone.model), rel=0.01)
+    together = inference.predict_fn(whole.features, booster)
+    assert np.corrcoef(together, inference.predict_fn(whole.features, alone.model))[0, 1] > 0.98

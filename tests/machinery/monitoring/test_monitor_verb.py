@@ -1,0 +1,237 @@
+"""`mlops monitor`: windows, versions, what is said and what is kept."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mlops.capture as capture
+from model import dataset, synthetic
+from model.schema import SCHEMA
+from tests.projects import SLUG, mlops, mlops_json
+
+
+def at(ago: timedelta) -> datetime:
+    """A moment so long before this one, not before the test's module was loaded."""
+    return datetime.now(UTC).replace(microsecond=0) - ago
+
+
+BASELINE = "DriftCheckBaselines"
+
+
+def capture_traffic(
+    project: Path, version: int, rows: int, drift: float = 0.0, ago: timedelta = timedelta(hours=2), torn: bool = False
+) -> None:
+    """Write what a server would have captured: a row a request, all answered at one time."""
+    drawn = synthetic.resample(
+        dataset.read_typed(project / "data/raw", SCHEMA), SCHEMA, rows, seed=version, drift=drift
+    )
+    encoder = capture.Encoder("text/csv", "text/csv")
+    moment = at(ago)
+    lines = []
+    for row in drawn.select(list(SCHEMA.feature_names)).to_pylist():
+        body = ",".join("" if value is None else str(int(value) if value is True else value) for value in row.values())
+        record = json.loads(encoder.record(body.replace("False", "0").encode(), b"0.25\n"))
+        record["eventMetadata"]["inferenceTime"] = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+        lines.append(json.dumps(record) + "\n")
+    if torn:
+        lines.append(lines[0][:100])
+    folder = project / ".mlops/s3/local-bucket" / SLUG / "capture" / str(version) / f"{SLUG}-local" / "AllTraffic"
+    path = folder / capture.object_name(moment)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines))
+
+
+@pytest.fixture
+def approved(after_run: Path) -> Path:
+    mlops(after_run, "approve", "1")
+    return after_run
+
+
+def registered_again(project: Path) -> None:
+    """A second version, as if the pipeline had run again, approved."""
+    group = project / ".mlops/registry/local" / SLUG
+    record = json.loads((group / "1.json").read_text())
+    record |= {"ModelPackageVersion": 2, "ModelPackageArn": record["ModelPackageArn"][:-1] + "2", "CreatedBy": "test"}
+    (group / "2.json").write_text(json.dumps(record))
+    mlops(project, "approve", "2")
+
+
+def test_traffic_like_the_data_is_no_drift_and_drifted_traffic_is(approved: Path) -> None:
+    capture_traffic(approved, 1, 500, ago=timedelta(hours=5))
+    capture_traffic(approved, 1, 500, drift=1.0, ago=timedelta(hours=2), torn=True)
+    first = mlops_json(approved, "monitor", "--until", f"{at(timedelta(hours=4)):%Y-%m-%dT%H:%M:%SZ}")
+    assert (first["versions"]["1"]["rows"], first["versions"]["1"]["drift"]) == (500, False)
+    second = mlops_json(approved, "monitor")
+    assert second["start"] == first["end"]
+    found = second["versions"]["1"]
+    assert (found["rows"], found["torn"], found["drift"], found["quality"]) == (500, 1, True, False)
+    report = Path(second["report"]).read_text()
+    assert "income" in report
+    assert "1 files end in the middle of a record" in report
+    pairs = re.findall(r'<td><div class="pair">(.*?)</td>', report, re.DOTALL)
+    assert len(pairs) == len(SCHEMA.feature_names)
+    for pair in pairs:
+        found = re.findall(r'height="([\d.]+)"><title>.*?: ([\d.]+) %', pair)
+        bars = [(float(height), float(share)) for height, share in found]
+        highest = max(share for _, share in bars)
+        assert all(height == pytest.approx(62 * share / highest, abs=0.5) for height, share in bars)
+    kept = Path(second["report"]).parent / "1"
+    violations = json.loads((kept / "constraint_violations.json").read_text())["violations"]
+    assert {violation["constraint_check_type"] for violation in violations} == {"baseline_drift_check"}
+    assert all(set(each) == {"feature_name", "constraint_check_type", "description"} for each in violations)
+    statistics = json.loads((kept / "statistics.json").read_text())
+    assert [feature["name"] for feature in statistics["features"]] == list(SCHEMA.feature_names)
+
+
+def test_no_traffic_never_alarms(approved: Path) -> None:
+    output = mlops(approved, "monitor", "--since", "1h", "--retrain").stdout
+    assert "Nothing was asked" in output
+    assert "No retraining" in output
+
+
+def test_too_few_rows_wait_for_more(approved: Path) -> None:
+    capture_traffic(approved, 1, 60, drift=2.0)
+    waiting = mlops_json(approved, "monitor")
+    assert (waiting["enough_rows"], waiting["report"]) == (False, None)
+    capture_traffic(approved, 1, 60, drift=2.0, ago=timedelta(hours=1))
+    found = mlops_json(approved, "monitor")
+    assert found["enough_rows"]
+    assert found["versions"]["1"]["rows"] == 120
+
+
+def test_a_window_that_spans_a_promotion_is_split_by_version(approved: Path) -> None:
+    registered_again(approved)
+    capture_traffic(approved, 1, 300, drift=1.5)
+    capture_traffic(approved, 2, 300, ago=timedelta(hours=1))
+    found = mlops_json(approved, "monitor")["versions"]
+    assert {version: comparison["drift"] for version, comparison in found.items()} == {"1": True, "2": False}
+
+
+def test_drift_of_a_version_that_is_no_longer_used_starts_nothing(approved: Path) -> None:
+    registered_again(approved)
+    capture_traffic(approved, 1, 300, drift=1.5)
+    output = mlops(approved, "monitor", "--retrain").stdout
+    assert "DRIFT" in output
+    assert "No retraining: version 2, the one in use, was not asked." in output
+
+
+def test_drift_starts_a_retraining_that_says_why_and_only_once_without_new_data(approved: Path) -> None:
+    capture_traffic(approved, 1, 400, drift=1.0)
+    refused = mlops_json(approved, "monitor", "--since", "3h", "--retrain")
+    assert refused["retraining"]["decision"]["outcome"] == "refused"
+    assert "no new data" in refused["retraining"]["decision"]["reason"]
+    table = synthetic.resample(dataset.read_typed(approved / "data/raw", SCHEMA), SCHEMA, 2_000, seed=5, drift=1.0)
+    synthetic.write(table, approved / "data/raw/later.csv")
+    capture_traffic(approved, 1, 400, drift=1.0, ago=timedelta(minutes=5))
+    mlops(approved, "monitor", "--since", "10m", "--retrain")
+    (version,) = mlops_json(approved, "models", "2")
+    assert version["metadata"]["RunReason"].startswith("drift: 12 of 17 features drifted")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--since", "yesterday"], "'yesterday' is no time"),
+        (["--since", "1h", "--until", "2h"], "ends before it begins"),
+        (["--until", "2999-01-01"], "has not ended yet"),
+        (["--environment", "dev"], "cannot be watched from here"),
+        (["--environment", "mars"], "mars"),
+        (["--data", "x.csv"], "--retrain"),
+        (["--data", "x.csv", "--retrain"], "There is no x.csv"),
+    ],
+)
+def test_a_bad_argument_is_refused_by_name(approved: Path, arguments: list[str], said: str) -> None:
+    result = mlops(approved, "monitor", *arguments, check=False)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (approved / ".mlops/monitor").exists()
+
+
+def baseline_of(project: Path, document: str) -> Path:
+    record = json.loads((project / ".mlops/registry/local" / SLUG / "1.json").read_text())
+    uri = record[BASELINE]["ModelDataQuality"][document]["S3Uri"]
+    return project / ".mlops/s3" / str(uri).removeprefix("s3://")
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"features": [{"name": "age"}]}'])
+def test_a_baseline_that_is_gone_or_damaged_is_an_error_and_leaves_nothing(approved: Path, content: str | None) -> None:
+    capture_traffic(approved, 1, 200)
+    path = baseline_of(approved, "Statistics")
+    path.unlink() if content is None else path.write_text(content)
+    result = mlops(approved, "monitor", check=False)
+    assert result.returncode == 1
+    assert "statistics.json" in result.stderr or "baseline" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list((approved / ".mlops/monitor/local").iterdir()) == []
+
+
+def test_a_version_registered_without_a_baseline_is_named(approved: Path) -> None:
+    capture_traffic(approved, 1, 200)
+    path = approved / ".mlops/registry/local" / SLUG / "1.json"
+    record: dict[str, Any] = json.loads(path.read_text())
+    del record[BASELINE]
+    path.write_text(json.dumps(record))
+    result = mlops(approved, "monitor", check=False)
+    assert result.returncode == 1
+    assert "Version 1 was registered without a baseline" in result.stderr
+
+
+def test_values_that_go_missing_are_a_fault_of_the_data_and_no_reason_to_retrain(approved: Path) -> None:
+    capture_traffic(approved, 1, 300)
+    (path,) = (approved / ".mlops/s3/local-bucket" / SLUG / "capture").rglob("*.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    income = SCHEMA.feature_names.index("income")
+    for line in lines:
+        values = line["captureData"]["endpointInput"]["data"].split(",")
+        values[income] = ""
+        line["captureData"]["endpointInput"]["data"] = ",".join(values)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    output = mlops(approved, "monitor", "--retrain").stdout
+    assert "DATA QUALITY" in output
+    assert "income: Completeness 0.0000" in output
+    assert "No retraining" in output
+
+
+def test_the_same_window_once_more_takes_the_place_of_its_first_result(approved: Path) -> None:
+    capture_traffic(approved, 1, 200)
+    window = ("--since", "3h", "--until", f"{at(timedelta(hours=1)):%Y-%m-%dT%H:%M:%SZ}")
+    first = mlops_json(approved, "monitor", *window)
+    capture_traffic(approved, 1, 100)
+    second = mlops_json(approved, "monitor", *window)
+    assert first["report"] == second["report"]
+    assert [found["versions"]["1"]["rows"] for found in (first, second)] == [200, 300]
+    assert [path.name for path in (approved / ".mlops/monitor/local").iterdir()] == [Path(second["report"]).parent.name]
+
+
+def test_traffic_of_which_nothing_can_be_read_is_not_taken_for_none(approved: Path) -> None:
+    capture_traffic(approved, 1, 200)
+    (path,) = (approved / ".mlops/s3/local-bucket" / SLUG / "capture").rglob("*.jsonl")
+    path.write_text(path.read_text().replace("0.25", "maybe"))
+    output = mlops(approved, "monitor", "--since", "3h").stdout
+    assert "200 records that cannot be read" in output
+    assert f"{path.name}:1" in output
+    assert "Nothing was asked" not in output
+    report = next((approved / ".mlops/monitor/local").glob("*/report.html")).read_text()
+    assert "200 records cannot be read" in report
+
+
+@pytest.mark.parametrize("ago", [None, "3h"])
+def test_drift_that_cannot_be_told_or_comes_with_faults_starts_nothing(approved: Path, ago: str | None) -> None:
+    capture_traffic(approved, 1, 60 if ago is None else 300, drift=2.0)
+    if ago:
+        (path,) = (approved / ".mlops/s3/local-bucket" / SLUG / "capture").rglob("*.jsonl")
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            values = line["captureData"]["endpointInput"]["data"].split(",")
+            values[SCHEMA.feature_names.index("income")] = ""
+            line["captureData"]["endpointInput"]["data"] = ",".join(values)
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    output = mlops(approved, "monitor", "--retrain", *(["--since", ago] if ago else [])).stdout
+    assert ("DRIFT" in output) == bool(ago)
+    why = "has drifted, but the data is at fault" if ago else "was asked about too few rows to tell"
+    assert f"No retraining: version 1 {why}" in output

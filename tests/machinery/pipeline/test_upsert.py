@@ -1,0 +1,112 @@
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from mlops import bundle, upsert
+from mlops.aws.account import Account
+from mlops.errors import MlopsError
+from mlops.project import Project
+from standin.in_process import ACCOUNT, BUCKET, REGION, ROLE, CallLog, stand_in_account
+
+PIPELINE = "doctor-visits-training"
+
+
+@pytest.fixture(autouse=True)
+def aws() -> Iterator[None]:
+    with stand_in_account():
+        yield
+
+
+@pytest.fixture(scope="module")
+def dev_project(compiled_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The default project with its account filled in, and compiled for it."""
+    root = Path(shutil.copytree(compiled_project, tmp_path_factory.mktemp("dev") / "project", symlinks=True))
+    path = root / "config/dev.yaml"
+    text = path.read_text(encoding="utf-8")
+    for key, value in (("account", f"'{ACCOUNT}'"), ("bucket", BUCKET), ("pipeline_role", ROLE)):
+        text = text.replace(f"{key}: null", f"{key}: {value}")
+    path.write_text(text, encoding="utf-8")
+    project = Project(root)
+    bundle.current(project, "dev")
+    return project
+
+
+@pytest.fixture
+def account(dev_project: Project) -> Account:
+    return Account.of(dev_project, dev_project.environment("dev"))
+
+
+@pytest.mark.slow
+def test_the_second_upsert_changes_nothing(dev_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = boto3.Session(region_name=REGION)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    with CallLog(session) as calls:
+        first = upsert.upsert(dev_project, "dev")
+        assert first.outcome == "created"
+        objects = len(bundle.current(dev_project, "dev").manifest["objects"])
+        manifests = [uri for uri in first.uploaded if "/manifests/" in uri]
+        assert (len(first.uploaded), len(manifests)) == (objects + 1, 1)
+        assert calls.changing == ["PutObject"] * (objects + 2) + ["CreatePipeline"]  # the definition too
+        calls.clear()
+        second = upsert.upsert(dev_project, "dev")
+        assert (second.outcome, second.uploaded) == ("unchanged", [])
+        assert calls.operations
+        assert calls.changing == []
+    assert first.pipeline_arn == second.pipeline_arn
+
+
+@pytest.mark.slow
+def test_what_is_upserted_is_the_bundle_to_the_byte(dev_project: Project, account: Account) -> None:
+    result = upsert.upsert(dev_project, "dev")
+    compiled = bundle.current(dev_project, "dev")
+    assert result.definition_sha256 == compiled.definition_sha256
+    described = account.sagemaker.describe_pipeline(PipelineName=PIPELINE)
+    assert described["PipelineDefinition"] == compiled.definition_text
+    assert described["RoleArn"] == ROLE
+    for entry in compiled.manifest["objects"]:
+        bucket, _, key = entry["path"].partition("/")
+        body = account.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        assert body == (compiled.objects / entry["path"]).read_bytes()
+
+
+def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev_project: Project, account: Account) -> None:
+    upsert.upsert(dev_project, "dev")
+    with pytest.raises(MlopsError, match="There is no data below"):
+        upsert.start(dev_project, "dev", PIPELINE, {})
+    account.s3.put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"1")
+    account.sagemaker.create_model_package_group(ModelPackageGroupName="doctor-visits")
+    champion = account.sagemaker.create_model_package(
+        ModelPackageGroupName="doctor-visits",
+        ModelApprovalStatus="Approved",
+        InferenceSpecification={
+            "Containers": [{"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/champion/model.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )["ModelPackageArn"]
+    arn = upsert.start(dev_project, "dev", PIPELINE, {"RunReason": "new data"})
+    listed = account.sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
+    given = {entry["Name"]: entry["Value"] for entry in listed["PipelineParameters"]}
+    assert len(given.pop("DataVersion")) == 16
+    assert given == {
+        "RunReason": "new data",
+        "ChampionArn": champion,
+        "ChampionModelUri": f"s3://{BUCKET}/champion/model.tar.gz",
+    }
+
+
+def test_an_account_that_is_not_filled_in_is_refused_before_any_call(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/dev.yaml").write_text("bucket: null\n", encoding="utf-8")
+    (tmp_path / "project.yaml").write_text(json.dumps({"project_slug": "x", "aws_region": REGION}), encoding="utf-8")
+    with pytest.raises(MlopsError, match="does not say `account`"):
+        upsert.upsert(Project(tmp_path), "dev")
+
+
+def test_the_local_environment_cannot_be_upserted(dev_project: Project) -> None:
+    with pytest.raises(MlopsError, match="is this machine"):
+        upsert.upsert(dev_project, "local")

@@ -1,0 +1,361 @@
+"""The server as a process on loopback: its life, its deadlines, its workers and what it captures."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import httptools
+import pytest
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mlops.serving.app import Application
+from mlops.serving.settings import Settings
+from mlops.serving.worker import http_server
+from tests.machinery.serving.served import CSV, PATIENCE, Server, archive, serving, until
+
+MEGABYTE = 1024 * 1024
+HEAD = b"POST /invocations HTTP/1.1\r\nHost: here\r\nContent-Type: text/csv\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    with serving(folder / "state", archive(folder / "model"), read_timeout_seconds=1) as started:
+        started.wait_for(status="InService")
+        yield started
+
+
+def everything(connection: socket.socket) -> bytes:
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    return received
+
+
+def test_it_answers_and_says_that_it_is_well(server: Server) -> None:
+    assert server.ask(b"21 4") == (200, "42 8")
+    assert server.ask(b"", "/ping", "GET") == (200, "")
+
+
+def test_uvloop_and_httptools_carry_it() -> None:
+    http = http_server(Application("none", 1), Settings())
+    http.config.load()
+    loop_factory = http.config.get_loop_factory()
+    assert loop_factory is not None
+    loop = loop_factory()
+    assert isinstance(loop, uvloop.Loop)
+    loop.close()
+    protocol = http.config.http_protocol_class
+    assert isinstance(protocol, type)
+    assert issubclass(protocol, HttpToolsProtocol)
+    assert isinstance(protocol(http.config, http.server_state, {}, loop).parser, httptools.HttpRequestParser)
+
+
+@pytest.mark.parametrize("library", ["uvloop", "httptools"])
+def test_without_its_transport_it_does_not_start(library: str, tmp_path: Path) -> None:
+    program = (
+        "import sys, importlib.util as util\n"
+        "find = util.find_spec\n"
+        f"util.find_spec = lambda name: None if name == {library!r} else find(name)\n"
+        "from mlops.serving.__main__ import main\n"
+        "sys.exit(main([]))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment())
+    assert result.returncode == 1
+    assert f"The server needs {library}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def environment() -> dict[str, str]:
+    import mlops
+
+    return os.environ | {"PYTHONPATH": str(Path(mlops.__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"POST /invoc",
+        HEAD,
+        HEAD + b"Content-Length: 10\r\n\r\n12",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_a_sender_that_is_too_slow_is_told_so(server: Server, beginning: bytes) -> None:
+    with server.connect() as connection:
+        connection.sendall(beginning)
+        assert everything(connection).startswith(b"HTTP/1.1 408 ")
+    assert server.ask() == (200, "42")
+
+
+def test_a_kept_connection_may_rest_for_longer_than_a_request_may_take(server: Server) -> None:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    for _ in range(2):
+        connection.request("POST", "/invocations", b"21", CSV)
+        assert connection.getresponse().read() == b"42"
+        with server.connect() as slow:  # ended by the deadline that the kept connection outlives
+            assert b"408" in everything(slow)
+    connection.close()
+
+
+def test_an_answer_may_take_longer_than_a_request_to_arrive(server: Server) -> None:
+    assert server.ask(b"sleep 2.5 7") == (200, "2 14")
+
+
+def test_ping_does_not_wait_for_slow_handlers(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 7\r\n\r\nsleep 1")
+        assert server.ask(b"", "/ping", "GET") == (200, "")
+        connection.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            connection.recv(1)  # the slow one is not answered yet
+
+
+def test_an_upload_that_is_broken_off_is_quietly_done_with(server: Server) -> None:
+    for _ in range(5):
+        with server.connect() as connection:
+            connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n1 2 3")
+    assert server.ask() == (200, "42")
+    assert "Traceback" not in server.log
+
+
+def test_ten_megabytes_are_refused_with_the_limit(server: Server) -> None:
+    status, reason = server.ask(b"1 " * (5 * MEGABYTE))
+    assert status == 413
+    assert str(6 * MEGABYTE) in reason
+
+
+def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(7):
+            connection.sendall(b"%x\r\n%b\r\n" % (MEGABYTE, b"1" * MEGABYTE))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_is_not_http_is_a_bad_request(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert everything(connection).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_client_that_asks_first_is_told_before_it_sends_too_much(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+PIECES = st.sampled_from(
+    [
+        HEAD,
+        b"Content-Length: 2\r\n\r\n21",
+        b"Content-Length: 5\r\n\r\n21",
+        b"Content-Length: -1\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"2\r\n21\r\n0\r\n\r\n",
+        b"ffffffffffffffffff\r\n",
+        b"Accept: \xff;q=\xfe\r\n",
+        b"Connection: upgrade\r\nUpgrade: h2c\r\n",
+        b"Expect: 100-continue\r\n",
+        b"\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\n\r\n",
+        b"GET /%zz HTTP/9.9\r\n\r\n",
+        b"CONNECT here:1 HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"POST http://[ HTTP/1.1\r\n\r\n",
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(PIECES, st.binary(max_size=40)), min_size=1, max_size=6).map(b"".join))
+def test_no_bytes_are_the_servers_fault_and_none_make_it_hang(server: Server, sent: bytes) -> None:
+    with server.connect() as connection:
+        try:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            received = everything(connection)
+        except ConnectionError:  # it may refuse before it has read everything
+            received = b""
+    assert not re.search(rb"HTTP/1\.1 5", received)
+    assert server.ask() == (200, "42")
+
+
+def test_handlers_that_fail_are_a_500_that_only_the_log_explains(server: Server) -> None:
+    status, reason = server.ask(b"crash")
+    assert status == 500
+    assert "secret" not in reason
+    assert "a secret of the handlers" in server.log
+    assert server.ask() == (200, "42")
+
+
+def test_sigterm_finishes_what_is_under_way_and_writes_what_was_captured(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), capture=str(tmp_path / "state/captured")) as server:
+        server.wait_for(status="InService")
+        port = server.port
+        answers: list[tuple[int, str]] = []
+        asking = threading.Thread(target=lambda: answers.append(server.ask(b"sleep 1 21")))
+        asking.start()
+        until(lambda: has_connection(port))
+        assert server.end() == 0
+        asking.join()
+        assert answers == [(200, "2 42")]
+        assert [record["captureData"]["endpointInput"]["data"] for record in server.captured()] == ["sleep 1 21"]
+        assert not (server.folder / "state.json").exists()
+
+
+def test_an_open_connection_may_be_used_once_more_when_the_server_leaves(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model")) as server:
+        server.wait_for(status="InService")
+        port = server.port
+        with server.connect() as connection:
+            assert server.ask() == (200, "42")  # so that the first connection is accepted too
+            server.process.terminate()
+            until(lambda: not is_open(port))
+            time.sleep(0.3)  # uvicorn by itself ends what is idle within a tenth of a second
+            connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n21")
+            answer = everything(connection)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in answer
+        assert server.process.wait(PATIENCE) == 0
+
+
+def is_open(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port)):
+            return True
+    except ConnectionError:
+        return False
+
+
+def has_connection(port: int) -> bool:
+    listing = Path("/proc/net/tcp").read_text() if Path("/proc/net/tcp").exists() else f":{port:04X} 0 01"
+    return any(f":{port:04X}" in line.split()[1] and line.split()[3] == "01" for line in listing.splitlines()[1:])
+
+
+def test_killed_it_has_lost_no_record_that_was_flushed(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), capture=str(tmp_path / "state/captured")) as server:
+        server.wait_for(status="InService")
+        for number in range(20):
+            assert server.ask(str(number).encode())[0] == 200
+        until(lambda: len(server.captured()) == 20)
+        for pid in (server.process.pid, *server.workers()):
+            os.kill(pid, signal.SIGKILL)
+        server.process.wait(PATIENCE)
+        asked = [record["captureData"]["endpointInput"]["data"] for record in server.captured()]
+        assert asked == [str(number) for number in range(20)]
+
+
+def test_the_workers_end_when_the_supervisor_is_killed(server: Server, tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), workers=2) as killed:
+        killed.wait_for(status="InService")
+        workers = killed.workers()
+        assert len(workers) == 2
+        killed.process.kill()
+        killed.process.wait(PATIENCE)
+        until(lambda: not any(is_alive(pid) for pid in workers))
+
+
+def is_alive(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model")) as server:
+        server.wait_for(status="InService")
+        with server.connect() as connection:
+            connection.sendall(HEAD + b"Content-Length: 3\r\n\r\ndie")
+            assert everything(connection) == b""
+        assert server.ask() == (200, "42")
+        assert "ended with status 9" in server.log
+
+
+def test_a_missing_model_is_unavailable_with_the_reason_and_the_server_lives(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", tmp_path / "nothing") as server:
+        server.wait_for(status="Failed")
+        for method, path in (("GET", "/ping"), ("POST", "/invocations")):
+            status, reason = server.ask(b"1", path, method)
+            assert status == 503
+            assert "There is no model in" in reason
+        assert "There is no model in" in server.log
+
+
+def test_a_corrupt_model_is_unavailable_with_the_reason_and_can_be_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model", factor="two")) as server:
+        server.wait_for(status="Failed")
+        assert server.ask(b"", "/ping", "GET")[0] == 503
+        assert "could not convert string to float" in server.log
+        server.update(model=str(archive(tmp_path / "better")), version=2, deployment="second")
+        server.wait_for(status="InService", version=2)
+        assert server.ask() == (200, "42")
+
+
+@pytest.mark.slow
+def test_a_model_is_replaced_without_a_lost_request(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), workers=2) as server:
+        server.wait_for(status="InService")
+        answers: list[tuple[int, str]] = []
+        done = threading.Event()
+
+        def ask_again_and_again() -> None:
+            while not done.is_set():
+                answers.append(server.ask())
+
+        asking = [threading.Thread(target=ask_again_and_again) for _ in range(4)]
+        for thread in asking:
+            thread.start()
+        server.update(model=str(archive(tmp_path / "next", factor="3")), version=2, deployment="second")
+        server.wait_for(status="InService", version=2, deployment="second")
+        until(lambda: len(server.workers()) == 2)
+        before = len(answers)
+        until(lambda: len(answers) > before + 50)
+        done.set()
+        for thread in asking:
+            thread.join()
+        assert set(answers) == {(200, "42"), (200, "63")}
+        assert answers[-1] == (200, "63")
+
+
+def test_a_model_that_does_not_load_does_not_replace_one_that_works(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model")) as server:
+        server.wait_for(status="InService")
+        server.update(model=str(archive(tmp_path / "next", factor="none")), version=2, deployment="second")
+        server.wait_for(deployment="second")
+        assert (server.state["status"], server.state["version"]) == ("InService", 1)
+        assert "could not convert" in server.state["failure"]
+        until(lambda: len(server.workers()) == 1)
+        assert server.ask() == (200, "42")
+
+
+def test_a_port_in_use_is_said(server: Server, tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), port=server.port) as refused:
+        assert refused.process.wait(PATIENCE) == 1
+        assert f"Port {server.port} of 127.0.0.1 is in use" in refused.log
+        assert "Traceback" not in refused.log
+
+
+def test_a_second_server_in_the_same_folder_is_refused(server: Server) -> None:
+    command = [sys.executable, "-m", "mlops.serving", "--folder", str(server.folder)]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert result.returncode == 1
+    assert "Another server holds" in result.stderr
+    assert server.ask() == (200, "42")
+
+
+def test_a_flood_of_bad_requests_is_one_line_in_the_log(server: Server) -> None:
+    for _ in range(30):
+        assert server.ask(path="/elsewhere")[0] == 404
+    assert server.log.count("404: ") <= 3

@@ -1,0 +1,155 @@
+"""cruft renders what cookiecutter renders, and takes a project from the first release to this one."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.projects import ROOT, SLUG, Bake
+
+pytestmark = pytest.mark.slow
+
+IDENTITY = {
+    f"GIT_{role}_{field}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for field, value in (("NAME", "Test"), ("EMAIL", "test@example.com"))
+}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, **IDENTITY}
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def cruft(folder: Path, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "cruft", *arguments],
+        cwd=folder, env={**os.environ, **IDENTITY, "HOME": str(folder)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def releases(repository: Path) -> dict[str, str]:
+    """The commit of each release by version, oldest first: those that change `_template_version`."""
+    found: dict[str, str] = {}
+    before = "0.0.0"
+    for commit in git(repository, "log", "--reverse", "--format=%H", "--", "cookiecutter.json").split():
+        content = json.loads(git(repository, "show", f"{commit}:cookiecutter.json"))
+        version = content["_template_version"]
+        if version != before:
+            found[version] = commit
+        before = version
+    return found
+
+
+@pytest.fixture
+def repository(template: Path, tmp_path: Path) -> Path:
+    """A clone with the whole history, releases tagged, and what is not committed yet as its newest commit."""
+    assert git(ROOT, "rev-parse", "--is-shallow-repository") == "false", "fetch the history: git fetch --unshallow"
+    clone = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", f"{ROOT}/.git", str(clone))
+    for version, commit in releases(clone).items():
+        git(clone, "tag", "--force", f"v{version}", commit)
+    for path in clone.iterdir():
+        if path.name != ".git":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(template, clone, dirs_exist_ok=True)
+    git(clone, "add", "--all")
+    if git(clone, "status", "--porcelain"):
+        git(clone, "commit", "--quiet", "-m", "the working tree")
+    return clone
+
+
+def files(project: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(project).as_posix(): path.read_bytes()
+        for path in project.rglob("*")
+        if path.is_file() and path.name != ".cruft.json" and ".git" not in path.relative_to(project).parts
+    }
+
+
+def test_cruft_and_cookiecutter_render_the_same_bytes(rendering: Bake, repository: Path, tmp_path: Path) -> None:
+    cruft(tmp_path, "create", str(repository), "--no-input", "--output-dir", str(tmp_path / "cruft"))
+    assert files(tmp_path / "cruft" / SLUG) == files(rendering())
+
+
+def start(repository: Path, folder: Path, version: str) -> Path:
+    """A project made from a release, with edits of its owner committed."""
+    cruft(folder, "create", str(repository), "--no-input", "--checkout", f"v{version}")
+    project = folder / SLUG
+    git(project, "init", "--quiet")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "the untouched output")
+    config = project / "config/local.yaml"
+    edited = config.read_text().replace("min_auc: 0.70", "min_auc: 0.71")
+    assert edited != config.read_text()
+    config.write_text(edited)
+    (project / "docs/notes.md").write_text("ours\n")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "our edits")
+    return project
+
+
+def check_upgraded(project: Path, fresh: dict[str, bytes]) -> None:
+    """The project is what the new release renders, with its owner's edits."""
+    assert not list(project.rglob("*.rej"))
+    upgraded = files(project)
+    assert set(upgraded) == {*fresh, "docs/notes.md"}
+    assert {name for name, content in fresh.items() if upgraded[name] != content} == {"config/local.yaml"}
+    assert upgraded["config/local.yaml"] == fresh["config/local.yaml"].replace(b"min_auc: 0.70", b"min_auc: 0.71")
+    assert upgraded["docs/notes.md"] == b"ours\n"
+    assert "up to date" in cruft(project, "check")
+
+
+def test_a_project_of_the_first_release_takes_over_this_one_and_keeps_its_edits(
+    rendering: Bake, repository: Path, tmp_path: Path
+) -> None:
+    project = start(repository, tmp_path, next(iter(releases(repository))))
+    cruft(project, "update", "--skip-apply-ask")
+    check_upgraded(project, files(rendering()))
+
+
+def test_a_project_of_this_release_takes_over_a_later_one_and_keeps_its_edits(repository: Path, tmp_path: Path) -> None:
+    version = list(releases(repository))[-1]
+    git(repository, "tag", "--force", f"v{version}")
+    project = start(repository, tmp_path, version)
+    sources = repository / "<<cookiecutter.project_slug>>"
+    questions = repository / "cookiecutter.json"
+    questions.write_text(
+        questions.read_text().replace(f'"_template_version": "{version}"', '"_template_version": "99.0.0"')
+    )
+    config = sources / "config/local.yaml"
+    config.write_text(config.read_text().replace("max_depth: ", "max_depth: 1"))
+    (sources / "mlops/verbs/new.py").write_text('"""A new verb."""\n')
+    (sources / "mlops/verbs/runs.py").unlink()
+    errors = sources / "mlops/errors.py"
+    errors.write_text(errors.read_text() + "\n# changed\n")
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "-m", "release 99.0.0")
+    cruft(project, "update", "--skip-apply-ask")
+    cruft(tmp_path, "create", str(repository), "--no-input", "--output-dir", str(tmp_path / "fresh"))
+    fresh = files(tmp_path / "fresh" / SLUG)
+    assert b"99.0.0" in fresh["project.yaml"]
+    assert "mlops/verbs/new.py" in fresh
+    assert "mlops/verbs/runs.py" not in fresh
+    check_upgraded(project, fresh)
+
+
+def test_a_project_made_with_plain_cookiecutter_can_be_linked_and_upgraded(
+    bake: Bake, repository: Path, tmp_path: Path
+) -> None:
+    version = list(releases(repository))[-1]
+    git(repository, "tag", "--force", f"v{version}")
+    project = bake()
+    git(project, "init", "--quiet")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "the untouched output")
+    cruft(project, "link", str(repository), "--checkout", f"v{version}", "--no-input")
+    assert "up to date" in cruft(project, "check")
