@@ -1,32 +1,39 @@
-"""A stand-in AWS account on this machine: moto's server with what it lacks."""
+"""AWS on this machine: any number of accounts behind one address, moto's server with what it lacks."""
 
+import copy
+import copyreg
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import boto3
 import botocore.session
+import moto.sagemaker.models
 import pytest
 from botocore.config import Config
 from moto.applicationautoscaling import models as autoscaling
 from moto.applicationautoscaling import responses as autoscaling_responses
-from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
 from moto.iam.access_control import PermissionResult
-from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, s3_backends
+from moto.ssm.models import ParameterDict
 from werkzeug.serving import make_server
 
-from standin.gaps import StandIns
+from standin.gaps import Gaps, access_key
 from standin.iam import applies, statements
 
-REGION = "eu-west-1"
+T = TypeVar("T")
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+_IN_USE: list[Any] = vars(BackendDict)["_instances"]
+"""moto's services that hold something, each a mapping of accounts."""
 
 
 @dataclass(frozen=True)
@@ -34,30 +41,27 @@ class StandInAccount:
     """An account that answers at an address of this machine.
 
     Attributes:
-        endpoint: The address.
-        region: The region that its clients use.
+        cloud: What it is a part of.
         id: Its number.
-        answers: What functions of custom resources answered, by request; taken out when it is read.
+        region: The Region that its clients use.
     """
 
-    endpoint: str
-    answers: dict[str, Any]
+    cloud: "Cloud"
+    id: str = ACCOUNT
     region: str = REGION
-    id: str = DEFAULT_ACCOUNT_ID
-    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def __deepcopy__(self, _: Any) -> "StandInAccount":
+        """Accounts are places: a copy of what is in one is in the same place."""
+        return self
+
+    @property
+    def endpoint(self) -> str:
+        """The address."""
+        return self.cloud.endpoint
 
     def client(self, service: str) -> Any:
-        """The boto3 client of a service."""
-        if service not in self._clients:
-            self._clients[service] = boto3.client(
-                service,
-                region_name=self.region,
-                endpoint_url=self.endpoint,
-                aws_access_key_id="testing",
-                aws_secret_access_key="testing",
-                config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-            )
-        return self._clients[service]
+        """The boto3 client of a service, with all rights in this account."""
+        return self.cloud.client(service, self.id, self.region)
 
     def environment(self) -> Mapping[str, str]:
         """What a process needs in its environment to use this account; it inherits nothing else."""
@@ -66,15 +70,132 @@ class StandInAccount:
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_ACCESS_KEY_ID": access_key(self.id),
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_MAX_ATTEMPTS": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
+    def enter(self, patch: pytest.MonkeyPatch) -> None:
+        """Let boto3 in this process use this account and no other, until the patch is undone."""
+        for name, value in self.environment().items():
+            patch.setenv(name, value)
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What all accounts held at a moment; see `Cloud.save`."""
+
+    backends: Sequence[tuple[Any, Mapping[str, Any]]]
+    records: Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """All accounts of this process, behind one server.
+
+    Attributes:
+        endpoint: Its address.
+        gaps: What answers where moto does not.
+    """
+
+    endpoint: str
+    gaps: Gaps
+    _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    _moments: dict[Hashable, tuple["Saved", Any]] = field(default_factory=dict)
+
+    def account(self, number: str = ACCOUNT, region: str = REGION) -> StandInAccount:
+        """An account, as a Region of it shows it; one that nothing was put into is empty."""
+        return StandInAccount(self, number, region)
+
+    def client(self, service: str, account: str, region: str) -> Any:
+        """The boto3 client of a service in an account."""
+        known = (service, account, region)
+        if known not in self._clients:
+            self._clients[known] = _session().client(
+                service,
+                region_name=region,
+                endpoint_url=self.endpoint,
+                aws_access_key_id=access_key(account),
+                aws_secret_access_key="testing",
+                config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+            )
+        return self._clients[known]
+
+    def empty(self) -> None:
+        """Take away all that is in the accounts."""
+        for service in list(_IN_USE):
+            if service is s3_backends:
+                for in_account in service.values():
+                    in_account.reset()  # closes its temporary files
+            service.clear()
+        _IN_USE.clear()
+        reset_model_data()
+        self.gaps.records.clear()
+        self.gaps.answers.clear()
+
+    def once(self, moment: Hashable, prepare: Callable[[], T]) -> T:
+        """Let the accounts be as a function leaves them, which is called the first time only.
+
+        Args:
+            moment: What tells this state of the accounts from others.
+            prepare: Puts into the accounts, which are empty, what is to be there.
+
+        Returns:
+            What the function returned: the same object each time.
+        """
+        if moment in self._moments:
+            saved, value = self._moments[moment]
+            self.restore(saved)
+            return cast(T, value)
+        self.empty()
+        value = prepare()
+        self._moments[moment] = self.save(), value
+        return value
+
+    def save(self) -> Saved:
+        """Keep what all accounts hold, to go back to it."""
+        return Saved(*_copied([(service, dict(service)) for service in _IN_USE], self.gaps.records))
+
+    def restore(self, saved: Saved) -> None:
+        """Let all accounts hold what was saved, and nothing else; the same can be restored again."""
+        self.empty()
+        backends, records = _copied(saved.backends, saved.records)
+        for service, accounts in backends:
+            service.update(accounts)
+            _IN_USE.append(service)
+        self.gaps.records.update(records)
+
+
+def _parameters(held: ParameterDict) -> tuple[Any, ...]:
+    """How moto's parameters of SSM are copied, whose class cannot be called without their place."""
+    return ParameterDict, (held.account_id, held.region_name), vars(held), None, iter(held.items())
+
+
+copyreg.pickle(ParameterDict, _parameters)
+
+
+def _copied(backends: Sequence[tuple[Any, Mapping[str, Any]]], records: Any) -> tuple[Any, Any]:
+    """Copies of what accounts hold: in one go, so that what one service holds of another stays the same thing."""
+    services = [service for service, _ in backends]
+    known = {id(service): service for service in services}  # moto's own tables are not copied
+    held, kept = copy.deepcopy(([accounts for _, accounts in backends], records), known)
+    return list(zip(services, held, strict=True)), kept
+
+
+@cache
+def _session() -> boto3.Session:
+    """One session, so that the model of each service is read once."""
+    return boto3.Session()
+
 
 class _Quiet(MotoRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept
+
     def log(self, *_: Any, **__: Any) -> None:
         """Say nothing: tests show what was asked by other means."""
 
@@ -100,24 +221,30 @@ def _scalable_dimensions() -> Any:
     return Enum("ScalableDimensionValueSet", {name: name for name in dimensions})
 
 
+def _text_of_definition(location: Mapping[str, str], account_id: str, partition: str) -> str:
+    """A pipeline's definition as it was sent; moto gives Python's repr of it, parsed."""
+    key: Any = s3_backends[account_id][partition].get_object(location["Bucket"], location["ObjectKey"])
+    text: str = key.value.decode()
+    return text
+
+
 @contextmanager
-def stand_in_account() -> Iterator[StandInAccount]:
-    """An empty account; it ends, with all that is in it, at the end of the `with` block."""
-    moto_api_backend.reset()
-    answers: dict[str, Any] = {}
-    application = StandIns(DomainDispatcherApplication(create_backend_app), answers)
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    patch = pytest.MonkeyPatch()
-    patch.setattr(FakeBucket, "get_permission", _bucket_permission)
-    for module in (autoscaling, autoscaling_responses):
-        patch.setattr(module, "ScalableDimensionValueSet", _scalable_dimensions())
-    try:
-        yield StandInAccount(f"http://127.0.0.1:{server.server_port}", answers)
-    finally:
-        patch.undo()
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        moto_api_backend.reset()
+def cloud() -> Iterator[Cloud]:
+    """Accounts, all empty, for as long as the `with` block takes."""
+    gaps = Gaps(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, gaps, threaded=True, request_handler=_Quiet)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    with ExitStack() as ended:
+        patch = ended.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(FakeBucket, "get_permission", _bucket_permission)
+        patch.setattr(moto.sagemaker.models, "load_pipeline_definition_from_s3", _text_of_definition)
+        for module in (autoscaling, autoscaling_responses):
+            patch.setattr(module, "ScalableDimensionValueSet", _scalable_dimensions())
+        thread.start()
+        ended.callback(server.server_close)
+        ended.callback(thread.join)
+        ended.callback(server.shutdown)
+        accounts = Cloud(f"http://127.0.0.1:{server.server_port}", gaps)
+        accounts.empty()
+        ended.callback(accounts.empty)
+        yield accounts

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+
+_READING = ("Get", "List", "Describe", "Head")
 HOOK = Path(__file__).parent / "hook"
 
 
@@ -56,3 +59,40 @@ class CallRecord:
             return []
         lines = map(json.loads, self._file.read_text(encoding="utf-8").splitlines())
         return [Call(**{**line, "passed": tuple(line["passed"])}) for line in lines]
+
+
+class CallLog:
+    """The names of the operations called within a `with` block.
+
+    Args:
+        callers: Clients, or sessions whose clients are made within the block.
+    """
+
+    def __init__(self, *callers: Any) -> None:
+        self.emitters = [_emitter(caller) for caller in callers]
+        self.operations: list[str] = []
+
+    def __enter__(self) -> "CallLog":
+        for emitter in self.emitters:
+            emitter.register("before-call", self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for emitter in self.emitters:
+            emitter.unregister("before-call", self._note)
+
+    def _note(self, model: Any, **_: Any) -> None:
+        self.operations.append(model.name)
+
+    @property
+    def changing(self) -> list[str]:
+        """Those that may change something."""
+        return [name for name in self.operations if not name.startswith(_READING)]
+
+    def clear(self) -> None:
+        """Forget what was called."""
+        self.operations.clear()
+
+
+def _emitter(caller: Any) -> Any:
+    return caller.events if isinstance(caller, boto3.Session) else caller.meta.events

@@ -12,6 +12,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import jmespath
@@ -24,7 +25,7 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import ChangeSet, Stack
 from moto.cloudformation.responses import CloudFormationResponse
 
-from standin.account import StandInAccount
+from standin.account import Cloud, StandInAccount
 from standin.gaps import CUSTOM_RESOURCES
 from standin.kinds import KINDS, Kind
 from standin.schemas import create_only
@@ -189,38 +190,24 @@ class Resource:
 
 
 class _Model(ABC):
-    """A kind of resource, with the methods by which moto's engine makes and changes one."""
+    """A kind of resource in an account: how one is made, changed and taken away."""
 
     def __init__(self, account: StandInAccount, type_: str) -> None:
         self.type = type_
         self.account = account
 
-    def create_from_cloudformation_json(
-        self, resource_name: str, cloudformation_json: Mapping[str, Any], *_: str, **names: str
-    ) -> Resource:
-        with _said_of(names["LogicalId"]):
-            record = self.create(resource_name, cloudformation_json["Properties"], names)
-        return Resource(self, record, cloudformation_json)
+    def __deepcopy__(self, _: Any) -> "_Model":
+        return self  # it holds nothing of what is in the account
 
-    def update_from_cloudformation_json(
-        self,
-        original_resource: Resource,
-        new_resource_name: str,
-        cloudformation_json: Mapping[str, Any],
-        **_: str,
-    ) -> Resource:
-        old, properties = original_resource.record, cloudformation_json["Properties"]
-        with _said_of(original_resource.logical_resource_id):
-            if _replaces(self.type, old["given"], properties):
-                record = self.create(new_resource_name, properties, old["names"])
-                if not original_resource.policies.get("UpdateReplacePolicy", "").startswith("Retain"):
-                    self.delete(old)
-            else:
-                record = self.update(old, properties)
-        return Resource(self, record, cloudformation_json)
-
-    def has_cfn_attr(self, _name: str) -> bool:
-        return True
+    def replace(self, resource: Resource, name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """Bring a resource up to other properties, by another one if need be; what is known of it then."""
+        old = resource.record
+        if not _replaces(self.type, old["given"], properties):
+            return self.update(old, properties)
+        record = self.create(name, properties, old["names"])
+        if not resource.policies.get("UpdateReplacePolicy", "").startswith("Retain"):
+            self.delete(old)
+        return record
 
     @abstractmethod
     def create(self, name: str, properties: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -383,12 +370,54 @@ class _CustomModel(_Model):
         }
         function = record["properties"]["ServiceToken"]
         said = self.account.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
-        answer = self.account.answers.pop(request, None)
+        answer = self.account.cloud.gaps.answers.pop(request, None)
         if answer is None:
             raise ValueError(f"{function} did not answer {verb}: {said['Payload'].read().decode()[-500:]}")
         if answer["Status"] != "SUCCESS":
             raise ValueError(f"{function} answered {verb} with {answer['Status']}: {answer.get('Reason')}")
         return {**record, "id": answer["PhysicalResourceId"], "answer": answer}
+
+
+@dataclass(frozen=True)
+class _Type:
+    """What moto's engine takes for the class of a kind of resource."""
+
+    cloud: Cloud
+    name: str
+
+    def create_from_cloudformation_json(
+        self,
+        resource_name: str,
+        cloudformation_json: Mapping[str, Any],
+        account_id: str,
+        region_name: str,
+        **names: str,
+    ) -> Resource:
+        model = _model(self.cloud.account(account_id, region_name), self.name)
+        with _said_of(names["LogicalId"]):
+            return Resource(
+                model, model.create(resource_name, cloudformation_json["Properties"], names), cloudformation_json
+            )
+
+    def update_from_cloudformation_json(
+        self,
+        original_resource: Resource,
+        new_resource_name: str,
+        cloudformation_json: Mapping[str, Any],
+        account_id: str,
+        region_name: str,
+    ) -> Resource:
+        model = _model(self.cloud.account(account_id, region_name), self.name)
+        with _said_of(original_resource.logical_resource_id):
+            record = model.replace(original_resource, new_resource_name, cloudformation_json["Properties"])
+        return Resource(model, record, cloudformation_json)
+
+    def has_cfn_attr(self, _name: str) -> bool:
+        return True
+
+
+def _model(account: StandInAccount, type_: str) -> _Model:
+    return _CustomModel(account, type_) if _is_custom(type_) else _KindModel(account, type_)
 
 
 def _is_custom(type_: str) -> bool:
@@ -474,24 +503,21 @@ _MOTO_CLEAN = parsing.clean_json
 
 
 @contextmanager
-def cloudformation(account: StandInAccount) -> Iterator[None]:
-    """Let the account's CloudFormation know the kinds of the table, and refuse others, within a `with` block."""
-    models: dict[str, _Model] = {}
+def cloudformation(cloud: Cloud) -> Iterator[None]:
+    """Let CloudFormation know the kinds of the table, and refuse others, within a `with` block."""
     moto_name = parsing.resource_name_property_from_type
 
-    def model(type_: str) -> Any:
-        if type_ not in models:
-            if type_ not in KINDS and not _is_custom(type_):
-                raise ValidationError(message=f"{type_} is not in the table of the kinds that can be deployed here")
-            models[type_] = _CustomModel(account, type_) if _is_custom(type_) else _KindModel(account, type_)
-        return models[type_]
+    def type_(name: str) -> _Type:
+        if name not in KINDS and not _is_custom(name):
+            raise ValidationError(message=f"{name} is not in the table of the kinds that can be deployed here")
+        return _Type(cloud, name)
 
-    def name_property(type_: str) -> str | None:
-        return KINDS[type_].name if type_ in KINDS else moto_name(type_)
+    def name_property(name: str) -> str | None:
+        return KINDS[name].name if name in KINDS else moto_name(name)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parsing, "clean_json", _clean)
-        patch.setattr(parsing, "resource_class_from_type", model)
+        patch.setattr(parsing, "resource_class_from_type", type_)
         patch.setattr(parsing, "resource_name_property_from_type", name_property)
         patch.setattr(Stack, "parse_template", staticmethod(_parsed))
         patch.setattr(ChangeSet, "apply", _apply)

@@ -4,19 +4,18 @@ All of them speak JSON and name the operation in a header, so one small WSGI lay
 moto. What a resource consists of is read from botocore's model of its service.
 """
 
+import functools
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import botocore.session
 from botocore import xform_name
 from moto.backends import get_backend
-from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.utils import utcnow
+from moto.iam.models import get_account_id_from
 
 from standin.shapes import faults, input_shape
 
@@ -27,6 +26,30 @@ CUSTOM_RESOURCES = "/custom-resource/"
 """Where the functions of custom resources answer, followed by the id of the request."""
 
 _BOTOCORE = botocore.session.get_session()
+_KEY = "ASTANDIN"
+
+
+class Where(NamedTuple):
+    """Where a request goes.
+
+    Attributes:
+        account: Number of the account.
+        region: The Region.
+    """
+
+    account: str
+    region: str
+
+
+def access_key(account: str) -> str:
+    """The id of the access key of an account's administrator; it names the account, for moto to tell them apart."""
+    return _KEY + account
+
+
+def _where(authorization: str) -> Where:
+    """Where a signed request goes: into the account of the key, or of the role that a temporary key stands for."""
+    key, _, region, *_ = authorization.partition("Credential=")[2].split("/")
+    return Where(key.removeprefix(_KEY) if key.startswith(_KEY) else get_account_id_from(key), region)
 
 
 class RefusedError(Exception):
@@ -63,47 +86,53 @@ class _Family:
     noun: str
     states: Message = field(default_factory=dict)
     describe: str = "Describe"
-    _records: dict[tuple[str, ...], Message] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         model = _BOTOCORE.get_service_model(self.service)
-        self._arn = f"arn:aws:{model.signing_name}:{{}}:{DEFAULT_ACCOUNT_ID}:{xform_name(self.noun, '-')}/{{}}"
+        self._arn = f"arn:aws:{model.signing_name}:{{}}:{{}}:{xform_name(self.noun, '-')}/{{}}"
         self._made = list(model.operation_model(f"Create{self.noun}").output_shape.members)
         described = model.operation_model(f"{self.describe}{self.noun}")
         self._identity: list[str] = described.input_shape.required_members
         self._wrapped = list(described.output_shape.members) == [self.noun]
 
-    def operations(self) -> Iterable[tuple[tuple[str, str], "_Operation"]]:
+    def operations(self, records: "Records") -> Iterable[tuple[tuple[str, str], "_Operation"]]:
         verbs = {"Create": self._create, "Update": self._update, self.describe: self._show, "Delete": self._delete}
-        return (((self.service, f"{verb}{self.noun}"), operation) for verb, operation in verbs.items())
+        for verb, operation in verbs.items():
+            yield (self.service, f"{verb}{self.noun}"), functools.partial(operation, records)
 
-    def _create(self, region: str, request: Message) -> Message:
+    def _create(self, records: "Records", where: Where, request: Message) -> Message:
         name = request.get(self._identity[-1]) or request[f"{self.noun}Name"]
-        arns = {member: self._arn.format(region, name.lower()) for member in self._made if member.endswith("Arn")}
+        arns = {
+            member: self._arn.format(where.region, where.account, name.lower())
+            for member in self._made
+            if member.endswith("Arn")
+        }
         record = {**request, **arns, **self.states}
-        if self._records.setdefault(self._key(region, record), record) is not record:
+        if records.setdefault(self._key(where, record), record) is not record:
             raise RefusedError("ResourceInUse", f"{self.noun} {name} exists already.")
         return arns
 
-    def _show(self, region: str, request: Message) -> Message:
-        record = _found(self._records, self._key(region, request))
+    def _show(self, records: "Records", where: Where, request: Message) -> Message:
+        record = _found(records, self._key(where, request))
         return {self.noun: record} if self._wrapped else record
 
-    def _update(self, region: str, request: Message) -> Message:
-        record = _found(self._records, self._key(region, request))
+    def _update(self, records: "Records", where: Where, request: Message) -> Message:
+        record = _found(records, self._key(where, request))
         record.update(request)
         return {member: record[member] for member in self._made if member in record}
 
-    def _delete(self, region: str, request: Message) -> Message:
-        _found(self._records, self._key(region, request))
-        del self._records[self._key(region, request)]
+    def _delete(self, records: "Records", where: Where, request: Message) -> Message:
+        _found(records, self._key(where, request))
+        del records[self._key(where, request)]
         return {}
 
-    def _key(self, region: str, message: Message) -> tuple[str, ...]:
-        return (region, *(message[member] for member in self._identity))
+    def _key(self, where: Where, message: Message) -> tuple[str, ...]:
+        return (*where, self.service, self.noun, *(message[member] for member in self._identity))
 
 
-_Operation = Callable[[str, Message], Message]
+Records = dict[tuple[str, ...], Message]
+"""What is kept here instead of in moto: by account, Region, service, kind and name."""
+_Operation = Callable[[Where, Message], Message]
 
 
 def _families() -> Iterable[_Family]:
@@ -288,23 +317,27 @@ _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
 
 def _in_moto(service: str, change: Callable[[Any, Message], Message]) -> _Operation:
     backends = get_backend(service)  # type: ignore[call-overload]
-    return lambda region, request: change(backends[DEFAULT_ACCOUNT_ID][region], request)
+    return lambda where, request: change(backends[where.account][where.region], request)
 
 
-class StandIns:
+class Gaps:
     """A WSGI application that answers what moto lacks and hands everything else on.
 
     Args:
         moto: The application of moto's server.
-        answers: Where the answers of custom resources' functions are put, by request.
+
+    Attributes:
+        records: What is kept here.
+        answers: What functions of custom resources answered, by request; taken out when it is read.
     """
 
-    def __init__(self, moto: Wsgi, answers: dict[str, Message]) -> None:
+    def __init__(self, moto: Wsgi) -> None:
         self._moto = moto
-        self._answers = answers
+        self.records: Records = {}
+        self.answers: dict[str, Message] = {}
         operations = {name: _in_moto(name[0], change) for name, change in _GAPS.items()}
         for family in _families():
-            operations.update(family.operations())
+            operations.update(family.operations(self.records))
         self._operations = {
             f"{_BOTOCORE.get_service_model(service).metadata['targetPrefix']}.{name}": operation
             for (service, name), operation in operations.items()
@@ -314,17 +347,25 @@ class StandIns:
         """Answer a request, or hand it on."""
         operation = self._operations.get(environ.get("HTTP_X_AMZ_TARGET", ""))
         path: str = environ["PATH_INFO"]
-        if operation is None and not path.startswith(CUSTOM_RESOURCES):
-            return self._moto(environ, start_response)
-        request = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-        if operation is None:
-            self._answers[path.removeprefix(CUSTOM_RESOURCES)] = request
-            start_response("200 OK", [])
+        if path.startswith(CUSTOM_RESOURCES):
+            self.answers[path.removeprefix(CUSTOM_RESOURCES)] = _body(environ)
+            start_response("200 OK", [("Content-Length", "0")])
             return []
-        region = re.split("[/,]", environ["HTTP_AUTHORIZATION"])[2]
+        if "HTTP_AUTHORIZATION" not in environ:  # a URL that was signed, an operation that anybody may call
+            return self._moto(environ, start_response)
+        where = _where(environ["HTTP_AUTHORIZATION"])
+        if operation is None:
+            return self._moto({**environ, "HTTP_X_MOTO_ACCOUNT_ID": where.account}, start_response)
         try:
-            status, answer = HTTPStatus.OK, operation(region, request)
+            status, answer = HTTPStatus.OK, operation(where, _body(environ))
         except RefusedError as refused:
             status, answer = HTTPStatus.BAD_REQUEST, {"__type": refused.code, "message": str(refused)}
-        start_response(f"{status} {status.phrase}", [("Content-Type", "application/x-amz-json-1.1")])
-        return BytesIO(json.dumps(answer, default=str).encode())
+        content = json.dumps(answer, default=str).encode()
+        headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(content)))]
+        start_response(f"{status} {status.phrase}", headers)
+        return [content]
+
+
+def _body(environ: Mapping[str, Any]) -> Message:
+    content: Message = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+    return content

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from moto.awslambda.models import LambdaFunction
 
-from standin.account import StandInAccount
+from standin.account import Cloud, StandInAccount
 from standin.calls import CallRecord
 from standin.patterns import matches
 
@@ -45,16 +45,16 @@ class Delivery:
 
 
 @contextmanager
-def real_handlers(account: StandInAccount, record: CallRecord) -> Iterator[None]:
-    """Let the account's functions run, within a `with` block; boto3's `invoke` and custom resources reach them too.
+def real_handlers(cloud: Cloud, record: CallRecord) -> Iterator[None]:
+    """Let functions run, within a `with` block; boto3's `invoke` and custom resources reach them too.
 
     Args:
-        account: Where the functions are.
+        cloud: Where the functions are.
         record: Takes the calls that they make, each as its own role.
     """
 
     def invoke(function: LambdaFunction, event: Any = None) -> tuple[str, bool, str]:
-        return _run(account, record, function, event)
+        return _run(cloud.account(function.account_id, function.region), record, function, event)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LambdaFunction, "_invoke_lambda", invoke)

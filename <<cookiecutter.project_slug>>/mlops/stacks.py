@@ -97,7 +97,8 @@ class Template:
         return [name for name, resource in self.resources.items() if resource.get("Type") == type_]
 
 
-class _Loader(yaml.SafeLoader):
+# libyaml's takes a tenth of the time; builds of PyYAML without it are rare.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Reads intrinsic functions (`!Sub ...`) as what they are applied to."""
 
 

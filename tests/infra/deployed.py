@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from mlops.aws import functions
 from mlops.names import SHARED, Names, project_id
 from standin import deploy, policies
-from standin.account import REGION, StandInAccount
+from standin.account import ACCOUNT, REGION, StandInAccount
 from standin.deploy import Stack
 from standin.iam import role_policies
 from standin.needs import Need
@@ -18,7 +17,7 @@ from standin.template import parse
 from tests.infra.rendered import SLUG, texts
 from tests.projects import SOURCES
 
-NAMES = Names(SLUG, project_id(DEFAULT_ACCOUNT_ID, REGION, SLUG))
+NAMES = Names(SLUG, project_id(ACCOUNT, REGION, SLUG))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.codepipeline.models import codepipeline_backends
-from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from mlops import promotion
 from mlops.aws.packages import versions
 from mlops.registry import APPROVED, PENDING, REJECTED, champion
-from standin.account import REGION, StandInAccount
+from standin.account import ACCOUNT, REGION, StandInAccount
 from standin.lambdas import Delivery, deliver
 from tests.infra.deployed import NAMES, Deployed
 from tests.infra.rendered import SLUG
@@ -19,9 +18,9 @@ from tests.infra.rendered import SLUG
 BEFORE = ("data", "registry", "execution", "workload", "cicd")
 PIPELINE = f"{SLUG}-deploy"
 GIVEN = {
-    "DeployRoleArn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{NAMES.of('deploy')}",
+    "DeployRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{NAMES.of('deploy')}",
     "ArtifactBucket": NAMES.of("cicd"),
-    "ArtifactKeyArn": f"arn:aws:kms:{REGION}:{DEFAULT_ACCOUNT_ID}:key/00000000-0000-4000-8000-000000000000",
+    "ArtifactKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000",
     "BuildImage": "aws/codebuild/amazonlinux-x86_64-standard:5.0",
 }
 """What stands for the outputs of stacks that are left out."""

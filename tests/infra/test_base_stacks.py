@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from standin import deploy
-from standin.account import StandInAccount, stand_in_account
+from standin.account import StandInAccount, cloud
 from standin.cloudformation import cloudformation
 from standin.deploy import Stack
 from standin.iam import RolePolicies, applies, as_list, role_policies, statements
@@ -113,7 +113,8 @@ class Deployed:
 
 @functools.cache
 def deployed(variant: str, **settings: str) -> Deployed:
-    with stand_in_account() as account, cloudformation(account):
+    with cloud() as accounts, cloudformation(accounts):
+        account = accounts.account()
         known = registered_elsewhere(variant)
         for name in base(variant):
             of_stack = settings if name == "workload" else {}

@@ -3,7 +3,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from mlops.__main__ import main
 from mlops.errors import MlopsError
 from mlops.project import Project
 from standin import deploy, patterns
-from standin import in_process as aws_calls
 from standin.account import REGION, StandInAccount
 from standin.buildspecs import Build, BuildProject
 from standin.calls import CallRecord
@@ -30,6 +29,7 @@ from tests.infra.rendered import ID, OWN_IMAGE, configure, configured
 from tests.infra.rendered import SLUG as NAME
 from tests.projects import Bake, mlops
 
+BUCKET = "visits-bucket"
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
 CICD = f"sagemaker-{NAME}-{ID}-cicd"
@@ -284,15 +284,15 @@ def test_the_pipeline_s_roles_may_do_what_they_need_and_nothing_more(
 @pytest.fixture
 def dev(project_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with an image of its own whose dev account is filled in."""
-    project = configured(project_of("github"), tmp_path, account=ACCOUNT, bucket=aws_calls.BUCKET)
+    project = configured(project_of("github"), tmp_path, account=ACCOUNT, bucket=BUCKET)
     monkeypatch.chdir(project)
     return project
 
 
 @pytest.fixture
-def ssm() -> Iterator[Any]:
-    with aws_calls.stand_in_account():
-        yield boto3.client("ssm", REGION)
+def ssm(here: StandInAccount) -> Any:
+    here.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return here.client("ssm")
 
 
 def images(definition: Mapping[str, Any]) -> set[str]:

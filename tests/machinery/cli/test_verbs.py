@@ -2,18 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 
 from mlops.__main__ import main
-from standin.in_process import ACCOUNT, BUCKET, REGION, ROLE, stand_in_account
+from standin.account import ACCOUNT, REGION, StandInAccount
+from tests.machinery.places import BUCKET, ROLE
 
 
 @pytest.fixture
-def dev(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def dev(project: Path, monkeypatch: pytest.MonkeyPatch, with_bucket: StandInAccount) -> Path:
     """A project whose `dev` environment is filled in, as the working folder, beside an AWS account with data."""
     path = project / "config/dev.yaml"
     text = path.read_text()
@@ -22,9 +22,8 @@ def dev(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         text = text.replace(f"{key}: null", f"{key}: {value}")
     path.write_text(text)
     monkeypatch.chdir(project)
-    with stand_in_account():
-        boto3.client("s3", REGION).put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"a\n1\n")
-        yield project
+    with_bucket.client("s3").put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"a\n1\n")
+    return project
 
 
 def test_upsert_says_that_the_account_is_missing(

@@ -73,8 +73,5 @@ def entered(
 ) -> Shell:
     """A shell in a project."""
     patch.chdir(root)
-    for name, value in account.environment().items():
-        patch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        patch.delenv(name, raising=False)
+    account.enter(patch)
     return Shell(account, capsys, patch)

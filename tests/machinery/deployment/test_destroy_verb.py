@@ -15,10 +15,14 @@ def run(
 ) -> Shell:
     """A project that is deployed to staging."""
     run = shell(account, tmp_path / "project", capsys, monkeypatch)
-    assert run("deploy", "--environment", "dev", "--yes") == 0
-    register(account, "Approved")
-    assert run("deploy", "--environment", "staging", "--yes") == 0, run.error
-    account.client("sagemaker").create_model(ModelName="of-others", PrimaryContainer={"Image": "image"})
+
+    def deploy() -> None:
+        assert run("deploy", "--environment", "dev", "--yes") == 0
+        register(account, "Approved")
+        assert run("deploy", "--environment", "staging", "--yes") == 0, run.error
+        account.client("sagemaker").create_model(ModelName="of-others", PrimaryContainer={"Image": "image"})
+
+    account.cloud.once("a small project in staging", deploy)
     return run
 
 

@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -10,15 +9,14 @@ from mlops import bundle, upsert
 from mlops.aws.account import Account
 from mlops.errors import MlopsError
 from mlops.project import Project
-from standin.in_process import ACCOUNT, BUCKET, REGION, ROLE, CallLog, stand_in_account
+from standin.account import ACCOUNT, REGION
+from standin.calls import CallLog
+from tests.machinery.places import BUCKET, ROLE
 
 PIPELINE = "doctor-visits-training"
 
 
-@pytest.fixture(autouse=True)
-def aws() -> Iterator[None]:
-    with stand_in_account():
-        yield
+pytestmark = pytest.mark.usefixtures("with_bucket")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,15 @@ from mlops.aws.registry import AwsRegistry
 from mlops.aws.stacks import CREATED, UNCHANGED, UPDATED
 from mlops.aws.store import S3Store, split_uri
 from mlops.errors import MlopsError
-from standin.in_process import ACCOUNT, BUCKET, REGION, ROLE, CallLog, stand_in_account
+from standin.account import ACCOUNT, REGION
+from standin.calls import CallLog
 from tests.machinery.pipeline.definitions import definition, processing
+from tests.machinery.places import BUCKET, ROLE
 
 TAGS = {"sagemaker:project-name": "visits"}
 
 
-@pytest.fixture(autouse=True)
-def aws() -> Iterator[None]:
-    with stand_in_account():
-        yield
+pytestmark = pytest.mark.usefixtures("with_bucket")
 
 
 @pytest.fixture

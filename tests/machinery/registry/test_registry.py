@@ -1,7 +1,7 @@
 """The registry as verbs use it: the same on this machine and in SageMaker."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from mlops.errors import MlopsError
 from mlops.local.registry import LocalRegistry
 from mlops.local.store import LocalStore
 from mlops.registry import APPROVED, PENDING, REJECTED, Registry, champion, find
-from standin.in_process import ACCOUNT, BUCKET, REGION, ROLE, stand_in_account
+from standin.account import ACCOUNT, REGION
+from tests.machinery.places import BUCKET, ROLE
 
 GROUP = "visits"
 
@@ -84,9 +85,11 @@ def sagemaker() -> Registered:
 
 
 @pytest.fixture(params=["local", "SageMaker"])
-def registered(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registered]:
-    with stand_in_account():
-        yield local(tmp_path) if request.param == "local" else sagemaker()
+def registered(request: pytest.FixtureRequest, tmp_path: Path) -> Registered:
+    if request.param == "local":
+        return local(tmp_path)
+    request.getfixturevalue("with_bucket")
+    return sagemaker()
 
 
 def test_before_the_first_registration_there_are_no_versions(registered: Registered) -> None:
