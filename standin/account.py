@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from threading import Thread
 from typing import Any, TypeVar, cast
 
@@ -27,6 +27,8 @@ from moto.s3.models import FakeBucket, s3_backends
 from moto.ssm.models import ParameterDict
 from werkzeug.serving import make_server
 
+from standin import models
+from standin.forkserver import ForkServer, forkserver
 from standin.gaps import Gaps, access_key
 from standin.iam import applies, statements
 
@@ -101,12 +103,19 @@ class Cloud:
     Attributes:
         endpoint: Its address.
         gaps: What answers where moto does not.
+        ended: What ends with them.
     """
 
     endpoint: str
     gaps: Gaps
+    ended: ExitStack
     _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     _moments: dict[Hashable, tuple["Saved", Any]] = field(default_factory=dict)
+
+    @cached_property
+    def python(self) -> ForkServer:
+        """Python processes with boto3, to run functions and commands of builds in."""
+        return self.ended.enter_context(forkserver(["standin.warm"]))
 
     def account(self, number: str = ACCOUNT, region: str = REGION) -> StandInAccount:
         """An account, as a Region of it shows it; one that nothing was put into is empty."""
@@ -116,7 +125,7 @@ class Cloud:
         """The boto3 client of a service in an account."""
         known = (service, account, region)
         if known not in self._clients:
-            self._clients[known] = _session().client(
+            self._clients[known] = boto3.Session().client(
                 service,
                 region_name=region,
                 endpoint_url=self.endpoint,
@@ -187,12 +196,6 @@ def _copied(backends: Sequence[tuple[Any, Mapping[str, Any]]], records: Any) -> 
     return list(zip(services, held, strict=True)), kept
 
 
-@cache
-def _session() -> boto3.Session:
-    """One session, so that the model of each service is read once."""
-    return boto3.Session()
-
-
 class _Quiet(MotoRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept
 
@@ -240,11 +243,12 @@ def cloud() -> Iterator[Cloud]:
         patch.setattr(moto.sagemaker.models, "load_pipeline_definition_from_s3", _text_of_definition)
         for module in (autoscaling, autoscaling_responses):
             patch.setattr(module, "ScalableDimensionValueSet", _scalable_dimensions())
+        models.keep()
         thread.start()
         ended.callback(server.server_close)
         ended.callback(thread.join)
         ended.callback(server.shutdown)
-        accounts = Cloud(f"http://127.0.0.1:{server.server_port}", gaps)
+        accounts = Cloud(f"http://127.0.0.1:{server.server_port}", gaps, ended)
         accounts.empty()
         ended.callback(accounts.empty)
         yield accounts

@@ -165,7 +165,7 @@ class _Run:
 
     def _make_tools(self) -> None:
         self._tools.mkdir()
-        aws = f'exec {shlex.quote(sys.executable)} {shlex.quote(str(HOOK / "aws_cli.py"))} "$@"'
+        aws = f'exec {shlex.join([*self._project.account.cloud.python.command, str(HOOK / "aws_cli.py")])} "$@"'
         note = f"{shlex.quote(sys.executable)} -S -c 'import json, sys; print(json.dumps(sys.argv[1:]))'"
         for name, script in {"aws": aws, **self._project.commands}.items():
             tool = self._tools / name

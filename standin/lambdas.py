@@ -4,7 +4,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -124,7 +123,7 @@ def _run(account: StandInAccount, record: CallRecord, function: LambdaFunction, 
             "LAMBDA_TASK_ROOT": folder,
         }
         command = [
-            sys.executable,
+            *account.cloud.python.command,
             "-P",
             str(RUNTIME),
             str(function.handler),

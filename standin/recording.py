@@ -101,4 +101,7 @@ def _passed(shape: Any, value: Any) -> Iterator[str]:
 
 def install() -> None:
     """Record the calls of this process from now on."""
-    sys.meta_path.insert(0, _Finder())
+    if _CLIENT in sys.modules:
+        _record(sys.modules[_CLIENT])
+    else:
+        sys.meta_path.insert(0, _Finder())

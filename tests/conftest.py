@@ -5,9 +5,8 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import pytest
 from filelock import FileLock
 
 from standin import network
-from tests.projects import ROOT, SLUG, Bake, give_environments, mlops, rendered
+from tests.environments import give
+from tests.projects import SLUG, Bake, copy_template, mlops, rendered
 
 pytest_plugins = ["standin.fixtures"]
 
@@ -58,16 +58,7 @@ def fresh_handlers() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the template as a fresh clone would hold it, with what is not committed yet."""
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.split("\0")  # fmt: skip
-    copy = tmp_path_factory.mktemp("template")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    return copy
+    return copy_template(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture
@@ -77,31 +68,51 @@ def bake(template: Path, tmp_path: Path) -> Bake:
 
 
 @pytest.fixture(scope="session")
-def rendering(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Bake:
-    """The folder of a project with some answers, which the first worker that asks for it renders. Do not change it."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers share."""
     folder = tmp_path_factory.getbasetemp()
-    shared = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "renderings"
+    shared = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "shared"
     shared.mkdir(exist_ok=True)
+    return shared
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """A folder that the first worker that asks for it makes."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            making = folder.with_name(f"{folder.name}.making")
+            shutil.rmtree(making, ignore_errors=True)
+            make(making)
+            making.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rendering(template: Path, shared: Path) -> Bake:
+    """The folder of a project with some answers, rendered once. Do not change it."""
 
     def project(**answers: Any) -> Path:
         digest = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()
-        with FileLock(shared / f"{digest}.lock"):
-            return next((shared / digest).glob("*"), None) or rendered(template, shared / digest, **answers)
+        (made,) = made_once(shared / digest, lambda folder: rendered(template, folder, **answers)).iterdir()
+        return made
 
     return project
 
 
 @pytest.fixture(scope="session")
 def default_project(rendering: Bake, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the default answers; both its environments are the one that runs these tests. Do not change it."""
-    return give_environments(Path(shutil.copytree(rendering(), tmp_path_factory.mktemp("project") / SLUG)))
+    """A project with the default answers and its environments. Do not change it."""
+    return give(Path(shutil.copytree(rendering(), tmp_path_factory.mktemp("project") / SLUG)))
 
 
 @pytest.fixture(scope="session")
-def compiled_project(default_project: Path) -> Path:
+def compiled_project(rendering: Bake, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default project with its pipeline compiled for `local`. Do not change it: `project` is a copy."""
-    mlops(default_project, "compile")
-    return default_project
+
+    def compile_(folder: Path) -> None:
+        mlops(give(Path(shutil.copytree(rendering(), folder))), "compile")
+
+    return own_copy(made_once(shared / "compiled", compile_), tmp_path_factory.mktemp("compiled") / SLUG)
 
 
 @pytest.fixture
@@ -111,11 +122,18 @@ def project(compiled_project: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ran(compiled_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(compiled_project: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that has run once. Do not change it: `after_run` is a copy."""
-    project = Path(shutil.copytree(compiled_project, tmp_path_factory.mktemp("ran") / "project", symlinks=True))
-    mlops(project, "run")
-    return project
+
+    def run(folder: Path) -> None:
+        mlops(Path(shutil.copytree(compiled_project, folder, symlinks=True)), "run")
+
+    return own_copy(made_once(shared / "ran", run), tmp_path_factory.mktemp("ran") / "project")
+
+
+def own_copy(project: Path, folder: Path) -> Path:
+    """A copy of a project that another worker may have made, with a compiler of this one."""
+    return give(Path(shutil.copytree(project, folder, symlinks=True)))
 
 
 @pytest.fixture

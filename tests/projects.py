@@ -2,8 +2,8 @@
 
 import json
 import os
+import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,18 +21,24 @@ SLUG = "doctor-visits"
 Bake = Callable[..., Path]
 
 
+def copy_template(folder: Path) -> Path:
+    """Copy the template as a fresh clone would hold it, with what is not committed yet."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split("\0")  # fmt: skip
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
 def rendered(template: Path, folder: Path, **answers: Any) -> Path:
     """Render a project below a folder and return the project's folder."""
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", home)  # cookiecutter keeps the last answers there
         return Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=str(folder)))
-
-
-def give_environments(project: Path) -> Path:
-    """Let the environment that runs these tests be both of a project's."""
-    for name in (".venv", ".venv-dev"):
-        (project / name).symlink_to(sys.prefix, target_is_directory=True)
-    return project
 
 
 def mlops(project: Path, *arguments: str, check: bool = True, **settings: Any) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-
 from mlops.aws import functions
 from mlops.names import SHARED, Names, project_id
 from standin import deploy, policies

@@ -11,7 +11,8 @@ import jinja2
 from cookiecutter.environment import StrictEnvironment
 
 from tests.answers import COVERING, QUESTIONS, left_out, meant
-from tests.projects import SOURCES, give_environments
+from tests.environments import give
+from tests.projects import SOURCES
 
 SLUG = "visits"
 ID = "p-0123456789ab"
@@ -23,7 +24,7 @@ OWN_IMAGE = {"project_slug": SLUG, "training_image": "custom"}
 
 def configured(project: Path, folder: Path, **values: str) -> Path:
     """A copy of a project in a folder, with environments and with some values of config/dev.yaml filled in."""
-    copy = give_environments(Path(shutil.copytree(project, folder / project.name)))
+    copy = give(Path(shutil.copytree(project, folder / project.name)))
     configure(copy, **values)
     return copy
 

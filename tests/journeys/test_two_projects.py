@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import ROOT, Bake, give_environments, mlops, mlops_json
+from tests.environments import give
+from tests.projects import ROOT, Bake, mlops, mlops_json
 
 DEPLOYS = {"project_slug": "deployer", "project_scope": "deploy"}
 
@@ -16,7 +17,7 @@ DEPLOYS = {"project_slug": "deployer", "project_scope": "deploy"}
 def beside(trainer: Path, rendering: Bake, **answers: str) -> Path:
     """A project that deploys, in the folder that the one that trains is in, with the environments of these tests."""
     project = rendering(**DEPLOYS, **answers)
-    return give_environments(Path(shutil.copytree(project, trainer.parent / project.name)))
+    return give(Path(shutil.copytree(project, trainer.parent / project.name)))
 
 
 def trained_in(project: Path, folder: str) -> None:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.projects import Bake, give_environments, mlops
+from tests.environments import give
+from tests.projects import Bake, mlops
 from tests.render.test_render import RULES
 
 PROJECT_ID = "p-" + "0" * 12
@@ -14,7 +15,7 @@ PROJECT_ID = "p-" + "0" * 12
 @pytest.mark.slow
 def test_the_longest_slug_compiles_to_names_that_fit(bake: Bake) -> None:
     slug = "a" * RULES["project_slug"]["longest"]
-    project = give_environments(bake(project_slug=slug))
+    project = give(bake(project_slug=slug))
     mlops(project, "compile")  # it checks every name against the pattern and length that SageMaker's API states
     (manifest,) = project.glob(".mlops/bundles/local/*/manifest.json")
     pipeline = json.loads(manifest.read_text())["pipeline"]

@@ -24,7 +24,8 @@ from mlops.registry import APPROVED, ModelVersion
 from mlops.verbs import batch
 from model import inference
 from model.schema import SCHEMA
-from tests.projects import Bake, give_environments, mlops, mlops_json
+from tests.environments import give
+from tests.projects import Bake, mlops, mlops_json
 
 FEATURES = SCHEMA.feature_names
 
@@ -392,7 +393,7 @@ def test_nothing_is_captured_without_monitoring(project: Path, rows: list[dict[s
 
 @pytest.mark.slow
 def test_a_batch_project_trains_approves_and_predicts_files(bake: Bake) -> None:
-    project = give_environments(bake(inference="batch"))
+    project = give(bake(inference="batch"))
     mlops(project, "run")
     mlops(project, "approve", "latest")
     result = mlops_json(project, "batch", "data/raw", "--output", "predictions")

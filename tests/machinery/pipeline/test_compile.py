@@ -23,7 +23,8 @@ from mlops.errors import MlopsError
 from mlops.project import Project
 from model import algorithm
 from model.hyperparameters import HYPERPARAMETERS
-from tests.projects import Bake, give_environments, mlops
+from tests.environments import give
+from tests.projects import Bake, mlops
 
 GOLDEN = Path(__file__).parent / "golden" / "training-local.json"
 REFRESH = "REFRESH_GOLDEN"
@@ -203,7 +204,7 @@ def test_each_framework_has_an_image_to_train_in_and_one_to_serve_in(framework: 
 
 @pytest.mark.slow
 def test_a_model_is_registered_with_the_image_that_serves_it(bake: Bake, tmp_path: Path) -> None:
-    project = give_environments(bake(framework="pytorch"))
+    project = give(bake(framework="pytorch"))
     result = compile_into(project, tmp_path / "bundle")
     assert result.returncode == 0, result.stderr
     steps = Definition(Bundle(tmp_path / "bundle").definition).steps

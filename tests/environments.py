@@ -1,0 +1,123 @@
+"""Environments of rendered projects: one for each framework, made by a project's own `make setup`, kept and shared.
+
+They lie in `.environments/<framework>` and are made anew when what they are made from has changed: the locks, the
+project's Makefile, the interpreter. `python -m tests.environments` makes them all.
+"""
+
+import ast
+import atexit
+import functools
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from filelock import FileLock
+
+from standin.forkserver import ForkServer, forkserver
+from tests.projects import ROOT, SOURCES, copy_template, rendered
+
+FRAMEWORKS = ("xgboost", "sklearn", "pytorch")
+REGION = "eu-west-1"
+KEPT = ROOT / ".environments"
+NAMES = (".tools", ".venv", ".venv-dev")
+_MADE_FROM = ("Makefile", "locks")
+_HIDDEN = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "RUFF_CACHE_DIR", "MYPY_CACHE_DIR", "MAKEFLAGS")
+
+
+def of_user() -> dict[str, str]:
+    """The environment variables of a user, without those that are set for the template's own tools."""
+    return {name: value for name, value in os.environ.items() if name not in _HIDDEN}
+
+
+def environments(framework: str) -> Path:
+    """The folder whose `.tools`, `.venv` and `.venv-dev` are those of a project of a framework."""
+    folder = KEPT / framework
+    with FileLock(KEPT / f"{framework}.lock"), tempfile.TemporaryDirectory() as temporary:
+        # Rendered as it is now, so that what was made from anything else is noticed.
+        project = rendered(copy_template(Path(temporary, "template")), Path(temporary), framework=framework)
+        key = _key(project)
+        if not (folder / "key").is_file() or (folder / "key").read_text() != key:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            for name in _MADE_FROM:
+                shutil.move(project / name, folder / name)
+            _set_up(folder)
+            (folder / "key").write_text(key)
+    return folder
+
+
+def _key(project: Path) -> str:
+    """What tells apart environments that are not the same."""
+    digest = hashlib.sha256(f"{sys.version} {sys.base_prefix} {KEPT}".encode())
+    for name in _MADE_FROM:
+        path = project / name
+        for file in [path] if path.is_file() else sorted(path.rglob("*.txt")):
+            digest.update(f"{file.relative_to(project)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _set_up(folder: Path) -> None:
+    result = subprocess.run(
+        ["make", "setup", f"PYTHON={sys.base_prefix}/bin/python3"],
+        cwd=folder, env=of_user(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if result.returncode:
+        raise RuntimeError(f"make setup failed in {folder}:\n{result.stdout}{result.stderr}")
+
+
+def give(project: Path, framework: str = "xgboost") -> Path:
+    """Let a project have the environments of its framework, as if it had been set up, and a compiler that starts warm.
+
+    They hold links, so that what the project does to its own leaves others' alone.
+    """
+    source = _found(framework)
+    for name in NAMES:
+        shutil.rmtree(project / name, ignore_errors=True)
+        (project / name).mkdir()
+        for entry in (source / name).iterdir():
+            (project / name / entry.name).symlink_to(entry)
+        (project / name / ".complete").unlink()
+        (project / name / ".complete").touch()  # newer than the project's locks
+    programs = project / ".venv-dev/bin"
+    programs.unlink()
+    programs.mkdir()
+    for entry in (source / ".venv-dev/bin").iterdir():
+        (programs / entry.name).symlink_to(entry)
+    python = programs / "python"
+    warm, real = shlex.join(_compiler(source / ".venv-dev/bin/python").command), shlex.quote(str(python.readlink()))
+    python.unlink()
+    python.write_text(
+        f'#!/bin/sh\nif [ "$1 $2" = "-m mlops.compile" ]; then exec {warm} "$@"; else exec {real} "$@"; fi\n'
+    )
+    python.chmod(0o755)
+    return project
+
+
+_found = functools.cache(environments)
+
+
+@functools.cache
+def _compiler(python: Path) -> ForkServer:
+    """A process that has imported of the SageMaker SDK what pipelines and their compiler import."""
+    modules: set[str] = set()
+    for path in (*SOURCES.glob("pipelines/*.py"), *SOURCES.glob("mlops/compile/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("sagemaker."):
+                modules.add(str(node.module))
+    started = forkserver(sorted(modules), python, AWS_DEFAULT_REGION=REGION, PYTHONWARNINGS="ignore")
+    ended = ExitStack()
+    atexit.register(ended.close)
+    return ended.enter_context(started)
+
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2) as pool:
+        for made in pool.map(environments, FRAMEWORKS):
+            print(made.relative_to(ROOT))
