@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache, cached_property
-from threading import Thread
+from threading import Lock, RLock, Thread
 from typing import Any, TypeVar, cast
 
 import boto3
@@ -156,12 +156,16 @@ class Cloud:
 
         Returns:
             What the function returned: the same object each time.
+
+        Raises:
+            RuntimeError: Something is in the accounts already, which would be lost.
         """
+        if any(_IN_USE) or self.gaps.records:
+            raise RuntimeError(f"the accounts are not empty before {moment}")
         if moment in self._moments:
             saved, value = self._moments[moment]
             self.restore(saved)
             return cast(T, value)
-        self.empty()
         value = prepare()
         self._moments[moment] = self.save(), value
         return value
@@ -186,6 +190,8 @@ def _parameters(held: ParameterDict) -> tuple[Any, ...]:
 
 
 copyreg.pickle(ParameterDict, _parameters)
+for _lock in (Lock, RLock):  # what guards a copy is free
+    copyreg.pickle(type(_lock()), lambda _, make=_lock: (make, ()))
 
 
 def _copied(backends: Sequence[tuple[Any, Mapping[str, Any]]], records: Any) -> tuple[Any, Any]:

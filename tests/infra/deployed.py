@@ -1,6 +1,6 @@
 """Stacks of a project in a stand-in account, what they say of each other, and what their roles may do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,15 +34,22 @@ class Deployed:
     values: Mapping[str, str]
 
     @classmethod
-    def into(cls, account: StandInAccount, answers: Mapping[str, str], names: Iterable[str], **given: str) -> Self:
-        """Deploy stacks, each with the outputs of those before it.
+    def into(cls, account: StandInAccount, answers: Mapping[str, str], names: Sequence[str], **given: str) -> Self:
+        """Deploy stacks, each with the outputs of those before it; the same ones a second time by going back to them.
 
         Args:
-            account: Where.
+            account: Where; nothing is in it.
             answers: Those of the project that are not the default.
             names: The templates, in order; those that the project has not are left out.
             given: Further values of parameters, which also stand for the outputs of stacks that are left out.
         """
+        moment = (cls, frozenset(answers.items()), tuple(names), frozenset(given.items()))
+        return account.cloud.once(moment, lambda: cls._deploy(account, answers, names, given))
+
+    @classmethod
+    def _deploy(
+        cls, account: StandInAccount, answers: Mapping[str, str], names: Sequence[str], given: Mapping[str, str]
+    ) -> Self:
         code = {"FunctionsBucket": NAMES.data_bucket, "FunctionsKey": functions.key(SOURCES, SLUG)}
         values = {"ProjectName": SLUG, "ProjectId": NAMES.id, "Repository": f"someone/{SLUG}", **code, **given}
         written, stacks = texts(answers), dict[str, Stack]()

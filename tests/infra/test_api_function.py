@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -59,10 +58,26 @@ class Endpoint:
         self.body = json.dumps(body).encode()
 
 
-@contextmanager
-def served(endpoint: Endpoint) -> Iterator[str]:
+@dataclass
+class Runtime:
+    """SageMaker's runtime at an address.
+
+    Attributes:
+        address: Where it answers.
+        endpoint: What it answers for.
+    """
+
+    address: str = ""
+    endpoint: Endpoint = field(default_factory=Endpoint)
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Iterator[Runtime]:
+    runtime = Runtime()
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            endpoint = runtime.endpoint
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             endpoint.asked.append((self.path, headers, body))
@@ -80,26 +95,28 @@ def served(endpoint: Endpoint) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    runtime.address = f"http://127.0.0.1:{server.server_port}"
+    yield runtime
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture
-def endpoint(account: StandInAccount) -> Iterator[Endpoint]:
+def endpoint(account: StandInAccount, runtime: Runtime) -> Endpoint:
     """The endpoint behind an API that is deployed."""
-    endpoint = Endpoint()
-    prepare(account)
-    with served(endpoint) as address:
+
+    def deploy_api() -> None:
+        prepare(account)
         api = stack("api", {}, AnswerSeconds="2", MaxPayloadMegabytes="1")
         place = "Function/Properties/Environment/Variables/AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"
-        deploy.put(account, Stack(api.name, changed({place: address}, api.template), api.parameters))
-        yield endpoint
+        deploy.put(account, Stack(api.name, changed({place: runtime.address}, api.template), api.parameters))
+
+    account.cloud.once(("api", runtime.address), deploy_api)
+    runtime.endpoint = Endpoint()
+    return runtime.endpoint
 
 
 def request(body: bytes, *, encoded: bool = False, **headers: str) -> dict[str, Any]:

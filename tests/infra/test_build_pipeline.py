@@ -8,7 +8,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import moto.sagemaker.models
 import pytest
 import yaml
 
@@ -92,18 +91,8 @@ Run = Callable[[Builds, str], Build]
 
 
 @pytest.fixture
-def run(
-    account: StandInAccount, sources: Path, record: CallRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Run:
+def run(account: StandInAccount, sources: Path, record: CallRecord, tmp_path: Path) -> Run:
     """Runs the build of a stage as the pipeline is deployed, but takes the environments to be up to date."""
-    s3 = account.client("s3")
-
-    def text(at: Mapping[str, str], *_: Any, **__: Any) -> str:
-        content: bytes = s3.get_object(Bucket=at["Bucket"], Key=at["ObjectKey"])["Body"].read()
-        return content.decode()
-
-    # SageMaker describes a pipeline with the text of its definition; moto with Python's repr of it.
-    monkeypatch.setattr(moto.sagemaker.models, "load_pipeline_definition_from_s3", text)
     make = f'exec {shutil.which("make")} -o .venv/.complete -o .venv-dev/.complete "$@"'
 
     def build(stacks: Builds, stage: str) -> Build:
@@ -131,7 +120,8 @@ def upload(account: StandInAccount, content: bytes, name: str = "visits.csv.gz")
 def test_the_stacks_are_deployed_changed_by_nothing_and_deleted(
     account: StandInAccount, answers: dict[str, str]
 ) -> None:
-    assert deploy.findings(account, [deployed(account, answers).stacks[name] for name in OURS]) == []
+    stacks = deployed(account, answers).stacks
+    assert deploy.findings(account, [stacks[name] for name in OURS]) == []
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,6 @@ class ImageBuild:
     def __init__(self, account: StandInAccount, record: CallRecord, project: Path, folder: Path) -> None:
         self.account, self.record = account, record
         self.source = Path(shutil.copytree(project, folder / "source"))
-        deploy.put(account, stack_of(project, "github"))
-        account.client("ecr").create_repository(repositoryName=NAME)
         self.project = account.client("codebuild").batch_get_projects(names=[f"{NAME}-image"])["projects"][0]
         self.role: str = self.project["serviceRole"]
         self.runner = BuildProject(account, record, self.role, folder / "builds", self.variables, {"docker": DOCKER})
@@ -154,11 +152,17 @@ class ImageBuild:
 def image_build(
     account: StandInAccount, record: CallRecord, project_of: Callable[[str], Path], tmp_path: Path
 ) -> ImageBuild:
-    made = ImageBuild(account, record, project_of("github"), tmp_path)
-    codepipeline = account.client("codepipeline")
-    declared = codepipeline.get_pipeline(name=f"{NAME}-image")["pipeline"]
-    codepipeline.create_pipeline(pipeline={**declared, "name": BUILD_PIPELINE})
-    return made
+    project = project_of("github")
+
+    def prepare() -> None:
+        deploy.put(account, stack_of(project, "github"))
+        account.client("ecr").create_repository(repositoryName=NAME)
+        codepipeline = account.client("codepipeline")
+        declared = codepipeline.get_pipeline(name=f"{NAME}-image")["pipeline"]
+        codepipeline.create_pipeline(pipeline={**declared, "name": BUILD_PIPELINE})
+
+    account.cloud.once("the build of an image", prepare)
+    return ImageBuild(account, record, project, tmp_path)
 
 
 @pytest.fixture

@@ -27,8 +27,12 @@ def run(
 @pytest.fixture
 def ready(run: Shell) -> Shell:
     """The shared stacks are there, and two approved versions, the second approved last."""
-    assert run(*DEV) == 0, run.error
-    register(run.account, "Approved", "Approved", "PendingManualApproval", "Rejected")
+
+    def prepare() -> None:
+        assert run(*DEV) == 0, run.error
+        register(run.account, "Approved", "Approved", "PendingManualApproval", "Rejected")
+
+    run.account.cloud.once("a small project and its versions", prepare)
     return run
 
 
