@@ -190,8 +190,9 @@ def _parameters(held: ParameterDict) -> tuple[Any, ...]:
 
 
 copyreg.pickle(ParameterDict, _parameters)
-for _lock in (Lock, RLock):  # what guards a copy is free
-    copyreg.pickle(type(_lock()), lambda _, make=_lock: (make, ()))
+# What guards a copy is free.
+copyreg.pickle(type(Lock()), lambda _: (Lock, ()))
+copyreg.pickle(type(RLock()), lambda _: (RLock, ()))
 
 
 def _copied(backends: Sequence[tuple[Any, Mapping[str, Any]]], records: Any) -> tuple[Any, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from cookiecutter.generate import generate_context
+from cookiecutter.prompt import prompt_for_config
 from covertable import make
 
 from tests.projects import ROOT
@@ -23,6 +25,17 @@ def refusal(answers: Mapping[str, str]) -> Mapping[str, Any] | None:
     full = {**DEFAULTS, "aws_region": QUESTIONS["aws_region"], **answers}
     refused: list[dict[str, Any]] = QUESTIONS["_refused"]
     return next((row for row in refused if all(full[name] in choices for name, choices in row["when"].items())), None)
+
+
+def completed(**answers: str) -> dict[str, Any]:
+    """Answers as the hooks get them: with defaults and private values, as cookiecutter makes them.
+
+    Raises:
+        ValueError: An answer is not one of its question's choices.
+    """
+    context = generate_context(str(ROOT / "cookiecutter.json"), extra_context=answers)
+    made: dict[str, Any] = json.loads(json.dumps(prompt_for_config(context, no_input=True)))
+    return made
 
 
 def meant(answers: Mapping[str, str]) -> dict[str, str]:

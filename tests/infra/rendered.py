@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from cookiecutter.environment import StrictEnvironment
 
-from tests.answers import COVERING, QUESTIONS, left_out, meant
+from tests.answers import COVERING, QUESTIONS, completed, left_out
 from tests.environments import give
 from tests.projects import SOURCES
 
@@ -41,8 +41,12 @@ def configure(project: Path, **values: str) -> None:
 
 def text_of(name: str, answers: Mapping[str, str]) -> str:
     """What a file of the template says in a project with some answers; without rendering the rest of it."""
-    asked = {name: value for name, value in QUESTIONS.items() if isinstance(value, str) and not name.startswith("_")}
-    return _compiled(name).render(cookiecutter={**asked, **meant(answers), "project_slug": SLUG})
+    return _compiled(name).render(cookiecutter=_context(frozenset(answers.items())))
+
+
+@functools.cache
+def _context(answers: frozenset[tuple[str, str]]) -> dict[str, Any]:
+    return completed(**{"project_slug": SLUG, **dict(answers)})
 
 
 @functools.cache
