@@ -15,7 +15,7 @@ TORCH := torch==2.13.0
 help:
 	@echo "make demo       generate a project and go round its whole loop: train, serve, watch, retrain, promote"
 	@echo "make test       test the template and the projects it renders"
-	@echo "make test-fast  a few minutes of it: without other answers than the default, training, accounts, projects' own commands"
+	@echo "make test-fast  what to run at each save: style, types, rendering with the default answers, units of the machinery"
 	@echo "make test-nightly what takes too long for each change: the infrastructure in every Region"
 	@echo "make lint       check style and types of the template and, in place, of what it renders"
 	@echo "make format     put the code into style"
@@ -78,14 +78,18 @@ demo: demo/.complete
 	ls -1d "$$PWD"/.mlops/runs/*/report.html "$$PWD"/.mlops/monitor/*/*/report.html
 	@touch demo/.shown
 
-test: .venv/.complete .checkov/.complete lint
-	.venv/bin/python -m pytest -n 2 --dist loadgroup
+# ARGS=--costs shows what tests take, by file and by folder.
+PYTEST := .venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-test-fast: .venv/.complete
-	.venv/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not nightly"
+test: .venv/.complete .checkov/.complete lint
+	.venv/bin/python -m tests.environments
+	$(PYTEST)
+
+test-fast: lint
+	$(PYTEST) -m "not slow and not nightly" tests/render tests/machinery
 
 test-nightly: .venv/.complete
-	.venv/bin/python -m pytest -n 2 --dist loadgroup -m nightly
+	$(PYTEST) -m nightly
 
 lint: .venv/.complete
 	.venv/bin/ruff check .
@@ -135,5 +139,5 @@ lock: .tools/.complete
 
 # The marks first: what is left when this is interrupted is not taken for complete.
 clean:
-	rm -f .tools/.complete .venv/.complete .checkov/.complete demo/.complete
-	rm -rf .tools .venv .checkov build demo
+	rm -f .tools/.complete .venv/.complete .checkov/.complete .environments/*/key demo/.complete
+	rm -rf .tools .venv .checkov .environments build demo

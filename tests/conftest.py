@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,12 +18,14 @@ from standin import network
 from tests.environments import give
 from tests.projects import SLUG, Bake, copy_template, mlops, rendered
 
-pytest_plugins = ["standin.fixtures"]
+pytest_plugins = ["standin.fixtures", "tests.costs"]
 
 LONG = {"record", "ran"}
 """Fixtures of tests that take long: a stand-in account to deploy into, and a project that has trained a model."""
 
 network.refuse_beyond_loopback()
+# A shell starts what it runs in the background with the signal ignored, and so would every process of these tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -31,18 +34,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if LONG.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Keep groups together: xdist 3.8 names them where pytest 9.2 does not look.
-
-    https://github.com/pytest-dev/pytest-xdist/issues/1386
-    """
-    for item in session.items:
-        named = getattr(item, "_nodeid", item.nodeid)
-        if named != item.nodeid:
-            item._id = type(item.id).parse(named)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """Environments of rendered projects: one for each framework, made by a project's own `make setup`, kept and shared.
 
-They lie in `.environments/<framework>` and are made anew when what they are made from has changed: the locks, the
-project's Makefile, the interpreter. `python -m tests.environments` makes them all.
+They lie in `.environments`, in projects that were set up from nothing, and are made anew when what they are made from
+has changed: the locks, the Makefile, the interpreter. `python -m tests.environments` makes them all.
 """
 
 import ast
@@ -37,19 +37,17 @@ def of_user() -> dict[str, str]:
 
 
 def environments(framework: str) -> Path:
-    """The folder whose `.tools`, `.venv` and `.venv-dev` are those of a project of a framework."""
-    folder = KEPT / framework
+    """A project of a framework that was set up from nothing, in a folder with a blank in its name. Do not change it."""
+    folder = KEPT / f"{framework} project"
     with FileLock(KEPT / f"{framework}.lock"), tempfile.TemporaryDirectory() as temporary:
         # Rendered as it is now, so that what was made from anything else is noticed.
         project = rendered(copy_template(Path(temporary, "template")), Path(temporary), framework=framework)
-        key = _key(project)
-        if not (folder / "key").is_file() or (folder / "key").read_text() != key:
+        key, made_with = _key(project), folder / "key"
+        if not made_with.is_file() or made_with.read_text() != key:
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            for name in _MADE_FROM:
-                shutil.move(project / name, folder / name)
+            shutil.move(project, folder)
             _set_up(folder)
-            (folder / "key").write_text(key)
+            made_with.write_text(key)
     return folder
 
 
@@ -72,32 +70,47 @@ def _set_up(folder: Path) -> None:
         raise RuntimeError(f"make setup failed in {folder}:\n{result.stdout}{result.stderr}")
 
 
-def give(project: Path, framework: str = "xgboost") -> Path:
-    """Let a project have the environments of its framework, as if it had been set up, and a compiler that starts warm.
+def give(project: Path, framework: str = "xgboost", *, warm: bool = True) -> Path:
+    """Let a project have the environments of its framework, as if it had been set up.
 
     They hold links, so that what the project does to its own leaves others' alone.
+
+    Args:
+        project: The project.
+        framework: Its framework.
+        warm: Whether its compiler is forked from a process that has imported the SageMaker SDK already.
     """
     source = _found(framework)
     for name in NAMES:
         shutil.rmtree(project / name, ignore_errors=True)
-        (project / name).mkdir()
-        for entry in (source / name).iterdir():
-            (project / name / entry.name).symlink_to(entry)
+        _link(source / name, project / name)
         (project / name / ".complete").unlink()
         (project / name / ".complete").touch()  # newer than the project's locks
-    programs = project / ".venv-dev/bin"
-    programs.unlink()
-    programs.mkdir()
-    for entry in (source / ".venv-dev/bin").iterdir():
-        (programs / entry.name).symlink_to(entry)
-    python = programs / "python"
-    warm, real = shlex.join(_compiler(source / ".venv-dev/bin/python").command), shlex.quote(str(python.readlink()))
+    if warm:
+        programs = project / ".venv-dev/bin"
+        programs.unlink()
+        _link(source / ".venv-dev/bin", programs)
+        _warm(programs / "python")
+    return project
+
+
+def _link(source: Path, folder: Path) -> None:
+    folder.mkdir()
+    for entry in source.iterdir():
+        (folder / entry.name).symlink_to(entry)
+
+
+def _warm(python: Path) -> None:
+    """Let an interpreter hand compiling to a process that is warm, and do all else itself."""
+    real = python.readlink()
+    compiler = shlex.join(_compiler(real).command)
     python.unlink()
     python.write_text(
-        f'#!/bin/sh\nif [ "$1 $2" = "-m mlops.compile" ]; then exec {warm} "$@"; else exec {real} "$@"; fi\n'
+        "#!/bin/sh\n"
+        f'if [ "$1 $2" = "-m mlops.compile" ]; then exec {compiler} "$@"; fi\n'
+        f'exec {shlex.quote(str(real))} "$@"\n'
     )
     python.chmod(0o755)
-    return project
 
 
 _found = functools.cache(environments)

@@ -1,6 +1,6 @@
-"""The rendered project's own commands, from environments that its own `make setup` makes."""
+"""The rendered project's own commands, in environments that its own `make setup` has made (see `environments`)."""
 
-import os
+import functools
 import shutil
 import subprocess
 import sys
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.projects import ROOT, rendered
+from tests.environments import give, of_user
+from tests.projects import ROOT, Bake
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +19,7 @@ PROJECTS = [
                  marks=pytest.mark.xdist_group(answers[0]))
     for answers in (("xgboost", "realtime", "on"), ("sklearn", "batch", "on"), ("pytorch", "realtime", "off"))
 ]  # fmt: skip
-"""Each framework, and each other answer, from a clean environment; what one worker has set up it also tests."""
+"""Each framework, and each other answer."""
 
 UNSHARE = ["unshare", "--map-root-user", "--net"]
 # In a new network namespace loopback is down: raise it (SIOCSIFFLAGS, IFF_UP), then become the command.
@@ -31,27 +32,24 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 @pytest.fixture(scope="module", params=PROJECTS)
-def ready(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project, in a folder with a blank in its name, set up and committed."""
-    folder = tmp_path_factory.mktemp("my projects")
-    project = rendered(template, folder, **request.param, project_slug="own-commands", aws_region="us-east-1")
+def ready(request: pytest.FixtureRequest, rendering: Bake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project, in a folder with a blank in its name, with environments that `make setup` has made, and committed."""
+    project = rendering(**request.param, project_slug="own-commands", aws_region="us-east-1")
+    copy = Path(shutil.copytree(project, tmp_path_factory.mktemp("my projects") / project.name))
     for command in (
         ["git", "init", "--quiet"],
         ["git", "add", "."],
         ["git", "-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "--quiet", "-m", "Generate"],
     ):
-        subprocess.run(command, cwd=project, check=True)
-    make(project, "setup", online=True)
-    return project
+        subprocess.run(command, cwd=copy, check=True)
+    return give(copy, request.param["framework"], warm=False)
 
 
-def make(project: Path, target: str, *, online: bool = False) -> str:
+def make(project: Path, target: str) -> str:
     """Run a target; with no network but loopback where the kernel lets us take it away."""
-    isolated = [] if online or not can_unshare() else [*UNSHARE, sys.executable, "-c", LOOPBACK_UP]
-    hidden = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "RUFF_CACHE_DIR", "MYPY_CACHE_DIR", "MAKEFLAGS")
-    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    isolated = [*UNSHARE, sys.executable, "-c", LOOPBACK_UP] if can_unshare() else []
     result = subprocess.run(
-        [*isolated, "make", target], cwd=project, env=environment, capture_output=True, text=True, check=False
+        [*isolated, "make", target], cwd=project, env=of_user(), capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
@@ -60,7 +58,9 @@ def make(project: Path, target: str, *, online: bool = False) -> str:
 def test_the_demonstration_goes_round_the_whole_loop_and_ends_with_reports(template: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(template, tmp_path / "template"))
     (copy / ".tools").symlink_to(ROOT / ".tools", target_is_directory=True)
-    output = make(copy, "demo", online=True)
+    make(copy, "demo/.complete")
+    give(copy / "demo/doctor-visits", warm=False)
+    output = make(copy, "demo")
     at = 0
     for said in (
         "Version 1 of doctor-visits is registered.",
@@ -82,6 +82,7 @@ def test_the_demonstration_goes_round_the_whole_loop_and_ends_with_reports(templ
         assert [shown in path.read_text() for path in reports if f"/.mlops/{folder}/" in str(path)] == [True, True]
 
 
+@functools.cache
 def can_unshare() -> bool:
     if shutil.which("unshare") is None:
         return False

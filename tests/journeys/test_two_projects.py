@@ -1,6 +1,5 @@
 """A project that trains and one that deploys what it registers, side by side on this machine."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import give
+from tests.environments import give, of_user
 from tests.projects import ROOT, Bake, mlops, mlops_json
 
 DEPLOYS = {"project_slug": "deployer", "project_scope": "deploy"}
@@ -17,7 +16,8 @@ DEPLOYS = {"project_slug": "deployer", "project_scope": "deploy"}
 def beside(trainer: Path, rendering: Bake, **answers: str) -> Path:
     """A project that deploys, in the folder that the one that trains is in, with the environments of these tests."""
     project = rendering(**DEPLOYS, **answers)
-    return give(Path(shutil.copytree(project, trainer.parent / project.name)))
+    copy = Path(shutil.copytree(project, trainer.parent / project.name))
+    return give(copy, answers.get("framework", "xgboost"), warm=False)
 
 
 def trained_in(project: Path, folder: str) -> None:
@@ -26,10 +26,8 @@ def trained_in(project: Path, folder: str) -> None:
 
 
 def make(project: Path, target: str) -> str:
-    command = ["make", "-o", "setup", target]
-    environment = {**os.environ, "RUFF_CACHE_DIR": str(project / ".ruff_cache")}
-    environment |= {"MYPY_CACHE_DIR": str(project / ".mypy_cache")}
-    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    command = ["make", target]
+    result = subprocess.run(command, cwd=project, env=of_user(), capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
