@@ -5,6 +5,7 @@ is made, changed and deleted by the calls that AWS would get, whose parameters a
 what is not in the table is refused.
 """
 
+import functools
 import io
 import json
 import uuid
@@ -17,6 +18,7 @@ from typing import Any
 
 import jmespath
 import pytest
+import yaml
 from botocore import xform_name
 from botocore.exceptions import ClientError, ParamValidationError
 from jmespath.functions import Functions, signature
@@ -29,7 +31,7 @@ from standin.account import Cloud, StandInAccount
 from standin.gaps import CUSTOM_RESOURCES
 from standin.kinds import KINDS, Kind
 from standin.schemas import create_only
-from standin.template import cidr
+from standin.template import cidr, parse
 
 
 class _Split(Functions):  # type: ignore[misc]
@@ -480,11 +482,24 @@ def _apply(change_set: ChangeSet) -> None:
 
 
 def _parsed(text: str) -> Any:
-    """Moto reads JSON as YAML, which takes seconds."""
-    return json.loads(text) if text.lstrip().startswith("{") else _MOTO_PARSED(text)
+    """The content of a template, which the caller may change; moto takes long to read one, and takes what AWS refuses.
+
+    Raises:
+        ValidationError: It is not a template.
+    """
+    try:
+        return json.loads(_as_json(text))
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValidationError(message=f"Template format error: {error}") from None
 
 
-_MOTO_PARSED = Stack.parse_template
+@functools.cache
+def _as_json(text: str) -> str:
+    return json.dumps(parse(text).data)
+
+
+def _parse_of_change_set(change_set: ChangeSet) -> None:
+    change_set.template_dict = _parsed(str(change_set.template))
 
 
 def _clean(value: Any, resources: parsing.ResourceMap) -> Any:
@@ -520,6 +535,7 @@ def cloudformation(cloud: Cloud) -> Iterator[None]:
         patch.setattr(parsing, "resource_class_from_type", type_)
         patch.setattr(parsing, "resource_name_property_from_type", name_property)
         patch.setattr(Stack, "parse_template", staticmethod(_parsed))
+        patch.setattr(ChangeSet, "_parse_template", _parse_of_change_set)
         patch.setattr(ChangeSet, "apply", _apply)
         # A change set that has no changes is made, and says so.
         patch.setattr(CloudFormationResponse, "_validate_different_update", lambda *_: None)

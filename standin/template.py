@@ -74,16 +74,22 @@ class _Loader(yaml.CSafeLoader):
 
 
 def parse(text: str) -> Template:
-    """Read a template, in YAML or JSON.
+    """Read a template, in YAML or JSON, as CloudFormation does, which takes neither aliases nor merges of mappings.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-formats.html
 
     Raises:
-        ValueError: It is not a mapping, or repeats a key.
+        ValueError: It is not a mapping, repeats a key, or has an alias or a merge.
         yaml.YAMLError: It is not YAML.
     """
     loader = _Loader(text)
     lines: dict[Place, int] = {}
+    seen: set[int] = set()
 
     def plain(node: yaml.Node, place: Place) -> Any:
+        if id(node) in seen:
+            raise ValueError(f"line {node.start_mark.line + 1}: what is written there is repeated by an alias")
+        seen.add(id(node))
         if node.tag.startswith("!"):
             name = node.tag[1:] if node.tag in ("!Ref", "!Condition") else f"Fn::{node.tag[1:]}"
             value = untagged(node, (*place, name), node.value)
@@ -97,6 +103,8 @@ def parse(text: str) -> Template:
         if isinstance(node, yaml.MappingNode):
             mapping: dict[Any, Any] = {}
             for key_node, value in node.value:
+                if key_node.tag == "tag:yaml.org,2002:merge":
+                    raise ValueError(f"line {key_node.start_mark.line + 1}: a mapping is merged into another")
                 key = loader.construct_object(key_node)
                 if key in mapping:
                     raise ValueError(f"line {key_node.start_mark.line + 1}: {key} is written twice")

@@ -121,3 +121,16 @@ def test_json_is_read_as_well() -> None:
 def test_a_stand_in_is_not_known_before_the_deployment() -> None:
     assert is_known({"a": ["text", 1]})
     assert not is_known({"a": ["{{Bucket.Arn}}/*"]})
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ("\n  One: &one {A: b}\n  Two: *one", "repeated by an alias"),
+        ("\n  One: &one x\n  Two: *one", "repeated by an alias"),
+        ("\n  One: {<<: {A: b}}", "a mapping is merged into another"),
+    ],
+)
+def test_what_cloudformation_does_not_read_of_yaml_is_refused(properties: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse(f"Resources:{properties}")

@@ -108,7 +108,7 @@ Resources:
       Value: !Ref ModelPackageArn
   Errors:
     Type: AWS::CloudWatch::Alarm
-    Properties: &alarm
+    Properties:
       AlarmName: !Sub "${{ProjectName}}-${{EnvironmentName}}-errors"
       Namespace: AWS/SageMaker
       MetricName: Invocation5XXErrors
@@ -120,8 +120,14 @@ Resources:
   Backlog:
     Type: AWS::CloudWatch::Alarm
     Properties:
-      <<: *alarm
       AlarmName: !Sub "${{ProjectName}}-${{EnvironmentName}}-backlog"
+      Namespace: AWS/SageMaker
+      MetricName: ApproximateBacklogSize
+      Statistic: Sum
+      Period: 60
+      EvaluationPeriods: 1
+      Threshold: 1
+      ComparisonOperator: GreaterThanOrEqualToThreshold
 Outputs:
   EndpointName: {{Value: !GetAtt Endpoint.EndpointName}}
 """
