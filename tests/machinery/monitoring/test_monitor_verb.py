@@ -19,6 +19,11 @@ def at(ago: timedelta) -> datetime:
     return datetime.now(UTC).replace(microsecond=0) - ago
 
 
+def settled() -> tuple[str, str]:
+    """The option for a window that has ended long enough ago for nothing to be on its way any more."""
+    return "--until", f"{at(timedelta(seconds=10)):%Y-%m-%dT%H:%M:%SZ}"
+
+
 BASELINE = "DriftCheckBaselines"
 
 
@@ -88,7 +93,7 @@ def test_traffic_like_the_data_is_no_drift_and_drifted_traffic_is(approved: Path
 
 
 def test_no_traffic_never_alarms(approved: Path) -> None:
-    output = mlops(approved, "monitor", "--since", "1h", "--retrain").stdout
+    output = mlops(approved, "monitor", *settled(), "--since", "1h", "--retrain").stdout
     assert "Nothing was asked" in output
     assert "No retraining" in output
 
@@ -107,21 +112,21 @@ def test_a_window_that_spans_a_promotion_is_split_by_version(approved: Path) -> 
     registered_again(approved)
     capture_traffic(approved, 1, 300, drift=1.5)
     capture_traffic(approved, 2, 300, ago=timedelta(hours=1))
-    found = mlops_json(approved, "monitor")["versions"]
+    found = mlops_json(approved, "monitor", *settled())["versions"]
     assert {version: comparison["drift"] for version, comparison in found.items()} == {"1": True, "2": False}
 
 
 def test_drift_of_a_version_that_is_no_longer_used_starts_nothing(approved: Path) -> None:
     registered_again(approved)
     capture_traffic(approved, 1, 300, drift=1.5)
-    output = mlops(approved, "monitor", "--retrain").stdout
+    output = mlops(approved, "monitor", *settled(), "--retrain").stdout
     assert "DRIFT" in output
     assert "No retraining: version 2, the one in use, was not asked." in output
 
 
 def test_drift_starts_a_retraining_that_says_why_and_only_once_without_new_data(approved: Path) -> None:
     capture_traffic(approved, 1, 400, drift=1.0)
-    refused = mlops_json(approved, "monitor", "--since", "3h", "--retrain")
+    refused = mlops_json(approved, "monitor", *settled(), "--since", "3h", "--retrain")
     assert refused["retraining"]["decision"]["outcome"] == "refused"
     assert "no new data" in refused["retraining"]["decision"]["reason"]
     table = synthetic.resample(dataset.read_typed(approved / "data/raw", SCHEMA), SCHEMA, 2_000, seed=5, drift=1.0)
@@ -163,7 +168,7 @@ def test_a_baseline_that_is_gone_or_damaged_is_an_error_and_leaves_nothing(appro
     capture_traffic(approved, 1, 200)
     path = baseline_of(approved, "Statistics")
     path.unlink() if content is None else path.write_text(content)
-    result = mlops(approved, "monitor", check=False)
+    result = mlops(approved, "monitor", *settled(), check=False)
     assert result.returncode == 1
     assert "statistics.json" in result.stderr or "baseline" in result.stderr
     assert "Traceback" not in result.stderr
@@ -176,7 +181,7 @@ def test_a_version_registered_without_a_baseline_is_named(approved: Path) -> Non
     record: dict[str, Any] = json.loads(path.read_text())
     del record[BASELINE]
     path.write_text(json.dumps(record))
-    result = mlops(approved, "monitor", check=False)
+    result = mlops(approved, "monitor", *settled(), check=False)
     assert result.returncode == 1
     assert "Version 1 was registered without a baseline" in result.stderr
 
@@ -191,7 +196,7 @@ def test_values_that_go_missing_are_a_fault_of_the_data_and_no_reason_to_retrain
         values[income] = ""
         line["captureData"]["endpointInput"]["data"] = ",".join(values)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    output = mlops(approved, "monitor", "--retrain").stdout
+    output = mlops(approved, "monitor", *settled(), "--retrain").stdout
     assert "DATA QUALITY" in output
     assert "income: Completeness 0.0000" in output
     assert "No retraining" in output
@@ -212,7 +217,7 @@ def test_traffic_of_which_nothing_can_be_read_is_not_taken_for_none(approved: Pa
     capture_traffic(approved, 1, 200)
     (path,) = (approved / ".mlops/s3/local-bucket" / SLUG / "capture").rglob("*.jsonl")
     path.write_text(path.read_text().replace("0.25", "maybe"))
-    output = mlops(approved, "monitor", "--since", "3h").stdout
+    output = mlops(approved, "monitor", *settled(), "--since", "3h").stdout
     assert "200 records that cannot be read" in output
     assert f"{path.name}:1" in output
     assert "Nothing was asked" not in output
@@ -231,7 +236,7 @@ def test_drift_that_cannot_be_told_or_comes_with_faults_starts_nothing(approved:
             values[SCHEMA.feature_names.index("income")] = ""
             line["captureData"]["endpointInput"]["data"] = ",".join(values)
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    output = mlops(approved, "monitor", "--retrain", *(["--since", ago] if ago else [])).stdout
+    output = mlops(approved, "monitor", *settled(), "--retrain", *(["--since", ago] if ago else [])).stdout
     assert ("DRIFT" in output) == bool(ago)
     why = "has drifted, but the data is at fault" if ago else "was asked about too few rows to tell"
     assert f"No retraining: version 1 {why}" in output
