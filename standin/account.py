@@ -23,7 +23,7 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.s3.models import FakeBucket, s3_backends
+from moto.s3.models import FakeBucket, FakeKey, s3_backends
 from moto.ssm.models import ParameterDict
 from werkzeug.serving import make_server
 
@@ -90,10 +90,27 @@ class StandInAccount:
 
 @dataclass(frozen=True)
 class Saved:
-    """What all accounts held at a moment; see `Cloud.save`."""
+    """What all accounts held at a moment; see `Cloud.save`.
 
-    backends: Sequence[tuple[Any, Mapping[str, Any]]]
-    records: Mapping[Any, Any]
+    Attributes:
+        services: Moto's services, and what each holds by account.
+        tables: The content of `Cloud.tables`.
+    """
+
+    services: Sequence[tuple[Any, Mapping[str, Any]]]
+    tables: Sequence[Mapping[Any, Any]]
+
+    def copy(self) -> "Saved":
+        """A copy of all of it in one go, so that what one service holds of another stays the same thing."""
+        known = {id(service): service for service, _ in self.services}  # moto's own tables are not copied
+        return Saved(*copy.deepcopy((self.services, self.tables), known))
+
+    def discard(self) -> None:
+        """Close the temporary files of what S3 holds."""
+        for service, accounts in self.services:
+            if service is s3_backends:
+                for in_account in accounts.values():
+                    in_account.reset()
 
 
 @dataclass(frozen=True)
@@ -111,6 +128,11 @@ class Cloud:
     ended: ExitStack
     _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     _moments: dict[Hashable, tuple["Saved", Any]] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> list[dict[Any, Any]]:
+        """What is kept beside moto's services."""
+        return [self.gaps.records, s3_backends.bucket_accounts]
 
     @cached_property
     def python(self) -> ForkServer:
@@ -137,15 +159,21 @@ class Cloud:
 
     def empty(self) -> None:
         """Take away all that is in the accounts."""
-        for service in list(_IN_USE):
-            if service is s3_backends:
-                for in_account in service.values():
-                    in_account.reset()  # closes its temporary files
+        Saved([(service, dict(service)) for service in _IN_USE], ()).discard()
+        for service in _IN_USE:
             service.clear()
         _IN_USE.clear()
         reset_model_data()
-        self.gaps.records.clear()
+        for table in self.tables:
+            table.clear()
         self.gaps.answers.clear()
+
+    def forget(self) -> None:
+        """Take away all that is in the accounts, and all that was kept of them."""
+        self.empty()
+        for saved, _ in self._moments.values():
+            saved.discard()
+        self._moments.clear()
 
     def once(self, moment: Hashable, prepare: Callable[[], T]) -> T:
         """Let the accounts be as a function leaves them, which is called the first time only.
@@ -172,16 +200,20 @@ class Cloud:
 
     def save(self) -> Saved:
         """Keep what all accounts hold, to go back to it."""
-        return Saved(*_copied([(service, dict(service)) for service in _IN_USE], self.gaps.records))
+        tracked = list(vars(FakeKey)["instances_tracked"])
+        saved = Saved([(service, dict(service)) for service in _IN_USE], self.tables).copy()
+        type.__setattr__(FakeKey, "instances_tracked", tracked)  # moto closes those when accounts are emptied
+        return saved
 
     def restore(self, saved: Saved) -> None:
         """Let all accounts hold what was saved, and nothing else; the same can be restored again."""
         self.empty()
-        backends, records = _copied(saved.backends, saved.records)
-        for service, accounts in backends:
+        copied = saved.copy()
+        for service, accounts in copied.services:
             service.update(accounts)
             _IN_USE.append(service)
-        self.gaps.records.update(records)
+        for table, content in zip(self.tables, copied.tables, strict=True):
+            table.update(content)
 
 
 def _parameters(held: ParameterDict) -> tuple[Any, ...]:
@@ -193,14 +225,6 @@ copyreg.pickle(ParameterDict, _parameters)
 # What guards a copy is free.
 copyreg.pickle(type(Lock()), lambda _: (Lock, ()))
 copyreg.pickle(type(RLock()), lambda _: (RLock, ()))
-
-
-def _copied(backends: Sequence[tuple[Any, Mapping[str, Any]]], records: Any) -> tuple[Any, Any]:
-    """Copies of what accounts hold: in one go, so that what one service holds of another stays the same thing."""
-    services = [service for service, _ in backends]
-    known = {id(service): service for service in services}  # moto's own tables are not copied
-    held, kept = copy.deepcopy(([accounts for _, accounts in backends], records), known)
-    return list(zip(services, held, strict=True)), kept
 
 
 class _Quiet(MotoRequestHandler):
@@ -257,5 +281,5 @@ def cloud() -> Iterator[Cloud]:
         ended.callback(server.shutdown)
         accounts = Cloud(f"http://127.0.0.1:{server.server_port}", gaps, ended)
         accounts.empty()
-        ended.callback(accounts.empty)
+        ended.callback(accounts.forget)
         yield accounts

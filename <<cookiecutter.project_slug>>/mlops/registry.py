@@ -102,7 +102,7 @@ def approved_at(metadata: Mapping[str, str]) -> datetime | None:
 
 def stamped(metadata: Mapping[str, str], moment: datetime) -> dict[str, str]:
     """The metadata of a version that was approved at a moment."""
-    return {**metadata, APPROVED_AT: moment.astimezone(UTC).isoformat(timespec="milliseconds")}
+    return {**metadata, APPROVED_AT: moment.astimezone(UTC).isoformat(timespec="microseconds")}
 
 
 def of_package(record: Mapping[str, Any]) -> ModelVersion:

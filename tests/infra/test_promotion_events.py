@@ -50,7 +50,7 @@ def test_an_approval_starts_the_pipeline_with_the_package_and_a_token_and_is_sta
     assert call.parameters["name"] == PIPELINE
     assert call.parameters["variables"] == [{"name": "ModelPackageArn", "value": package}]
     assert call.parameters["clientRequestToken"].isalnum()
-    assert promotion.stamp(package) == "2026-11-20T12:00:00.000+00:00"
+    assert promotion.stamp(package) == "2026-11-20T12:00:00.000000+00:00"
     described = promotion.account.client("sagemaker").describe_model_package(ModelPackageName=package)
     assert described["CustomerMetadataProperties"]["GitCommit"] == "0"
 
@@ -186,9 +186,9 @@ def test_late_events_out_of_order_deploy_what_was_approved_last_and_no_older_sta
     assert promotion.deliver(late)["package"] == first
     promotion._under_way(first).status = "Failed"
     assert promotion.deliver(early)["package"] == first
-    assert promotion.stamp(first) == "2099-11-20T12:02:00.000+00:00"
+    assert promotion.stamp(first) == "2099-11-20T12:02:00.000000+00:00"
     assert promotion.deliver(middle)["outcome"] == ASKED
-    assert promotion.stamp(second) == "2099-11-20T12:01:00.000+00:00"
+    assert promotion.stamp(second) == "2099-11-20T12:01:00.000000+00:00"
 
 
 def test_a_late_approval_of_a_version_that_was_rejected_since_is_not_stamped_and_deploys_nothing(

@@ -114,7 +114,7 @@ class LocalRegistry:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")  # decisions are ordered by it
 
 
 def _version(record: dict[str, Any]) -> ModelVersion:

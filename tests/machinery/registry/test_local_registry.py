@@ -11,7 +11,7 @@ import pytest
 from mlops.errors import MlopsError
 from mlops.local.registry import LocalRegistry
 from mlops.local.store import LocalStore
-from mlops.registry import APPROVED, PENDING, REJECTED
+from mlops.registry import APPROVED, PENDING, REJECTED, champion
 
 MODEL = "s3://bucket/models/model.tar.gz"
 ARN = "arn:aws:sagemaker:eu-west-1:000000000000:model-package/group"
@@ -97,3 +97,13 @@ def test_every_decision_is_kept(registry: LocalRegistry) -> None:
         (APPROVED, "good"),
         (REJECTED, "complaints"),
     ]
+
+
+def test_decisions_made_one_right_after_the_other_keep_their_order(registry: LocalRegistry) -> None:
+    for _ in range(2):
+        register(registry)
+    for number in [1, 2] * 20:
+        registry.decide(number, APPROVED, "")
+        best = champion(registry.versions())
+        assert best
+        assert best.version == number
