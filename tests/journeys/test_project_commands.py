@@ -59,10 +59,14 @@ def test_the_demonstration_goes_round_the_whole_loop_and_ends_with_reports(templ
     copy = Path(shutil.copytree(template, tmp_path / "template"))
     (copy / ".tools").symlink_to(ROOT / ".tools", target_is_directory=True)
     make(copy, "demo/.complete")
-    give(copy / "demo/doctor-visits", warm=False)
+    project = give(copy / "demo/doctor-visits", warm=False)
+    # What a demonstration has left that was killed while it sent traffic.
+    (project / ".mlops/runs/half").mkdir(parents=True)
+    (project / "data/raw/later.csv").write_text("half")
     output = make(copy, "demo")
     at = 0
     for said in (
+        "Starting over: an earlier demonstration was interrupted.",
         "Version 1 of doctor-visits is registered.",
         "Version 1 is Approved.",
         "Version 1 answered 2,000 of 2,000 requests",
