@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-_MOST_EXPENSIVE_FIRST = ("journeys", "infra", "standin", "upgrade", "machinery", "render", "suite")
+_MOST_EXPENSIVE_FIRST = (
+    *("journeys/test_project_commands.py", "journeys", "infra/test_build_pipeline.py", "infra"),
+    *(
+        "machinery/serving/test_server.py",
+        "machinery/endpoints",
+        "machinery/monitoring",
+        "upgrade",
+        "standin",
+        "render",
+    ),
+    *("render", "machinery/pipeline", "machinery"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,9 +27,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker, which makes what they share once, and begin with what takes long."""
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
+        if not {"xdist_group", "alone"} & {mark.name for mark in item.iter_markers()}:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: _MOST_EXPENSIVE_FIRST.index(Path(item.nodeid).parts[1]))
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    """How early a test is begun; what is not known to take long is begun last."""
+    starts = [item.nodeid.startswith(f"tests/{place}") for place in _MOST_EXPENSIVE_FIRST]
+    return starts.index(True) if True in starts else len(starts)
 
 
 @pytest.hookimpl(tryfirst=True)

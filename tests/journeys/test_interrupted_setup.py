@@ -14,7 +14,7 @@ import pytest
 from tests.environments import of_user
 from tests.projects import Bake
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 PATIENCE = 120.0
 SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"

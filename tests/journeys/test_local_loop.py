@@ -15,6 +15,8 @@ import pytest
 
 from tests.projects import mlops, mlops_json
 
+pytestmark = pytest.mark.alone
+
 
 def rows(project: Path) -> list[str]:
     return gzip.decompress((project / "data/raw/visits.csv.gz").read_bytes()).decode().splitlines()

@@ -13,6 +13,8 @@ from tests.machinery.deployment.deploying import entered
 from tests.machinery.deployment.small_project import ACCOUNT, REGION
 from tests.projects import Bake
 
+pytestmark = pytest.mark.alone
+
 ANSWERS: list[dict[str, str]] = [
     {},
     {"inference": "async", "git_provider": "codecommit", "training_image": "custom", "monitoring": "off"},

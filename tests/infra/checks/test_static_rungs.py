@@ -13,6 +13,8 @@ from standin.template import Template, resolve
 from tests.infra.checks import buildspec_schema, codepipeline, exclusions, names, principals, tags, targets, validators
 from tests.infra.checks.mutants import PARAMETERS, REMOVED, SOUND, changed
 
+pytestmark = pytest.mark.alone
+
 Rung = Callable[[Template], list[Finding]]
 
 RUNGS: dict[str, Rung] = {

@@ -19,6 +19,8 @@ from mlops.registry import APPROVED, find
 from tests.machinery.serving.served import HANDLERS, until
 from tests.projects import mlops
 
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+
 
 @pytest.fixture
 def project(default_project: Path, tmp_path: Path) -> Iterator[Path]:

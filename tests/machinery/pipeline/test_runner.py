@@ -27,6 +27,8 @@ from tests.machinery.pipeline.definitions import (
     processing,
 )
 
+pytestmark = pytest.mark.alone
+
 WRITE = "(out / 'value.json').write_text(json.dumps({'value': 7}))"
 RETRIED = [
     {"BackoffRate": 1.0, "IntervalSeconds": 1, "MaxAttempts": 2, "ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"]}

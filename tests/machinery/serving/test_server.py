@@ -24,6 +24,8 @@ from mlops.serving.settings import Settings
 from mlops.serving.worker import http_server
 from tests.machinery.serving.served import CSV, PATIENCE, Server, archive, serving, until
 
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+
 MEGABYTE = 1024 * 1024
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: here\r\nContent-Type: text/csv\r\n"
 
