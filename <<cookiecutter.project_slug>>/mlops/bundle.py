@@ -31,10 +31,10 @@ from mlops.project import DEVELOPMENT_ENVIRONMENT, Project
 
 DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
 
-_CODE = (
-    *("src", "pipelines", "mlops/__init__.py", "mlops/archives.py", "mlops/errors.py", "mlops/files.py"),
-    "mlops/monitor",
-)
+UNPACKING_CODE = ("mlops/__init__.py", "mlops/archives.py", "mlops/errors.py", "mlops/files.py")
+"""What the steps that run the model's code import of this package."""
+
+_CODE = ("src", "pipelines", *UNPACKING_CODE, "mlops/monitor")
 _LOCKS = "locks"
 
 

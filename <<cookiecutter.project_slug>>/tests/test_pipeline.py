@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mlops.bundle import UNPACKING_CODE
 from mlops.project import Project
 from model.hyperparameters import HYPERPARAMETERS
 
@@ -15,8 +16,16 @@ ROOT = Path(__file__).parent.parent
 FRAMEWORK = Project(ROOT).answer("framework")
 IMAGE: dict[str, Any] = yaml.safe_load((ROOT / f"config/images/{FRAMEWORK}.yaml").read_text(encoding="utf-8"))
 TWIN = ROOT / "src/model/onnx_twin.py"  # made by the server, in this project's own environment
-STEP_SCRIPTS = sorted({*(ROOT / "src/model").rglob("*.py"), *(ROOT / "mlops/monitor").rglob("*.py")} - {TWIN})
+STEP_SCRIPTS = sorted(
+    {
+        *(ROOT / "src/model").rglob("*.py"),
+        *(ROOT / "mlops/monitor").rglob("*.py"),
+        *(ROOT / name for name in UNPACKING_CODE),
+    }
+    - {TWIN}
+)
 OWN_PACKAGES = {"model", "mlops"}
+SOLD_AS = packages_distributions()  # reads the metadata of every package
 
 
 def imported_modules(script: Path) -> Iterator[str]:
@@ -36,8 +45,7 @@ def test_a_step_script_imports_only_what_the_image_has(script: Path) -> None:
     modules = set(imported_modules(script))
     assert not {module for module in modules if "onnx_twin" in module}
     elsewhere = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - OWN_PACKAGES
-    sold_as = packages_distributions()
-    assert {name for name in elsewhere if not {name, *sold_as.get(name, [])} & set(IMAGE["packages"])} == set()
+    assert {name for name in elsewhere if not {name, *SOLD_AS.get(name, [])} & set(IMAGE["packages"])} == set()
 
 
 @pytest.mark.parametrize("script", STEP_SCRIPTS, ids=name_of)

@@ -13,7 +13,16 @@ from typing import Any
 import yaml
 
 from mlops import image
-from mlops.bundle import DEFINITION, MANIFEST, OBJECTS, Bundle, code_digest, inputs_digest, packages_digest
+from mlops.bundle import (
+    DEFINITION,
+    MANIFEST,
+    OBJECTS,
+    UNPACKING_CODE,
+    Bundle,
+    code_digest,
+    inputs_digest,
+    packages_digest,
+)
 from mlops.compile.content import ContentStore, settle
 from mlops.compile.offline import OfflineAws, isolate, offline_session
 from mlops.definition import Definition
@@ -26,8 +35,6 @@ from mlops.validation import require_valid
 
 _PIPELINE_MODULE = "training"
 
-# What the steps that run the model's code also import.
-_UNPACKING_CODE = ("mlops/__init__.py", "mlops/archives.py", "mlops/errors.py", "mlops/files.py")
 # What describes the training data, and nothing else: a change of what compares with it is no other training.
 _BASELINE_CODE = (
     "mlops/__init__.py",
@@ -172,7 +179,7 @@ def _context(
         inference_image=own_image or image_uri(project, framework, "inference"),
         source_folder="src",
         model_code=store.add(
-            {name: path.read_bytes() for name, path in files_below(root / "src")} | _read(root, _UNPACKING_CODE)
+            {name: path.read_bytes() for name, path in files_below(root / "src")} | _read(root, UNPACKING_CODE)
         ),
         baseline_code=store.add(_read(root, _BASELINE_CODE)),
         no_champion=store.add_at(f"{store.prefix}/no-champion/", {"README.txt": no_champion.encode()}),
