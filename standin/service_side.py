@@ -34,6 +34,9 @@ _JOB_LOGS = tuple(
     (action, "arn:aws:logs:{region}:{account}:log-group:{log_group}:*")
     for action in ("logs:CreateLogGroup", "logs:DescribeLogStreams")
 )
+_BUCKET = tuple(
+    (f"s3:{action}", "arn:aws:s3:::{bucket}") for action in ("GetBucketAcl", "GetBucketLocation", "GetBucketVersioning")
+)
 _SAGEMAKER = "arn:aws:sagemaker:{region}:{account}"
 _PULL = tuple(
     (f"ecr:{action}", "arn:aws:ecr:{region}:{account}:repository/{repository}")
@@ -65,9 +68,12 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
     ),
     "codepipeline artifacts": ServiceUse(
         f"{_DOCS}/codepipeline/latest/userguide/how-to-custom-role.html",
-        tuple(
-            (f"s3:{action}", "arn:aws:s3:::{bucket}/{prefix}one")
-            for action in ("GetObject", "GetObjectVersion", "PutObject")
+        (
+            *_BUCKET,
+            *(
+                (f"s3:{action}", "arn:aws:s3:::{bucket}/{prefix}one")
+                for action in ("GetObject", "GetObjectVersion", "PutObject", "PutObjectAcl")
+            ),
         ),
     ),
     "codepipeline build": ServiceUse(
@@ -79,9 +85,18 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
     ),
     "codepipeline codecommit": ServiceUse(
         f"{_DOCS}/codepipeline/latest/userguide/how-to-custom-role.html",
-        tuple(
-            (f"codecommit:{action}", "arn:aws:codecommit:{region}:{account}:{repository}")
-            for action in ("CancelUploadArchive", "GetBranch", "GetCommit", "GetUploadArchiveStatus", "UploadArchive")
+        (
+            (
+                "s3:ListBucket",
+                "arn:aws:s3:::{bucket}",
+            ),  # troubleshooting.html: a missing artifact is said to be missing
+            *(
+                (f"codecommit:{action}", "arn:aws:codecommit:{region}:{account}:{repository}")
+                for action in (
+                    *("CancelUploadArchive", "GetBranch", "GetCommit"),
+                    *("GetUploadArchiveStatus", "UploadArchive"),
+                )
+            ),
         ),
     ),
     "codepipeline connection": ServiceUse(
@@ -91,10 +106,7 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
     "codepipeline s3 source": ServiceUse(
         f"{_DOCS}/codepipeline/latest/userguide/how-to-custom-role.html",
         (
-            *(
-                (f"s3:{action}", "arn:aws:s3:::{bucket}")
-                for action in ("GetBucketAcl", "GetBucketLocation", "GetBucketVersioning")
-            ),
+            *_BUCKET,
             *(
                 (f"s3:{action}", "arn:aws:s3:::{bucket}/release/project.zip")
                 for action in ("GetObject", "GetObjectVersion")

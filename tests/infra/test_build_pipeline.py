@@ -152,7 +152,7 @@ def test_the_pipeline_and_what_starts_it_may_do_what_they_do_and_nothing_more(
     source = (
         service_needs("codepipeline connection", connection=stacks.values["SourceArn"])
         if answers == GITHUB
-        else service_needs("codepipeline codecommit", repository=SLUG, **place)
+        else service_needs("codepipeline codecommit", repository=SLUG, bucket=stacks.values["ArtifactBucket"], **place)
     )
     builds = [
         need
