@@ -92,11 +92,15 @@ Forms = Mapping[str, Sequence[str]]
 """The forms of the ARNs of each type of resource that an action knows."""
 
 
+UNLISTED = ("apigateway:tagresource", "apigateway:untagresource")
+"""Actions that cfn-lint's catalogue lacks, though the handlers of AWS::ApiGatewayV2::Stage call them."""
+
+
 @functools.cache
 def catalogue() -> Mapping[str, Forms]:
     """Every IAM action, in lower case, with the resources that it knows."""
     text = (files("cfnlint") / "data/AdditionalSpecs/Policies.json").read_text(encoding="utf-8")
-    return {
+    listed = {
         f"{service}:{action}": {
             kind: known["Resources"][kind]["ARNFormats"]
             for kind in map(str.lower, said.get("Resources", []))
@@ -105,6 +109,7 @@ def catalogue() -> Mapping[str, Forms]:
         for service, known in json.loads(text).items()
         for action, said in known["Actions"].items()
     }
+    return listed | dict.fromkeys(UNLISTED, listed["apigateway:put"])
 
 
 def needs(calls: Iterable[Call], keys: Mapping[str, str] | None = None) -> list[Need]:

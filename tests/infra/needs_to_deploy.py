@@ -62,12 +62,27 @@ ELSEWHERE: Mapping[tuple[str, str], tuple[str, Mapping[str, str]]] = {
 }
 """What handlers do to other resources, with the values of condition keys."""
 
+_API_GATEWAY = "ops.apigateway.amazonaws.com"
+_TAGGED_APIS = tuple(
+    (f"apigateway:{verb}", "arn:aws:apigateway:{region}::/tags/one") for verb in ("DELETE", "POST", "PUT")
+)
+_LINKED = f"arn:aws:iam::{{account}}:role/aws-service-role/{_API_GATEWAY}/AWSServiceRoleForAPIGateway"
+BESIDES: Mapping[str, tuple[tuple[str, str, Mapping[str, str]], ...]] = {
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html and
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/using-service-linked-roles.html
+    "AWS::ApiGatewayV2::Api": (
+        *((action, resource, {}) for action, resource in _TAGGED_APIS),
+        ("iam:CreateServiceLinkedRole", _LINKED, {"iam:AWSServiceName": _API_GATEWAY}),
+    ),
+    "AWS::ApiGatewayV2::Stage": tuple((action, resource, {}) for action, resource in _TAGGED_APIS),
+}
+"""What making and tagging resources of a type needs, though its handlers do not say so."""
+
 NEVER_CALLED: Mapping[str, tuple[str, ...]] = {
-    # An API that is imported; its integrations and authorizers with roles of their own. Tags are set by POST and PUT.
+    # An API that is imported; its integrations and authorizers with roles of their own.
     "AWS::ApiGatewayV2::Api": ("s3:getObject",),
     "AWS::ApiGatewayV2::Authorizer": ("iam:PassRole",),
     "AWS::ApiGatewayV2::Integration": ("iam:PassRole",),
-    "AWS::ApiGatewayV2::Stage": ("apigateway:TagResource", "apigateway:UntagResource"),
     # A role for it (SageMaker has a service-linked one), scheduled actions, functions with provisioned concurrency.
     "AWS::ApplicationAutoScaling::ScalableTarget": (
         "application-autoscaling:DeleteScheduledAction", "application-autoscaling:PutScheduledAction", "iam:PassRole",
@@ -125,6 +140,8 @@ def needs_to_deploy(resolved: Template, known: Mapping[str, str]) -> Iterator[Ne
         type_ = resource["Type"]
         found = {**_names(resolved, resource.get("Properties", {})), **known}
         found["name"] = physical_name(resolved, logical) or f"{logical}-1a2b3c4d"
+        for action, arn, context in BESIDES.get(type_, ()):
+            yield Need(action, arn.format(**found), type_, context)
         for handler, said in schema(type_)["handlers"].items():
             for action in said["permissions"] if handler != "list" else ():
                 if action not in NEVER_CALLED.get(type_, ()):

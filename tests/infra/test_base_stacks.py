@@ -55,7 +55,7 @@ REPOSITORIES = {
 }
 """The repositories of AWS's images for training and for inference."""
 IMAGES = sorted({name for names in REPOSITORIES.values() for name in names})
-PARTS = (SLUG, ID, ACCOUNT, ELSEWHERE["ModelPackageGroup"], "/apis", *IMAGES)
+PARTS = (SLUG, ID, ACCOUNT, ELSEWHERE["ModelPackageGroup"], "/apis", "/tags", *IMAGES)
 """What makes a resource one that a role is made for."""
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 DEFINITION = json.loads((ROOT / "tests/machinery/pipeline/golden/training-local.json").read_text(encoding="utf-8"))

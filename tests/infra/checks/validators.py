@@ -22,6 +22,7 @@ from cloudformation_validate import (
 )
 
 from standin.finding import Finding
+from standin.needs import UNLISTED
 from standin.template import Template, parse
 from tests.projects import ROOT
 
@@ -32,6 +33,7 @@ SILENCER = "cfn-lint"
 """The key of metadata that makes cfn-lint say less."""
 _DEFAULT_DOES_NOT_FIT = "W1030"
 _MAY_BE_MISSING = "W1001"
+_UNKNOWN_ACTION = "W3037"
 
 
 @cache
@@ -80,7 +82,7 @@ def unlinted(text: str, regions: Sequence[str]) -> list[Finding]:
     found = [
         Finding("/".join(map(str, said.path or [])) + f" (line {said.linenumber})", f"{said.message} [{said.rule.id}]")
         for said in _linted(text, tuple(regions))
-        if said.rule.severity in ("error", "warning")
+        if said.rule.severity in ("error", "warning") and not _is_unlisted(said)
     ]
     data = parse(text).data
     resources = data["Resources"].items()
@@ -90,6 +92,12 @@ def unlinted(text: str, regions: Sequence[str]) -> list[Finding]:
         for where, owner in owners
         if SILENCER in owner.get("Metadata", {})
     ]
+
+
+def _is_unlisted(said: Any) -> bool:
+    """Whether it is about an action that IAM has and cfn-lint's catalogue has not."""
+    action = str(said.message).partition("'")[2].partition("'")[0]
+    return said.rule.id == _UNKNOWN_ACTION and any(known.endswith(f":{action}") for known in UNLISTED)
 
 
 def _linted(text: str, regions: tuple[str, ...]) -> list[Any]:
