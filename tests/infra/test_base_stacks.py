@@ -204,7 +204,6 @@ def everything(stacks: Deployed, environment: str) -> dict[str, str]:
         "MinInstanceCount": "0" if stacks.answers.get("inference") == "async" else "2",
         "MaxInstanceCount": "4",
         "ProvisionedConcurrency": "2",
-        "MaxProvisionedConcurrency": "4",
     }
 
 
@@ -229,9 +228,10 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
                 for action in ("CreateEndpoint", "UpdateEndpoint"):
                     context = {f"aws:ResourceTag/sagemaker:{tag}": value for tag, value in tags.items()}
                     yield Need(f"sagemaker:{action}", config, "the endpoint's configuration", context)
-                yield from service_needs(
-                    "sagemaker scaling", region=REGION, account=ACCOUNT, endpoint=f"{SLUG}-{environment}"
-                )
+                if stacks.answers.get("inference") != "serverless":
+                    yield from service_needs(
+                        "sagemaker scaling", region=REGION, account=ACCOUNT, endpoint=f"{SLUG}-{environment}"
+                    )
                 yield from service_needs("volume encryption", key=stacks.known["WorkloadKeyArn"])
             if name == "api":
                 yield from service_needs("http api access log")

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from botocore import xform_name
 
 from standin import deploy, shapes
 from standin.account import StandInAccount
@@ -20,7 +21,7 @@ from standin.template import Template, load, resolve
 from tests.answers import QUESTIONS
 from tests.infra.checks import buildspec_schema, createonly, exclusions, names, principals, tags, targets, validators
 from tests.infra.checks.mutants import REMOVED, changed
-from tests.projects import ROOT
+from tests.projects import ROOT, SOURCES
 
 FOLDER = ROOT / "templates" / "cloudformation"
 ORDER = ("network", "vpc-endpoints", "studio")
@@ -220,8 +221,14 @@ CALLS = [  # of `upsert`, `run`, `models` and `runs` with an environment of AWS
     call("sagemaker", "DescribeModelPackageGroup", ModelPackageGroupName=PROJECT),
     call("sagemaker", "ListModelPackages", ModelPackageGroupName=PROJECT),
     call("sagemaker", "DescribeModelPackage", ModelPackageName=sagemaker(f"model-package/{PROJECT}/1")),
-    call("ssm", "GetParameter", Name=f"/{PROJECT}/live/production"),
+    call("ssm", "GetParameters", Names=[f"/{PROJECT}/live/production", f"/{PROJECT}/image"]),
 ]
+
+
+@pytest.mark.parametrize("operation", sorted({call.operation for call in CALLS}))
+def test_the_calls_of_a_data_scientist_are_those_that_the_machinery_makes(operation: str) -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (SOURCES / "mlops").rglob("*.py"))
+    assert re.search(rf"\b{xform_name(operation)}\b", sources)
 
 
 def need(action: str, resource: str, **context: Any) -> Need:

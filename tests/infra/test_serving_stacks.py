@@ -48,7 +48,6 @@ def choices(template: Template) -> Iterator[dict[str, str]]:
         "StepPercent": ["10", "33", "50"],
         "BakeSeconds": [str(declared.get("BakeSeconds", {}).get("MinValue")), "600"],
         "ProvisionedConcurrency": ["0", "2"],
-        "MaxProvisionedConcurrency": ["0", "8"],
         "ShadowModelPackageArn": ["", NEXT],
         "SubnetIds": ["subnet-00000000", "subnet-12345678,subnet-87654321"],
     }
@@ -325,7 +324,7 @@ def prepared(account: StandInAccount) -> StandInAccount:
         ("endpoint", {**REALTIME, "deployment_strategy": "rolling"}, {"MinInstanceCount": "2"}),
         ("endpoint", SHADOW, {"ShadowModelPackageArn": NEXT}),
         ("endpoint", ASYNC, {"MinInstanceCount": "0", "MaxInstanceCount": "4"}),
-        ("endpoint", SERVERLESS, {"ProvisionedConcurrency": "2", "MaxProvisionedConcurrency": "8"}),
+        ("endpoint", SERVERLESS, {"ProvisionedConcurrency": "2"}),
         ("transform", BATCH, {"ScheduleState": "ENABLED"}),
         ("api", REALTIME, {}),
         ("api", SERVERLESS, {"JwtIssuer": "https://login.example.com", "JwtAudience": "predictions"}),

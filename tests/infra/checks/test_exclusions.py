@@ -73,6 +73,9 @@ MUTANTS: dict[str, dict[str, Any]] = {
     },
     "a serverless endpoint answers at once": {**SERVERLESS, **ASYNC},
     "a serverless endpoint has no instances": {**SERVERLESS, f"{VARIANTS}/0/InstanceType": "ml.m5.large"},
+    "a serverless endpoint is not autoscaled by CloudFormation": {
+        place: value for place, value in SERVERLESS.items() if place not in ("ScalableTarget", "ScalingPolicy")
+    },
     "a serverless endpoint uses an image of its own account": {
         **SERVERLESS, "Model/Properties/PrimaryContainer/Image": OWN_IMAGE.replace("1", "2")
     },
