@@ -33,15 +33,17 @@ def interrupt(folder: Path, target: str, moment: Path, by: signal.Signals) -> No
     """Begin a target in a process group of its own and end all of it as soon as a file is there."""
     begun = time.time_ns()
     process = subprocess.Popen(
-        command(target), cwd=folder, env=of_user(), process_group=0, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+        command(target), cwd=folder, env=of_user(), process_group=0, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(by, signal.SIG_DFL) if by != signal.SIGKILL else None,  # nohup ignores one
+    )  # fmt: skip
     deadline = time.monotonic() + PATIENCE
     while not is_new(moment, begun) and process.poll() is None:
         assert time.monotonic() < deadline
+        time.sleep(0.001)
     if process.poll() is None:
         os.killpg(process.pid, by)
     output, _ = process.communicate()
-    assert process.returncode != 0, f"{target} ended before {moment} was there: {output!r}"
+    assert process.returncode != 0, f"{target} was not ended by {by.name} at {moment}: {output!r}"
 
 
 def is_new(path: Path, begun: int) -> bool:
