@@ -296,11 +296,17 @@ def register_model(
     statistics, constraints = (
         _json_source(_result(baseline, "baseline"), name) for name in ("statistics.json", "constraints.json")
     )
-    # The archive brings along what servers call (code/hosting.py), so that no job has to repack it.
+    # The archive brings along what servers call (code/hosting.py), so that no job has to repack it. AWS's images for
+    # XGBoost and scikit-learn install it with pip, which downloads setuptools first unless build isolation is switched
+    # off: that is what "0" does here (sic). An endpoint with network isolation, as ours are, would never start.
     builder = ModelBuilder(
         image_uri=context.inference_image,
         s3_model_data_url=train.properties.ModelArtifacts.S3ModelArtifacts,
-        env_vars={"SAGEMAKER_PROGRAM": "hosting.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
+        env_vars={
+            "SAGEMAKER_PROGRAM": "hosting.py",
+            "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+            "PIP_NO_BUILD_ISOLATION": "0",
+        },
         role_arn=context.role,
         sagemaker_session=context.session,
     )

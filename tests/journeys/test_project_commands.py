@@ -1,6 +1,5 @@
 """The rendered project's own commands, in environments that its own `make setup` has made (see `environments`)."""
 
-import functools
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import pytest
 import yaml
 
 from tests.environments import give, of_user
+from tests.isolation import can_isolate, isolated
 from tests.projects import ROOT, Bake
 
 pytestmark = pytest.mark.slow
@@ -20,15 +20,6 @@ PROJECTS = [
     for answers in (("xgboost", "realtime", "on"), ("sklearn", "batch", "on"), ("pytorch", "realtime", "off"))
 ]  # fmt: skip
 """Each framework, and each other answer."""
-
-UNSHARE = ["unshare", "--map-root-user", "--net"]
-# In a new network namespace loopback is down: raise it (SIOCSIFFLAGS, IFF_UP), then become the command.
-LOOPBACK_UP = """
-import fcntl, os, socket, struct, sys
-with socket.socket() as control:
-    fcntl.ioctl(control, 0x8914, struct.pack("16sh", b"lo", 1))
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
 
 
 @pytest.fixture(scope="module", params=PROJECTS)
@@ -47,9 +38,8 @@ def ready(request: pytest.FixtureRequest, rendering: Bake, tmp_path_factory: pyt
 
 def make(project: Path, target: str) -> str:
     """Run a target; with no network but loopback where the kernel lets us take it away."""
-    isolated = [*UNSHARE, sys.executable, "-c", LOOPBACK_UP] if can_unshare() else []
     result = subprocess.run(
-        [*isolated, "make", target], cwd=project, env=of_user(), capture_output=True, text=True, check=False
+        isolated("make", target), cwd=project, env=of_user(), capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
@@ -86,19 +76,11 @@ def test_the_demonstration_goes_round_the_whole_loop_and_ends_with_reports(templ
         assert [shown in path.read_text() for path in reports if f"/.mlops/{folder}/" in str(path)] == [True, True]
 
 
-@functools.cache
-def can_unshare() -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    trial = subprocess.run([*UNSHARE, "true"], capture_output=True, check=False)
-    return trial.returncode == 0
-
-
 def test_what_follows_runs_without_a_network() -> None:
-    if not can_unshare():
+    if not can_isolate():
         pytest.skip("this kernel lets us make no network namespace: what follows had a network")
     code = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)"
-    command = [*UNSHARE, sys.executable, "-c", LOOPBACK_UP, sys.executable, "-S", "-c", code]
+    command = isolated(sys.executable, "-S", "-c", code)
     result = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
     assert "Network is unreachable" in result.stderr
 
