@@ -223,12 +223,17 @@ class _Run:
 
     def _exported(self, build: Build) -> Iterator[tuple[str, str]]:
         for name in self._spec.get("env", {}).get("exported-variables", []):
-            script = f'. {shlex.quote(str(self._state))}; [ -n "${{{name}+set}}" ] && printf %s "${name}"'
+            # A variable of the shell alone is none of the environment, which is where CodeBuild looks:
+            # https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html#build-spec.env.exported-variables
+            script = (
+                f". {shlex.quote(str(self._state))}; "
+                f'[[ $(declare -p {name}) =~ ^declare\\ -[A-Za-z]*x ]] && printf %s "${name}"'
+            )
             ended = subprocess.run(
                 ["bash", "-c", script], env=self._environment, capture_output=True, text=True, check=False
             )
             if ended.returncode:
-                build.findings.append(Finding(f"env/exported-variables/{name}", "no command sets it"))
+                build.findings.append(Finding(f"env/exported-variables/{name}", "no command exports it"))
             else:
                 yield name, ended.stdout
 

@@ -1,7 +1,7 @@
 """The start of AWS's images, as far as it can be had: what becomes of an archive's code before the first request.
 
 The images of XGBoost and scikit-learn start with sagemaker-containers, which makes a package of the folder that
-SAGEMAKER_SUBMIT_DIRECTORY names and installs it with the image's pip (2.8.6.post2: `prepare` and `install` of _modules).
+SAGEMAKER_SUBMIT_DIRECTORY names and installs it with the image's pip (2.8.6.post2: `prepare`, `install` of _modules).
 Under network isolation pip can download nothing.
 """
 

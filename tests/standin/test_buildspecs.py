@@ -100,14 +100,16 @@ env:
   variables: {STAGE: staging, COUNT: 3}
   parameter-store: {BUCKET: /visits/bucket}
   secrets-manager: {TOKEN: "token:key"}
-  exported-variables: [STAGE, COUNT, BUCKET, TOKEN, MADE, MISSING]
+  exported-variables: [STAGE, COUNT, BUCKET, TOKEN, MADE, KEPT, MISSING]
 phases:
-  build: {commands: [MADE="a b$COUNT"]}
+  build: {commands: [MADE="a b$COUNT", export MADE, KEPT=1]}
 """,
     )
     exported = {"STAGE": "production", "COUNT": "3", "BUCKET": "data", "TOKEN": "secret", "MADE": "a b3"}
     assert done.exported == exported
-    assert list(map(str, done.findings)) == ["env/exported-variables/MISSING: no command sets it"]
+    assert list(map(str, done.findings)) == [
+        f"env/exported-variables/{name}: no command exports it" for name in ("KEPT", "MISSING")
+    ]
 
 
 def test_artifacts_are_what_their_patterns_name(project: BuildProject, source: Path) -> None:
