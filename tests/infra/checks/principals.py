@@ -12,6 +12,11 @@ from typing import Any
 from standin.finding import Finding
 from standin.template import PSEUDO_PARAMETERS, Place, Template, is_known
 
+LOG_GROUPS = ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
+"""What CloudWatch Logs does with the key of a log group.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+"""
 NARROWING = {
     "aws:principalaccount",
     "aws:principalarn",
@@ -41,19 +46,27 @@ def statements(resource: Mapping[str, Any]) -> Iterator[tuple[Place, dict[str, A
 
 
 def findings(resolved: Template, account: str = PSEUDO_PARAMETERS["AWS::AccountId"]) -> list[Finding]:
-    """Roles and users of other accounts as principals, and other accounts or everybody without a condition.
+    """Roles and users of other accounts as principals, other accounts or everybody without a condition, and services
+    that a key does not let do all they ask for.
 
     Args:
         resolved: A resolved template.
         account: The account that it is deployed to.
     """
-    return [
-        resolved.finding(what, name, *place)
+    allowing = [
+        (name, place, statement)
         for name, resource in resolved.resources.items()
         for place, statement in statements(resource)
         if statement["Effect"] == "Allow"
-        for principal in _principals(statement)
-        if (what := _fault(principal, statement, account))
+    ]
+    return [
+        resolved.finding(what, name, *place)
+        for name, place, statement in allowing
+        for what in (
+            *(_fault(principal, statement, account) for principal in _principals(statement)),
+            _lack(resolved.resources[name]["Type"], statement),
+        )
+        if what
     ]
 
 
@@ -119,6 +132,16 @@ def _fault(principal: str, statement: dict[str, Any], account: str) -> str:
     if ":root" not in principal and not principal.isdigit():
         return _CANNOT_EXIST_YET.format(principal)
     return "" if "aws:principalarn" in keys else f"all of {principal} is let in: narrow it by aws:PrincipalArn"
+
+
+def _lack(type_: str, statement: dict[str, Any]) -> str:
+    """What a statement of a key does not let CloudWatch Logs do, which asks for it with every log group."""
+    principal = statement["Principal"]
+    services = [] if isinstance(principal, str) else principal.get("Service", [])
+    if type_ != "AWS::KMS::Key" or not str(services).startswith("logs."):
+        return ""
+    missing = [action for action in LOG_GROUPS if f"kms:{action}" not in statement["Action"]]
+    return f"CloudWatch Logs also needs {', '.join(missing)}" if missing else ""
 
 
 def _account(principal: str) -> str:

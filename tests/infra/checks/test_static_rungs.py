@@ -106,6 +106,11 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("principals", principal("222222222222"), "narrow it by aws:PrincipalArn"),
     ("principals", principal("*"), "everybody is let in"),
     ("principals", principal("*", Bool={"aws:SecureTransport": "true"}), "everybody is let in"),
+    (
+        "principals",
+        {"Key/Properties/KeyPolicy/Statement/3/Action": ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt"]},
+        "CloudWatch Logs also needs GenerateDataKey, ReEncryptFrom, ReEncryptTo",
+    ),
     ("shapes", {"Build/Properties/Environment/ComputeType": "BUILD_GENERAL1_SMAL"}, "BUILD_GENERAL1_SMAL is none"),
     ("shapes", {"Retraining/Properties/Target/RetryPolicy/MaximumRetryAttempts": 300}, "not between 0 and 185"),
     ("shapes", {"Errors/Properties/Period": "a minute"}, "is no number"),
