@@ -61,7 +61,13 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
     ),
     "codebuild source": ServiceUse(
         f"{_DOCS}/codebuild/latest/userguide/setting-up-service-role.html",
-        tuple((f"s3:{action}", "arn:aws:s3:::{bucket}/{prefix}one") for action in ("GetObject", "GetObjectVersion")),
+        (
+            *(
+                (f"s3:{action}", "arn:aws:s3:::{bucket}")
+                for action in ("GetBucketAcl", "GetBucketLocation", "ListBucket")
+            ),
+            *((f"s3:{action}", "arn:aws:s3:::{bucket}/{prefix}one") for action in ("GetObject", "GetObjectVersion")),
+        ),
     ),
     "codepipeline approval": ServiceUse(
         f"{_DOCS}/codepipeline/latest/userguide/approvals-iam-permissions.html", (("sns:Publish", "{topic}"),)
