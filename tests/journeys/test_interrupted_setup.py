@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,6 +92,21 @@ def test_the_template_s_own_tools_are_made_anew(template: Path, tmp_path: Path) 
     works(copy, ".tools/bin/cookiecutter", "--version")
 
 
+def clean_until(folder: Path, killed: str) -> None:
+    """Run `make clean` with an `rm` that kills it.
+
+    Args:
+        folder: Where.
+        killed: The `rm`, as a script: it ends its parent instead of removing what it is to be interrupted at.
+    """
+    with tempfile.TemporaryDirectory() as programs:
+        remove = Path(programs, "rm")
+        remove.write_text(f"#!/bin/sh\n{killed}\n")
+        remove.chmod(0o755)
+        environment = {**of_user(), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+        subprocess.run(["make", "clean"], cwd=folder, env=environment, capture_output=True, check=False)
+
+
 @pytest.mark.parametrize("made", [".tools", ".venv"])
 def test_what_make_clean_has_left_when_it_was_interrupted_is_not_taken_for_an_environment(
     template: Path, tmp_path: Path, made: str
@@ -98,13 +114,7 @@ def test_what_make_clean_has_left_when_it_was_interrupted_is_not_taken_for_an_en
     copy = Path(shutil.copytree(template, tmp_path / "template"))
     (copy / made / "bin").mkdir(parents=True)
     (copy / made / ".complete").touch()
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    # An `rm` that is interrupted before it has removed a folder.
-    (programs / "rm").write_text('#!/bin/sh\ncase "$1" in -f) exec /bin/rm "$@";; *) kill -KILL $PPID;; esac\n')
-    (programs / "rm").chmod(0o755)
-    environment = {**of_user(), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run(["make", "clean"], cwd=copy, env=environment, capture_output=True, check=False)
+    clean_until(copy, 'case "$1" in -f) exec /bin/rm "$@";; *) kill -KILL $PPID;; esac')
     assert (copy / made / "bin").is_dir()
     assert not (copy / made / ".complete").exists()
 
@@ -112,12 +122,7 @@ def test_what_make_clean_has_left_when_it_was_interrupted_is_not_taken_for_an_en
 def test_state_of_a_project_goes_as_a_whole_or_stays(rendering: Bake, tmp_path: Path) -> None:
     project = Path(shutil.copytree(rendering(), tmp_path / "project"))
     (project / ".mlops/runs").mkdir(parents=True)
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "rm").write_text('#!/bin/sh\n[ -e "$2" ] && kill -KILL $PPID\nexit 0\n')
-    (programs / "rm").chmod(0o755)
-    environment = {**of_user(), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run(["make", "clean"], cwd=project, env=environment, capture_output=True, check=False)
+    clean_until(project, '[ -e "$2" ] && kill -KILL $PPID; exit 0')
     assert not (project / ".mlops").exists()
     assert (project / ".mlops-removed/runs").is_dir()
     (project / ".mlops/models").mkdir(parents=True)
