@@ -61,8 +61,9 @@ def test_the_definition_is_the_one_that_was_reviewed(bundle: Bundle) -> None:
 
 
 def compile_into(project: Path, output: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Compile in a process that starts anew, as a user's does; `python` would start warm (see `environments`)."""
     return subprocess.run(
-        [str(project / ".venv-dev/bin/python"), "-m", "mlops.compile", "--output", str(output)],
+        [str(project / ".venv-dev/bin/python3"), "-m", "mlops.compile", "--output", str(output)],
         cwd=project, env={**os.environ, **variables}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
