@@ -15,7 +15,9 @@ import pytest
 from filelock import FileLock
 
 from standin import network
+from standin.account import StandInAccount
 from tests.environments import give
+from tests.places import BUCKET
 from tests.projects import SLUG, Bake, copy_template, mlops, rendered
 
 pytest_plugins = ["standin.fixtures", "tests.costs"]
@@ -50,6 +52,14 @@ def fresh_handlers() -> Iterator[None]:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the template as a fresh clone would hold it, with what is not committed yet."""
     return copy_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def with_bucket(here: StandInAccount) -> StandInAccount:
+    """An account with the project's bucket in it."""
+    configuration = {"LocationConstraint": here.region}
+    here.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=configuration)
+    return here
 
 
 @pytest.fixture

@@ -6,16 +6,18 @@ from pathlib import Path
 import pytest
 
 _MOST_EXPENSIVE_FIRST = (
-    *("journeys/test_project_commands.py", "journeys", "infra/test_build_pipeline.py", "infra"),
-    *(
-        "machinery/serving/test_server.py",
-        "machinery/endpoints",
-        "machinery/monitoring",
-        "upgrade",
-        "standin",
-        "render",
-    ),
-    *("render", "machinery/pipeline", "machinery"),
+    "journeys/test_project_commands.py",
+    "journeys",
+    "infra/test_build_pipeline.py",
+    "infra",
+    "machinery/serving/test_server.py",
+    "machinery/endpoints",
+    "machinery/monitoring",
+    "upgrade",
+    "standin",
+    "render",
+    "machinery/pipeline",
+    "machinery",
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from standin import deploy
-from standin.account import StandInAccount, cloud
+from standin.account import ACCOUNT, REGION, StandInAccount, cloud
 from standin.cloudformation import cloudformation
 from standin.deploy import Stack
 from standin.iam import RolePolicies, applies, as_list, role_policies, statements
@@ -25,7 +25,6 @@ from tests.projects import ROOT
 
 pytestmark = pytest.mark.slow
 
-ACCOUNT, REGION = "123456789012", "eu-west-1"
 OWN = f"sagemaker-{SLUG}-{ID}"
 BASE = ("data", "registry", "execution", "workload")
 ENVIRONMENTS = ("staging", "production")

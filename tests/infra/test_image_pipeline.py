@@ -16,7 +16,7 @@ from mlops.__main__ import main
 from mlops.errors import MlopsError
 from mlops.project import Project
 from standin import deploy, patterns
-from standin.account import REGION, StandInAccount
+from standin.account import ACCOUNT, REGION, StandInAccount
 from standin.buildspecs import Build, BuildProject
 from standin.calls import CallRecord
 from standin.deploy import Stack
@@ -27,10 +27,9 @@ from standin.service_side import service_needs
 from standin.template import Template, load, resolve
 from tests.infra.rendered import ID, OWN_IMAGE, configure, configured
 from tests.infra.rendered import SLUG as NAME
+from tests.places import BUCKET
 from tests.projects import Bake, mlops
 
-BUCKET = "visits-bucket"
-ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
 CICD = f"sagemaker-{NAME}-{ID}-cicd"
 SOURCES = {
@@ -294,9 +293,8 @@ def dev(project_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def ssm(here: StandInAccount) -> Any:
-    here.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    return here.client("ssm")
+def ssm(with_bucket: StandInAccount) -> Any:
+    return with_bucket.client("ssm")
 
 
 def images(definition: Mapping[str, Any]) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from mlops.__main__ import main
 from standin.account import ACCOUNT, REGION, StandInAccount
-from tests.machinery.places import BUCKET, ROLE
+from tests.places import BUCKET, ROLE
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from mlops.errors import MlopsError
 from mlops.project import Project
 from standin.account import ACCOUNT, REGION
 from standin.calls import CallLog
-from tests.machinery.places import BUCKET, ROLE
+from tests.places import BUCKET, ROLE
 
 PIPELINE = "doctor-visits-training"
 

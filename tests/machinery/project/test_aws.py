@@ -15,7 +15,7 @@ from mlops.errors import MlopsError
 from standin.account import ACCOUNT, REGION
 from standin.calls import CallLog
 from tests.machinery.pipeline.definitions import definition, processing
-from tests.machinery.places import BUCKET, ROLE
+from tests.places import BUCKET, ROLE
 
 TAGS = {"sagemaker:project-name": "visits"}
 

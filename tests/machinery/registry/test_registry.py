@@ -16,7 +16,7 @@ from mlops.local.registry import LocalRegistry
 from mlops.local.store import LocalStore
 from mlops.registry import APPROVED, PENDING, REJECTED, Registry, champion, find
 from standin.account import ACCOUNT, REGION
-from tests.machinery.places import BUCKET, ROLE
+from tests.places import BUCKET, ROLE
 
 GROUP = "visits"
 
