@@ -23,7 +23,7 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.s3.models import FakeBucket, FakeKey, s3_backends
+from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 from moto.ssm.models import ParameterDict
 from werkzeug.serving import make_server
 
@@ -255,11 +255,30 @@ def _scalable_dimensions() -> Any:
     return Enum("ScalableDimensionValueSet", {name: name for name in dimensions})
 
 
+_all_policies = autoscaling_responses.ApplicationAutoScalingResponse.describe_scaling_policies
+
+
+def _named_policies(response: autoscaling_responses.ApplicationAutoScalingResponse) -> str:
+    """The scaling policies that are asked for; moto takes no notice of names."""
+    answer, names = json.loads(_all_policies(response)), response._get_param("PolicyNames")
+    found = [policy for policy in answer["ScalingPolicies"] if not names or policy["PolicyName"] in names]
+    return json.dumps({**answer, "ScalingPolicies": found})
+
+
 def _text_of_definition(location: Mapping[str, str], account_id: str, partition: str) -> str:
     """A pipeline's definition as it was sent; moto gives Python's repr of it, parsed."""
     key: Any = s3_backends[account_id][partition].get_object(location["Bucket"], location["ObjectKey"])
     text: str = key.value.decode()
     return text
+
+
+def _encryption(backend: S3Backend, bucket_name: str) -> Any:
+    """How S3 encrypts what is put into a bucket: always; with keys of its own where moto says not at all.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-encryption-faq.html
+    """
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": "false"}
+    return backend.get_bucket(bucket_name).encryption or {"Rule": rule}
 
 
 @contextmanager
@@ -271,9 +290,13 @@ def cloud() -> Iterator[Cloud]:
     with ExitStack() as ended:
         patch = ended.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(FakeBucket, "get_permission", _bucket_permission)
+        patch.setattr(S3Backend, "get_bucket_encryption", _encryption)
         patch.setattr(moto.sagemaker.models, "load_pipeline_definition_from_s3", _text_of_definition)
         for module in (autoscaling, autoscaling_responses):
             patch.setattr(module, "ScalableDimensionValueSet", _scalable_dimensions())
+        patch.setattr(
+            autoscaling_responses.ApplicationAutoScalingResponse, "describe_scaling_policies", _named_policies
+        )
         models.keep()
         thread.start()
         ended.callback(server.server_close)

@@ -161,6 +161,22 @@ def read(account: StandInAccount, type_: str, record: Mapping[str, Any]) -> Any:
         raise
 
 
+def adopt(
+    account: StandInAccount, written: Mapping[str, Any], identifier: Mapping[str, str], names: Mapping[str, str]
+) -> "Resource | None":
+    """A resource that exists, as a stack holds it that takes it over; None when it does not exist.
+
+    Args:
+        account: Where it is.
+        written: What the template says of it.
+        identifier: The primary identifier of its type, with its value.
+        names: The id of the stack and the logical id in it.
+    """
+    model = _KindModel(account, written["Type"])
+    record = model.adopt(written.get("Properties", {}), identifier, names)
+    return None if record is None else Resource(model, record, written)
+
+
 class Resource:
     """A resource of a stack, with the attributes that moto's engine reads."""
 
@@ -256,6 +272,8 @@ class _KindModel(_Model):
     def create(self, name: str, properties: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
         named = {self.kind.name: name, **properties} if self.kind.name else properties
         record = {**self._record(name, properties, names), "properties": named}
+        if self.kind.name and self._is_there(record):
+            raise ValueError(f"{named[self.kind.name]} already exists")
         if self.kind.create:
             record["answer"] = _call(self._client, self.kind.create, self._request(record))
         record["id"] = _search(self.kind.ref, record)
@@ -264,13 +282,27 @@ class _KindModel(_Model):
                 self._put(property_, {}, record)
         return record
 
+    def adopt(
+        self, properties: Mapping[str, Any], identifier: Mapping[str, str], names: Mapping[str, str]
+    ) -> dict[str, Any] | None:
+        """What is known of one that exists already; None when there is none."""
+        (id_,) = identifier.values()
+        record = {**self._record("", properties, names), "id": id_}
+        if not read(self.account, self.type, record):
+            return None
+        answer = _call(self._client, self.kind.read, _identity(self.kind, record))
+        record["answer"] = _search(self.kind.described, answer)
+        record["id"] = _search(self.kind.ref, record)
+        return record
+
     def update(self, old: dict[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
         record = {**old, "given": properties, "properties": {**self._generated(old), **properties}}
         if self.kind.create:
             before, after = self._request(old), self._request(record)
             changed = {name.lower() for name in {*before, *after} if before.get(name) != after.get(name)} - {"tags"}
             carried = _takes(self._client, self.kind.update)
-            if changed - carried - {property_.lower() for property_ in self.kind.puts}:
+            put = {name.lower() for property_, one in self.kind.puts.items() for name in (property_, one.member)}
+            if changed - carried - put:
                 self.delete(old)
                 return self.create(old["name"], properties, old["names"])
             if changed & carried:
@@ -290,6 +322,13 @@ class _KindModel(_Model):
         if name not in self.kind.attributes:
             raise ValidationError(message=f"{self.type} has no attribute {name} here")
         return _search(self.kind.attributes[name], record)
+
+    def _is_there(self, record: Mapping[str, Any]) -> bool:
+        """Whether one of this name exists; a kind that is known by an id alone has none before it is made."""
+        try:
+            return bool(read(self.account, self.type, record))
+        except ParamValidationError:
+            return False
 
     def _generated(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {self.kind.name: record["properties"][self.kind.name]} if self.kind.name else {}

@@ -17,8 +17,9 @@ def whole_cloud() -> "Iterator[Cloud]":
     """All accounts of this worker; ask for `cloud`, in which they are empty."""
     from standin.account import cloud
     from standin.cloudformation import cloudformation
+    from standin.importing import imports
 
-    with cloud() as whole, cloudformation(whole):
+    with cloud() as whole, cloudformation(whole), imports(whole):
         yield whole
 
 

@@ -252,6 +252,12 @@ def _delete_report_group(codebuild: Any, request: Message) -> Message:
     return {}
 
 
+def _describe_source(codecommit: Any, request: Message) -> Message:
+    metadata = _found(codecommit.repositories, request["repositoryName"]).repository_metadata
+    metadata["repositoryDescription"] = request["repositoryDescription"]
+    return {}
+
+
 def _update_model_package(sagemaker: Any, request: Message) -> Message:
     """As AWS does: what is not said stays as it is, where moto forgets it."""
     arn = request["ModelPackageArn"]
@@ -301,6 +307,7 @@ _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
     ("codebuild", "ListReportGroups"): _list_report_groups,
     ("codebuild", "UpdateProject"): _update_project,
     ("codebuild", "UpdateReportGroup"): _update_report_group,
+    ("codecommit", "UpdateRepositoryDescription"): _describe_source,
     ("codepipeline", "StartPipelineExecution"): _start_pipeline_execution,
     ("codepipeline", "StopPipelineExecution"): _stop_pipeline_execution,
     ("sagemaker", "DeleteFeatureGroup"): _delete_feature_group,

@@ -18,11 +18,13 @@ class Put:
         request: What is sent. One that speaks of `item` is sent for each item of the property, else `value` is all of
             it. What yields null is not sent.
         undo: The operation that takes back an item; it takes some members of the request.
+        member: The member of the creating request that holds it, if that is called otherwise.
     """
 
     operation: str
     request: str
     undo: str = ""
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Kind:
         read: The operation that describes one.
         identity: Members by which reading, changing and deleting know it; each operation gets those that it takes.
         exists: What the answer of reading holds when the resource is there.
+        described: What of the answer of reading is what the creating call answers.
         create: The creating operation. Empty: its puts make it.
         ref: What Ref returns.
         name: The property that names it.
@@ -48,6 +51,7 @@ class Kind:
     read: str
     identity: Mapping[str, str]
     exists: str = "@"
+    described: str = "@"
     create: str = ""
     ref: str = ""
     name: str = ""
@@ -332,6 +336,12 @@ KINDS: Mapping[str, Kind] = {
         attributes={"Arn": "answer.repositoryMetadata.Arn", "Name": "properties.RepositoryName"},
         read="GetRepository",
         delete="DeleteRepository",
+        puts={
+            "RepositoryDescription": Put(
+                "UpdateRepositoryDescription",
+                "{repositoryName: properties.RepositoryName, repositoryDescription: value}",
+            )
+        },
     ),
     "AWS::CodeConnections::Connection": Kind(
         service="codeconnections",
@@ -478,6 +488,7 @@ KINDS: Mapping[str, Kind] = {
             "RepositoryUri": "answer.repository.repositoryUri",
         },
         read="DescribeRepositories",
+        described="{repository: repositories[0]}",
         delete="DeleteRepository",
         puts={
             "ImageScanningConfiguration": Put(
@@ -612,7 +623,7 @@ KINDS: Mapping[str, Kind] = {
         update="UpdateKeyDescription",
         delete="ScheduleKeyDeletion",
         puts={
-            "KeyPolicy": Put("PutKeyPolicy", "{KeyId: id, PolicyName: 'default', Policy: value}"),
+            "KeyPolicy": Put("PutKeyPolicy", "{KeyId: id, PolicyName: 'default', Policy: value}", member="Policy"),
             "EnableKeyRotation": Put("EnableKeyRotation", "value && {KeyId: id} || null", undo="DisableKeyRotation"),
         },
     ),

@@ -55,19 +55,15 @@ TABLE = (
 
 @dataclass(frozen=True)
 class Template:
-    """A CloudFormation template, as far as a deployment has to know it.
+    """A CloudFormation template.
 
     Attributes:
         text: As it is sent.
-        parameters: The declarations by name.
-        outputs: The names of its outputs.
-        resources: By logical id, without what intrinsic functions stand for.
+        content: What it says; intrinsic functions in their long form, `{"Ref": "Bucket"}`.
     """
 
     text: str
-    parameters: Mapping[str, Mapping[str, Any]]
-    outputs: frozenset[str]
-    resources: Mapping[str, Mapping[str, Any]]
+    content: Mapping[str, Any]
 
     @classmethod
     def parse(cls, text: str) -> "Template":
@@ -78,10 +74,25 @@ class Template:
         """
         try:
             content = yaml.load(text, Loader=_Loader)
-            resources = dict(content["Resources"])
+            dict(content["Resources"])
         except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise MlopsError(f"It is not a CloudFormation template: {error}.", exit_code=2) from None
-        return cls(text, content.get("Parameters") or {}, frozenset(content.get("Outputs") or ()), resources)
+        return cls(text, content)
+
+    @property
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        """The declarations of its parameters, by name."""
+        return self.content.get("Parameters") or {}
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """The names of its outputs."""
+        return frozenset(self.content.get("Outputs") or ())
+
+    @property
+    def resources(self) -> Mapping[str, Mapping[str, Any]]:
+        """Its resources, by logical id."""
+        return dict(self.content["Resources"])
 
     def retained(self) -> list[str]:
         """The logical ids of what outlives the stack."""
@@ -90,7 +101,7 @@ class Template:
     def guards(self) -> set[str]:
         """The logical ids of the alarms that bring an endpoint back to what it served before."""
         endpoints = self.of_type("AWS::SageMaker::Endpoint")
-        return {name for endpoint in endpoints for name in _values(self.resources[endpoint], "AlarmName")}
+        return {alarm["Ref"] for endpoint in endpoints for alarm in _values(self.resources[endpoint], "AlarmName")}
 
     def of_type(self, type_: str) -> list[str]:
         """The logical ids of the resources of a type."""
@@ -99,24 +110,27 @@ class Template:
 
 # libyaml's takes a tenth of the time; builds of PyYAML without it are rare.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads intrinsic functions (`!Sub ...`) as what they are applied to."""
+    """Reads intrinsic functions."""
 
 
-def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+def _intrinsic(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+    argument: Any = node.value
     if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return node.value
+        argument = loader.construct_mapping(node, deep=True)
+    elif isinstance(node, yaml.SequenceNode):
+        argument = loader.construct_sequence(node, deep=True)
+    elif name == "GetAtt":
+        argument = node.value.split(".", 1)
+    return {name if name in ("Ref", "Condition") else f"Fn::{name}": argument}
 
 
-_Loader.add_multi_constructor("!", _plain)
+_Loader.add_multi_constructor("!", _intrinsic)
 
 
-def _values(content: Any, key: str) -> Iterator[str]:
+def _values(content: Any, key: str) -> Iterator[Any]:
     """What stands at a key, wherever that is."""
     if isinstance(content, dict):
-        if isinstance(content.get(key), str):
+        if key in content:
             yield content[key]
         content = list(content.values())
     if isinstance(content, list):

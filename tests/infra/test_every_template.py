@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mlops.aws.left_behind import FOUND
+from mlops.stacks import Template
 from standin import patterns, shapes
 from standin.account import REGION
 from standin.template import parse, resolve
@@ -90,6 +92,15 @@ def test_each_parameter_says_what_it_is_and_what_it_takes(stack: str, text: str)
         assert parameter.get("Description"), name
         narrowed = {"AllowedPattern", "AllowedValues", "MinValue", "MaxValue"} & parameter.keys()
         assert narrowed or parameter["Type"] != "String", name
+
+
+@each_text
+def test_what_is_retained_is_found_again_by_its_name_or_by_what_it_encrypts(stack: str, text: str) -> None:
+    template = Template.parse(text)
+    retained = {logical: template.resources[logical] for logical in template.retained()}
+    assert {one["Type"] for one in retained.values()} <= FOUND
+    for key in (logical for logical, one in retained.items() if one["Type"] == "AWS::KMS::Key"):
+        assert any(f"'Fn::GetAtt': ['{key}', 'Arn']" in str(one["Properties"]) for one in retained.values()), key
 
 
 @pytest.mark.slow

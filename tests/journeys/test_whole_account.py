@@ -64,6 +64,19 @@ def register(account: StandInAccount, group: str) -> None:
     )
 
 
+def keys(account: StandInAccount) -> dict[str, str]:
+    """The key of each bucket."""
+    s3 = account.client("s3")
+    encryption = {
+        bucket["Name"]: s3.get_bucket_encryption(Bucket=bucket["Name"])["ServerSideEncryptionConfiguration"]["Rules"][0]
+        for bucket in s3.list_buckets()["Buckets"]
+    }
+    rules = {name: rule["ApplyServerSideEncryptionByDefault"] for name, rule in encryption.items()}
+    return {
+        name: rule["KMSMasterKeyID"] for name, rule in rules.items() if "KMSMasterKeyID" in rule and "cicd" not in name
+    }
+
+
 @pytest.mark.parametrize("answers", ANSWERS, ids=label)
 def test_a_project_goes_into_an_account_and_out_of_it_again(
     project: Path, account: StandInAccount, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -97,3 +110,8 @@ def test_a_project_goes_into_an_account_and_out_of_it_again(
         assert {one["type"] for one in removed["retained"]} <= KEPT | {"AWS::SageMaker::ModelPackageGroup"}
     assert run.stacks() == []
     assert account.client("codebuild").list_report_groups()["reportGroups"] == []
+    kept = keys(account)
+    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
+    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"unchanged"}
+    assert keys(account) == kept
+    assert [version["version"] for version in run.json("models", "--environment", "dev")] == [1, 2]

@@ -137,7 +137,7 @@ def test_what_aws_refuses_is_said_with_its_resource(
 def test_a_resource_that_a_service_does_not_make_is_found(
     account: StandInAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_kind(monkeypatch, "AWS::SNS::Topic", identity={"TopicArn": "join('', [id, '-'])"}, delete="")
+    with_kind(monkeypatch, "AWS::SNS::Topic", identity={"TopicArn": "id && join('', [id, '-'])"}, delete="")
     assert "Topic: AWS::SNS::Topic does not exist after the deployment of sound" in findings(account, {})
 
 

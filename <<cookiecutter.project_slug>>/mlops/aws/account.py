@@ -28,7 +28,8 @@ _INVALID = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
-_NOT_FOUND = frozenset({"404", "NoSuchKey", "NotFound"})
+_NOT_FOUND = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound", "ResourceNotFound"})
+_NOT_FOUND_ENDINGS = ("NotFoundException", "DoesNotExistException")
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "SlowDown", "TooManyRequestsException"})
 
 
@@ -78,6 +79,21 @@ class Account:
     def sagemaker(self) -> Any:
         """The SageMaker client."""
         return self._client("sagemaker")
+
+    @cached_property
+    def kms(self) -> Any:
+        """The KMS client."""
+        return self._client("kms")
+
+    @cached_property
+    def ecr(self) -> Any:
+        """The ECR client."""
+        return self._client("ecr")
+
+    @cached_property
+    def codecommit(self) -> Any:
+        """The CodeCommit client."""
+        return self._client("codecommit")
 
     @cached_property
     def functions(self) -> Any:
@@ -160,11 +176,11 @@ def aws_errors(purpose: str, then: str = "") -> Iterator[None]:
 
 
 def is_missing(error: exceptions.ClientError) -> bool:
-    """Whether an error says that there is no such object, bucket, pipeline or group."""
+    """Whether an error says that there is no such thing."""
     code, message = _code(error), str(error.response.get("Error", {}).get("Message", ""))
     return (
         code in _NOT_FOUND
-        or code in ("NoSuchBucket", "ResourceNotFound")
+        or code.endswith(_NOT_FOUND_ENDINGS)
         # SageMaker has no code of its own for most of what it cannot find.
         or (code.startswith("Validation") and ("does not exist" in message or "Could not find" in message))
     )

@@ -1,6 +1,7 @@
 """Stacks in CloudFormation: what a change would do, doing it, and why it failed."""
 
 import hashlib
+import json
 import re
 import secrets
 import time
@@ -11,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mlops.aws.account import Account, aws_errors, is_missing
+from mlops.aws.left_behind import left_behind
 from mlops.aws.store import S3Store
 from mlops.aws.waiting import RESUME, Clock, wait
 from mlops.errors import MlopsError
@@ -26,6 +28,7 @@ _ACTIONS = {"Add": "add", "Remove": "remove", "Import": "take over, it exists"}
 _REPLACEMENTS = {"True": REPLACED, "Conditional": PERHAPS_REPLACED}
 
 _INLINE_BYTES = 51_200
+_POLICIES = ("DeletionPolicy", "UpdateReplacePolicy")
 _NEW = "REVIEW_IN_PROGRESS"
 _NEVER_MADE = "ROLLBACK_COMPLETE"
 _PREPARING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
@@ -50,6 +53,11 @@ _STUCK = {
     "CREATE_FAILED": (
         "it was never made whole",
         "Remove the cause, then the rest with `aws cloudformation delete-stack --stack-name {name}`, and deploy again.",
+    ),
+    "IMPORT_ROLLBACK_FAILED": (
+        "what existed could not be imported, and not all of it could be let go again",
+        "Remove the cause, then the stack with `aws cloudformation delete-stack --stack-name {name}`, which keeps what "
+        "is retained, and deploy again.",
     ),
     "DELETE_FAILED": (
         "not all of it could be deleted",
@@ -160,14 +168,19 @@ class StackService:
         Raises:
             MlopsError: There is no such stack, or it cannot be asked.
         """
+        return {
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+            for resource in self._resources(name)
+            if resource["ResourceType"] == type_
+        }
+
+    def _resources(self, name: str) -> Iterator[dict[str, Any]]:
         with aws_errors(f"list what the stack {name} has made"):
             pages = self.account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
-            return {
-                resource["LogicalResourceId"]: resource["PhysicalResourceId"]
-                for page in pages
-                for resource in page["StackResourceSummaries"]
-                if resource["ResourceType"] == type_ and resource["ResourceStatus"] != "DELETE_COMPLETE"
-            }
+            for page in pages:
+                for resource in page["StackResourceSummaries"]:
+                    if resource["ResourceStatus"] != "DELETE_COMPLETE":
+                        yield resource
 
     def template(self, name: str) -> Template:
         """The template that a stack was made from.
@@ -189,6 +202,8 @@ class StackService:
     ) -> Deployed:
         """Bring a stack up to a template, and wait until that is done; nothing is changed when it is so already.
 
+        What an earlier stack has left behind on purpose is imported first, since an import changes nothing else.
+
         Args:
             name: The stack's name.
             template: The template.
@@ -200,18 +215,26 @@ class StackService:
             FailedChangeError: It was begun and failed; the message says why.
             MlopsError: It was refused, or could not be begun.
         """
-        plan = self.plan(name, template, parameters, role=role)
-        if plan is None:
+        done: list[Plan] = []
+        for prepare in (self.plan_import, self.plan):
+            plan = prepare(name, template, parameters, role=role)
+            if plan is None:
+                continue
+            self.say(
+                "\n".join([f"{name} {'is new' if plan.creates else 'changes'}:", *(f"  {c}" for c in plan.changes)])
+            )
+            try:
+                confirm(plan)
+            except MlopsError:
+                self.give_up(plan)
+                raise
+            self.carry_out(plan)
+            done.append(plan)
+        if not done:
             self.say(f"{name}: {UNCHANGED}")
             return Deployed(name, UNCHANGED)
-        self.say("\n".join([f"{name} {'is new' if plan.creates else 'changes'}:", *(f"  {c}" for c in plan.changes)]))
-        try:
-            confirm(plan)
-        except MlopsError:
-            self.give_up(plan)
-            raise
-        self.carry_out(plan)
-        return Deployed(name, CREATED if plan.creates else UPDATED, plan.changes)
+        changes = tuple(change for plan in done for change in plan.changes)
+        return Deployed(name, CREATED if done[0].creates else UPDATED, changes)
 
     def plan(
         self, name: str, template: Template, parameters: Mapping[str, str], *, role: str | None = None
@@ -226,13 +249,59 @@ class StackService:
             MlopsError: The stack is in a state that only a person gets it out of, or CloudFormation refuses.
         """
         creates = self._ready(name) in (_GONE, _NEW)
-        request = {
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        type_ = "CREATE" if creates else "UPDATE"
+        return self._prepare(name, template, creates, role, ChangeSetType=type_, Parameters=given)
+
+    def plan_import(
+        self, name: str, template: Template, parameters: Mapping[str, str], *, role: str | None = None
+    ) -> Plan | None:
+        """What importing what earlier stacks have left behind would do; None when there is nothing of it.
+
+        Waits, and removes, as `plan` does. Of an imported resource, the template that is sent says its name and what
+        cannot be changed, so that the next change brings everything else of it up to the template.
+
+        Args: as for `put`.
+
+        Raises:
+            MlopsError: As for `plan`; or something that was left behind cannot be used any more.
+        """
+        if not template.retained():
+            return None
+        creates = self._ready(name) in (_GONE, _NEW)
+        made = () if creates else [one["LogicalResourceId"] for one in self._resources(name)]
+        found = left_behind(self.account, template, parameters, made)
+        if not found:
+            return None
+        before: Mapping[str, Any] = {} if creates else self.template(name).content
+        imported = {
+            logical: {
+                "Type": one.type,
+                **{key: value for key, value in template.resources[logical].items() if key in _POLICIES},
+                "Properties": one.properties,
+            }
+            for logical, one in found.items()
+        }
+        content = {**before, "Resources": {**before.get("Resources", {}), **imported}}
+        identified = [
+            {"ResourceType": one.type, "LogicalResourceId": logical, "ResourceIdentifier": one.identifier}
+            for logical, one in found.items()
+        ]
+        kept = [{"ParameterKey": key, "UsePreviousValue": True} for key in before.get("Parameters", {})]
+        sent = Template(json.dumps(content, default=str), content)
+        return self._prepare(
+            name, sent, creates, role, ChangeSetType="IMPORT", Parameters=kept, ResourcesToImport=identified
+        )
+
+    def _prepare(self, name: str, template: Template, creates: bool, role: str | None, **request: Any) -> Plan | None:
+        """A change set that is ready; None when it would change nothing.
+
+        Raises:
+            MlopsError: CloudFormation refuses it.
+        """
+        request |= {
             "StackName": name,
             "ChangeSetName": f"mlops-{secrets.token_hex(6)}",
-            "ChangeSetType": "CREATE" if creates else "UPDATE",
-            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-            # What an earlier stack of this name has left behind on purpose belongs to it again.
-            "ImportExistingResources": bool(template.retained()),
             **({"RoleARN": role} if role else {"Capabilities": ["CAPABILITY_NAMED_IAM"]}),
             **self._body(template),
         }

@@ -36,12 +36,17 @@ Resources:
     Type: AWS::S3::Bucket
     DeletionPolicy: RetainExceptOnCreate
     UpdateReplacePolicy: Retain
-    Properties: {{BucketName: !Sub "sagemaker-${{ProjectName}}-${{ProjectId}}-data"}}
+    Properties:
+      BucketName: !Sub "sagemaker-${{ProjectName}}-${{ProjectId}}-data"
+      BucketEncryption:
+        ServerSideEncryptionConfiguration:
+          - ServerSideEncryptionByDefault: {{SSEAlgorithm: "aws:kms", KMSMasterKeyID: !GetAtt Key.Arn}}
   Logs:
     Type: AWS::S3::Bucket
     Properties: {{BucketName: !Sub "sagemaker-${{ProjectName}}-${{ProjectId}}-logs"}}
 Outputs:
   DataBucket: {{Value: !Ref Bucket}}
+  DataKeyArn: {{Value: !GetAtt Key.Arn}}
 """
 WORKLOAD = f"""
 Description: Roles.

@@ -346,13 +346,6 @@ def test_only_the_readers_own_rights_make_roles() -> None:
         assert {key: asked[key] for key in ("Capabilities", "RoleARN") if key in asked} == given
 
 
-def test_what_an_earlier_stack_left_behind_on_purpose_is_taken_over() -> None:
-    told = Told(DescribeStacks=MISSING)
-    told.plan(Template.parse("Resources: {B: {Type: 'AWS::S3::Bucket', DeletionPolicy: RetainExceptOnCreate}}"))
-    told.plan()
-    assert [asked["ImportExistingResources"] for asked in told.asked("CreateChangeSet")] == [True, False]
-
-
 def test_a_template_that_is_too_large_for_a_call_goes_by_the_bucket() -> None:
     large = Template.parse(f"Description: {'x' * 51_200}\nResources: {{}}\n")
     told = Told(DescribeStacks=MISSING, HeadObject=Refusal("404", "Not Found"), PutObject={})
