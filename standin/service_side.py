@@ -113,6 +113,7 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
         f"{_DOCS}/codepipeline/latest/userguide/how-to-custom-role.html",
         (
             *_BUCKET,
+            ("s3:ListBucket", "arn:aws:s3:::{bucket}"),  # API_GetObject.html: without it a missing object is a 403
             *(
                 (f"s3:{action}", "arn:aws:s3:::{bucket}/release/project.zip")
                 for action in ("GetObject", "GetObjectVersion")

@@ -91,6 +91,14 @@ def test_what_is_no_decision_reaches_nobody(promotion: Promotion, status: str, f
     assert deliver(promotion.account, changed(other, "Approved", ["ModelApprovalStatus"], "2026-11-20T12:00:00Z")) == []
 
 
+def test_a_version_that_is_registered_as_approved_is_a_decision(promotion: Promotion) -> None:
+    package = promotion.register()
+    event = promotion.approve(package)
+    del event["detail"]["UpdatedModelPackageFields"]
+    assert promotion.deliver(event)["outcome"] == START
+    assert promotion.executions() == [(package, "InProgress")]
+
+
 def test_an_approval_with_its_stamp_is_a_decision(promotion: Promotion) -> None:
     package = promotion.register()
     fields = ["ApprovalDescription", "CustomerMetadataProperties", "ModelApprovalStatus"]

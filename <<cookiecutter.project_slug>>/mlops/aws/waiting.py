@@ -5,8 +5,9 @@ from typing import Protocol, TypeVar
 
 from mlops.errors import MlopsError
 
-PATIENCE = 8.5 * 3600
-"""Seconds that a deployment may take: SageMaker gives an endpoint's update up to eight hours, then takes it back."""
+PATIENCE = 7.75 * 3600
+"""Seconds that a deployment may take: longer than infra/endpoint.yaml lets an update take, shorter than CodePipeline
+waits for an action."""
 
 RESUME = "What was begun goes on in AWS: run the same command again, it waits for that and takes up from there."
 """What a reader does whose waiting was cut off."""

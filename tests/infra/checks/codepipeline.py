@@ -16,6 +16,11 @@ from standin.finding import Finding
 from standin.template import Place, Template
 
 LONGEST_VALUE = 1000
+LONGEST_BUILD = 480
+"""Minutes that CodePipeline waits for a build, as its page of quotas said up to 2025; it no longer names a figure.
+
+https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
+"""
 V2_ONLY = {"Variables", "Triggers"}
 
 
@@ -116,11 +121,17 @@ def findings(resolved: Template, buildspecs: Mapping[str, str] | None = None) ->
             there are none.
     """
     exported = _exported(resolved, buildspecs or {})
-    return [
+    of_pipelines = [
         resolved.finding(what, name, "Properties", *place)
         for name, properties in resolved.properties("AWS::CodePipeline::Pipeline")
         for place, what in _pipeline_faults(properties, exported)
     ]
+    too_long = [
+        resolved.finding(f"CodePipeline waits for {LONGEST_BUILD} minutes", name, "Properties", "TimeoutInMinutes")
+        for name, properties in resolved.properties("AWS::CodeBuild::Project")
+        if properties["Source"]["Type"] == "CODEPIPELINE" and properties.get("TimeoutInMinutes", 60) > LONGEST_BUILD
+    ]
+    return of_pipelines + too_long
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

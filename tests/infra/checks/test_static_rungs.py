@@ -93,6 +93,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
         "no action before it has the namespace built"),
     ("codepipeline", approval_beside_the_build(1), "no action before it has the namespace built"),
     ("codepipeline", {f"{BUILD}/InputArtifacts/1": {"Name": "other"}}, "none of source, other"),
+    ("codepipeline", {"Build/Properties/TimeoutInMinutes": 481}, "waits for 480 minutes"),
     ("codepipeline", {"Pipeline/Properties/PipelineType": "V1"}, "needs a pipeline of type V2"),
     ("names", {"Handler/Properties/FunctionName": {"Fn::Sub": "${ProjectName}-" + "x" * 64}}, "64 are allowed"),
     ("names", {"Bucket/Properties/BucketName": "Data"}, "does not match"),
