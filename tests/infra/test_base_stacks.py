@@ -148,6 +148,8 @@ def pipe(stacks: Deployed) -> Iterator[Need]:
         yield from service_needs("sagemaker job input", **place, prefix="")
         yield from service_needs("sagemaker job output", **place, prefix=f"{SLUG}/runs/1/Step/")
         yield from service_needs("object encryption", region=REGION, key=stacks.known[key])
+        yield from service_needs("job output key", key=stacks.known[key])
+    yield from service_needs("volume encryption", key=stacks.known["DataKeyArn"])
     yield from service_needs("sagemaker image", **stacks.image(0))
 
 
@@ -231,7 +233,7 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
                     yield from service_needs(
                         "sagemaker scaling", region=REGION, account=ACCOUNT, endpoint=f"{SLUG}-{environment}"
                     )
-                yield from service_needs("volume encryption", key=stacks.known["WorkloadKeyArn"])
+                    yield from service_needs("volume encryption", key=stacks.known["WorkloadKeyArn"])
             if name == "api":
                 yield from service_needs("http api access log")
             else:

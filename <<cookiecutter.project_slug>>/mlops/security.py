@@ -1,0 +1,200 @@
+"""What a company's policy asks of jobs: the keys of results and disks, isolation, encrypted traffic, and a VPC.
+
+`data_key` and `model_key` of the configuration are ARNs of keys; where they are left empty they are the project's own,
+which only AWS knows: `upsert` asks, and until it asks again everything uses its answer. An alias would not do, although
+its name is known before: SageMaker documents none for the disks of training jobs
+(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html), and policies compare ARNs of keys.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops.errors import MlopsError
+from mlops.files import write_text
+from mlops.instances import has_own_disks
+from mlops.project import Environment, Project
+
+SECTION = "security"
+KEYS = {"data_key": "data", "model_key": "model"}
+"""The keys, by what the configuration calls them, with what the names of their aliases end in."""
+VOLUME_KEY, IN_VPC = "VolumeKeyArn", "JobsInVpc"
+"""The parameters of the stack of the pipeline's role that follow from this section."""
+
+_is_key = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+").fullmatch
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_VpcConfig.html
+_NETWORK = {
+    "subnet_ids": (re.compile(r"subnet-[0-9a-f]{8,17}").fullmatch, "subnet-0123456789abcdef0", 16),
+    "security_group_ids": (re.compile(r"sg-[0-9a-f]{8,17}").fullmatch, "sg-0123456789abcdef0", 5),
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where in a VPC jobs or models are; both empty for none.
+
+    Attributes:
+        subnet_ids: Up to 16 subnets.
+        security_group_ids: Up to 5 security groups.
+    """
+
+    subnet_ids: tuple[str, ...] = ()
+    security_group_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any], name: str, path: Path) -> "Network":
+        """The network in a section of a configuration.
+
+        Args:
+            section: The section.
+            name: Its name, for messages.
+            path: The file that it is in, for messages.
+
+        Raises:
+            MlopsError: A list is none, holds what is no id or too many of them, or stands there without the other one.
+        """
+        found = {key: _ids(section.get(key), f"{name}.{key}", path) for key in _NETWORK}
+        for key, other in zip(found, reversed(found), strict=True):
+            if found[key] and not found[other]:
+                raise MlopsError(
+                    f"{path} says `{name}.{key}` without `{name}.{other}`.",
+                    f"SageMaker takes both or neither: set `{name}.{other}`, or remove `{name}.{key}`.",
+                    exit_code=2,
+                )
+        return cls(**found)
+
+
+@dataclass(frozen=True)
+class Security:
+    """The section `security` of an environment.
+
+    Attributes:
+        volume_key: The ARN of the key of the disks of jobs; None for that of the data.
+        network_isolation: Whether the containers of jobs have no network.
+        encrypt_inter_container_traffic: Whether the instances of a job encrypt what they send each other.
+        network: Where in a VPC jobs are.
+    """
+
+    volume_key: str | None
+    network_isolation: bool
+    encrypt_inter_container_traffic: bool
+    network: Network
+
+    @classmethod
+    def of(cls, environment: Environment) -> "Security":
+        """The section of an environment.
+
+        Raises:
+            MlopsError: A value is missing, or cannot be what it says; the message names its key.
+        """
+        section = environment.settings.get(SECTION) or {}
+        return cls(
+            volume_key=_key(section.get("volume_key"), f"{SECTION}.volume_key", environment.path),
+            network_isolation=_switch(environment, "network_isolation"),
+            encrypt_inter_container_traffic=_switch(environment, "encrypt_inter_container_traffic"),
+            network=Network.of(section, SECTION, environment.path),
+        )
+
+    def parameters(self) -> dict[str, str]:
+        """The values of the parameters that the rights of the pipeline's role follow from."""
+        return {VOLUME_KEY: self.volume_key or "", IN_VPC: str(bool(self.network.subnet_ids)).lower()}
+
+
+def key(project: Project, environment: Environment, name: str) -> str:
+    """The ARN of a key that the results of jobs are encrypted with.
+
+    Args:
+        project: The project.
+        environment: The environment.
+        name: `data_key` or `model_key`.
+
+    Raises:
+        MlopsError: The configuration says no ARN of a key, or leaves it to AWS, which nobody has asked yet.
+    """
+    configured = _key(environment.settings.get(name), name, environment.path)
+    if configured:
+        return configured
+    try:
+        return _memory(project, environment, name).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise MlopsError(
+            f"{environment.path} leaves `{name}` to the project's own key, which has not been looked up yet.",
+            f"`.venv/bin/python -m mlops upsert --environment {environment.name}` asks AWS. Without it, name the key: "
+            f"`{name}: arn:aws:kms:...:key/...` in {environment.path}.",
+            exit_code=2,
+        ) from None
+
+
+def keys(project: Project, environment: Environment) -> dict[str, str]:
+    """The ARN of each key of `KEYS`.
+
+    Raises:
+        MlopsError: See `key`.
+    """
+    return {name: key(project, environment, name) for name in KEYS}
+
+
+def unnamed(environment: Environment) -> list[str]:
+    """Those of `KEYS` that the configuration leaves to AWS."""
+    return [name for name in KEYS if environment.settings.get(name) is None]
+
+
+def remember(project: Project, environment: Environment, name: str, found: str) -> None:
+    """Use the ARN that AWS says for a key from now on."""
+    write_text(_memory(project, environment, name), found + "\n")
+
+
+def require_encryptable_disks(section: Mapping[str, Any], name: str, path: Path) -> None:
+    """Refuse a key for the disks of instances whose hardware encrypts them, before SageMaker does.
+
+    Args:
+        section: The section of a stack with instances.
+        name: Its name.
+        path: The file that it is in.
+
+    Raises:
+        MlopsError: Its `instance_type` has disks of its own, and its `disk_encryption` is not `hardware`.
+    """
+    instance_type = section.get("instance_type")
+    if has_own_disks(str(instance_type)) and section.get("disk_encryption") != "hardware":
+        raise MlopsError(
+            f"{path} says `{name}.instance_type: {instance_type}`, whose disks take no key: its hardware encrypts them.",
+            f"Set `{name}.disk_encryption: hardware`, or another type.",
+            exit_code=2,
+        )
+
+
+def _memory(project: Project, environment: Environment, name: str) -> Path:
+    return project.state / "keys" / environment.name / name
+
+
+def _key(value: Any, name: str, path: Path) -> str | None:
+    if value is None or _is_key(str(value)):
+        return value
+    raise MlopsError(
+        f"{path} says `{name}: {value}`.",
+        "It takes the ARN of a KMS key, not of an alias: arn:aws:kms:eu-west-1:123456789012:key/...",
+        exit_code=2,
+    )
+
+
+def _switch(environment: Environment, name: str) -> bool:
+    value = environment[f"{SECTION}.{name}"]
+    if not isinstance(value, bool):
+        raise MlopsError(
+            f"{environment.path} says `{SECTION}.{name}: {value}`.", "It takes true or false.", exit_code=2
+        )
+    return value
+
+
+def _ids(value: Any, name: str, path: Path) -> tuple[str, ...]:
+    is_id, example, most = _NETWORK[name.rpartition(".")[2]]
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) and is_id(item) for item in value):
+        raise MlopsError(f"{path} says `{name}: {value}`.", f"It takes a list of ids: [{example}].", exit_code=2)
+    if len(value) > most:
+        raise MlopsError(f"{path} says {len(value)} ids for `{name}`.", f"SageMaker takes {most}.", exit_code=2)
+    return tuple(value)
