@@ -139,7 +139,8 @@ def keys(account: StandInAccount) -> dict[str, str]:
     for topic in sns.list_topics()["Topics"]:
         used[topic["TopicArn"]] = sns.get_topic_attributes(TopicArn=topic["TopicArn"])["Attributes"]
     named = {arn: said.get("KMSMasterKeyID") or said.get("KmsMasterKeyId") for arn, said in used.items()}
-    named |= {alias["AliasArn"]: alias.get("TargetKeyId") for alias in kms.list_aliases()["Aliases"]}
+    aliases = [alias for alias in kms.list_aliases()["Aliases"] if not alias["AliasName"].startswith("alias/aws/")]
+    named |= {alias["AliasArn"]: alias["TargetKeyId"] for alias in aliases}
     return {arn: kms.describe_key(KeyId=key)["KeyMetadata"]["Arn"] for arn, key in named.items() if key}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from mlops.errors import MlopsError
 from mlops.files import write_text
-from mlops.instances import has_own_disks
+from mlops.instances import NO_KEY, has_own_disks
 from mlops.project import Environment, Project
 
 SECTION = "security"
@@ -160,7 +160,7 @@ def require_encryptable_disks(section: Mapping[str, Any], name: str, path: Path)
     instance_type = section.get("instance_type")
     if has_own_disks(str(instance_type)) and section.get("disk_encryption") != "hardware":
         raise MlopsError(
-            f"{path} says `{name}.instance_type: {instance_type}`, whose disks take no key: its hardware encrypts them.",
+            f"{path} says `{name}.instance_type: {instance_type}`, which {NO_KEY}.",
             f"Set `{name}.disk_encryption: hardware`, or another type.",
             exit_code=2,
         )
@@ -171,7 +171,9 @@ def _memory(project: Project, environment: Environment, name: str) -> Path:
 
 
 def _key(value: Any, name: str, path: Path) -> str | None:
-    if value is None or _is_key(str(value)):
+    if value is None:
+        return None
+    if isinstance(value, str) and _is_key(value):
         return value
     raise MlopsError(
         f"{path} says `{name}: {value}`.",
