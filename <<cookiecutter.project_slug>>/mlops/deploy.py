@@ -144,7 +144,8 @@ class Deployment:
             if stack in self.chosen:
                 section = self.settings.settings.get(stack.name) or {}
                 security.Network.of(section, stack.name, self.settings.path)
-                security.require_encryptable_disks(section, stack.name, self.settings.path)
+                if security.DISK_ENCRYPTION in self.templates[stack].parameters:
+                    security.require_encryptable_disks(section, stack.name, self.settings.path)
                 guardrails.require_time(self.templates[stack], self._values(stack, later), self._section(stack))
                 self._shadow_minutes(stack)
             later |= dict.fromkeys(self.templates[stack].outputs, "")

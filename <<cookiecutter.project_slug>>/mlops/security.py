@@ -23,6 +23,9 @@ KEYS = {"data_key": "data", "model_key": "model"}
 VOLUME_KEY, IN_VPC = "VolumeKeyArn", "JobsInVpc"
 """The parameters of the stack of the pipeline's role that follow from this section."""
 
+DISK_ENCRYPTION = "DiskEncryption"
+"""The parameter of stacks with instances that says who encrypts their disks."""
+
 _is_key = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+").fullmatch
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_VpcConfig.html
 _NETWORK = {
