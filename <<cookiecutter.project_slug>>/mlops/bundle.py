@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlops import image, security
+from mlops import image, keys
 from mlops.errors import MlopsError
 from mlops.files import (
     DIGEST_LENGTH,
@@ -124,7 +124,7 @@ def current(project: Project, environment: str) -> Bundle:
         "inputs_digest": inputs_digest(project, environment),
         "git_commit": git_commit(project.root),
         "image_digest": image.digest(project, settings),
-        "keys": security.keys(project, settings),
+        "keys": keys.arns(project, settings),
     }
     bundle = _up_to_date(folder, made_from)
     if bundle:

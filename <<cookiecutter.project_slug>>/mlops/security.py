@@ -1,10 +1,4 @@
-"""What a company's policy asks of jobs: the keys of results and disks, isolation, encrypted traffic, and a VPC.
-
-`data_key` and `model_key` of the configuration are ARNs of keys; where they are left empty they are the project's own,
-which only AWS knows: `upsert` asks, and until it asks again everything uses its answer. An alias would not do, although
-its name is known before: SageMaker documents none for the disks of training jobs
-(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html), and policies compare ARNs of keys.
-"""
+"""What a company's policy asks of jobs and models: a key for their disks, isolation, encrypted traffic, and a VPC."""
 
 import re
 from collections.abc import Mapping
@@ -13,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mlops.errors import MlopsError
-from mlops.files import write_text
 from mlops.instances import NO_KEY, has_own_disks
-from mlops.project import Environment, Project
+from mlops.project import Environment
 
 SECTION = "security"
-KEYS = {"data_key": "data", "model_key": "model"}
-"""The keys, by what the configuration calls them, with what the names of their aliases end in."""
 VOLUME_KEY, IN_VPC = "VolumeKeyArn", "JobsInVpc"
 """The parameters of the stack of the pipeline's role that follow from this section."""
 
@@ -94,7 +85,7 @@ class Security:
         """
         section = environment.settings.get(SECTION) or {}
         return cls(
-            volume_key=_key(section.get("volume_key"), f"{SECTION}.volume_key", environment.path),
+            volume_key=key_arn(section.get("volume_key"), f"{SECTION}.volume_key", environment.path),
             network_isolation=_switch(environment, "network_isolation"),
             encrypt_inter_container_traffic=_switch(environment, "encrypt_inter_container_traffic"),
             network=Network.of(section, SECTION, environment.path),
@@ -105,48 +96,26 @@ class Security:
         return {VOLUME_KEY: self.volume_key or "", IN_VPC: str(bool(self.network.subnet_ids)).lower()}
 
 
-def key(project: Project, environment: Environment, name: str) -> str:
-    """The ARN of a key that the results of jobs are encrypted with.
+def key_arn(value: Any, name: str, path: Path) -> str | None:
+    """The ARN of a key in a configuration; None where it is left empty.
 
     Args:
-        project: The project.
-        environment: The environment.
-        name: `data_key` or `model_key`.
+        value: What the configuration says.
+        name: Where, for messages: `security.volume_key`.
+        path: The file, for messages.
 
     Raises:
-        MlopsError: The configuration says no ARN of a key, or leaves it to AWS, which nobody has asked yet.
+        MlopsError: It is no ARN of a key.
     """
-    configured = _key(environment.settings.get(name), name, environment.path)
-    if configured:
-        return configured
-    try:
-        return _memory(project, environment, name).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        raise MlopsError(
-            f"{environment.path} leaves `{name}` to the project's own key, which has not been looked up yet.",
-            f"`.venv/bin/python -m mlops upsert --environment {environment.name}` asks AWS. Without it, name the key: "
-            f"`{name}: arn:aws:kms:...:key/...` in {environment.path}.",
-            exit_code=2,
-        ) from None
-
-
-def keys(project: Project, environment: Environment) -> dict[str, str]:
-    """The ARN of each key of `KEYS`.
-
-    Raises:
-        MlopsError: See `key`.
-    """
-    return {name: key(project, environment, name) for name in KEYS}
-
-
-def unnamed(environment: Environment) -> list[str]:
-    """Those of `KEYS` that the configuration leaves to AWS."""
-    return [name for name in KEYS if environment.settings.get(name) is None]
-
-
-def remember(project: Project, environment: Environment, name: str, found: str) -> None:
-    """Use the ARN that AWS says for a key from now on."""
-    write_text(_memory(project, environment, name), found + "\n")
+    if value is None:
+        return None
+    if isinstance(value, str) and _is_key(value):
+        return value
+    raise MlopsError(
+        f"{path} says `{name}: {value}`.",
+        "It takes the ARN of a KMS key, not of an alias: arn:aws:kms:eu-west-1:123456789012:key/...",
+        exit_code=2,
+    )
 
 
 def require_encryptable_disks(section: Mapping[str, Any], name: str, path: Path) -> None:
@@ -167,22 +136,6 @@ def require_encryptable_disks(section: Mapping[str, Any], name: str, path: Path)
             f"Set `{name}.disk_encryption: hardware`, or another type.",
             exit_code=2,
         )
-
-
-def _memory(project: Project, environment: Environment, name: str) -> Path:
-    return project.state / "keys" / environment.name / name
-
-
-def _key(value: Any, name: str, path: Path) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, str) and _is_key(value):
-        return value
-    raise MlopsError(
-        f"{path} says `{name}: {value}`.",
-        "It takes the ARN of a KMS key, not of an alias: arn:aws:kms:eu-west-1:123456789012:key/...",
-        exit_code=2,
-    )
 
 
 def _switch(environment: Environment, name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlops import bundle, image, security
+from mlops import bundle, image, keys
 from mlops.aws.account import Account
 from mlops.aws.images import newest_image
 from mlops.aws.keys import key_of_alias
@@ -43,14 +43,14 @@ def look_up(project: Project, name: str) -> None:
     """
     environment = project.environment(name)
     account, names = Account.of(project, environment), project.names(name)
-    takes_newest, unnamed = image.takes_newest(project, environment), security.unnamed(environment)
+    takes_newest, unnamed = image.takes_newest(project, environment), keys.unnamed(environment)
     if takes_newest or unnamed:
         account.verify()
     if takes_newest:
         image.remember(project, environment, newest_image(account, names))
     for key in unnamed:
-        alias = names.key_alias(security.KEYS[key])
-        security.remember(project, environment, key, key_of_alias(account, alias, key))
+        alias = names.key_alias(keys.KEYS[key])
+        keys.remember(project, environment, key, key_of_alias(account, alias, key))
 
 
 def upsert(project: Project, environment: str) -> Upserted:

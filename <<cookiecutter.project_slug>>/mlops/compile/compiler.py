@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mlops import image, security
+from mlops import image, keys, security
 from mlops.bundle import (
     DEFINITION,
     MANIFEST,
@@ -88,7 +88,7 @@ def provenance(project: Project, environment: str) -> dict[str, Any]:
     return {
         "git_commit": git_commit(project.root),
         "image_digest": image.digest(project, settings),
-        "keys": security.keys(project, settings),
+        "keys": keys.arns(project, settings),
         "inputs_digest": inputs_digest(project, environment),
         "code_digest": code_digest(project),
         "packages_digest": packages_digest(project),

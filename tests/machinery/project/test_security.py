@@ -7,8 +7,9 @@ from botocore.session import get_session
 from mlops import upsert
 from mlops.errors import MlopsError
 from mlops.instances import has_own_disks
+from mlops.keys import arn, arns, unnamed
 from mlops.project import Environment, Project
-from mlops.security import Network, Security, key, keys, require_encryptable_disks, unnamed
+from mlops.security import Network, Security, require_encryptable_disks
 from standin.account import ACCOUNT, REGION, StandInAccount
 from tests.places import DATA_KEY, MODEL_KEY
 
@@ -106,12 +107,17 @@ def project(tmp_path: Path) -> Project:
 def test_keys_that_the_configuration_names_are_not_looked_up(project: Project) -> None:
     named = environment(data_key=DATA_KEY, model_key=MODEL_KEY)
     assert unnamed(named) == []
-    assert keys(project, named) == {"data_key": DATA_KEY, "model_key": MODEL_KEY}
+    assert arns(project, named) == {"data_key": DATA_KEY, "model_key": MODEL_KEY}
+
+
+def test_this_machine_has_keys_of_its_own_only_where_the_configuration_says_so(project: Project) -> None:
+    with pytest.raises(MlopsError, match=r"config/local\.yaml does not say `data_key`"):
+        arns(project, Environment("local", {}, Path("config/local.yaml")))
 
 
 def test_the_project_s_own_keys_are_known_once_they_are_looked_up(project: Project, here: StandInAccount) -> None:
     with pytest.raises(MlopsError, match="leaves `data_key` to the project's own key") as caught:
-        key(project, project.environment("dev"), "data_key")
+        arn(project, project.environment("dev"), "data_key")
     assert "upsert --environment dev" in caught.value.remedy
     with pytest.raises(MlopsError, match="There is no key alias/visits-data") as caught:
         upsert.look_up(project, "dev")
@@ -121,5 +127,5 @@ def test_the_project_s_own_keys_are_known_once_they_are_looked_up(project: Proje
     for name, metadata in made.items():
         kms.create_alias(AliasName=f"alias/visits-{name}", TargetKeyId=metadata["KeyId"])
     upsert.look_up(project, "dev")
-    found = keys(project, project.environment("dev"))
+    found = arns(project, project.environment("dev"))
     assert found == {f"{name}_key": metadata["Arn"] for name, metadata in made.items()}
