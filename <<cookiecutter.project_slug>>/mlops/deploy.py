@@ -142,13 +142,18 @@ class Deployment:
         later = dict.fromkeys(_OWN, "") | self.registered
         for stack in self.order:
             if stack in self.chosen:
-                section = self.settings.settings.get(stack.name) or {}
-                security.Network.of(section, stack.name, self.settings.path)
-                if security.DISK_ENCRYPTION in self.templates[stack].parameters:
-                    security.require_encryptable_disks(section, stack.name, self.settings.path)
+                self._require_secure(stack)
                 guardrails.require_time(self.templates[stack], self._values(stack, later), self._section(stack))
                 self._shadow_minutes(stack)
             later |= dict.fromkeys(self.templates[stack].outputs, "")
+
+    def _require_secure(self, stack: Stack) -> None:
+        section, declared = self.settings.settings.get(stack.name) or {}, self.templates[stack].parameters
+        security.Network.of(section, stack.name, self.settings.path)
+        if security.DISK_ENCRYPTION in declared:
+            security.require_encryptable_disks(section, stack.name, self.settings.path)
+        if security.IN_VPC in declared:
+            security.Security.of(self.settings)
 
     def _values(self, stack: Stack, known: Mapping[str, str]) -> dict[str, str]:
         """The values of a stack's parameters."""

@@ -70,6 +70,9 @@ def test_the_role_of_the_pipeline_may_do_what_the_section_security_asks_for(run:
     assert run(*DEV) == 0, run.error
     role = run.account.client("iam").get_role(RoleName=NAMES.of("deploy"))["Role"]
     assert role["Description"].startswith(f"VPC true, key {key}:")
+    configuration.write_text(f"{written}\nsecurity: {{{switches}, subnet_ids: [subnet-01234567]}}\n")
+    assert run(*DEV) == 2
+    assert "`security.subnet_ids` without `security.security_group_ids`" in run.error
     configuration.write_text(f"{written}\nsecurity: {{{switches}}}\n")
     assert run(*DEV) == 0, run.error
     role = run.account.client("iam").get_role(RoleName=NAMES.of("deploy"))["Role"]
