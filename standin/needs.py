@@ -118,7 +118,7 @@ def needs(calls: Iterable[Call], keys: Mapping[str, str] | None = None) -> list[
 
     Args:
         calls: Those of one role.
-        keys: ARN of the key of each bucket, queue and topic that has one, by ARN.
+        keys: ARN of the key of each bucket, queue, topic and alias that has one, by ARN.
 
     Raises:
         ValueError: An operation has no IAM action of its name, and `_ACTIONS` does not say which it has.
@@ -128,7 +128,7 @@ def needs(calls: Iterable[Call], keys: Mapping[str, str] | None = None) -> list[
 
 
 def keys(account: StandInAccount) -> dict[str, str]:
-    """ARN of the key of each bucket, queue and topic of an account that has one, by ARN."""
+    """ARN of the key of each bucket, queue, topic and alias of an account that has one, by ARN."""
     s3, sqs, sns, kms = (account.client(service) for service in ("s3", "sqs", "sns", "kms"))
     used = {}
     for bucket in s3.list_buckets()["Buckets"]:
@@ -140,6 +140,8 @@ def keys(account: StandInAccount) -> dict[str, str]:
     for topic in sns.list_topics()["Topics"]:
         used[topic["TopicArn"]] = sns.get_topic_attributes(TopicArn=topic["TopicArn"])["Attributes"]
     named = {arn: said.get("KMSMasterKeyID") or said.get("KmsMasterKeyId") for arn, said in used.items()}
+    aliases = [alias for alias in kms.list_aliases()["Aliases"] if not alias["AliasName"].startswith("alias/aws/")]
+    named |= {alias["AliasArn"]: alias["TargetKeyId"] for alias in aliases}
     return {arn: kms.describe_key(KeyId=key)["KeyMetadata"]["Arn"] for arn, key in named.items() if key}
 
 
@@ -164,6 +166,9 @@ def _of_call(call: Call, keys: Mapping[str, str]) -> Iterator[Need]:
         if action.lower() not in catalogue():
             raise ValueError(f"there is no IAM action {action}: say in _ACTIONS what {name} needs")
         for resource in _resources(action, call, account):
+            if prefix == "kms":
+                # An alias stands for its key: https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
+                resource = keys.get(resource.replace(":key/alias/", ":alias/"), resource)
             yield Need(action, resource, name, context)
             owner = resource.partition("/")[0] if prefix == "s3" else resource
             for key_action in _KEY_ACTIONS.get(action, ()) if owner in keys else ():

@@ -51,6 +51,13 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
             for action in ("GetObject", "GetObjectVersion", "PutObject")
         ),
     ),
+    "codebuild artifact key": ServiceUse(
+        f"{_DOCS}/codebuild/latest/userguide/setting-up-kms.html",
+        tuple(
+            (f"kms:{action}", "{key}")
+            for action in ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
+        ),
+    ),
     "codebuild logs": ServiceUse(f"{_DOCS}/codebuild/latest/userguide/setting-up-service-role.html", _LOGS),
     "codebuild reports": ServiceUse(
         f"{_DOCS}/codebuild/latest/userguide/test-permissions.html",
@@ -197,6 +204,10 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
         f"{_DOCS}/AmazonS3/latest/userguide/mpuoverview.html",
         (("kms:Decrypt", "{key}"), ("kms:GenerateDataKey", "{key}")),
         {"kms:ViaService": "s3.{region}.amazonaws.com"},
+    ),
+    "job output key": ServiceUse(
+        f"{_DOCS}/sagemaker/latest/dg/sms-security-kms-permissions.html",
+        (("kms:DescribeKey", "{key}"), ("kms:Encrypt", "{key}")),
     ),
     "output encryption": ServiceUse(
         f"{_DOCS}/sagemaker/latest/dg/sagemaker-roles.html",

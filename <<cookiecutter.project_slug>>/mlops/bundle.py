@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlops import image
+from mlops import image, keys
 from mlops.errors import MlopsError
 from mlops.files import (
     DIGEST_LENGTH,
@@ -117,12 +117,14 @@ def current(project: Project, environment: str) -> Bundle:
         MlopsError: The configuration is incomplete, the pipeline cannot be compiled (the message says where), or the
             bundle cannot be written.
     """
-    project.environment(environment).require_place()
+    settings = project.environment(environment)
+    settings.require_place()
     folder = project.state / "bundles" / environment
     made_from = {
         "inputs_digest": inputs_digest(project, environment),
         "git_commit": git_commit(project.root),
-        "image_digest": image.digest(project, project.environment(environment)),
+        "image_digest": image.digest(project, settings),
+        "keys": keys.arns(project, settings),
     }
     bundle = _up_to_date(folder, made_from)
     if bundle:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mlops import guardrails, promotion, stacks
+from mlops import guardrails, promotion, security, stacks
 from mlops.aws import functions
 from mlops.aws.account import Account
 from mlops.aws.endpoint import AwsEndpoint
@@ -23,7 +23,10 @@ from mlops.stacks import SHADOW_MINUTES, Stack
 
 _BUCKET, _KEY = "FunctionsBucket", "FunctionsKey"
 _ROLE = "DeployRoleArn"
-_OWN = ("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW)
+_OWN = (
+    *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW),
+    *(security.VOLUME_KEY, security.IN_VPC),
+)
 """The parameters that the deployment itself fills."""
 
 
@@ -139,9 +142,18 @@ class Deployment:
         later = dict.fromkeys(_OWN, "") | self.registered
         for stack in self.order:
             if stack in self.chosen:
+                self._require_secure(stack)
                 guardrails.require_time(self.templates[stack], self._values(stack, later), self._section(stack))
                 self._shadow_minutes(stack)
             later |= dict.fromkeys(self.templates[stack].outputs, "")
+
+    def _require_secure(self, stack: Stack) -> None:
+        section, declared = self.settings.settings.get(stack.name) or {}, self.templates[stack].parameters
+        security.Network.of(section, stack.name, self.settings.path)
+        if security.DISK_ENCRYPTION in declared:
+            security.require_encryptable_disks(section, stack.name, self.settings.path)
+        if security.IN_VPC in declared:
+            security.Security.of(self.settings)
 
     def _values(self, stack: Stack, known: Mapping[str, str]) -> dict[str, str]:
         """The values of a stack's parameters."""
@@ -184,6 +196,8 @@ class Deployment:
             key = functions.key(self.project.root, self.project.slug)
             S3Store(self.account).put_once(self.account.bucket, key, functions.archive(self.project.root))
             known |= {_BUCKET: self.account.bucket, _KEY: key}
+        if security.IN_VPC in self.templates[stack].parameters:
+            known |= security.Security.of(self.settings).parameters()
         if wanted:
             known |= {PACKAGE: wanted.arn, SHADOW: ""}
         return known

@@ -64,6 +64,10 @@ class Names:
         """The role of the SageMaker pipeline and of its jobs."""
         return self.of("pipe")
 
+    def key_alias(self, suffix: str) -> str:
+        """The alias of one of the keys."""
+        return f"alias/{self.slug}-{suffix}"
+
     @property
     def validate_data_function(self) -> str:
         """The function that looks at data before a run is started on it."""

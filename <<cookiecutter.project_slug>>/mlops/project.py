@@ -14,7 +14,7 @@ from mlops.names import SHARED, Names, project_id
 
 LOCAL = "local"
 LOCAL_ACCOUNT = "000000000000"
-PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role")
+PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role", "data_key", "model_key")
 """What says where an environment is."""
 _REQUIRED = ("account", "bucket", "pipeline_role")
 

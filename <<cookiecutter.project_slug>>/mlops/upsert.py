@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlops import bundle, image
+from mlops import bundle, image, keys
 from mlops.aws.account import Account
 from mlops.aws.images import newest_image
+from mlops.aws.keys import key_of_alias
 from mlops.aws.pipelines import PipelineService
 from mlops.aws.registry import AwsRegistry
 from mlops.aws.store import S3Store
@@ -34,17 +35,22 @@ class Upserted:
     uploaded: list[str]
 
 
-def look_up_image(project: Project, name: str) -> None:
-    """Find out which image is the newest, for an environment whose pipeline is to use that one.
+def look_up(project: Project, name: str) -> None:
+    """Ask AWS for what the configuration of an environment leaves to it: the newest image, and the project's own keys.
 
     Raises:
-        MlopsError: None has been built yet, or AWS refuses a call.
+        MlopsError: No image has been built or no key made yet, or AWS refuses a call.
     """
     environment = project.environment(name)
-    account = Account.of(project, environment)
-    if image.takes_newest(project, environment):
+    account, names = Account.of(project, environment), project.names(name)
+    takes_newest, unnamed = image.takes_newest(project, environment), keys.unnamed(environment)
+    if takes_newest or unnamed:
         account.verify()
-        image.remember(project, environment, newest_image(account, project.names(name)))
+    if takes_newest:
+        image.remember(project, environment, newest_image(account, names))
+    for key in unnamed:
+        alias = names.key_alias(keys.KEYS[key])
+        keys.remember(project, environment, key, key_of_alias(account, alias, key))
 
 
 def upsert(project: Project, environment: str) -> Upserted:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from mlops.definition import CONDITIONS, GET, JOIN, JSON_GET, Definition, Reference, Step, path_parts, references
 from mlops.errors import MlopsError
+from mlops.instances import NO_KEY, has_own_disks
 from mlops.local.cache import lifetime
 from mlops.shapes import check, input_shape, output_shape, service_model, type_at
 
@@ -211,6 +212,7 @@ class _Checker:
         for member in step.request.keys() - _MEMBERS - _MEMBERS_OF_TYPE.get(step.type, frozenset()):
             yield Problem(step.name, member, f"a {step.type} step has no member of this name")
         yield from self._argument_problems(step)
+        yield from self._disk_problems(step)
         yield from self._reference_problems(step)
         yield from self._dependency_problems(step)
         yield from _property_file_problems(step)
@@ -231,6 +233,15 @@ class _Checker:
             if not conditions:
                 yield Problem(step.name, "Arguments.Conditions", "a condition step needs a condition")
             yield from _condition_problems(step, conditions, "Arguments.Conditions")
+
+    def _disk_problems(self, step: Step) -> Iterator[Problem]:
+        for cluster in _holding(step.own_part, "VolumeKmsKeyId"):
+            type_ = cluster.get("InstanceType")
+            for reference in references(type_):
+                parameter = self.definition.parameters.get(reference.name)
+                type_ = parameter.default if parameter else None
+            if has_own_disks(str(type_)):
+                yield Problem(step.name, "VolumeKmsKeyId", f"{type_} {NO_KEY}")
 
     def _type_of(self, expression: Any) -> str | None:
         if isinstance(expression, dict) and JOIN in expression:
@@ -337,20 +348,21 @@ def _property_file_problems(step: Step) -> Iterator[Problem]:
             yield Problem(step.name, place, f"the step has no output {file.get('OutputName')!r}")
         if not file.get("FilePath"):
             yield Problem(step.name, place, "this needs a FilePath")
-    for expression in _expressions(step.own_part, JSON_GET):
+    for expression in (holder[JSON_GET] for holder in _holding(step.own_part, JSON_GET)):
         if ("PropertyFile" in expression) == ("S3Uri" in expression) or not expression.get("Path"):
             yield Problem(step.name, JSON_GET, "this needs a Path, and either a PropertyFile or an S3Uri")
 
 
-def _expressions(value: Any, kind: str) -> Iterator[dict[str, Any]]:
+def _holding(value: Any, key: str) -> Iterator[dict[str, Any]]:
+    """The mappings that hold a key, nested ones included."""
     if isinstance(value, dict):
-        if kind in value:
-            yield value[kind]
+        if key in value:
+            yield value
         for nested in value.values():
-            yield from _expressions(nested, kind)
+            yield from _holding(nested, key)
     elif isinstance(value, list):
         for nested in value:
-            yield from _expressions(nested, kind)
+            yield from _holding(nested, key)
 
 
 def _cache_problems(step: Step) -> Iterator[Problem]:

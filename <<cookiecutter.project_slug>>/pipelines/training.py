@@ -11,6 +11,7 @@ from typing import Any
 
 from sagemaker.core.drift_check_baselines import DriftCheckBaselines
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
+from sagemaker.core.network import NetworkConfig
 from sagemaker.core.processing import Processor
 from sagemaker.core.shapes import (
     MetricDefinition,
@@ -40,7 +41,7 @@ from sagemaker.mlops.workflow.retry import (
 from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TrainingStep
 from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
-from sagemaker.train.configs import Compute, InputData, SourceCode
+from sagemaker.train.configs import Compute, InputData, Networking, SourceCode
 
 from mlops.compile.context import Context
 from model.hyperparameters import HYPERPARAMETERS
@@ -189,13 +190,21 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
             instance_type=parameters.training_type,
             instance_count=parameters.training_count,
             volume_size_in_gb=context.integer("training.volume_size_gb"),  # the SDK takes no variable here
+            volume_kms_key_id=context.volume_key("training"),
             enable_managed_spot_training=spot,
         ),
         stopping_condition=StoppingCondition(
             max_runtime_in_seconds=context.integer("training.max_runtime_seconds"),
             max_wait_time_in_seconds=context.integer("training.max_wait_seconds") if spot else None,
         ),
-        output_data_config=OutputDataConfig(s3_output_path=_run_folder(context, context.model_bucket, "Train")),
+        output_data_config=OutputDataConfig(
+            s3_output_path=_run_folder(context, context.model_bucket, "Train"), kms_key_id=context.model_key
+        ),
+        networking=Networking(
+            enable_network_isolation=context.security.network_isolation,
+            enable_inter_container_traffic_encryption=context.security.encrypt_inter_container_traffic,
+            **_vpc(context),
+        ),
         base_job_name=f"{context.slug}-train",
         role=context.role,
         sagemaker_session=context.session,
@@ -350,10 +359,25 @@ def _processor(context: Context, parameters: Parameters, module: str, instance_c
         instance_type=parameters.processing_type,
         instance_count=instance_count,
         volume_size_in_gb=context.integer("processing.volume_size_gb"),
+        volume_kms_key=context.volume_key("processing"),
+        output_kms_key=context.data_key,
+        network_config=NetworkConfig(
+            enable_network_isolation=context.security.network_isolation,
+            encrypt_inter_container_traffic=context.security.encrypt_inter_container_traffic,
+            **_vpc(context),
+        ),
         max_runtime_in_seconds=context.integer("processing.max_runtime_seconds"),
         role=context.role,
         sagemaker_session=context.session,
     )
+
+
+def _vpc(context: Context) -> dict[str, list[str] | None]:
+    network = context.security.network
+    return {
+        "subnets": list(network.subnet_ids) or None,
+        "security_group_ids": list(network.security_group_ids) or None,
+    }
 
 
 def _job_settings(context: Context) -> dict[str, Any]:

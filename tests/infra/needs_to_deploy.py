@@ -122,6 +122,9 @@ NEVER_CALLED: Mapping[str, tuple[str, ...]] = {
     "AWS::Scheduler::ScheduleGroup": ("scheduler:DeleteSchedule",),
 }  # fmt: skip
 
+CALLED_FOR = {("AWS::SageMaker::EndpointConfig", "kms:DescribeKey"): "KmsKeyId"}
+"""By type and action, the property that the handlers of a type call it for."""
+
 _NAMED_BY_CLOUDFORMATION = ("AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Model")
 """Tags say whose such a resource is: those of the request when it is made, its own later."""
 
@@ -144,7 +147,8 @@ def needs_to_deploy(resolved: Template, known: Mapping[str, str]) -> Iterator[Ne
             yield Need(action, arn.format(**found), type_, context)
         for handler, said in schema(type_)["handlers"].items():
             for action in said["permissions"] if handler != "list" else ():
-                if action not in NEVER_CALLED.get(type_, ()):
+                needed_by = CALLED_FOR.get((type_, action))
+                if action not in NEVER_CALLED.get(type_, ()) and (needed_by is None or needed_by in found):
                     yield from _of_action(type_, action, handler == "create", found)
 
 

@@ -116,8 +116,7 @@ def deployed(variant: str, **settings: str) -> Deployed:
         account = accounts.account()
         known = registered_elsewhere(variant)
         for name in base(variant):
-            of_stack = settings if name == "workload" else {}
-            deploy.put(account, stack(variant, name, known, **of_stack))
+            deploy.put(account, stack(variant, name, known, **settings))
             known |= deploy.outputs(account, f"{SLUG}-{name}")
         iam = account.client("iam")
         names = [role["RoleName"] for role in iam.list_roles()["Roles"]]
@@ -148,6 +147,8 @@ def pipe(stacks: Deployed) -> Iterator[Need]:
         yield from service_needs("sagemaker job input", **place, prefix="")
         yield from service_needs("sagemaker job output", **place, prefix=f"{SLUG}/runs/1/Step/")
         yield from service_needs("object encryption", region=REGION, key=stacks.known[key])
+        yield from service_needs("job output key", key=stacks.known[key])
+    yield from service_needs("volume encryption", key=stacks.known["DataKeyArn"])
     yield from service_needs("sagemaker image", **stacks.image(0))
 
 
@@ -231,7 +232,7 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
                     yield from service_needs(
                         "sagemaker scaling", region=REGION, account=ACCOUNT, endpoint=f"{SLUG}-{environment}"
                     )
-                yield from service_needs("volume encryption", key=stacks.known["WorkloadKeyArn"])
+                    yield from service_needs("volume encryption", key=stacks.known["WorkloadKeyArn"])
             if name == "api":
                 yield from service_needs("http api access log")
             else:
@@ -328,6 +329,22 @@ def test_models_may_be_attached_to_a_vpc_only_if_the_configuration_says_so() -> 
     policies, needs = deployed("realtime", AllowVpc="true").roles["host"], needs_of("realtime", "host", AllowVpc="true")
     assert any("ec2:CreateNetworkInterface" in fault for fault in faults(policies, needs))
     assert faults(policies, [*needs, *service_needs("sagemaker in a vpc")]) == []
+
+
+@pytest.mark.parametrize("settings", [{"JobsInVpc": "true"}, {"VolumeKeyArn": ELSEWHERE["ModelKeyArn"]}], ids=str)
+def test_jobs_may_be_in_a_vpc_and_have_another_key_for_their_disks_if_the_configuration_says_so(
+    settings: dict[str, str],
+) -> None:
+    policies, needs = deployed("realtime", **settings).roles["pipe"], needs_of("realtime", "pipe", **settings)
+    grant = service_needs("volume encryption", key=deployed("realtime", **settings).known["DataKeyArn"])
+    if "VolumeKeyArn" in settings:
+        needs = [need for need in needs if need.action != "kms:CreateGrant"]
+        asked = service_needs("volume encryption", key=settings["VolumeKeyArn"])
+        assert not policies.allow("kms:CreateGrant", grant[0].resource, grant[0].context)
+    else:
+        asked = service_needs("sagemaker in a vpc")
+    assert any(asked[0].action in fault for fault in faults(policies, needs))
+    assert faults(policies, [*needs, *asked]) == []
 
 
 def test_a_boundary_and_an_address_are_taken_when_they_are_given(account: StandInAccount) -> None:

@@ -53,7 +53,10 @@ class Builds(Deployed):
         """What CodePipeline needs to hand artifacts on."""
         return [
             *service_needs("codepipeline artifacts", bucket=self.values["ArtifactBucket"], prefix=""),
-            *self._key("codepipeline"),
+            *(
+                Need(f"kms:{name}", self.values["ArtifactKeyArn"], "codepipeline")
+                for name in ("Decrypt", "GenerateDataKey")
+            ),
         ]
 
     def sources(self, project: str) -> list[Need]:
@@ -62,12 +65,9 @@ class Builds(Deployed):
         return [
             *service_needs("codebuild source", bucket=bucket, prefix=""),
             *service_needs("codebuild artifacts", bucket=bucket, prefix=f"cache/{project}/"),
-            *self._key("codebuild"),
+            *service_needs("codebuild artifact key", key=self.values["ArtifactKeyArn"]),
             *self.logs(f"/aws/codebuild/{SLUG}-{project}"),
         ]
-
-    def _key(self, service: str) -> list[Need]:
-        return [Need(f"kms:{name}", self.values["ArtifactKeyArn"], service) for name in ("Decrypt", "GenerateDataKey")]
 
 
 def deployed(account: StandInAccount, answers: Mapping[str, str], **settings: str) -> Builds:

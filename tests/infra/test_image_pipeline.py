@@ -27,7 +27,7 @@ from standin.service_side import service_needs
 from standin.template import Template, load, resolve
 from tests.infra.rendered import ID, OWN_IMAGE, configure, configured
 from tests.infra.rendered import SLUG as NAME
-from tests.places import BUCKET
+from tests.places import PLACE
 from tests.projects import Bake, mlops
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
@@ -255,7 +255,7 @@ def test_the_build_s_role_may_do_what_it_does_and_nothing_more(image_build: Imag
         *service_needs("codebuild logs", **names, log_group=f"/aws/codebuild/{NAME}-image"),
         *service_needs("codebuild source", **names),
         *service_needs("docker push", **names),
-        Need("kms:Decrypt", KEY, "codebuild source"),
+        *service_needs("codebuild artifact key", key=KEY),
     ]
     allowed = role_policies(image_build.account.client("iam"), image_build.role)
     assert findings("image", allowed, wanted, [NAME, ID, ACCOUNT]) == []
@@ -287,7 +287,7 @@ def test_the_pipeline_s_roles_may_do_what_they_need_and_nothing_more(
 @pytest.fixture
 def dev(project_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with an image of its own whose dev account is filled in."""
-    project = configured(project_of("github"), tmp_path, account=ACCOUNT, bucket=BUCKET)
+    project = configured(project_of("github"), tmp_path, account=ACCOUNT, **PLACE)
     monkeypatch.chdir(project)
     return project
 

@@ -255,6 +255,7 @@ def needed(account: StandInAccount) -> tuple[RolePolicies, list[Need]]:
             *needs(CALLS),
             *(need(n.action, n.resource, **granted) for f in features for n in service_needs(f, **names_of)),
             *(need(f"kms:{action}", project_key, **by_s3) for action in ("Decrypt", "GenerateDataKey")),
+            need("kms:DescribeKey", project_key, **{"kms:ResourceAliases": by_s3["kms:ResourceAliases"]}),
             need("sts:GetServiceBearerToken", "*", **{"sts:AWSServiceName": "codeartifact.amazonaws.com"}),
         ],
     )

@@ -226,9 +226,7 @@ def rest(promotion: Promotion, answers: dict[str, str]) -> Iterator[Need]:
     account, values = promotion.account, promotion.values
     yield from service_needs("codebuild source", bucket=values["ArtifactBucket"], prefix="")
     yield from service_needs("codebuild artifacts", bucket=values["ArtifactBucket"], prefix="cache/ship/")
-    yield from (
-        Need(f"kms:{action}", values["ArtifactKeyArn"], "artifacts") for action in ("Decrypt", "GenerateDataKey")
-    )
+    yield from service_needs("codebuild artifact key", key=values["ArtifactKeyArn"])
     yield from promotion.logs(f"/aws/codebuild/{SLUG}-ship", f"/aws/codebuild/{SLUG}-smoke")
     live = f"arn:aws:ssm:{account.region}:{account.id}:parameter/{SLUG}/live/"
     yield from (Need("ssm:GetParameters", f"{live}{environment}", "what is live") for environment in ENVIRONMENTS)

@@ -101,6 +101,11 @@ class Account:
         return self._client("lambda")
 
     @cached_property
+    def kms(self) -> Any:
+        """The client of the Key Management Service."""
+        return self._client("kms")
+
+    @cached_property
     def ssm(self) -> Any:
         """The client of Systems Manager, whose parameters hold what stacks and pipelines tell one another."""
         return self._client("ssm")

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mlops import image
+from mlops import image, keys, security
 from mlops.bundle import (
     DEFINITION,
     MANIFEST,
@@ -84,9 +84,11 @@ def compile_bundle(project: Project, environment_name: str, output: Path) -> Non
 
 def provenance(project: Project, environment: str) -> dict[str, Any]:
     """What the definition is made from, for its manifest and for the lineage of its models."""
+    settings = project.environment(environment)
     return {
         "git_commit": git_commit(project.root),
-        "image_digest": image.digest(project, project.environment(environment)),
+        "image_digest": image.digest(project, settings),
+        "keys": keys.arns(project, settings),
         "inputs_digest": inputs_digest(project, environment),
         "code_digest": code_digest(project),
         "packages_digest": packages_digest(project),
@@ -176,6 +178,8 @@ def _context(
         model_bucket=str(environment["model_bucket"]),
         role=str(environment["pipeline_role"]),
         image=training_image,
+        **made_from["keys"],
+        security=security.Security.of(environment),
         inference_image=own_image or image_uri(project, framework, "inference"),
         source_folder="src",
         model_code=store.add(

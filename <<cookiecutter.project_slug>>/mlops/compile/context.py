@@ -6,7 +6,9 @@ from typing import Any
 
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
+from mlops.instances import has_own_disks
 from mlops.project import Environment
+from mlops.security import Security
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Context:
         region: The AWS Region.
         bucket: The S3 bucket of the environment.
         model_bucket: The S3 bucket of its model archives.
+        data_key: The ARN of the KMS key that what jobs write to `bucket` is encrypted with.
+        model_key: The ARN of the KMS key that model archives are encrypted with.
+        security: What the configuration says of isolation, traffic and VPC.
         role: The ARN of the role that the pipeline and its jobs run with.
         image: The URI of the image that jobs run in.
         inference_image: The URI of the image that a registered model is served in.
@@ -42,6 +47,9 @@ class Context:
     region: str
     bucket: str
     model_bucket: str
+    data_key: str
+    model_key: str
+    security: Security
     role: str
     image: str
     inference_image: str
@@ -58,6 +66,15 @@ class Context:
             MlopsError: The key is missing or empty.
         """
         return self.environment[key]
+
+    def volume_key(self, job: str) -> str | None:
+        """The ARN of the KMS key of the disks of jobs; None for instances whose hardware encrypts disks of their own.
+
+        Args:
+            job: `processing` or `training`.
+        """
+        own = has_own_disks(self[f"{job}.instance_type"])
+        return None if own else self.security.volume_key or self.data_key
 
     def number(self, key: str) -> float:
         """The number at a dotted key of the environment's configuration.

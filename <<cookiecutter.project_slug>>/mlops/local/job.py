@@ -19,6 +19,7 @@ from typing import Any
 
 from mlops.archives import pack, unpack
 from mlops.definition import as_text
+from mlops.instances import NO_KEY, has_own_disks
 from mlops.local.processes import Processes
 from mlops.local.sandbox import Sandbox
 from mlops.local.store import LocalStore
@@ -77,6 +78,7 @@ class JobRunner:
         Raises:
             JobError: The job failed.
         """
+        _require_encryptable_disks(arguments["ProcessingResources"]["ClusterConfig"])
         sandbox = Sandbox(folder)
         inputs = arguments.get("ProcessingInputs", [])
         outputs = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
@@ -114,6 +116,7 @@ class JobRunner:
         Raises:
             JobError: The job failed.
         """
+        _require_encryptable_disks(arguments["ResourceConfig"])
         sandbox = Sandbox(folder)
         channels = arguments.get("InputDataConfig", [])
         for channel in channels:
@@ -161,6 +164,7 @@ class JobRunner:
         Raises:
             JobError: The job failed.
         """
+        _require_encryptable_disks(arguments.get("TransformResources", {}))
         sandbox = Sandbox(folder)
         source, target = arguments["TransformInput"], arguments["TransformOutput"]
         downloaded, model = sandbox.path("/opt/ml/archive"), sandbox.path("/opt/ml/model")
@@ -252,6 +256,13 @@ class JobRunner:
             "TRAINING_JOB_NAME": name,
             **{key: sandbox.rewrite(as_text(value)) for key, value in declared.items()},
         }
+
+
+def _require_encryptable_disks(cluster: Mapping[str, Any]) -> None:
+    """Refuse what SageMaker refuses: the type may be a parameter of the run, the key is one of the definition."""
+    type_ = str(cluster.get("InstanceType"))
+    if "VolumeKmsKeyId" in cluster and has_own_disks(type_):
+        raise JobError("ValidationException", f"{type_} {NO_KEY}.")
 
 
 def _resources(instance_type: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def run(project: Project, options: Namespace) -> int:
     if options.parameter and not options.start:
         raise MlopsError("Parameters are of an execution.", "Add --start, or leave out -p.", exit_code=2)
     overrides = assignments(options.parameter)
-    upsert.look_up_image(project, options.environment)
+    upsert.look_up(project, options.environment)
     current(project, options.environment).require_within_limits(overrides)
     done = upsert.upsert(project, options.environment)
     execution = None

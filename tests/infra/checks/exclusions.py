@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mlops.instances import has_own_disks
 from standin.finding import Finding
 from standin.template import PSEUDO_PARAMETERS, Template
 
 PREBUILT_IMAGES = re.compile(r"^\d{12}\.dkr\.ecr\.[\w-]+\.amazonaws\.com/(sagemaker-|pytorch-)")
 """Images that AWS builds, which serverless endpoints use from AWS's accounts."""
-
-OWN_DISKS = re.compile(r"^ml\.([cmr]\d[a-z]*d[a-z]*|g4dn|g5|g6e?|p3dn|p4de?|p5(en?)?|trn[12]n?)\.")
-"""Instance types with disks of their own, which hardware encrypts; SageMaker takes no key for them."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +173,9 @@ ROWS: dict[str, Broken] = {
     "a serverless endpoint has no network isolation": lambda d: (
         d.is_serverless and any(str(model.get("EnableNetworkIsolation")).lower() == "true" for model in d.models)
     ),
+    # Its key is for the volume attached to instances, and a serverless variant has neither:
+    # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
+    "a serverless endpoint has no disk to encrypt": lambda d: d.is_serverless and "KmsKeyId" in d.config,
     "a serverless endpoint has one variant": lambda d: d.is_serverless and len(d.variants) > 1,
     "a serverless endpoint has no guardrails": lambda d: d.is_serverless and bool(d.guardrails),
     "a serverless endpoint answers at once": lambda d: d.is_serverless and d.is_async,
@@ -186,7 +187,7 @@ ROWS: dict[str, Broken] = {
     "a serverless endpoint uses an image of its own account": lambda d: d.is_serverless and _foreign_image(d),
     "a serverless endpoint provisions no more than its concurrency": lambda d: any(map(_overprovisioned, d.variants)),
     "a key is for disks that SageMaker encrypts": lambda d: (
-        "KmsKeyId" in d.config and any(OWN_DISKS.match(variant.get("InstanceType", "")) for variant in d.variants)
+        "KmsKeyId" in d.config and any(has_own_disks(variant.get("InstanceType", "")) for variant in d.variants)
     ),
     "only a realtime endpoint has a shadow": lambda d: (
         "ShadowProductionVariants" in d.config and (d.is_serverless or d.is_async)

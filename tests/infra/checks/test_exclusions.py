@@ -21,6 +21,7 @@ SERVERLESS: dict[str, Any] = {
     "EndpointConfig/Properties/DataCaptureConfig": REMOVED,
     "Model/Properties/VpcConfig": REMOVED,
     "Model/Properties/EnableNetworkIsolation": REMOVED,
+    "EndpointConfig/Properties/KmsKeyId": REMOVED,
     GUARDRAILS: REMOVED,
     "ScalableTarget": REMOVED,
     "ScalingPolicy": REMOVED,
@@ -67,6 +68,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "a serverless endpoint captures no data": {**SERVERLESS, "EndpointConfig/Properties/DataCaptureConfig": capture()},
     "a serverless endpoint has no VPC": {**SERVERLESS, "Model/Properties/VpcConfig": {"Subnets": ["x"]}},
     "a serverless endpoint has no network isolation": {**SERVERLESS, "Model/Properties/EnableNetworkIsolation": True},
+    "a serverless endpoint has no disk to encrypt": {**SERVERLESS, "EndpointConfig/Properties/KmsKeyId": "key"},
     "a serverless endpoint has one variant": {**SERVERLESS, f"{VARIANTS}/1": SERVERLESS[f"{VARIANTS}/0"]},
     "a serverless endpoint has no guardrails": {
         **SERVERLESS, GUARDRAILS: {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE"}}}

@@ -9,7 +9,7 @@ import pytest
 
 from mlops.__main__ import main
 from standin.account import ACCOUNT, REGION, StandInAccount
-from tests.places import BUCKET, ROLE
+from tests.places import BUCKET, PLACE
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def dev(project: Path, monkeypatch: pytest.MonkeyPatch, with_bucket: StandInAcco
     """A project whose `dev` environment is filled in, as the working folder, beside an AWS account with data."""
     path = project / "config/dev.yaml"
     text = path.read_text()
-    for key, value in (("account", f'"{ACCOUNT}"'), ("bucket", BUCKET), ("pipeline_role", ROLE)):
+    for key, value in (("account", f'"{ACCOUNT}"'), *PLACE.items()):
         assert f"{key}: null" in text
         text = text.replace(f"{key}: null", f"{key}: {value}")
     path.write_text(text)

@@ -58,6 +58,47 @@ def test_a_stack_gets_outputs_of_those_before_it_and_what_the_configuration_says
     assert role["Description"] == f"Deploys what reads {NAMES.data_bucket} for 7 days"
 
 
+def test_the_role_of_the_pipeline_may_do_what_the_section_security_asks_for(run: Shell) -> None:
+    template, configuration = Path("infra/workload.yaml"), Path("config/dev.yaml")
+    text = template.read_text().replace("Parameters:\n", "Parameters:\n  JobsInVpc: {Type: String}\n", 1)
+    text = text.replace("Parameters:\n", "Parameters:\n  VolumeKeyArn: {Type: String}\n", 1)
+    template.write_text(text.replace("Deploys what", "VPC ${JobsInVpc}, key ${VolumeKeyArn}: deploys what"))
+    written, key = configuration.read_text(), f"arn:aws:kms:{REGION}:{ACCOUNT}:key/disks"
+    network = "subnet_ids: [subnet-01234567], security_group_ids: [sg-01234567]"
+    switches = "network_isolation: true, encrypt_inter_container_traffic: false"
+    configuration.write_text(f"{written}\nsecurity: {{volume_key: '{key}', {switches}, {network}}}\n")
+    assert run(*DEV) == 0, run.error
+    role = run.account.client("iam").get_role(RoleName=NAMES.of("deploy"))["Role"]
+    assert role["Description"].startswith(f"VPC true, key {key}:")
+    configuration.write_text(f"{written}\nsecurity: {{{switches}, subnet_ids: [subnet-01234567]}}\n")
+    assert run(*DEV) == 2
+    assert "`security.subnet_ids` without `security.security_group_ids`" in run.error
+    configuration.write_text(f"{written}\nsecurity: {{{switches}}}\n")
+    assert run(*DEV) == 0, run.error
+    role = run.account.client("iam").get_role(RoleName=NAMES.of("deploy"))["Role"]
+    assert role["Description"].startswith("VPC false, key :")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("subnet_ids: [subnet-01234567]", "`endpoint.subnet_ids` without `endpoint.security_group_ids`"),
+        ("disk_encryption: key", "`endpoint.instance_type: ml.g5.xlarge`, which has disks of its own"),
+    ],
+)
+def test_what_sagemaker_refuses_of_an_endpoint_is_refused_before_anything_is_deployed(
+    ready: Shell, setting: str, said: str
+) -> None:
+    template, configuration = Path("infra/endpoint.yaml"), Path("config/staging.yaml")
+    text = template.read_text()
+    template.write_text(text.replace("Parameters:\n", "Parameters:\n  DiskEncryption: {Type: String}\n", 1))
+    configuration.write_text(f"endpoint: {{instance_type: ml.g5.xlarge, {setting}}}\n")
+    before = ready.stacks()
+    assert ready(*STAGING) == 2
+    assert said in ready.error
+    assert ready.stacks() == before
+
+
 def test_the_wanted_version_is_deployed_and_recorded(ready: Shell) -> None:
     report = ready.json(*STAGING)
     assert (report["version"], report["superseded"]) == (2, False)

@@ -14,6 +14,7 @@ from mlops.errors import MlopsError
 from mlops.files import sha256_of_file, write_json
 from mlops.lineage import git_commit
 from mlops.project import Project
+from tests.places import DATA_KEY, MODEL_KEY
 
 SOURCES = ("src/model/train.py", "pipelines/training.py", "mlops/compile/compiler.py", "config/local.yaml",
            "config/images/xgboost.yaml", "project.yaml", "locks/runtime.txt")  # fmt: skip
@@ -26,7 +27,9 @@ def sources(tmp_path: Path) -> Project:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"# {name}\n", encoding="utf-8")
     (tmp_path / "project.yaml").write_text("training_image: aws\n", encoding="utf-8")
-    (tmp_path / "config/local.yaml").write_text("account: '1'\nbucket: b\npipeline_role: r\n", encoding="utf-8")
+    (tmp_path / "config/local.yaml").write_text(
+        f"account: '1'\nbucket: b\npipeline_role: r\ndata_key: {DATA_KEY}\nmodel_key: {MODEL_KEY}\n", encoding="utf-8"
+    )
     (tmp_path / "config/dev.yaml").write_text("account: null\nbucket:\n", encoding="utf-8")
     return Project(tmp_path)
 
@@ -54,6 +57,7 @@ class Compiler:
             "inputs_digest": digest,
             "git_commit": git_commit(project.root),
             "image_digest": None,
+            "keys": {"data_key": DATA_KEY, "model_key": MODEL_KEY},
             "objects": [{"path": "b/code.py", "sha256": sha256_of_file(output / OBJECTS / "b/code.py")}],
         }
         write_json(output / MANIFEST, manifest)

@@ -26,6 +26,7 @@ from tests.machinery.pipeline.definitions import (
     output_of,
     processing,
 )
+from tests.places import DATA_KEY
 
 pytestmark = pytest.mark.alone
 
@@ -42,6 +43,18 @@ def statuses(state: RunState) -> dict[str, str]:
 
 def read(run: Any, step: str, name: str = "value.json") -> Any:
     return run.store.read_json(f"s3://bucket/runs/{run.state.id}/{step}/{name}")
+
+
+def test_a_run_on_instances_whose_disks_take_no_key_fails_as_sagemaker_would_refuse_it(tmp_path: Path) -> None:
+    step = processing("Step", WRITE)
+    cluster = step["Arguments"]["ProcessingResources"]["ClusterConfig"]
+    cluster |= {"InstanceType": get("Parameters.Type"), "VolumeKmsKeyId": DATA_KEY}
+    declared = [{"Name": "Type", "Type": "String", "DefaultValue": "ml.m5.large"}]
+    pipeline = definition(step, parameters=declared)
+    assert statuses(local_run(tmp_path / "default", pipeline).execute()) == {"Step": "Succeeded"}
+    state = local_run(tmp_path / "other", pipeline, parameters={"Type": "ml.g5.xlarge"}).execute()
+    assert statuses(state) == {"Step": "Failed"}
+    assert "ml.g5.xlarge has disks of its own" in state.steps["Step"].failure
 
 
 def test_a_step_reads_what_the_step_before_it_wrote(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mlops.errors import MlopsError
 from mlops.project import Project
 from standin.account import ACCOUNT, REGION
 from standin.calls import CallLog
-from tests.places import BUCKET, ROLE
+from tests.places import BUCKET, PLACE, ROLE
 
 PIPELINE = "doctor-visits-training"
 
@@ -25,7 +25,7 @@ def dev_project(compiled_project: Path, tmp_path_factory: pytest.TempPathFactory
     root = Path(shutil.copytree(compiled_project, tmp_path_factory.mktemp("dev") / "project", symlinks=True))
     path = root / "config/dev.yaml"
     text = path.read_text(encoding="utf-8")
-    for key, value in (("account", f"'{ACCOUNT}'"), ("bucket", BUCKET), ("pipeline_role", ROLE)):
+    for key, value in (("account", f"'{ACCOUNT}'"), *PLACE.items()):
         text = text.replace(f"{key}: null", f"{key}: {value}")
     path.write_text(text, encoding="utf-8")
     project = Project(root)

@@ -166,6 +166,20 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
         lambda c: step(c, "Train")["RetryPolicies"][0].pop("MaxAttempts"), "Train", "either MaxAttempts or"),
     "repeated too often": (
         lambda c: set_at(step(c, "Train"), "RetryPolicies", 0, "MaxAttempts", 21), "Train", "from 1 to 20"),
+    "key for disks that hardware encrypts": (
+        lambda c: set_at(parameter(c, "TrainingInstanceType"), "DefaultValue", "ml.g5.xlarge"),
+        "Train", "VolumeKmsKeyId: ml.g5.xlarge has disks of its own"),
+    "subnets without security groups": (
+        lambda c: set_at(arguments(c, "Train"), "VpcConfig", {"Subnets": ["subnet-0123456789abcdef0"]}),
+        "Train", "VpcConfig.SecurityGroupIds: this required member is missing"),
+    "too many subnets": (
+        lambda c: set_at(arguments(c, "Baseline"), "NetworkConfig", "VpcConfig",
+                         {"Subnets": ["subnet-0123456789abcdef0"] * 17, "SecurityGroupIds": ["sg-0123456789abcdef0"]}),
+        "Baseline", "17 entries where the API takes 1 to 16"),
+    "too many security groups": (
+        lambda c: set_at(arguments(c, "Train"), "VpcConfig",
+                         {"Subnets": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"] * 6}),
+        "Train", "6 entries where the API takes 1 to 5"),
     "no steps": (lambda c: set_at(c, "Steps", []), "", "must be a list of steps"),
     "step without a type": (lambda c: step(c, "Train").pop("Type"), "", "Steps[2]: a step has a Name and a Type"),
     "unknown version": (lambda c: set_at(c, "Version", "2021-01-01"), "", "not the known version"),

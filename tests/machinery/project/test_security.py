@@ -1,0 +1,131 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.session import get_session
+
+from mlops import upsert
+from mlops.errors import MlopsError
+from mlops.instances import has_own_disks
+from mlops.keys import arn, arns, unnamed
+from mlops.project import Environment, Project
+from mlops.security import Network, Security, require_encryptable_disks
+from standin.account import ACCOUNT, REGION, StandInAccount
+from tests.places import DATA_KEY, MODEL_KEY
+
+PATH = Path("config/dev.yaml")
+SUBNET, GROUP = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
+SWITCHES = {"network_isolation": True, "encrypt_inter_container_traffic": False}
+
+
+def environment(**settings: Any) -> Environment:
+    return Environment("dev", settings, PATH)
+
+
+def refusal(**section: Any) -> str:
+    with pytest.raises(MlopsError) as caught:
+        Security.of(environment(security={**SWITCHES, **section}))
+    assert caught.value.exit_code == 2
+    return f"{caught.value.message} {caught.value.remedy}"
+
+
+def test_a_network_is_what_both_lists_say() -> None:
+    security = Security.of(environment(security={**SWITCHES, "subnet_ids": [SUBNET], "security_group_ids": [GROUP]}))
+    assert security.network == Network((SUBNET,), (GROUP,))
+    assert security.parameters() == {"VolumeKeyArn": "", "JobsInVpc": "true"}
+    elsewhere = Security.of(environment(security={**SWITCHES, "volume_key": DATA_KEY}))
+    assert elsewhere.parameters() == {"VolumeKeyArn": DATA_KEY, "JobsInVpc": "false"}
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"subnet_ids": [SUBNET]}, "`security.subnet_ids` without `security.security_group_ids`"),
+        ({"security_group_ids": [GROUP]}, "`security.security_group_ids` without `security.subnet_ids`"),
+        ({"subnet_ids": [], "security_group_ids": [GROUP]}, "without `security.subnet_ids`"),
+        ({"subnet_ids": SUBNET, "security_group_ids": [GROUP]}, "It takes a list of ids: [subnet-0123456789abcdef0]"),
+        ({"subnet_ids": ["subnet-1"], "security_group_ids": [GROUP]}, "`security.subnet_ids: ['subnet-1']`"),
+        ({"subnet_ids": [SUBNET], "security_group_ids": [SUBNET]}, "`security.security_group_ids: ['subnet-"),
+        ({"subnet_ids": [SUBNET] * 17, "security_group_ids": [GROUP]}, "17 ids for `security.subnet_ids`"),
+        ({"subnet_ids": [SUBNET], "security_group_ids": [GROUP] * 6}, "SageMaker takes 5."),
+        ({"network_isolation": "yes"}, "`security.network_isolation: yes`. It takes true or false."),
+        ({"encrypt_inter_container_traffic": None}, "does not say `security.encrypt_inter_container_traffic`"),
+        ({"volume_key": "alias/visits-data"}, "It takes the ARN of a KMS key, not of an alias"),
+    ],
+)  # fmt: skip
+def test_what_sagemaker_would_refuse_is_refused_by_the_name_of_its_key(section: dict[str, Any], said: str) -> None:
+    assert said in refusal(**section)
+
+
+@pytest.mark.parametrize(
+    ("section", "refused"),
+    [
+        ({"instance_type": "ml.g5.xlarge"}, True),
+        ({"instance_type": "ml.g5.xlarge", "disk_encryption": "key"}, True),
+        ({"instance_type": "ml.g5.xlarge", "disk_encryption": "hardware"}, False),
+        ({"instance_type": "ml.m5.large"}, False),
+        ({}, False),
+    ],
+)
+def test_a_key_for_disks_that_hardware_encrypts_is_refused(section: dict[str, Any], refused: bool) -> None:
+    if not refused:
+        require_encryptable_disks(section, "transform", PATH)
+        return
+    with pytest.raises(MlopsError, match=r"`transform.instance_type: ml\.g5\.xlarge`, which has disks of its own"):
+        require_encryptable_disks(section, "transform", PATH)
+
+
+# The column "Instance store volumes" of https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-store-volumes.html,
+# and of the pages of the families that are newer.
+WITH_OWN_DISKS = {
+    *("c5d", "c6gd", "dl1", "g4dn", "g5", "g6", "g6e", "g7", "g7e", "m5d", "m6gd", "p3dn", "p4d", "p4de", "p5", "p5e"),
+    *("p5en", "p6-b200", "p6-b300", "p6e-gb200", "r5d", "r6gd", "r7gd", "trn1", "trn1n", "trn2"),
+}
+
+
+def test_the_types_that_sagemaker_offers_have_disks_of_their_own_or_not() -> None:
+    model = get_session().get_service_model("sagemaker")
+    shapes = (
+        "ProcessingInstanceType",
+        "TrainingInstanceType",
+        "TransformInstanceType",
+        "ProductionVariantInstanceType",
+    )
+    offered = {type_ for shape in shapes for type_ in model.shape_for(shape).enum}
+    assert {type_.split(".")[1] for type_ in offered if has_own_disks(type_)} == WITH_OWN_DISKS
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/dev.yaml").write_text(f"account: '{ACCOUNT}'\n", encoding="utf-8")
+    answers = f"project_slug: visits\naws_region: {REGION}\ntraining_image: aws\nproject_scope: build-train\n"
+    (tmp_path / "project.yaml").write_text(answers, encoding="utf-8")
+    return Project(tmp_path)
+
+
+def test_keys_that_the_configuration_names_are_not_looked_up(project: Project) -> None:
+    named = environment(data_key=DATA_KEY, model_key=MODEL_KEY)
+    assert unnamed(named) == []
+    assert arns(project, named) == {"data_key": DATA_KEY, "model_key": MODEL_KEY}
+
+
+def test_this_machine_has_keys_of_its_own_only_where_the_configuration_says_so(project: Project) -> None:
+    with pytest.raises(MlopsError, match=r"config/local\.yaml does not say `data_key`"):
+        arns(project, Environment("local", {}, Path("config/local.yaml")))
+
+
+def test_the_project_s_own_keys_are_known_once_they_are_looked_up(project: Project, here: StandInAccount) -> None:
+    with pytest.raises(MlopsError, match="leaves `data_key` to the project's own key") as caught:
+        arn(project, project.environment("dev"), "data_key")
+    assert "upsert --environment dev" in caught.value.remedy
+    with pytest.raises(MlopsError, match="There is no key alias/visits-data") as caught:
+        upsert.look_up(project, "dev")
+    assert "set `data_key`" in caught.value.remedy
+    kms = here.client("kms")
+    made = {name: kms.create_key()["KeyMetadata"] for name in ("data", "model")}
+    for name, metadata in made.items():
+        kms.create_alias(AliasName=f"alias/visits-{name}", TargetKeyId=metadata["KeyId"])
+    upsert.look_up(project, "dev")
+    found = arns(project, project.environment("dev"))
+    assert found == {f"{name}_key": metadata["Arn"] for name, metadata in made.items()}
