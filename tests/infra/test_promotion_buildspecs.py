@@ -60,7 +60,9 @@ def sources(rendering: Bake, tmp_path: Path, account: StandInAccount, answers: d
 
 @pytest.fixture
 def promotion(account: StandInAccount, answers: dict[str, str]) -> Promotion:
-    return promoted(account, answers)
+    found = promoted(account, answers)
+    account.grow()
+    return found
 
 
 Run = Callable[..., Build]

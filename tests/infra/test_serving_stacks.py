@@ -313,6 +313,7 @@ def test_the_page_names_every_setting_and_none_that_is_not(answers: dict[str, st
 @pytest.fixture
 def prepared(account: StandInAccount) -> StandInAccount:
     """An account with what these stacks need of the others."""
+    account.grow()
     prepare(account)
     return account
 

@@ -109,6 +109,21 @@ class Account:
         """The client of EventBridge's scheduler."""
         return self._client("scheduler")
 
+    @cached_property
+    def quotas(self) -> Any:
+        """The client of Service Quotas."""
+        return self._client("service-quotas")
+
+    @cached_property
+    def notifications(self) -> Any:
+        """The client of SNS."""
+        return self._client("sns")
+
+    @cached_property
+    def connections(self) -> Any:
+        """The client of CodeConnections, which hold the rights to repositories elsewhere."""
+        return self._client("codeconnections")
+
     def verify(self) -> None:
         """Make sure that the reader's credentials are those of this account.
 
