@@ -77,6 +77,8 @@ def test_an_update_shifts_traffic_as_the_strategy_says_and_with_one_instance_at_
         routing = config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
         assert routing.get("Type", "") == expected
         assert ("RollingUpdatePolicy" in config) == (not expected)
+        one = {"Type": "INSTANCE_COUNT", "Value": 1}
+        assert routing.get("CanarySize") == (one if expected == "CANARY" else None)
         assert len(config["AutoRollbackConfiguration"]["Alarms"]) == 2
 
 
