@@ -64,7 +64,7 @@ def require(findings: Collection[Finding], place: str) -> None:
     if blocking:
         raise MlopsError(
             "\n".join([f"{place} is not ready, and nothing was changed:", *map(str, blocking)]),
-            "Do that, and deploy again. Quotas are raised after hours to days; docs/deploying.md says more.",
+            "Mend that and deploy again. AWS approves quotas after hours to days; see docs/deploying.md.",
         )
 
 
@@ -104,7 +104,7 @@ class Readiness:
                 Finding(
                     blocks=False,
                     what=f"No value for `execution: {{notification_email}}` in config/{SHARED}.yaml.",
-                    cost="Failures, alarms and questions for approval are sent to a topic that nobody reads.",
+                    cost="Failures, alarms and requests for approval reach nobody.",
                     remedy=f"Set it, then: .venv/bin/python -m mlops deploy --environment {SHARED} --stack execution",
                 )
             )
@@ -138,7 +138,7 @@ class Readiness:
             yield Finding(
                 blocks=False,
                 what=error.message,
-                cost="Whether they are high enough shows when an endpoint or a job is started, or is refused.",
+                cost="A quota that is too low shows only when AWS refuses an endpoint or a job.",
                 remedy=error.remedy,
             )
 
@@ -150,12 +150,12 @@ class Readiness:
         place = f"--service-code {quota.service} --quota-code {quota.code}"
         remedy = f"aws service-quotas request-service-quota-increase {place} --desired-value {most}"
         if asked >= least:
-            parts += f"; a rise to {asked:g} has been asked for and is not decided yet"
+            parts += f"; an increase to {asked:g} is requested and pending"
             remedy = f"aws service-quotas list-requested-service-quota-change-history-by-quota {place}"
         return Finding(
             blocks=blocks,
-            what=f"The quota {quota.code}, {quota.name!r}, is {quota.value:g}, and needed are {least}{load}: {parts}.",
-            cost="AWS refuses what goes beyond it (ResourceLimitExceeded); capacity is not added under load.",
+            what=f"Quota {quota.code} ({quota.name!r}) is {quota.value:g}; {least} needed{load}: {parts}.",
+            cost="AWS refuses what exceeds a quota (ResourceLimitExceeded), and autoscaling stops there.",
             remedy=f"{remedy} --region {self.account.region}",
         )
 
@@ -164,7 +164,7 @@ class Readiness:
         if address is None or not topic:
             return
         try:
-            with aws_errors("see who has confirmed that they want the notifications"):
+            with aws_errors("list the subscriptions to the notifications"):
                 pages = self.account.notifications.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
                 confirmed = {
                     each["Endpoint"]
@@ -173,15 +173,15 @@ class Readiness:
                     if each["SubscriptionArn"] != _PENDING
                 }
         except MlopsError as error:
-            yield Finding(blocks=False, what=error.message, cost="They may reach nobody.", remedy=error.remedy)
+            yield Finding(blocks=False, what=error.message, cost="Notifications may reach nobody.", remedy=error.remedy)
             return
         if address not in confirmed:
             subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint {address}"
             yield Finding(
                 blocks=False,
-                what=f"{address} has not confirmed yet that it wants the notifications.",
-                cost="Until then failures, alarms and questions for approval reach nobody.",
-                remedy="Follow the link in the mail of AWS Notifications. For another mail: "
+                what=f"{address} has not confirmed its subscription to the notifications.",
+                cost="Until then failures, alarms and requests for approval reach nobody.",
+                remedy="Open the link in the mail from AWS Notifications. To get another mail: "
                 f"{subscribe} --region {self.account.region}",
             )
 
@@ -199,13 +199,14 @@ class Readiness:
         if status == "AVAILABLE":
             return
         if status is None:
-            remedy = f"Correct `cicd: {{connection_arn}}` in config/{SHARED}.yaml, or say null to have one made."
+            remedy = f"Correct `cicd: {{connection_arn}}` in config/{SHARED}.yaml; null has one made."
         else:
             console = _CONSOLE.format(self.account.region)
-            remedy = f"Choose it, and Update pending connection: {console} (aws codeconnections get-connection {place})"
+            look = f"aws codeconnections get-connection {place}"
+            remedy = f"Update the pending connection at {console}; `{look}` shows its status."
         yield Finding(
             blocks=blocks,
-            what=f"The connection {arn} is {status or 'none that exists'}.",
+            what=f"The connection {arn} {f'is {status}' if status else 'does not exist'}.",
             cost="Every run of the pipelines fails at its source.",
             remedy=remedy,
         )

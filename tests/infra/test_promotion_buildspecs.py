@@ -203,7 +203,7 @@ def test_a_version_is_deployed_tested_and_asked_about_and_the_role_may_do_that_a
     refused = run(STAGING, "Deploy", other, second)
     assert not refused.succeeded
     assert "aws service-quotas request-service-quota-increase" in refused.phases[-1].output
-    assert "team@example.com has not confirmed yet" in refused.phases[-1].output
+    assert "team@example.com has not confirmed its subscription" in refused.phases[-1].output
     promotion.account.grow()
     assert run(STAGING, "Deploy", other, second).succeeded
     calls = as_iam_sees(call for call in record.calls() if call.role == promotion.role("ship"))

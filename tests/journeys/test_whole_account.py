@@ -94,7 +94,7 @@ def ask_for_quotas(run: Shell, wanted: set[str]) -> None:
         aws = [*run.account.cloud.python.command, str(HOOK / "aws_cli.py")]
         subprocess.run([*aws, *shlex.split(command)[1:]], env=run.account.environment(), check=True)
     assert run("deploy", "--environment", "dev", typed="n\n") == 1
-    assert run.error.count("has been asked for and is not decided yet") == len(wanted)
+    assert run.error.count("is requested and pending") == len(wanted)
     run.account.cloud.quotas.approve()
 
 
