@@ -146,11 +146,10 @@ class Readiness:
         least, most = _least(uses), capacity.total(use.most for use in uses)
         load = f", {most} under load" if most > least else ""
         parts = ", ".join(f"{use.what} takes {_amount(use)}" for use in uses)
-        asked = quotas.rise_asked_for(self.account, quota) or 0
         place = f"--service-code {quota.service} --quota-code {quota.code}"
         remedy = f"aws service-quotas request-service-quota-increase {place} --desired-value {most}"
-        if asked >= least:
-            parts += f"; an increase to {asked:g} is requested and pending"
+        if pending := self._pending(quota):  # AWS takes no second request
+            parts += f"; an increase to {pending:g} is requested and pending"
             remedy = f"aws service-quotas list-requested-service-quota-change-history-by-quota {place}"
         return Finding(
             blocks=blocks,
@@ -158,6 +157,12 @@ class Readiness:
             cost="AWS refuses what exceeds a quota (ResourceLimitExceeded), and autoscaling stops there.",
             remedy=f"{remedy} --region {self.account.region}",
         )
+
+    def _pending(self, quota: Quota) -> float | None:
+        try:
+            return quotas.pending_increase(self.account, quota)
+        except MlopsError:
+            return None  # who may not read requests learns of them from the command that makes one
 
     def _notification(self) -> Iterator[Finding]:
         address, topic = self._setting("execution", "notification_email"), self._output("execution", "TopicArn")

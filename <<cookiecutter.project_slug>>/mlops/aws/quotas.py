@@ -1,4 +1,4 @@
-"""The service quotas of an account: what each one is, and whether a rise of it is being decided."""
+"""The service quotas of an account: the value of each, and increases that are pending."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,13 +49,13 @@ def look_up(account: Account, service: str, names: Iterable[str]) -> dict[str, Q
         }
 
 
-def rise_asked_for(account: Account, quota: Quota) -> float | None:
-    """The highest value that a request asks for which is not decided yet; None without one.
+def pending_increase(account: Account, quota: Quota) -> float | None:
+    """The value that a pending request asks for; None without one.
 
     Raises:
         MlopsError: The caller may not read it, or AWS fails.
     """
-    with aws_errors(f"see whether a rise of {quota.code} has been asked for"):
+    with aws_errors(f"read the requests for increases of {quota.code}"):
         pages = account.quotas.get_paginator("list_requested_service_quota_change_history_by_quota")
         asked = [
             float(request["DesiredValue"])

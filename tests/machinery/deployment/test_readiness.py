@@ -113,13 +113,28 @@ def configured(found: Readiness, **sections: Any) -> None:
     path.write_text(json.dumps({"account": ACCOUNT, **sections}))
 
 
+def denied(operation: str) -> Script:
+    """What Service Quotas answers whoever lacks the right to one operation."""
+    quota = {"ServiceCode": "sagemaker", "QuotaCode": "L-614B09FD", "QuotaName": "ml.m5.large for endpoint usage"}
+    answers: dict[str, Any] = {
+        "ListAWSDefaultServiceQuotas": {"Quotas": [{**quota, "Value": 9.0}]},
+        "GetServiceQuota": {"Quota": {**quota, "Value": 0.0}},
+        operation: Refusal("AccessDeniedException", "no"),
+    }
+    return Script(Clock(), {name: [(0.0, answer)] for name, answer in answers.items()})
+
+
+def test_who_may_not_read_requests_for_increases_is_refused_all_the_same(tmp_path: Path) -> None:
+    found = readiness(tmp_path, "staging")
+    script = denied("ListRequestedServiceQuotaChangeHistoryByQuota")
+    found.account.__dict__["quotas"] = script.client("service-quotas")
+    assert [finding.blocks for finding in found.before(["endpoint"], TODAY) if "L-614B09FD" in finding.what] == [True]
+
+
 @pytest.mark.parametrize("operation", ["ListAWSDefaultServiceQuotas", "GetServiceQuota"])
 def test_who_may_not_read_quotas_is_told_which_right_is_missing_and_deploys(tmp_path: Path, operation: str) -> None:
-    quota = {"ServiceCode": "sagemaker", "QuotaCode": "L-614B09FD", "QuotaName": "ml.m5.large for endpoint usage"}
-    answers = {"ListAWSDefaultServiceQuotas": [(0.0, {"Quotas": [{**quota, "Value": 0.0}]})]}
-    answers[operation] = [(0.0, Refusal("AccessDeniedException", "no"))]  # type: ignore[list-item]
     found = readiness(tmp_path, "staging")
-    found.account.__dict__["quotas"] = Script(Clock(), answers).client("service-quotas")
+    found.account.__dict__["quotas"] = denied(operation).client("service-quotas")
     [warning] = found.before(["endpoint"], TODAY)
     assert not warning.blocks
     assert f"Cannot read the service quotas of sagemaker: {operation} answers AccessDeniedException" in warning.what
