@@ -216,6 +216,29 @@ def test_a_connection_that_the_stack_has_made_is_the_next_step_until_a_person_au
     assert readiness(tmp_path, cicd={"SourceArn": f"arn:aws:codecommit:{REGION}:{ACCOUNT}:visits"}).after() == []
 
 
+def uses_image(root: Path, framework: str, training_image: str = "aws") -> None:
+    """Let a project run its jobs in AWS's image of a framework, or in its own."""
+    answers = json.loads((root / "project.yaml").read_text())
+    answers |= {"framework": framework, "training_image": training_image}
+    (root / "project.yaml").write_text(json.dumps(answers))
+    name = f"config/images/{framework}.yaml"
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text(text_of(name, {"framework": framework}))
+
+
+def test_deploy_and_upsert_warn_of_an_image_that_is_no_longer_supported(fresh: Shell) -> None:
+    fresh.account.grow()
+    warning = "Warning: AWS has ended its support of the image pytorch 2.6.0 on 2026-06-30."
+    uses_image(Path.cwd(), "pytorch")
+    assert fresh(*STAGING) == 0
+    assert warning in fresh.error
+    assert fresh("upsert", "--environment", "local") == 2  # which is this machine
+    assert warning in fresh.error
+    uses_image(Path.cwd(), "pytorch", "custom")
+    assert fresh(*STAGING) == 0
+    assert "support" not in fresh.error
+
+
 @pytest.mark.parametrize(
     ("framework", "today", "said"),
     [
@@ -239,11 +262,7 @@ def test_the_end_of_an_image_is_said_from_90_days_before_on(
     tmp_path: Path, framework: str, today: date, said: list[str]
 ) -> None:
     project = small_project(tmp_path)
-    answers = {**json.loads((tmp_path / "project.yaml").read_text()), "framework": framework, "training_image": "aws"}
-    (tmp_path / "project.yaml").write_text(json.dumps(answers))
-    (tmp_path / "config/images").mkdir()
-    name = f"config/images/{framework}.yaml"
-    (tmp_path / name).write_text(text_of(name, {"framework": framework}))
+    uses_image(tmp_path, framework)
     found = list(image_support(project, today))
     assert [finding.what for finding in found] == [f"AWS {each}." for each in said]
     assert not any(finding.blocks for finding in found)
