@@ -24,13 +24,15 @@ from moto.core.model_instances import reset_model_data
 from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
+from moto.sns.models import SNSBackend
 from moto.ssm.models import ParameterDict
 from werkzeug.serving import make_server
 
-from standin import models
+from standin import mail, models
 from standin.forkserver import ForkServer, forkserver
 from standin.gaps import Gaps, access_key
 from standin.iam import applies, statements
+from standin.quotas import Quotas
 
 T = TypeVar("T")
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -79,6 +81,10 @@ class StandInAccount:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
+    def grow(self) -> None:
+        """Have the quotas of an account that has been used for long."""
+        self.cloud.quotas.grow(self.id, self.region)
+
     def enter(self, patch: pytest.MonkeyPatch) -> None:
         """Let boto3 in this process use this account and no other, until the patch is undone."""
         for name, value in self.environment().items():
@@ -120,11 +126,13 @@ class Cloud:
     Attributes:
         endpoint: Its address.
         gaps: What answers where moto does not.
+        quotas: How much of what an account may have.
         ended: What ends with them.
     """
 
     endpoint: str
     gaps: Gaps
+    quotas: Quotas
     ended: ExitStack
     _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     _moments: dict[Hashable, tuple["Saved", Any]] = field(default_factory=dict)
@@ -132,7 +140,7 @@ class Cloud:
     @property
     def tables(self) -> list[dict[Any, Any]]:
         """What is kept beside moto's services."""
-        return [self.gaps.records, s3_backends.bucket_accounts]
+        return [self.gaps.records, self.quotas.values, self.quotas.requests, s3_backends.bucket_accounts]
 
     @cached_property
     def python(self) -> ForkServer:
@@ -284,7 +292,8 @@ def _encryption(backend: S3Backend, bucket_name: str) -> Any:
 @contextmanager
 def cloud() -> Iterator[Cloud]:
     """Accounts, all empty, for as long as the `with` block takes."""
-    gaps = Gaps(DomainDispatcherApplication(create_backend_app))
+    quotas = Quotas()
+    gaps = Gaps(DomainDispatcherApplication(create_backend_app), quotas.operations(), quotas.limits())
     server = make_server("127.0.0.1", 0, gaps, threaded=True, request_handler=_Quiet)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     with ExitStack() as ended:
@@ -292,6 +301,7 @@ def cloud() -> Iterator[Cloud]:
         patch.setattr(FakeBucket, "get_permission", _bucket_permission)
         patch.setattr(S3Backend, "get_bucket_encryption", _encryption)
         patch.setattr(moto.sagemaker.models, "load_pipeline_definition_from_s3", _text_of_definition)
+        patch.setattr(SNSBackend, "list_subscriptions_by_topic", mail.subscriptions)
         for module in (autoscaling, autoscaling_responses):
             patch.setattr(module, "ScalableDimensionValueSet", _scalable_dimensions())
         patch.setattr(
@@ -302,7 +312,7 @@ def cloud() -> Iterator[Cloud]:
         ended.callback(server.server_close)
         ended.callback(thread.join)
         ended.callback(server.shutdown)
-        accounts = Cloud(f"http://127.0.0.1:{server.server_port}", gaps, ended)
+        accounts = Cloud(f"http://127.0.0.1:{server.server_port}", gaps, quotas, ended)
         accounts.empty()
         ended.callback(accounts.forget)
         yield accounts

@@ -46,6 +46,12 @@ def account(cloud: "Cloud", record: CallRecord) -> "Iterator[StandInAccount]":
 
 
 @pytest.fixture
+def grown(account: "StandInAccount") -> None:
+    """The account has been used for long: its quotas are high."""
+    account.grow()
+
+
+@pytest.fixture
 def here(cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> "StandInAccount":
     """An empty account that boto3 in this process uses."""
     account = cloud.account()

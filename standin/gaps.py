@@ -5,6 +5,7 @@ moto. What a resource consists of is read from botocore's model of its service.
 """
 
 import functools
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -133,6 +134,8 @@ class _Family:
 Records = dict[tuple[str, ...], Message]
 """What is kept here instead of in moto: by account, Region, service, kind and name."""
 _Operation = Callable[[Where, Message], Message]
+Named = Mapping[tuple[str, str], Callable[[Where, Message], Any]]
+"""What answers, or refuses, operations; by service and name."""
 
 
 def _families() -> Iterable[_Family]:
@@ -332,27 +335,28 @@ class Gaps:
 
     Args:
         moto: The application of moto's server.
+        more: Further operations that are answered here.
+        limits: What may refuse an operation, before that is answered here or by moto.
 
     Attributes:
         records: What is kept here.
         answers: What functions of custom resources answered, by request; taken out when it is read.
     """
 
-    def __init__(self, moto: Wsgi) -> None:
+    def __init__(self, moto: Wsgi, more: Named, limits: Named) -> None:
         self._moto = moto
         self.records: Records = {}
         self.answers: dict[str, Message] = {}
         operations = {name: _in_moto(name[0], change) for name, change in _GAPS.items()}
         for family in _families():
             operations.update(family.operations(self.records))
-        self._operations = {
-            f"{_BOTOCORE.get_service_model(service).metadata['targetPrefix']}.{name}": operation
-            for (service, name), operation in operations.items()
-        }
+        self._operations = _by_target({**operations, **more})
+        self._limits = _by_target(limits)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request, or hand it on."""
-        operation = self._operations.get(environ.get("HTTP_X_AMZ_TARGET", ""))
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        operation, limit = self._operations.get(target), self._limits.get(target)
         path: str = environ["PATH_INFO"]
         if path.startswith(CUSTOM_RESOURCES):
             self.answers[path.removeprefix(CUSTOM_RESOURCES)] = _body(environ)
@@ -361,16 +365,31 @@ class Gaps:
         if "HTTP_AUTHORIZATION" not in environ:  # a URL that was signed, an operation that anybody may call
             return self._moto(environ, start_response)
         where = _where(environ["HTTP_AUTHORIZATION"])
-        if operation is None:
-            return self._moto({**environ, "HTTP_X_MOTO_ACCOUNT_ID": where.account}, start_response)
+        in_account = {**environ, "HTTP_X_MOTO_ACCOUNT_ID": where.account}
+        if operation is None and limit is None:
+            return self._moto(in_account, start_response)
+        request = _body(environ)
         try:
-            status, answer = HTTPStatus.OK, operation(where, _body(environ))
+            if limit:
+                limit(where, request)
+            if operation is None:
+                return self._moto(
+                    {**in_account, "wsgi.input": io.BytesIO(json.dumps(request).encode())}, start_response
+                )
+            status, answer = HTTPStatus.OK, operation(where, request)
         except RefusedError as refused:
             status, answer = HTTPStatus.BAD_REQUEST, {"__type": refused.code, "message": str(refused)}
         content = json.dumps(answer, default=str).encode()
         headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(content)))]
         start_response(f"{status} {status.phrase}", headers)
         return [content]
+
+
+def _by_target(operations: Named) -> dict[str, Callable[[Where, Message], Any]]:
+    return {
+        f"{_BOTOCORE.get_service_model(service).metadata['targetPrefix']}.{name}": operation
+        for (service, name), operation in operations.items()
+    }
 
 
 def _body(environ: Mapping[str, Any]) -> Message:

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
-from mlops import guardrails, promotion, security, stacks
+from mlops import guardrails, promotion, readiness, security, stacks
 from mlops.aws import functions
 from mlops.aws.account import Account
 from mlops.aws.endpoint import AwsEndpoint
@@ -17,6 +18,7 @@ from mlops.aws.waiting import Clock
 from mlops.errors import MlopsError
 from mlops.names import SHARED
 from mlops.project import Project
+from mlops.readiness import Finding, Readiness
 from mlops.registry import TRAIN_ONE, ModelVersion, champion, find
 from mlops.rollout import PACKAGE, SHADOW, Rollout
 from mlops.stacks import SHADOW_MINUTES, Stack
@@ -98,26 +100,44 @@ class Deployment:
         self.account = Account.of(self.project, self.settings)
         self.names = self.project.names(environment)
         self.service = StackService(self.account, self.project.slug, self.say, self.clock)
+        self.readiness = Readiness(self.project, environment, self.account, self.service)
         self._require_settings()
 
     def run(self) -> Report:
         """Deploy.
 
         Raises:
-            MlopsError: A version must not be deployed, the reader does not confirm, or AWS fails; what was done before
-                stays done.
+            MlopsError: A version must not be deployed, the account is not ready, the reader does not confirm, or AWS
+                fails; what was done before stays done.
         """
         self.account.verify()
         wanted = self._wanted() if self._serves else None
         if wanted is None and self._serves:
             return Report(self.wish.environment, None, superseded=True, stacks=())
+        self._require_ready()
         done: list[Deployed] = []
         outputs = dict(self.registered)
         for stack in self.order:
             if stack in self.chosen:
                 done.append(self._deploy(stack, {**outputs, **self._known(stack, wanted)}))
             outputs |= self.service.outputs(self._name(stack))
+        self._tell("Next", self.readiness.after())
         return Report(self.wish.environment, wanted.version if wanted else None, superseded=False, stacks=tuple(done))
+
+    def _require_ready(self) -> None:
+        """Refuse an account that lacks what the deployment takes, and say what else is open.
+
+        Raises:
+            MlopsError: It lacks something; the message lists all of it.
+        """
+        today = date.fromtimestamp(self.clock.time())
+        found = self.readiness.before([stack.name for stack in self.chosen], today)
+        self._tell("Warning", [finding for finding in found if not finding.blocks])
+        readiness.require(found, f"The account {self.account.id} in {self.account.region}")
+
+    def _tell(self, title: str, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            self.say(f"{title}: {finding}")
 
     @property
     def _serves(self) -> bool:
@@ -210,6 +230,8 @@ class Deployment:
         queued, environment = self.project.answer("inference") == "async", self.wish.environment
         endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
         minutes = self._shadow_minutes(stack)
+        if canary := guardrails.canary(template, values):
+            self.say(canary)
         rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)
         return rollout.run(values, live(self.account, self.names, [environment]).get(environment))
 

@@ -1,4 +1,7 @@
-"""The time that an update of an endpoint is given: SageMaker takes one back that has not ended by then, hours later."""
+"""How an update of an endpoint shifts traffic: the share that a canary is, and the time that the update is given.
+
+SageMaker takes back an update that has not ended by then, hours later.
+"""
 
 import math
 from collections.abc import Mapping
@@ -8,6 +11,8 @@ from mlops.stacks import Template
 
 _TIMEOUT = "UpdateSeconds"
 _IN_STEPS = ("linear", "rolling")
+_FEWEST_IN_STEPS = 2
+"""Instances without which a version takes over all at once (infra/endpoint.yaml)."""
 
 
 def require_time(template: Template, values: Mapping[str, str], where: str) -> None:
@@ -21,7 +26,7 @@ def require_time(template: Template, values: Mapping[str, str], where: str) -> N
     Raises:
         MlopsError: The update cannot end in time, or a figure is none.
     """
-    given = {name: str(declared.get("Default")) for name, declared in template.parameters.items()} | dict(values)
+    given = template.with_defaults(values)
     if _TIMEOUT not in given:
         return
     try:
@@ -37,11 +42,34 @@ def require_time(template: Template, values: Mapping[str, str], where: str) -> N
         )
 
 
+def canary(template: Template, values: Mapping[str, str]) -> str | None:
+    """What share of the traffic the first instance of a new version gets; None where versions take over otherwise.
+
+    Args:
+        template: The template of a stack.
+        values: The values of its parameters; one that is left out has its default.
+    """
+    given = template.with_defaults(values)
+    count = int(given.get("MinInstanceCount", 1))
+    if given.get("DeploymentStrategy") != "canary" or count < _FEWEST_IN_STEPS:
+        return None
+    more = count + 1
+    return (
+        f"The canary is one of {count} instances, {_share(count)} of the traffic; "
+        f"`min_instance_count: {more}` would make it {_share(more)}."
+    )
+
+
+def _share(instances: int) -> str:
+    return f"{1 / instances:.0%}".replace("%", " %")
+
+
 def _waiting(given: Mapping[str, str]) -> float:
     """Seconds that an update waits for: after each step and, unless it is rolling, at the end (infra/endpoint.yaml).
 
     The time that instances take to start, which is not known before, comes on top.
     """
-    strategy = given.get("DeploymentStrategy") if float(given["MinInstanceCount"]) > 1 else None
+    gradual = float(given["MinInstanceCount"]) >= _FEWEST_IN_STEPS
+    strategy = given.get("DeploymentStrategy") if gradual else None
     steps = math.ceil(100 / float(given["StepPercent"])) if strategy in _IN_STEPS else 1
     return float(given["BakeSeconds"]) * (steps + (strategy != "rolling"))

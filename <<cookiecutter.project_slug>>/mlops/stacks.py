@@ -98,6 +98,11 @@ class Template:
         """The logical ids of what outlives the stack."""
         return [name for name, one in self.resources.items() if str(one.get("DeletionPolicy")).startswith("Retain")]
 
+    def with_defaults(self, values: Mapping[str, str]) -> dict[str, str]:
+        """The values of all parameters that have one: as given, else the default."""
+        defaults = {name: str(said["Default"]) for name, said in self.parameters.items() if "Default" in said}
+        return defaults | dict(values)
+
     def guards(self) -> set[str]:
         """The logical ids of the alarms that bring an endpoint back to what it served before."""
         endpoints = self.of_type("AWS::SageMaker::Endpoint")

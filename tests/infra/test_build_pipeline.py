@@ -18,11 +18,12 @@ from standin.calls import CallRecord
 from standin.lambdas import deliver
 from standin.needs import Need, keys, needs
 from standin.service_side import service_needs
-from standin.template import parse
+from standin.template import parse, resolve
 from tests.answers import label
 from tests.infra.checks import buildspec_schema
 from tests.infra.deployed import NAMES, Deployed
 from tests.infra.rendered import SLUG, buildspecs, configured, texts
+from tests.infra.samples import sample
 from tests.projects import Bake
 
 BEFORE, OURS = ("data", "registry", "execution"), ("cicd", "build")
@@ -114,6 +115,30 @@ def run(account: StandInAccount, sources: Path, record: CallRecord, tmp_path: Pa
 
 def upload(account: StandInAccount, content: bytes, name: str = "visits.csv.gz") -> None:
     account.client("s3").put_object(Bucket=NAMES.data_bucket, Key=f"{SLUG}/data/{name}", Body=content)
+
+
+@pytest.mark.parametrize(
+    "slug", [SLUG, "release", "cache", "a-b", "a" * 19, "a" * 20, "a" * 21, "a" * 32, "a" * 20 + "-b"]
+)
+def test_what_pipelines_hand_on_expires_whatever_the_project_is_called_and_a_release_does_not(slug: str) -> None:
+    """CodePipeline names folders after the first 20 characters of a pipeline's name.
+
+    https://github.com/awsdocs/aws-cloudformation-user-guide/pull/733
+    """
+    parsed = {name: parse(text) for name, text in texts({"project_slug": slug, "training_image": "custom"}).items()}
+    written = {
+        name: resolve(parsed[name], {**sample(parsed[name]), "ProjectName": slug})
+        for name in ("cicd", "image", "build", "promotion")
+    }
+    rules = written["cicd"].resources["ArtifactBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    [prefix] = [rule["Prefix"] for rule in rules if rule["Id"] == "artifacts"]
+    pipelines = [
+        said["Name"] for template in written.values() for _, said in template.properties("AWS::CodePipeline::Pipeline")
+    ]
+    assert len(pipelines) == 3
+    for pipeline in pipelines:
+        assert f"{pipeline[:20]}/source/0123456".startswith(prefix)
+    assert not [kept for kept in ("release/project.zip", "cache/test/0") if kept.startswith(prefix)]
 
 
 @each_source

@@ -23,7 +23,7 @@ from mlops.handlers import load_unpacked
 from mlops.local.platform import LocalPlatform
 from mlops.project import Project
 from tests.infra.dockerfile import Image, NotAllowedError, build
-from tests.infra.rendered import OWN_IMAGE
+from tests.infra.rendered import OWN_IMAGE, text_of
 from tests.projects import Bake
 
 TORCH = "torch==2.13.0"
@@ -275,3 +275,12 @@ def test_other_instructions_and_a_second_run_are_refused(custom: Bake, instructi
 def test_it_runs_as_root_which_sagemaker_asks_for(image: Image) -> None:
     assert image.user == "root"
     assert image.entrypoint == ["python3", "-m", "mlops.container"]
+
+
+@pytest.mark.parametrize(("inference", "megabytes"), [("realtime", "25"), ("async", "1024"), ("serverless", None)])
+def test_the_server_takes_what_sagemaker_lets_through(inference: str, megabytes: str | None) -> None:
+    answers = {"training_image": "custom", "inference": inference}
+    dockerfile = text_of("container/Dockerfile", answers)
+    said = re.findall(r"^ENV SAGEMAKER_MAX_PAYLOAD_IN_MB=(\d+)$", dockerfile, re.MULTILINE)
+    assert said == ([megabytes] if megabytes else [])
+    assert f"`SAGEMAKER_MAX_PAYLOAD_IN_MB` (default: {megabytes or 6})" in text_of("docs/image.md", answers)

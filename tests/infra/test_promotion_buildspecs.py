@@ -55,12 +55,15 @@ def answers() -> dict[str, str]:
 @pytest.fixture
 def sources(rendering: Bake, tmp_path: Path, account: StandInAccount, answers: dict[str, str]) -> Path:
     """The project as it was released, with its account filled in."""
-    return configured(rendering(project_slug=SLUG, **answers), tmp_path, account=account.id)
+    rendered = rendering(project_slug=SLUG, **answers)
+    return configured(rendered, tmp_path, account=account.id, notification_email="team@example.com")
 
 
 @pytest.fixture
 def promotion(account: StandInAccount, answers: dict[str, str]) -> Promotion:
-    return promoted(account, answers)
+    found = promoted(account, answers)
+    account.grow()
+    return found
 
 
 Run = Callable[..., Build]
@@ -196,6 +199,12 @@ def test_a_version_is_deployed_tested_and_asked_about_and_the_role_may_do_that_a
     second = promotion.deliver(promotion.approve(other))["execution"]
     assert run(STAGING, "Deploy", package, execution).succeeded
     assert promotion.executions() == [(package, "Stopping"), (other, "InProgress")]
+    promotion.account.cloud.quotas.values.clear()  # as in an account that nobody has used yet
+    refused = run(STAGING, "Deploy", other, second)
+    assert not refused.succeeded
+    assert "aws service-quotas request-service-quota-increase" in refused.phases[-1].output
+    assert "team@example.com has not confirmed its subscription" in refused.phases[-1].output
+    promotion.account.grow()
     assert run(STAGING, "Deploy", other, second).succeeded
     calls = as_iam_sees(call for call in record.calls() if call.role == promotion.role("ship"))
     # CloudFormation names models itself, without a word of ours: their tags say whose they are.

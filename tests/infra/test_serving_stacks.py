@@ -77,6 +77,8 @@ def test_an_update_shifts_traffic_as_the_strategy_says_and_with_one_instance_at_
         routing = config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
         assert routing.get("Type", "") == expected
         assert ("RollingUpdatePolicy" in config) == (not expected)
+        one = {"Type": "INSTANCE_COUNT", "Value": 1}
+        assert routing.get("CanarySize") == (one if expected == "CANARY" else None)
         assert len(config["AutoRollbackConfiguration"]["Alarms"]) == 2
 
 
@@ -313,6 +315,7 @@ def test_the_page_names_every_setting_and_none_that_is_not(answers: dict[str, st
 @pytest.fixture
 def prepared(account: StandInAccount) -> StandInAccount:
     """An account with what these stacks need of the others."""
+    account.grow()
     prepare(account)
     return account
 

@@ -1,15 +1,18 @@
 """A rendered project in an empty account, by its own verbs: deployed, in service, replaced, taken away again."""
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from standin.account import StandInAccount
+from standin.calls import HOOK
 from tests.answers import label
 from tests.infra.rendered import SLUG, configured
-from tests.machinery.deployment.deploying import entered
+from tests.machinery.deployment.deploying import Shell, entered
 from tests.machinery.deployment.small_project import ACCOUNT, REGION
 from tests.projects import Bake
 
@@ -77,9 +80,44 @@ def keys(account: StandInAccount) -> dict[str, str]:
     }
 
 
+QUOTAS = {
+    "processing": "L-8541302D",
+    "training": "L-611FA074",
+    "endpoint": "L-614B09FD",
+    "all endpoints": "L-7A3DF611",
+    "transform": "L-236AE59F",
+}
+
+
+def codes(answers: dict[str, str]) -> set[str]:
+    """The quotas that a fresh account has too little of, by AWS's page."""
+    scope, inference = answers.get("project_scope"), answers.get("inference", "realtime")
+    trains = ["processing", "training"] if scope != "deploy" else []
+    serves = {"batch": ["transform"], "serverless": []}.get(inference, ["endpoint", "all endpoints"])
+    return {QUOTAS[name] for name in (*trains, *(serves if scope != "build-train" else []))}
+
+
+def ask_for_quotas(run: Shell, wanted: set[str]) -> None:
+    """Do as a person does whom `deploy` tells what the account lacks: ask for all of it, and wait."""
+    assert run("deploy", "--environment", "dev", typed="n\n") == 1
+    commands = re.findall(r"^ *(aws service-quotas request-service-quota-increase .*)$", run.error, re.MULTILINE)
+    assert {code for command in commands for code in re.findall(r"L-[0-9A-F]{8}", command)} == wanted
+    assert run.stacks() == []
+    for command in commands:
+        aws = [*run.account.cloud.python.command, str(HOOK / "aws_cli.py")]
+        subprocess.run([*aws, *shlex.split(command)[1:]], env=run.account.environment(), check=True)
+    assert run("deploy", "--environment", "dev", typed="n\n") == 1
+    assert run.error.count("is requested and pending") == len(wanted)
+    run.account.cloud.quotas.approve()
+
+
 @pytest.mark.parametrize("answers", ANSWERS, ids=label)
 def test_a_project_goes_into_an_account_and_out_of_it_again(
-    project: Path, account: StandInAccount, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: Path,
+    account: StandInAccount,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, str],
 ) -> None:
     run = entered(account, project, capsys, monkeypatch)
     environments = [name for name in ("staging", "production") if (project / f"config/{name}.yaml").is_file()]
@@ -87,6 +125,7 @@ def test_a_project_goes_into_an_account_and_out_of_it_again(
     group = SLUG if "registry" in written else TRAINER
     if group == TRAINER:
         account.client("sagemaker").create_model_package_group(ModelPackageGroupName=TRAINER)
+    ask_for_quotas(run, codes(answers))
     shared = outcomes(run.json("deploy", "--environment", "dev", "--yes"))
     assert set(shared.values()) == {"created"}
     assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"unchanged"}

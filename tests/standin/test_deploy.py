@@ -11,6 +11,8 @@ from standin.kinds import KINDS
 from standin.template import Template, parse
 from tests.infra.checks.mutants import PARAMETERS, REMOVED, SOUND, changed
 
+pytestmark = pytest.mark.usefixtures("grown")
+
 NAME = "sagemaker-doctor-visits-p-0123456789ab"
 SOUND_STACK = Stack("sound", SOUND, PARAMETERS)
 

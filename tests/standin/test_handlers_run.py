@@ -13,6 +13,8 @@ from standin.deploy import Stack
 from standin.lambdas import Delivery, deliver, invoke
 from tests.infra.checks.mutants import PARAMETERS, changed
 
+pytestmark = pytest.mark.usefixtures("grown")
+
 NAME = "sagemaker-doctor-visits-p-0123456789ab"
 ROLE = f"arn:aws:iam::123456789012:role/{NAME}-wants"
 PACKAGE = f"arn:aws:sagemaker:eu-west-1:123456789012:model-package/{NAME}/1"

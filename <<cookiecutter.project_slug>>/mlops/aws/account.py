@@ -101,11 +101,6 @@ class Account:
         return self._client("lambda")
 
     @cached_property
-    def kms(self) -> Any:
-        """The client of the Key Management Service."""
-        return self._client("kms")
-
-    @cached_property
     def ssm(self) -> Any:
         """The client of Systems Manager, whose parameters hold what stacks and pipelines tell one another."""
         return self._client("ssm")
@@ -129,6 +124,21 @@ class Account:
     def scheduler(self) -> Any:
         """The client of EventBridge's scheduler."""
         return self._client("scheduler")
+
+    @cached_property
+    def quotas(self) -> Any:
+        """The client of Service Quotas."""
+        return self._client("service-quotas")
+
+    @cached_property
+    def notifications(self) -> Any:
+        """The client of SNS."""
+        return self._client("sns")
+
+    @cached_property
+    def connections(self) -> Any:
+        """The client of CodeConnections, which hold the rights to repositories elsewhere."""
+        return self._client("codeconnections")
 
     def verify(self) -> None:
         """Make sure that the reader's credentials are those of this account.

@@ -95,8 +95,7 @@ def left_behind(
         MlopsError: A name is known only after a deployment, a key can no longer be used, or AWS refuses a call.
     """
     values = {
-        **{name: str(declared.get("Default")) for name, declared in template.parameters.items()},
-        **parameters,
+        **template.with_defaults(parameters),
         **{"AWS::AccountId": account.id, "AWS::Partition": "aws", "AWS::Region": account.region},
     }
     wanted = [name for name in template.retained() if name not in made and _is_made(name, template, values)]

@@ -5,12 +5,15 @@ Uploads what is missing, then creates or updates the pipeline. A second time, no
 
 import json
 from argparse import ArgumentParser, Namespace
+from datetime import date
 
 from mlops import upsert
+from mlops.asking import say
 from mlops.bundle import current
 from mlops.definition import assignments
 from mlops.errors import MlopsError
 from mlops.project import Project
+from mlops.readiness import image_support
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,6 +31,8 @@ def run(project: Project, options: Namespace) -> int:
     if options.parameter and not options.start:
         raise MlopsError("Parameters are of an execution.", "Add --start, or leave out -p.", exit_code=2)
     overrides = assignments(options.parameter)
+    for finding in image_support(project, date.today()):
+        say(f"Warning: {finding}")
     upsert.look_up(project, options.environment)
     current(project, options.environment).require_within_limits(overrides)
     done = upsert.upsert(project, options.environment)

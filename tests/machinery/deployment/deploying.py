@@ -63,8 +63,9 @@ class Shell:
 def shell(
     account: StandInAccount, root: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch, **answers: Any
 ) -> Shell:
-    """A shell in a small project."""
+    """A shell in a small project, whose account has been used for long."""
     small_project(root, **answers)
+    account.grow()
     return entered(account, root, capsys, patch)
 
 
