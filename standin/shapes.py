@@ -24,6 +24,11 @@ STEPS = {
 }
 """The call that a step of a SageMaker pipeline makes with its arguments."""
 
+METRICS_OF_THEIR_OWN = re.compile(r"(?:.*/)?sagemaker-xgboost[:@].*")
+"""Images of algorithms: "You can't override the metric definitions for Amazon SageMaker algorithms", CreateTrainingJob
+says, whatever runs in them. https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-define-metrics-variables.html
+says that their metrics are defined, https://github.com/awslabs/mlspace (training_job/lambda_functions.py) quotes it."""
+
 WRAPPED = {"AWS::CodePipeline::Pipeline": "pipeline"}
 """Where the properties stand in a request that does not have them at its top."""
 
@@ -194,6 +199,9 @@ def _steps_faults(steps: Any, place: Place) -> Iterator[Fault]:
             # The service names what a step makes.
             named = {name: {"Get": "name"} for name in shape.required_members if name.endswith("Name")}
             yield from faults({**named, **arguments}, shape, where, strict=True)
+            algorithm = arguments.get("AlgorithmSpecification", {})
+            if "MetricDefinitions" in algorithm and METRICS_OF_THEIR_OWN.fullmatch(str(algorithm.get("TrainingImage"))):
+                yield (*where, "AlgorithmSpecification", "MetricDefinitions"), "this image takes no metric definitions"
 
 
 DOCUMENTS = {"PipelineDefinitionBody": definition_faults, "DashboardBody": dashboard_faults}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops import image, keys
+from mlops.definition import Definition
 from mlops.errors import MlopsError
 from mlops.files import (
     DIGEST_LENGTH,
@@ -28,6 +29,7 @@ from mlops.files import (
 )
 from mlops.lineage import git_commit
 from mlops.project import DEVELOPMENT_ENVIRONMENT, Project
+from mlops.validation import require_usable
 
 DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
 
@@ -84,8 +86,10 @@ class Bundle:
         """Refuse values of parameters that a job would refuse: a definition itself knows types and choices only.
 
         Raises:
-            MlopsError: A number is below its parameter's minimum or above its maximum.
+            MlopsError: A number is below its parameter's minimum or above its maximum, or a value does not fit the
+                calls that it goes into.
         """
+        require_usable(Definition(self.definition), values)
         for name, (minimum, maximum) in self.manifest.get("limits", {}).items():
             value = values.get(name)
             try:

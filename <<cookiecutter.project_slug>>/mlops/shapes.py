@@ -6,8 +6,6 @@ import unicodedata
 from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
-import botocore.session
-
 from mlops.definition import is_expression, path_parts
 
 
@@ -36,11 +34,15 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 _BEYOND_PLANE_0 = r"\U00010000-\U0010ffff"
 # Some patterns of the model end in a repetition of the end anchor; their lengths stand in min and max as well.
 _REPEATED_END = re.compile(r"\$\{\d+,\d+\}$")
+# CreateProcessingJob refuses an empty one, which the model allows: https://github.com/aws/sagemaker-python-sdk/issues/3758
+_NEVER_EMPTY = frozenset({"ContainerArgument", "ContainerEntrypointString"})
 
 
 @functools.cache
 def service_model() -> Any:
     """Botocore's description of the SageMaker API."""
+    import botocore.session  # takes half a second with the description, which a plain local run can do without
+
     return botocore.session.get_session().get_service_model("sagemaker")
 
 
@@ -92,6 +94,23 @@ def check(
         yield from _check_bounds(value, shape, path, "")
 
 
+def computed(value: Any, shape: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every pipeline expression inside a value of a given shape: where it stands, and the shape of what it becomes.
+
+    What the shape does not know is left out: somebody with a newer botocore may have put it there.
+    """
+    if is_expression(value):
+        yield path, value, shape
+    elif isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield from computed(entry, shape.member, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            member = shape.value if shape.type_name == "map" else shape.members.get(key)
+            if member:
+                yield from computed(entry, member, f"{path}.{key}" if path else key)
+
+
 def _is_of(value: Any, kind: str) -> bool:
     expected = _PYTHON_TYPES.get(kind, (object,))
     return isinstance(value, expected) and (kind == "boolean" or not isinstance(value, bool))
@@ -124,6 +143,8 @@ def _check_text(value: str, shape: Any, path: str) -> Iterator[Finding]:
         yield Finding(path, f"{value!r} is none of the API's choices: {_shortened(choices)}")
         return
     yield from _check_bounds(len(value), shape, path, "characters")
+    if not value and shape.name in _NEVER_EMPTY:
+        yield Finding(path, "an empty text where the API takes 1 character or more")
     pattern = shape.metadata.get("pattern")
     if pattern and not translated(pattern).fullmatch(value):
         yield Finding(path, f"{value!r} does not match the API's pattern {pattern}")

@@ -1,16 +1,30 @@
 """Find what is wrong with a pipeline definition before SageMaker does: API shapes, references and the graph."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
-from mlops.definition import CONDITIONS, GET, JOIN, JSON_GET, Definition, Reference, Step, path_parts, references
+from mlops import training_metrics
+from mlops.definition import (
+    CONDITIONS,
+    GET,
+    JOIN,
+    JSON_GET,
+    Definition,
+    Reference,
+    Scope,
+    Step,
+    as_text,
+    evaluate,
+    path_parts,
+    references,
+)
 from mlops.errors import MlopsError
 from mlops.instances import NO_KEY, has_own_disks
 from mlops.local.cache import lifetime
-from mlops.shapes import check, input_shape, output_shape, service_model, type_at
+from mlops.shapes import check, computed, input_shape, output_shape, service_model, type_at
 
 
 class Problem(NamedTuple):
@@ -95,16 +109,16 @@ _CACHEABLE = frozenset(
 _RETRIED_STEP = frozenset({"Step.SERVICE_FAULT", "Step.THROTTLING"})
 _RETRIED_JOB = frozenset({"SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR", "SageMaker.RESOURCE_LIMIT"})
 _WITHOUT_JOB = frozenset({"Model", "RegisterModel", "EndpointConfig", "Endpoint", "Lambda", "Callback"})
-_EXECUTION_VARIABLES = frozenset(
-    {
-        "PipelineName",
-        "PipelineArn",
-        "PipelineExecutionId",
-        "PipelineExecutionArn",
-        "StartDateTime",
-        "CurrentDateTime",
-    }
-)
+_PIPELINE_ARN = "arn:aws:sagemaker:eu-west-1:000000000000:pipeline/name"
+# What they are with a value that each could have.
+_EXECUTION_VARIABLES = {
+    "PipelineName": "name",
+    "PipelineArn": _PIPELINE_ARN,
+    "PipelineExecutionId": "0123456789ab",
+    "PipelineExecutionArn": f"{_PIPELINE_ARN}/execution/0123456789ab",
+    "StartDateTime": "2026-01-01T00:00:00.000Z",
+    "CurrentDateTime": "2026-01-01T00:00:00.000Z",
+}
 _MAX_ATTEMPTS = 20
 _PARAMETER_TYPES: dict[str, tuple[type, ...]] = {
     "String": (str,),
@@ -137,6 +151,53 @@ def require_valid(content: dict[str, Any]) -> None:
         lines = "\n".join(f"  {problem}" for problem in found)
         count = "a problem" if len(found) == 1 else f"{len(found)} problems"
         raise MlopsError(f"The pipeline definition has {count}:\n{lines}", "Correct pipelines/ or config/.")
+
+
+def require_usable(definition: Definition, given: Mapping[str, object]) -> None:
+    """Refuse values of parameters that the start of a run, or one of its steps, would be refused for.
+
+    What a definition says of a parameter is its type and its choices. How long it may be and of which characters is
+    said by the calls that it goes into, some of which are made when everything before them has run.
+
+    Args:
+        definition: A valid definition.
+        given: The values in question, those of some of the parameters. The others have their defaults.
+
+    Raises:
+        MlopsError: A value does not fit where it goes; the message names the parameter, the place and what is allowed.
+    """
+    known = {name: each.default for name, each in definition.parameters.items() if each.default is not None}
+    asked = {
+        name: definition.parameters[name].value(value) for name, value in given.items() if name in definition.parameters
+    }
+    scope = Scope({**known, **asked}, _EXECUTION_VARIABLES, {}, str, {})  # no step has run, no document is read
+    for name, value in asked.items():
+        sent = input_shape("StartPipelineExecution").members["PipelineParameters"].member.members["Value"]
+        _require_fitting(name, as_text(value), sent, "It is sent to StartPipelineExecution")
+    for step in definition.all_steps:
+        if step.type not in _APIS or not _parameters(step.arguments) & asked.keys():
+            continue
+        for path, expression, shape in computed(step.arguments, input_shape(_APIS[step.type].create)):
+            names = sorted(_parameters(expression) & asked.keys())
+            if names and _is_known(expression, scope):
+                goes = f"It becomes {path} of step {step.name}"
+                _require_fitting(", ".join(names), evaluate(expression, scope), shape, goes)
+
+
+def _parameters(value: Any) -> set[str]:
+    return {reference.name for reference in references(value) if reference.kind == "Parameters"}
+
+
+def _is_known(expression: Any, scope: Scope) -> bool:
+    """Whether an expression has a value before the run has done anything."""
+    known = {"Parameters": scope.parameters, "Execution": scope.execution}
+    here = all(reference.name in known.get(reference.kind, ()) for reference in references(expression))
+    return here and not any(_expressions(expression, JSON_GET))
+
+
+def _require_fitting(names: str, value: Any, shape: Any, goes: str) -> None:
+    for finding in check(value, shape, lambda _: None):
+        raise MlopsError(f"Parameter {names} cannot be {value!r:.80}.", f"{goes}: {finding.message}.", exit_code=2)
 
 
 def _malformed(content: dict[str, Any]) -> Iterator[Problem]:
@@ -180,7 +241,7 @@ def _parameter_problems(definition: Definition) -> Iterator[Problem]:
                 yield Problem("", name, f"{value!r} is not of the parameter's type, {kind}")
         if choices and parameter.get("DefaultValue", choices[0]) not in choices:
             yield Problem("", name, f"the default {parameter['DefaultValue']!r} is none of its choices")
-    used = {reference.name for reference in references(definition.content["Steps"]) if reference.kind == "Parameters"}
+    used = _parameters(definition.content["Steps"])
     for name in names:
         if name not in used:
             yield Problem("", name, "this parameter is declared, but no step uses it")
@@ -224,6 +285,7 @@ class _Checker:
             api = _APIS[step.type]
             for finding in check(step.arguments, input_shape(api.create), self._type_of, optional=api.filled_in):
                 yield Problem(step.name, f"Arguments.{finding.path}", finding.message)
+            yield from _metric_problems(step)
         elif step.type == "Fail":
             message = step.arguments.get("ErrorMessage", "")
             if not (isinstance(message, str) or self._type_of(message) == "String"):
@@ -305,6 +367,16 @@ class _Checker:
                 yield Problem(step.name, "DependsOn", f"the pipeline has no step {name!r}")
             elif target.type == "Fail":
                 yield Problem(step.name, "DependsOn", f"step {name} ends the run: nothing can wait for it")
+
+
+def _metric_problems(step: Step) -> Iterator[Problem]:
+    algorithm = step.arguments.get("AlgorithmSpecification", {}) if step.type == "Training" else {}
+    if "MetricDefinitions" in algorithm and training_metrics.built_in(str(algorithm.get("TrainingImage"))):
+        yield Problem(
+            step.name,
+            "Arguments.AlgorithmSpecification.MetricDefinitions",
+            "SageMaker has definitions of its own for this image, and refuses a job that brings others",
+        )
 
 
 def _outputs(step: Step) -> set[str]:

@@ -43,6 +43,7 @@ from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, Networking, SourceCode
 
+from mlops import training_metrics
 from mlops.compile.context import Context
 from model.hyperparameters import HYPERPARAMETERS
 from model.learning import Hyperparameter
@@ -208,12 +209,14 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
         base_job_name=f"{context.slug}-train",
         role=context.role,
         sagemaker_session=context.session,
-    ).with_metric_definitions(
-        [
-            MetricDefinition(name="train:auc", regex=r"train-auc:([0-9.]+)"),
-            MetricDefinition(name="validation:auc", regex=r"validation-auc:([0-9.]+)"),
-        ]
     )
+    if not training_metrics.built_in(context.image):  # where SageMaker has definitions of its own, it refuses others
+        trainer.with_metric_definitions(
+            [
+                MetricDefinition(name="train:auc", regex=r"train-auc:([0-9.]+)"),
+                MetricDefinition(name="validation:auc", regex=r"validation-auc:([0-9.]+)"),
+            ]
+        )
     channels = [InputData(channel_name=name, data_source=_shards(preprocess, name)) for name in ("train", "validation")]
     return TrainingStep(
         "Train",

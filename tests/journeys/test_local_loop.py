@@ -155,6 +155,8 @@ def test_a_failing_gate_says_which_figure_missed_which_threshold_and_registers_n
         ("MaxDepth=deep", "MaxDepth takes a value of type Integer"),
         ("LearningRate=nan", "LearningRate takes a value of type Float"),
         ("MaxDepth=21", "MaxDepth cannot be 21.\n  Give a value of at least 1 and at most 20"),
+        ("RunReason=drift in age, income", "RunReason cannot be 'drift in age, income'"),
+        ("DataVersion=", "DataVersion cannot be ''"),
         ("ModelApprovalStatus=Yes", "ModelApprovalStatus cannot be 'Yes'"),
         ("MaxDepth", "not of the form NAME=VALUE"),
     ],

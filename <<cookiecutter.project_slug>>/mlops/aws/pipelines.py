@@ -13,6 +13,7 @@ from mlops.aws.stacks import CREATED, UNCHANGED, UPDATED
 from mlops.aws.store import S3Store
 from mlops.definition import Definition, as_text
 from mlops.errors import MlopsError
+from mlops.validation import require_usable
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,11 @@ class PipelineService:
             The ARN of the execution.
 
         Raises:
-            MlopsError: A parameter is unknown, missing or of another type, or the call failed.
+            MlopsError: A parameter is unknown or missing, its value cannot be used, or the call failed.
         """
-        values = self.definition(name).values(overrides)
+        definition = self.definition(name)
+        values = definition.values(overrides)
+        require_usable(definition, overrides)
         request = {
             "PipelineName": name,
             "PipelineParameters": [{"Name": key, "Value": as_text(values[key])} for key in overrides],

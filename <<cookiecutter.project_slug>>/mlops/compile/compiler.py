@@ -73,7 +73,8 @@ def compile_bundle(project: Project, environment_name: str, output: Path) -> Non
     require_valid(definition)
     _write(output, definition, pipeline.name, context, {**made_from, "limits": ends})
     compiled = Bundle(output)
-    compiled.require_within_limits({name: each.default for name, each in Definition(definition).parameters.items()})
+    declared = Definition(definition).parameters
+    compiled.require_within_limits({name: each.default for name, each in declared.items() if each.default is not None})
     if made_from["git_commit"] is None:
         print(
             "Warning: this project is not in git yet, so its models cannot say which code made them.\n"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops import training_metrics
 from mlops.archives import pack, unpack
 from mlops.definition import as_text
 from mlops.instances import NO_KEY, has_own_disks
@@ -144,7 +145,9 @@ class JobRunner:
             "TrainingJobName": name,
             "TrainingJobStatus": "Completed",
             "ModelArtifacts": {"S3ModelArtifacts": f"{folder_uri}/model.tar.gz"},
-            "FinalMetricDataList": _metrics(algorithm.get("MetricDefinitions", []), sandbox.log),
+            "FinalMetricDataList": _metrics(
+                training_metrics.built_in(image) or algorithm.get("MetricDefinitions", []), sandbox.log
+            ),
         }
 
     def transform(
@@ -284,13 +287,13 @@ def _channel(channel: dict[str, Any]) -> dict[str, str]:
 
 
 def _metrics(definitions: list[dict[str, str]], log: Path) -> list[dict[str, Any]]:
-    """The last finite number that each metric's expression finds in the log."""
+    """The last finite number that each metric's expression finds in the log, where SageMaker writes a tab as `#011`."""
     expressions = {definition["Name"]: re.compile(definition["Regex"]) for definition in definitions}
     last: dict[str, float] = {}
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             for name, expression in expressions.items():
-                for match in expression.finditer(line):
+                for match in expression.finditer(line.replace("\t", "#011")):
                     with suppress(ValueError, IndexError, TypeError):
                         value = float(match.group(1))
                         if math.isfinite(value):

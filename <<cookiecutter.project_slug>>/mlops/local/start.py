@@ -53,7 +53,7 @@ def new_run(
     if "ChampionArn" in definition.parameters and not {"ChampionArn", "ChampionModelUri"} & set(overrides):
         values |= _champion(platform)
     parameters = definition.values(values)
-    bundle.require_within_limits(parameters)
+    bundle.require_within_limits(overrides)
     for name, path in files_below(bundle.objects):
         if not (platform.store.root / name).exists():
             platform.store.upload(path, f"s3://{name}")

@@ -145,7 +145,9 @@ def _write(
     _copy_code(arguments.model_dir)
     write_json(arguments.model_dir / TRAINING_FILE, record)
     algorithm.save(trained.model, arguments.model_dir)
-    print(f"best after {trained.best_iteration + 1} rounds: validation-auc:{auc['validation']:.5f}")
+    # The last line of this form is what SageMaker keeps as the job's metrics.
+    figures = "\t".join(f"{split}-auc:{value:.5f}" for split, value in auc.items())
+    print(f"best: [{trained.best_iteration}]\t{figures}")
 
 
 def _copy_code(model_folder: Path) -> None:

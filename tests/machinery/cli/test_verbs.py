@@ -74,6 +74,7 @@ def test_upsert_starts_an_execution_with_the_version_of_the_data(dev: Path, caps
         (["-p", "MaxDepth=5"], "--start"),
         (["--start", "-p", "X=1"], "X"),
         (["--start", "-p", "MaxDepth=0"], "at least 1"),
+        (["--start", "-p", "RunReason=drift in age, income"], "Parameter RunReason cannot be 'drift in age, income'."),
     ],
 )
 def test_upsert_refuses_parameters_it_cannot_use(

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import xgboost
 
+from mlops.training_metrics import built_in
 from model import algorithm, inference, train
 from model.dataset import read_typed, write_parquet
 from model.derive import FEATURE_NAMES
@@ -91,8 +93,20 @@ def test_a_line_every_ten_rounds_shows_both_metrics(
 ) -> None:
     assert train.main([*paths(splits, tmp_path), "--num-round", "11", "--early-stopping-rounds", "11"]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if "train-auc:" in line]
-    assert len(lines) == 2
+    assert len(lines) == 3  # the last one repeats the best round
     assert all("validation-auc:0." in line for line in lines)
+
+
+def test_the_figures_that_sagemaker_keeps_are_those_of_the_best_round(
+    splits: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main([*paths(splits, tmp_path), "--num-round", "60", "--early-stopping-rounds", "15"]) == 0
+    kept, log = json.loads((tmp_path / "training.json").read_text()), capfd.readouterr().out.replace("\t", "#011")
+    metrics = {metric["Name"]: metric["Regex"] for metric in built_in("1.dkr.ecr/sagemaker-xgboost:3.2-0")}
+    for split, figure in kept["auc"].items():
+        found = re.findall(metrics[f"{split}:auc"], log)
+        assert float(found[-1]) == pytest.approx(figure, abs=1e-5)
+        assert figure != pytest.approx(float(found[-2]), abs=1e-5), "the last round printed is the best by chance"
 
 
 def test_paths_and_hyperparameters_come_from_the_environment_and_arguments_win(

@@ -23,6 +23,7 @@ from mlops.errors import MlopsError
 from mlops.project import Project
 from model import algorithm
 from model.hyperparameters import HYPERPARAMETERS
+from standin.shapes import definition_faults
 from tests.environments import give
 from tests.projects import Bake, mlops
 
@@ -58,6 +59,10 @@ def test_the_definition_is_the_one_that_was_reviewed(bundle: Bundle) -> None:
     assert json.loads(text) == json.loads(expected), how
     if sys.version_info[:2] == (3, 11):
         assert text == expected, how
+
+
+def test_the_service_takes_the_definition(bundle: Bundle) -> None:
+    assert list(definition_faults(bundle.definition)) == []
 
 
 def compile_into(project: Path, output: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -176,6 +181,15 @@ def test_a_hyperparameter_that_training_would_refuse_is_refused_when_compiling(
     assert said in result.stderr
 
 
+@pytest.mark.slow
+def test_a_default_that_a_step_would_be_refused_for_is_refused_when_compiling(project: Path) -> None:
+    source = project / "pipelines/training.py"
+    source.write_text(source.read_text().replace('default_value="manual"', 'default_value="by hand; once"'))
+    result = mlops(project, "compile", check=False)
+    assert result.returncode == 2
+    assert "Parameter RunReason cannot be 'by hand; once'." in result.stderr
+
+
 def test_every_hyperparameter_is_a_parameter_and_is_kept_with_the_model(bundle: Bundle) -> None:
     (training,) = [step["Arguments"] for step in bundle.definition["Steps"] if step["Name"] == "Train"]
     known = {each.name: each.parameter for each in HYPERPARAMETERS}
@@ -204,12 +218,14 @@ def test_each_framework_has_an_image_to_train_in_and_one_to_serve_in(framework: 
 
 
 @pytest.mark.slow
-def test_a_model_is_registered_with_the_image_that_serves_it(bake: Bake, tmp_path: Path) -> None:
+def test_a_model_is_trained_and_registered_with_the_images_of_its_framework(bake: Bake, tmp_path: Path) -> None:
     project = give(bake(framework="pytorch"))
     result = compile_into(project, tmp_path / "bundle")
     assert result.returncode == 0, result.stderr
     steps = Definition(Bundle(tmp_path / "bundle").definition).steps
-    assert "/pytorch-training:" in steps["Train"].arguments["AlgorithmSpecification"]["TrainingImage"]
+    training = steps["Train"].arguments["AlgorithmSpecification"]
+    assert "/pytorch-training:" in training["TrainingImage"]
+    assert [metric["Name"] for metric in training["MetricDefinitions"]] == ["train:auc", "validation:auc"]
     (register,) = [step for step in steps.values() if step.type == "RegisterModel"]
     (container,) = register.arguments["InferenceSpecification"]["Containers"]
     assert "/pytorch-inference:" in container["Image"]

@@ -453,6 +453,26 @@ def test_training_gives_the_model_archive_the_metrics_and_the_parameters(tmp_pat
         assert json.load(model) == {"depth": "3"}
 
 
+def test_metrics_are_read_as_the_service_reads_them_for_its_own_image(tmp_path: Path) -> None:
+    log = "[0]\ttrain-auc:0.5\tvalidation-auc:0.25\nvalidation-auc:1\n[1]\ttrain-auc:0.75\tvalidation-auc:2e-1"
+    step = {
+        "Name": "Train",
+        "Type": "Training",
+        "Arguments": {
+            "AlgorithmSpecification": {
+                "TrainingImage": "1.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:3.2-0",
+                "ContainerEntrypoint": ["python3", "-c", f"print({log!r})"],
+            },
+            "OutputDataConfig": {"S3OutputPath": "s3://bucket/models"},
+            "ResourceConfig": {"InstanceType": "ml.m5.large"},
+        },
+    }
+    run = local_run(tmp_path, definition(step))
+    assert run.execute().status == "Succeeded"
+    metrics = run.state.steps["Train"].properties["FinalMetricDataList"]
+    assert {metric["MetricName"]: metric["Value"] for metric in metrics} == {"train:auc": 0.75, "validation:auc": 0.2}
+
+
 def test_an_image_with_a_program_of_its_own_is_refused(tmp_path: Path) -> None:
     step = processing("Own", "")
     del step["Arguments"]["AppSpecification"]["ContainerEntrypoint"]

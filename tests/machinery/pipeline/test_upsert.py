@@ -97,6 +97,22 @@ def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev_project: Proje
     }
 
 
+@pytest.mark.parametrize("reason", ["drift in age, income", "", "x" * 257])
+def test_a_run_whose_model_could_not_be_registered_is_not_started(
+    dev_project: Project, account: Account, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    upsert.upsert(dev_project, "dev")
+    account.s3.put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"1")
+    session = boto3.Session(region_name=REGION)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    with CallLog(session) as calls:
+        with pytest.raises(MlopsError, match="Parameter RunReason cannot be") as caught:
+            upsert.start(dev_project, "dev", PIPELINE, {"RunReason": reason})
+        assert caught.value.exit_code == 2
+        assert calls.operations
+        assert calls.changing == []
+
+
 def test_an_account_that_is_not_filled_in_is_refused_before_any_call(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config/dev.yaml").write_text("bucket: null\n", encoding="utf-8")

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from mlops.definition import Definition
 from mlops.errors import MlopsError
 from mlops.shapes import translated
-from mlops.validation import problems, require_valid
+from mlops.validation import problems, require_usable, require_valid
 
 GOLDEN = Path(__file__).parent / "golden" / "training-local.json"
+METRICS = [{"Name": "auc", "Regex": "auc:(.*)"}]
 Content = dict[str, Any]
 Mutation = Callable[[Content], object]
 
@@ -32,6 +34,10 @@ def arguments(content: Content, name: str) -> Any:
 
 def parameter(content: Content, name: str) -> Any:
     return next(entry for entry in content["Parameters"] if entry["Name"] == name)
+
+
+def get(target: str) -> dict[str, str]:
+    return {"Get": target}
 
 
 def output_uri(of: str, name: str) -> dict[str, str]:
@@ -65,6 +71,12 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
     "not a choice": (
         lambda c: set_at(arguments(c, "Train"), "AlgorithmSpecification", "TrainingInputMode", "Files"),
         "Train", "none of the API's choices: Pipe, File"),
+    "metrics that SageMaker has of its own": (
+        lambda c: set_at(arguments(c, "Train"), "AlgorithmSpecification", "MetricDefinitions", METRICS),
+        "Train", "MetricDefinitions: SageMaker has definitions of its own for this image"),
+    "empty argument": (
+        lambda c: set_at(arguments(c, "Baseline"), "AppSpecification", "ContainerArguments", 1, ""),
+        "Baseline", "ContainerArguments[1]: an empty text"),
     "pattern": (
         lambda c: set_at(arguments(c, "Train"), "RoleArn", "arn:aws:role"), "Train", "not match the API's pattern"),
     "too long": (
@@ -207,6 +219,57 @@ def test_all_problems_are_told_at_once(good: Content) -> None:
         "  step Preprocess: DependsOn: the pipeline has no step 'Validate'",
         "  step Train: Arguments.RoleArn: this required member is missing",
     ]
+
+
+def test_an_image_of_ones_own_takes_metrics(good: Content) -> None:
+    content = copy.deepcopy(good)
+    algorithm = arguments(content, "Train")["AlgorithmSpecification"]
+    algorithm |= {"TrainingImage": "1.dkr.ecr.eu-west-1.amazonaws.com/visits:1", "MetricDefinitions": METRICS}
+    assert problems(content) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("RunReason", "drift in age, income", "CustomerMetadataProperties.RunReason of step RegisterModel"),
+        ("RunReason", "", "0 characters where the API takes 1 to 256"),
+        ("RunReason", "x" * 257, "257 characters where the API takes 1 to 256"),
+        ("InputDataUri", "s3://bucket/a(1)/", "CustomerMetadataProperties.InputDataUri of step RegisterModel"),
+        ("InputDataUri", f"s3://bucket/{'x' * 250}/", "263 characters where the API takes 1 to 256"),
+        ("ChampionModelUri", "model.tar.gz", "ProcessingInputs[3].S3Input.S3Uri of step Evaluate"),
+        ("DataVersion", "", "ContainerArguments[5] of step ValidateData"),
+        ("ChampionArn", "", "ContainerArguments[7] of step Evaluate"),
+        ("ChampionModelUri", f"s3://b/{'x' * 1020}", "1027 characters where the API takes 0 to 1024"),
+        ("TrainingInstanceType", "ml.m5.larg", "ResourceConfig.InstanceType of step Train"),
+        ("ProcessingInstanceCount", "0", "0 where the API takes 1 to 100"),
+        ("MaxDepth", "deep", "MaxDepth takes a value of type Integer"),
+    ],
+)
+def test_a_value_that_a_call_would_refuse_cannot_be_used(good: Content, name: str, value: str, said: str) -> None:
+    with pytest.raises(MlopsError) as caught:
+        require_usable(Definition(good), {"DataVersion": "1", name: value})
+    assert caught.value.exit_code == 2
+    assert f"Parameter {name} " in caught.value.message
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("said", [get("Parameters.RunReason"), get("Execution.PipelineExecutionId")])
+def test_a_value_inside_a_joined_text_is_looked_at(good: Content, said: dict[str, str]) -> None:
+    content = copy.deepcopy(good)
+    joined = {"Std:Join": {"On": " ", "Values": ["because", get("Parameters.RunReason"), said]}}
+    set_at(arguments(content, "RegisterModel"), "CustomerMetadataProperties", "RunReason", joined)
+    require_usable(Definition(content), {"RunReason": "of drift"})
+    with pytest.raises(MlopsError, match="Parameter RunReason cannot be 'because of; drift"):
+        require_usable(Definition(content), {"RunReason": "of; drift"})
+
+
+def test_what_only_a_run_can_compute_is_left_to_it(good: Content) -> None:
+    content = copy.deepcopy(good)
+    document = {"Std:JsonGet": {"S3Uri": get("Parameters.InputDataUri"), "Path": "a"}}
+    set_at(arguments(content, "RegisterModel"), "CustomerMetadataProperties", "InputDataUri", document)
+    joined = {"Std:Join": {"On": ";", "Values": [get("Parameters.RunReason"), output_uri("Evaluate", "evaluation")]}}
+    set_at(arguments(content, "RegisterModel"), "CustomerMetadataProperties", "RunReason", joined)
+    require_usable(Definition(content), {"InputDataUri": "s3://b/a/", "RunReason": "a"})
 
 
 def test_a_lambda_step_is_taken_with_the_outputs_it_declares(good: Content) -> None:
