@@ -30,6 +30,8 @@ ROWS = [
     [value if re.search("[a-z]", value) else json.loads(value or "null") for value in row]
     for row in list(csv.reader(TEXT.splitlines()))[1:]
 ]
+REPEATED = 70_000
+TORCHSERVE_LIMIT = 6_553_500
 ANSWERED = {
     "csv": Request(TEXT, CSV, CSV),
     "json": Request(json.dumps({"instances": ROWS}), JSON, JSON),
@@ -55,7 +57,8 @@ REASONS = {
     "bad accept": "'image/png' cannot be answered",
 }
 TRIED = {"pip", "sagemaker-containers", "sagemaker-pytorch-inference", "torchserve"}
-REQUESTS = ANSWERED | REFUSED
+LARGE = Request("".join(TEXT.splitlines(keepends=True)[1:]) * REPEATED, CSV, JSON_LINES)
+REQUESTS = ANSWERED | REFUSED | {"large": LARGE}
 FEW_ROUNDS = {"xgboost": "--num-round=3", "sklearn": "--max-iter=3", "pytorch": "--epochs=3"}
 TRAIN = """
 import json, sys
@@ -135,6 +138,20 @@ def test_the_image_answers_400_and_why_to_what_the_handlers_refuse(started: Star
     for name, reason in REASONS.items():
         assert (answers[name].status, answers[name].media_type) == (400, JSON), started.log
         assert reason in json.loads(answers[name].body)["error"]
+
+
+@pytest.mark.slow
+@needs_container
+def test_the_image_takes_and_gives_as_much_as_asynchronous_endpoints_and_transform_jobs_may(started: Started) -> None:
+    answer = dict(zip(REQUESTS, started.answers, strict=True))["large"]
+    assert answer.status == 200, answer.body
+    assert answer.body.count("\n") == REPEATED * len(ROWS)
+    assert min(len(LARGE.body), len(answer.body)) > TORCHSERVE_LIMIT
+
+
+def test_the_servers_give_the_model_as_long_as_an_asynchronous_endpoint_may() -> None:
+    # https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-invoke-endpoint.html: InvocationTimeoutSeconds
+    assert int(registered()["SAGEMAKER_MODEL_SERVER_TIMEOUT"]) == 3600
 
 
 @pytest.mark.slow
