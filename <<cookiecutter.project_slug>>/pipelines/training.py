@@ -299,7 +299,7 @@ def register_model(
     # The archive brings along what servers call (code/hosting.py), so that no job has to repack it. AWS's images for
     # XGBoost and scikit-learn install it with pip, which downloads setuptools first unless build isolation is switched
     # off: that is what "0" does here (sic). An endpoint with network isolation, as ours are, would never start.
-    # By default AWS's servers kill a worker that is busy for 60 seconds, and PyTorch's (TS_) refuses bodies above 6.5 MB.
+    # By default AWS's servers kill a worker that is busy for 60 seconds, and PyTorch's (TS_) refuses more than 6.5 MB.
     # SageMaker allows asynchronous endpoints an hour and 1 GB: leave the limits to it.
     builder = ModelBuilder(
         image_uri=context.inference_image,

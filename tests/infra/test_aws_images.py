@@ -20,7 +20,7 @@ import yaml
 from packaging.utils import canonicalize_name
 
 from tests.environments import FRAMEWORKS, environments
-from tests.infra.aws_images import LOCKS, Request, Started, registered, start
+from tests.infra.aws_images import LOCKS, Answer, Request, registered, start
 from tests.isolation import can_contain
 from tests.projects import SOURCES, Bake
 
@@ -43,22 +43,21 @@ READ: Mapping[str, Callable[[str], Any]] = {
     "json lines": lambda body: [json.loads(line)["prediction"] for line in body.splitlines()],
 }
 REFUSED = {
-    "bad row": Request("nonsense\n", CSV, CSV),
-    "bad json": Request("{", JSON, JSON),
-    "bad json lines": Request("[]\n", JSON_LINES, JSON_LINES),
-    "bad content type": Request(TEXT, "image/png", CSV),
-    "bad accept": Request(TEXT, CSV, "image/png"),
-}
-REASONS = {
-    "bad row": "row 1 has 1 values",
-    "bad json": "not valid JSON",
-    "bad json lines": "row 1 has 0 values",
-    "bad content type": "content type 'image/png' is not supported",
-    "bad accept": "'image/png' cannot be answered",
+    "bad row": (Request("nonsense\n", CSV, CSV), "row 1 has 1 values"),
+    "bad json": (Request("{", JSON, JSON), "not valid JSON"),
+    "bad json lines": (Request("[]\n", JSON_LINES, JSON_LINES), "row 1 has 0 values"),
+    "bad content type": (Request(TEXT, "image/png", CSV), "content type 'image/png' is not supported"),
+    "bad accept": (Request(TEXT, CSV, "image/png"), "'image/png' cannot be answered"),
 }
 TRIED = {"pip", "sagemaker-containers", "sagemaker-pytorch-inference", "torchserve"}
 LARGE = Request("".join(TEXT.splitlines(keepends=True)[1:]) * REPEATED, CSV, JSON_LINES)
-REQUESTS = ANSWERED | REFUSED | {"large": LARGE}
+NOT_UTF_8 = Request("\udcff", CSV, CSV)
+REQUESTS = {
+    **ANSWERED,
+    **{name: request for name, (request, _) in REFUSED.items()},
+    "large": LARGE,
+    "not utf-8": NOT_UTF_8,
+}
 FEW_ROUNDS = {"xgboost": "--num-round=3", "sklearn": "--max-iter=3", "pytorch": "--epochs=3"}
 TRAIN = """
 import json, sys
@@ -72,6 +71,7 @@ data = inference.input_fn(Path("data/request.csv").read_bytes(), inference.CSV)
 print(json.dumps(inference.predict_fn(data, inference.model_fn(model)).tolist()))
 """
 
+Answers = Mapping[str, Answer]
 needs_container = pytest.mark.skipif(
     not can_contain(), reason="this kernel lets us make no namespaces: AWS's code would reach the network"
 )
@@ -111,39 +111,45 @@ def framework(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def started(framework: str, trained: Callable[[str], Model], tmp_path_factory: pytest.TempPathFactory) -> Started:
-    """A framework's image, started with the environment that is registered and asked every request."""
+def answers(framework: str, trained: Callable[[str], Model], tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """What a framework's image, started with the environment that is registered, answers every request."""
     folder = tmp_path_factory.mktemp("image")
     started = start(framework, trained(framework).folder, list(REQUESTS.values()), folder, registered())
+    assert started.healthy, started.log
     assert started.ended is None, started.log
-    return started
+    return dict(zip(REQUESTS, started.answers, strict=True))
 
 
 @pytest.mark.slow
 @needs_container
 def test_the_image_answers_every_format_as_the_model_predicts(
-    framework: str, started: Started, trained: Callable[[str], Model]
+    framework: str, answers: Answers, trained: Callable[[str], Model]
 ) -> None:
-    assert started.healthy, started.log
-    answers = dict(zip(REQUESTS, started.answers, strict=True))
     for name, request in ANSWERED.items():
-        assert (answers[name].status, answers[name].media_type) == (200, request.accept), started.log
-        assert READ[name](answers[name].body) == pytest.approx(trained(framework).predictions, abs=1e-6)
+        answer = answers[name]
+        assert (answer.status, answer.media_type) == (200, request.accept), (name, answer)
+        assert READ[name](answer.body) == pytest.approx(trained(framework).predictions, abs=1e-6)
 
 
 @pytest.mark.slow
 @needs_container
-def test_the_image_answers_400_and_why_to_what_the_handlers_refuse(started: Started) -> None:
-    answers = dict(zip(REQUESTS, started.answers, strict=True))
-    for name, reason in REASONS.items():
-        assert (answers[name].status, answers[name].media_type) == (400, JSON), started.log
-        assert reason in json.loads(answers[name].body)["error"]
+def test_the_image_answers_400_and_why_to_what_the_handlers_refuse(answers: Answers) -> None:
+    for name, (_, reason) in REFUSED.items():
+        answer = answers[name]
+        assert (answer.status, answer.media_type) == (400, JSON), (name, answer)
+        assert reason in json.loads(answer.body)["error"]
 
 
 @pytest.mark.slow
 @needs_container
-def test_the_image_takes_and_gives_as_much_as_asynchronous_endpoints_and_transform_jobs_may(started: Started) -> None:
-    answer = dict(zip(REQUESTS, started.answers, strict=True))["large"]
+def test_text_that_is_not_utf_8_is_the_client_s_fault_except_to_pytorch(framework: str, answers: Answers) -> None:
+    assert answers["not utf-8"].status == (500 if framework == "pytorch" else 400)
+
+
+@pytest.mark.slow
+@needs_container
+def test_the_image_takes_and_gives_as_much_as_asynchronous_endpoints_and_transform_jobs_may(answers: Answers) -> None:
+    answer = answers["large"]
     assert answer.status == 200, answer.body
     assert answer.body.count("\n") == REPEATED * len(ROWS)
     assert min(len(LARGE.body), len(answer.body)) > TORCHSERVE_LIMIT

@@ -21,7 +21,7 @@ _FRAMEWORK_CONTAINER = Path(__file__).with_name("framework_container.py")
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks."""
+    """What a client asks; a surrogate in the body is a byte that is not UTF-8."""
 
     body: str
     content_type: str

@@ -46,7 +46,7 @@ def place(model: Path) -> None:
 def ask(method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answered:
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=PATIENCE)
     try:
-        connection.request(method, path, body and body.encode(), headers or {})
+        connection.request(method, path, body and body.encode(errors="surrogateescape"), headers or {})
         response = connection.getresponse()
         return response.status, response.headers.get_content_type(), response.read().decode()
     finally:
