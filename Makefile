@@ -9,6 +9,7 @@ export MYPY_CACHE_DIR = $(CURDIR)/.mypy_cache
 UV := .tools/bin/uv
 # What a project that uses it installs, see its Makefile: the build, for the CPU or for CUDA, is pip's configuration.
 TORCH := torch==2.13.0
+FRAMEWORKS := xgboost sklearn pytorch
 
 .PHONY: help demo test test-fast test-nightly lint format bench lock golden clean
 
@@ -40,6 +41,12 @@ help:
 .checkov/.complete: locks/checkov.txt .tools/.complete
 	$(UV) venv --quiet --clear --python $(PYTHON) .checkov
 	$(UV) pip sync --quiet --python .checkov --require-hashes --compile-bytecode locks/checkov.txt
+	@touch $@
+
+# AWS's code, which exists as sources only, is built with the setuptools of its own lock. Tests work in copies.
+.aws-images/%/.complete: locks/aws-images-%.txt .tools/.complete
+	$(UV) venv --quiet --clear --relocatable --python $(PYTHON) $(@D)
+	$(UV) pip sync --quiet --python $(@D) --require-hashes --build-constraints $< --compile-bytecode $<
 	@touch $@
 
 DEMO := demo/doctor-visits
@@ -81,7 +88,7 @@ demo: demo/.complete
 # ARGS=--costs shows what tests take, by file and by folder.
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-test: .venv/.complete .checkov/.complete lint
+test: .venv/.complete .checkov/.complete $(FRAMEWORKS:%=.aws-images/%/.complete) lint
 	.venv/bin/python -m tests.environments
 	$(PYTEST)
 
@@ -112,8 +119,6 @@ golden: .venv/.complete
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --upgrade
 
-FRAMEWORKS := xgboost sklearn pytorch
-
 # The locks of projects are made from rendered ones; one that only deploys tests with less. The template's are made from
 # the default project's, so that tests run what its users run, with what the other frameworks need beside it.
 lock: .tools/.complete
@@ -136,8 +141,11 @@ lock: .tools/.complete
 		--output-file locks/dev.txt
 	$(COMPILE) --group pyproject.toml:generate --constraint locks/dev.txt --output-file locks/tools.txt
 	$(COMPILE) --group pyproject.toml:checkov --output-file locks/checkov.txt
+	for framework in $(FRAMEWORKS); do \
+		$(COMPILE) --group pyproject.toml:aws-images-$$framework --output-file locks/aws-images-$$framework.txt || exit 1; \
+	done
 
 # The marks first: what is left when this is interrupted is not taken for complete.
 clean:
-	rm -f .tools/.complete .venv/.complete .checkov/.complete .environments/*/key demo/.complete
-	rm -rf .tools .venv .checkov .environments build demo
+	rm -f .tools/.complete .venv/.complete .checkov/.complete .aws-images/*/.complete .environments/*/key demo/.complete
+	rm -rf .tools .venv .checkov .aws-images .environments build demo

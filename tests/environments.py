@@ -36,6 +36,7 @@ def of_user() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _HIDDEN}
 
 
+@functools.cache
 def environments(framework: str) -> Path:
     """A project of a framework that was set up from nothing, in a folder with a blank in its name. Do not change it."""
     folder = KEPT / f"{framework} project"
@@ -80,7 +81,7 @@ def give(project: Path, framework: str = "xgboost", *, warm: bool = True) -> Pat
         framework: Its framework.
         warm: Whether its compiler is forked from a process that has imported the SageMaker SDK already.
     """
-    source = _found(framework)
+    source = environments(framework)
     for name in NAMES:
         shutil.rmtree(project / name, ignore_errors=True)
         _link(source / name, project / name)
@@ -111,9 +112,6 @@ def _warm(python: Path) -> None:
         f'exec {shlex.quote(str(real))} "$@"\n'
     )
     python.chmod(0o755)
-
-
-_found = functools.cache(environments)
 
 
 @functools.cache

@@ -311,6 +311,8 @@ def register_model(
     # The archive brings along what servers call (code/hosting.py), so that no job has to repack it. AWS's images for
     # XGBoost and scikit-learn install it with pip, which downloads setuptools first unless build isolation is switched
     # off: that is what "0" does here (sic). An endpoint with network isolation, as ours are, would never start.
+    # By default AWS's servers kill a worker that is busy for 60 seconds, and PyTorch's (TS_) refuses more than 6.5 MB.
+    # SageMaker allows asynchronous endpoints an hour and 1 GB: leave the limits to it.
     builder = ModelBuilder(
         image_uri=context.inference_image,
         s3_model_data_url=train.properties.ModelArtifacts.S3ModelArtifacts,
@@ -318,6 +320,9 @@ def register_model(
             "SAGEMAKER_PROGRAM": "hosting.py",
             "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
             "PIP_NO_BUILD_ISOLATION": "0",
+            "SAGEMAKER_MODEL_SERVER_TIMEOUT": "3600",
+            "TS_MAX_REQUEST_SIZE": str(1024**3),
+            "TS_MAX_RESPONSE_SIZE": str(1024**3),
         },
         role_arn=context.role,
         sagemaker_session=context.session,

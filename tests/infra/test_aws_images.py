@@ -1,77 +1,186 @@
-"""The start of AWS's images, as far as it can be had: what becomes of an archive's code before the first request.
+"""AWS's own code starts our archives: sagemaker-containers and TorchServe, as the images do, without a network.
 
-The images of XGBoost and scikit-learn start with sagemaker-containers, which makes a package of the folder that
-SAGEMAKER_SUBMIT_DIRECTORY names and installs it with the image's pip (2.8.6.post2: `prepare`, `install` of _modules).
-Under network isolation pip can download nothing.
+Left out is what no package index has or what does not run here: nginx, and the packages of the framework containers,
+for which `aws_images/framework_container.py` stands in. Python, numpy and the framework are those of projects'
+environments.
 """
 
+import csv
+import functools
 import json
-import os
-import shutil
+import re
 import subprocess
-import sys
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
-from tests.isolation import can_isolate, isolated
-from tests.projects import ROOT, SOURCES
+from tests.environments import FRAMEWORKS, environments
+from tests.infra.aws_images import LOCKS, Answer, Request, registered, start
+from tests.isolation import can_contain
+from tests.projects import SOURCES, Bake
 
-GOLDEN = ROOT / "tests/machinery/pipeline/golden/training-local.json"
-SETUP = """
-from setuptools import setup
-setup(packages=[""], name="hosting", version="1.0.0", include_package_data=True)
+CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
+TEXT = (SOURCES / "data/request.csv").read_text(encoding="utf-8")
+ROWS = [
+    [value if re.search("[a-z]", value) else json.loads(value or "null") for value in row]
+    for row in list(csv.reader(TEXT.splitlines()))[1:]
+]
+REPEATED = 70_000
+TORCHSERVE_LIMIT = 6_553_500
+ANSWERED = {
+    "csv": Request(TEXT, CSV, CSV),
+    "json": Request(json.dumps({"instances": ROWS}), JSON, JSON),
+    "json lines": Request("".join(f"{json.dumps(row)}\n" for row in ROWS), JSON_LINES, JSON_LINES),
+}
+READ: Mapping[str, Callable[[str], Any]] = {
+    "csv": lambda body: [float(line) for line in body.splitlines()],
+    "json": lambda body: json.loads(body)["predictions"],
+    "json lines": lambda body: [json.loads(line)["prediction"] for line in body.splitlines()],
+}
+REFUSED = {
+    "bad row": (Request("nonsense\n", CSV, CSV), "row 1 has 1 values"),
+    "bad json": (Request("{", JSON, JSON), "not valid JSON"),
+    "bad json lines": (Request("[]\n", JSON_LINES, JSON_LINES), "row 1 has 0 values"),
+    "bad content type": (Request(TEXT, "image/png", CSV), "content type 'image/png' is not supported"),
+    "bad accept": (Request(TEXT, CSV, "image/png"), "'image/png' cannot be answered"),
+}
+TRIED = {"pip", "sagemaker-containers", "sagemaker-pytorch-inference", "torchserve"}
+LARGE = Request("".join(TEXT.splitlines(keepends=True)[1:]) * REPEATED, CSV, JSON_LINES)
+NOT_UTF_8 = Request("\udcff", CSV, CSV)
+REQUESTS = {
+    **ANSWERED,
+    **{name: request for name, (request, _) in REFUSED.items()},
+    "large": LARGE,
+    "not utf-8": NOT_UTF_8,
+}
+FEW_ROUNDS = {"xgboost": "--num-round=3", "sklearn": "--max-iter=3", "pytorch": "--epochs=3"}
+TRAIN = """
+import json, sys
+from pathlib import Path
+from model import inference, preprocess, train
+splits, model, few = sys.argv[1:]
+assert preprocess.main(["--data", "data/raw", "--output", splits]) == 0
+channels = ["--train", f"{splits}/train", "--validation", f"{splits}/validation"]
+assert train.main([*channels, "--model-dir", model, few]) == 0
+data = inference.input_fn(Path("data/request.csv").read_bytes(), inference.CSV)
+print(json.dumps(inference.predict_fn(data, inference.model_fn(model)).tolist()))
 """
 
-
-def registered() -> Mapping[str, str]:
-    """The environment of the containers that are registered."""
-    steps = json.loads(GOLDEN.read_text(encoding="utf-8"))["Steps"]
-    branch = next(step for step in steps if step["Type"] == "Condition")["Arguments"]["IfSteps"]
-    register = next(step for step in branch if step["Type"] == "RegisterModel")
-    environment: Mapping[str, str] = register["Arguments"]["InferenceSpecification"]["Containers"][0]["Environment"]
-    return environment
+Answers = Mapping[str, Answer]
+needs_container = pytest.mark.skipif(
+    not can_contain(), reason="this kernel lets us make no namespaces: AWS's code would reach the network"
+)
 
 
-def install(folder: Path, environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Install the code of an archive as the image's server does when it starts, without a network."""
-    code = folder / "code"
-    shutil.copytree(SOURCES / "src/model", code / "model", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("inference.py", "hosting.py"):
-        shutil.copy2(SOURCES / "src/model" / name, code / name)
-    (code / "setup.py").write_text(SETUP)
-    (code / "setup.cfg").write_text("[wheel]\nuniversal = 1\n")
-    (code / "MANIFEST.in").write_text("recursive-include . *\nrecursive-exclude . __pycache__*\n")
-    return subprocess.run(
-        isolated(sys.executable, "-m", "pip", "install", ".", "--target", str(folder / "installed")),
-        cwd=code, env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Model:
+    """A trained model: the folder that SageMaker makes the archive of, and what it predicts for data/request.csv."""
+
+    folder: Path
+    predictions: list[float]
+
+
+@pytest.fixture(scope="module")
+def trained(rendering: Bake, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
+    """A function that gives a model of a framework, trained in the environment of its project."""
+
+    @functools.cache
+    def train(framework: str) -> Model:
+        folder, project = tmp_path_factory.mktemp(framework), rendering(framework=framework)
+        result = subprocess.run(
+            [environments(framework) / ".venv/bin/python", "-c", TRAIN,
+             folder / "splits", folder / "model", FEW_ROUNDS[framework]],
+            cwd=project, env={"PYTHONPATH": f"{project}/src:{project}", "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        return Model(folder / "model", json.loads(result.stdout.splitlines()[-1]))
+
+    return train
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def framework(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def answers(framework: str, trained: Callable[[str], Model], tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """What a framework's image, started with the environment that is registered, answers every request."""
+    folder = tmp_path_factory.mktemp("image")
+    started = start(framework, trained(framework).folder, list(REQUESTS.values()), folder, registered())
+    assert started.healthy, started.log
+    assert started.ended is None, started.log
+    return dict(zip(REQUESTS, started.answers, strict=True))
 
 
 @pytest.mark.slow
-def test_the_code_of_an_archive_is_installed_without_a_network(tmp_path: Path) -> None:
-    result = install(tmp_path, registered())
-    assert result.returncode == 0, result.stdout + result.stderr
-    program = registered()["SAGEMAKER_PROGRAM"]
-    assert (tmp_path / "code" / program).is_file()
+@needs_container
+def test_the_image_answers_every_format_as_the_model_predicts(
+    framework: str, answers: Answers, trained: Callable[[str], Model]
+) -> None:
+    for name, request in ANSWERED.items():
+        answer = answers[name]
+        assert (answer.status, answer.media_type) == (200, request.accept), (name, answer)
+        assert READ[name](answer.body) == pytest.approx(trained(framework).predictions, abs=1e-6)
 
 
 @pytest.mark.slow
-def test_without_what_is_registered_the_image_would_not_start(tmp_path: Path) -> None:
-    if not can_isolate():
-        pytest.skip("this kernel lets us make no network namespace: pip would download what it lacks here")
-    environment = {name: value for name, value in registered().items() if not name.startswith("PIP_")}
-    result = install(tmp_path, environment)
-    assert result.returncode != 0
-    assert "setuptools" in result.stdout + result.stderr
+@needs_container
+def test_the_image_answers_400_and_why_to_what_the_handlers_refuse(answers: Answers) -> None:
+    for name, (_, reason) in REFUSED.items():
+        answer = answers[name]
+        assert (answer.status, answer.media_type) == (400, JSON), (name, answer)
+        assert reason in json.loads(answer.body)["error"]
 
 
-@pytest.mark.parametrize("framework", ["xgboost", "sklearn"])
-def test_it_is_tried_with_the_pip_of_the_images(framework: str) -> None:
-    image = yaml.safe_load((SOURCES / f"config/images/{framework}.yaml").read_text(encoding="utf-8"))
-    ours, theirs = version("pip").split("."), str(image["pip"]).split(".")
-    assert ours[:2] == theirs[:2]
+@pytest.mark.slow
+@needs_container
+def test_text_that_is_not_utf_8_is_the_client_s_fault_except_to_pytorch(framework: str, answers: Answers) -> None:
+    assert answers["not utf-8"].status == (500 if framework == "pytorch" else 400)
+
+
+@pytest.mark.slow
+@needs_container
+def test_the_image_takes_and_gives_as_much_as_asynchronous_endpoints_and_transform_jobs_may(answers: Answers) -> None:
+    answer = answers["large"]
+    assert answer.status == 200, answer.body
+    assert answer.body.count("\n") == REPEATED * len(ROWS)
+    assert min(len(LARGE.body), len(answer.body)) > TORCHSERVE_LIMIT
+
+
+def test_the_servers_give_the_model_as_long_as_an_asynchronous_endpoint_may() -> None:
+    # https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-invoke-endpoint.html: InvocationTimeoutSeconds
+    assert int(registered()["SAGEMAKER_MODEL_SERVER_TIMEOUT"]) == 3600
+
+
+@pytest.mark.slow
+@needs_container
+@pytest.mark.parametrize("name", ["xgboost", "sklearn"])
+def test_without_what_is_registered_for_pip_the_image_would_not_start(
+    name: str, trained: Callable[[str], Model], tmp_path: Path
+) -> None:
+    environment = {key: value for key, value in registered().items() if not key.startswith("PIP_")}
+    started = start(name, trained(name).folder, [], tmp_path, {**environment, "PIP_RETRIES": "0"})
+    assert started.ended, started.log
+    assert "setuptools" in started.log
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_it_is_tried_with_what_the_images_list_and_the_trial_is_recorded(name: str) -> None:
+    content = yaml.safe_load((SOURCES / f"config/images/{name}.yaml").read_text(encoding="utf-8"))
+    image = content.get("inference", content)
+    tools = {tool: image[tool] for tool in ("pip", "setuptools") if tool in image}
+    listed = {canonicalize_name(package): version for package, version in (image["packages"] | tools).items()}
+    locked = dict(re.findall(r"^([\w-]+)==(\S+)", (LOCKS / f"aws-images-{name}.txt").read_text(), re.MULTILINE))
+    assert {package: version for package, version in locked.items() if listed.get(package, version) != version} == {}
+    recorded = {(trial["package"], trial["version"]) for trial in image["tried"]}
+    recorded |= {("pip", trial["pip"]) for trial in image["tried"] if "pip" in trial}
+    assert {package for package, _ in recorded} == TRIED & locked.keys()
+    assert recorded <= locked.items() & listed.items()
