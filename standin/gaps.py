@@ -170,16 +170,38 @@ def _delete_feature_group(sagemaker: Any, request: Message) -> Message:
 _CAPACITY = ("CurrentInstanceCount", "DesiredInstanceCount")
 
 
+def ring_in_next_update(account: str, region: str, name: str) -> None:
+    """Let an alarm ring in the next update of an endpoint: it is accepted, and ends InService on what it left."""
+    vars(get_backend("sagemaker")[account][region].endpoints[name])["rings"] = True
+
+
 def _update_endpoint(sagemaker: Any, request: Message) -> Message:
+    """As AWS does, in the stricter reading where its pages leave one open.
+
+    "To update an endpoint, you must create a new EndpointConfig", and the one in use must not be deleted:
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html. An update of one whose
+    configuration is gone is refused: https://github.com/hashicorp/terraform-provider-aws/issues/40048. No page says
+    that an update can ask for a fleet of no instance, as one that is asleep would by what it retains.
+    """
     endpoint = _found(sagemaker.endpoints, request["EndpointName"])
     config = _found(sagemaker.endpoint_configs, request["EndpointConfigName"])
-    endpoint.endpoint_config_name = request["EndpointConfigName"]
+    if endpoint.endpoint_config_name not in sagemaker.endpoint_configs:
+        raise RefusedError(
+            "ValidationException", f'Could not find endpoint configuration "{endpoint.endpoint_config_name}".'
+        )
+    if endpoint.endpoint_config_name == request["EndpointConfigName"]:
+        raise RefusedError("ValidationException", f"The endpoint has the configuration {config.endpoint_config_name}.")
     before = {variant["VariantName"]: variant for variant in endpoint.production_variants}
-    endpoint.production_variants = endpoint._process_production_variants(config.production_variants)
-    if request.get("RetainAllVariantProperties"):
-        for variant in endpoint.production_variants:
+    variants = endpoint._process_production_variants(config.production_variants)
+    excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
+    if request.get("RetainAllVariantProperties") and "DesiredInstanceCount" not in excluded:
+        for variant in variants:
             kept = before.get(variant["VariantName"], {})
             variant.update({name: kept[name] for name in _CAPACITY if name in kept})
+    if any(variant.get("DesiredInstanceCount") == 0 for variant in variants):
+        raise RefusedError("ValidationException", "An update cannot ask for no instance.")
+    if not vars(endpoint).pop("rings", False):
+        endpoint.endpoint_config_name, endpoint.production_variants = request["EndpointConfigName"], variants
     endpoint.last_modified_time = utcnow()
     return {"EndpointArn": endpoint.arn}
 

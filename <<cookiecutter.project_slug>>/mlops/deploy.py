@@ -10,7 +10,7 @@ from mlops import guardrails, promotion, readiness, security, stacks
 from mlops.aws import functions
 from mlops.aws.account import Account
 from mlops.aws.endpoint import AwsEndpoint
-from mlops.aws.live import live
+from mlops.aws.live import live, record
 from mlops.aws.registry import AwsRegistry
 from mlops.aws.stacks import Deployed, Plan, StackService
 from mlops.aws.store import S3Store
@@ -20,13 +20,13 @@ from mlops.names import SHARED
 from mlops.project import Project
 from mlops.readiness import Finding, Readiness
 from mlops.registry import TRAIN_ONE, ModelVersion, champion, find
-from mlops.rollout import PACKAGE, SHADOW, Rollout
+from mlops.rollout import ATTEMPT, PACKAGE, SHADOW, Rollout
 from mlops.stacks import SHADOW_MINUTES, Stack
 
 _BUCKET, _KEY = "FunctionsBucket", "FunctionsKey"
 _ROLE = "DeployRoleArn"
 _OWN = (
-    *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW),
+    *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW, ATTEMPT),
     *(security.VOLUME_KEY, security.IN_VPC),
 )
 """The parameters that the deployment itself fills."""
@@ -219,21 +219,24 @@ class Deployment:
         if security.IN_VPC in self.templates[stack].parameters:
             known |= security.Security.of(self.settings).parameters()
         if wanted:
-            known |= {PACKAGE: wanted.arn, SHADOW: ""}
+            known |= {PACKAGE: wanted.arn, SHADOW: "", ATTEMPT: "0"}
         return known
 
     def _deploy(self, stack: Stack, known: dict[str, str]) -> Deployed:
         name, template, values = self._name(stack), self.templates[stack], self._values(stack, known)
-        role = None if stack.shared else self._role(known)
-        if not stack.endpoint:
-            return self.service.put(name, template, values, role=role, confirm=self.confirm)
-        queued, environment = self.project.answer("inference") == "async", self.wish.environment
-        endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
-        minutes = self._shadow_minutes(stack)
-        if canary := guardrails.canary(template, values):
-            self.say(canary)
-        rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)
-        return rollout.run(values, live(self.account, self.names, [environment]).get(environment))
+        role, environment = None if stack.shared else self._role(known), self.wish.environment
+        if stack.endpoint:
+            queued, minutes = self.project.answer("inference") == "async", self._shadow_minutes(stack)
+            endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
+            if canary := guardrails.canary(template, values):
+                self.say(canary)
+            rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)
+            done = rollout.run(values, live(self.account, self.names, [environment]).get(environment))
+        else:
+            done = self.service.put(name, template, values, role=role, confirm=self.confirm)
+        if PACKAGE in template.parameters:
+            record(self.account, self.names, environment, values[PACKAGE])
+        return done
 
     def _role(self, known: Mapping[str, str]) -> str:
         if _ROLE not in known:

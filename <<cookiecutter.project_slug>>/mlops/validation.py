@@ -192,7 +192,7 @@ def _is_known(expression: Any, scope: Scope) -> bool:
     """Whether an expression has a value before the run has done anything."""
     known = {"Parameters": scope.parameters, "Execution": scope.execution}
     here = all(reference.name in known.get(reference.kind, ()) for reference in references(expression))
-    return here and not any(_expressions(expression, JSON_GET))
+    return here and not any(_holding(expression, JSON_GET))
 
 
 def _require_fitting(names: str, value: Any, shape: Any, goes: str) -> None:
