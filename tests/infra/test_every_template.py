@@ -16,6 +16,7 @@ from tests.infra.checks import (
     codepipeline,
     createonly,
     exclusions,
+    metrics,
     names,
     principals,
     tags,
@@ -26,7 +27,7 @@ from tests.infra.rendered import SLUG, buildspecs, every_text, texts
 from tests.infra.samples import sample
 from tests.projects import Bake
 
-RUNGS = (buildspec_schema, exclusions, names, patterns, principals, shapes, tags, targets)
+RUNGS = (buildspec_schema, exclusions, metrics, names, patterns, principals, shapes, tags, targets)
 
 each_text = pytest.mark.parametrize(
     ("stack", "text"),
