@@ -19,7 +19,17 @@ from standin.policies import findings
 from standin.service_side import service_needs
 from standin.template import Template, load, resolve
 from tests.answers import QUESTIONS
-from tests.infra.checks import buildspec_schema, createonly, exclusions, names, principals, tags, targets, validators
+from tests.infra.checks import (
+    buildspec_schema,
+    createonly,
+    exclusions,
+    names,
+    principals,
+    tags,
+    targets,
+    validators,
+    whole_numbers,
+)
 from tests.infra.checks.mutants import REMOVED, changed
 from tests.projects import ROOT, SOURCES
 
@@ -100,6 +110,11 @@ def test_the_validators_say_nothing(name: str) -> None:
 @each_variant
 def test_the_static_rungs_say_nothing_at_the_longest_names(name: str, variant: int) -> None:
     assert [finding for rung in RUNGS for finding in rung.findings(resolved(name, variant, **names.LONGEST))] == []
+
+
+@each_template
+def test_a_number_that_is_put_into_a_text_or_read_by_code_has_no_fraction(name: str) -> None:
+    assert whole_numbers.findings(TEMPLATES[name]) == []
 
 
 @each_template

@@ -18,7 +18,7 @@ from standin import deploy
 from standin.account import StandInAccount
 from standin.patterns import matches
 from standin.shapes import faults, input_shape
-from standin.template import Template, resolve
+from standin.template import Template, resolve, unsatisfied
 from tests.answers import label
 from tests.infra.checks import createonly, exclusions, metrics
 from tests.infra.checks.names import LONGEST
@@ -217,9 +217,15 @@ def test_the_schedule_asks_for_a_job_that_sagemaker_takes(encryption: str) -> No
     assert asked["MaxPayloadInMB"] * asked["MaxConcurrentTransforms"] <= 100
 
 
+def largest(template: Template, name: str) -> int:
+    """The largest number up to 100 that a parameter takes."""
+    declared = template.data["Parameters"][name]
+    return max(number for number in range(101) if unsatisfied(name, declared, str(number)) is None)
+
+
 def test_the_largest_requests_at_a_time_fit_into_what_a_job_may_hold() -> None:
-    declared = written("transform", **BATCH).data["Parameters"]
-    assert declared["PayloadMegabytes"]["MaxValue"] * declared["ConcurrentRequests"]["MaxValue"] <= 100
+    template = written("transform", **BATCH)
+    assert largest(template, "PayloadMegabytes") * largest(template, "ConcurrentRequests") <= 100
 
 
 VALUES = {"boolean": "1", "integer": "1", "number": "0.5"}
@@ -303,7 +309,7 @@ def test_the_access_log_says_who_asks_by_a_signature_and_by_a_token() -> None:
 def test_the_model_answers_before_the_function_ends_and_the_function_before_the_api_does() -> None:
     template = written("api", **REALTIME)
     function = template.resources["Function"]["Properties"]
-    assert template.data["Parameters"]["AnswerSeconds"]["MaxValue"] + 2 < function["Timeout"]
+    assert largest(template, "AnswerSeconds") + 2 < function["Timeout"]
     assert 1000 * function["Timeout"] < template.resources["Integration"]["Properties"]["TimeoutInMillis"] <= 30_000
 
 

@@ -20,6 +20,7 @@ from tests.infra.checks import (
     tags,
     targets,
     validators,
+    whole_numbers,
 )
 from tests.infra.checks.mutants import PARAMETERS, REMOVED, SOUND, changed
 from tests.infra.checks.test_exclusions import ASYNC, SERVERLESS
@@ -217,6 +218,20 @@ def test_what_a_buildspec_in_a_file_exports_is_known_with_the_file() -> None:
 def test_a_seeded_fault_is_found(rung: str, changes: dict[str, Any], message: str) -> None:
     found = RUNGS[rung](resolve(changed(changes), PARAMETERS))
     assert any(message in str(finding) for finding in found), found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Errors/Properties/Threshold": {"Fn::Sub": "${InstanceCount}000"}},
+        {"Errors/Properties/Threshold": {"Fn::Join": ["", [{"Ref": "InstanceCount"}, "000"]]}},
+        {"Handler/Properties/Environment/Variables/COUNT": {"Ref": "InstanceCount"}},
+        {"Errors/Properties/Threshold": {"Fn::Sub": ["${Count}000", {"Count": {"Ref": "InstanceCount"}}]}},
+    ],
+)
+def test_a_fraction_that_is_put_into_a_text_is_found(changes: dict[str, Any]) -> None:
+    assert whole_numbers.findings(SOUND) == []
+    assert [finding.where for finding in whole_numbers.findings(changed(changes))] == ["Parameters/InstanceCount"]
 
 
 def test_an_action_sees_what_one_before_it_in_its_stage_exports() -> None:
