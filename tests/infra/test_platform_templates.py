@@ -150,6 +150,17 @@ def test_a_network_is_made_and_leaves_its_flow_log_and_its_key(account: StandInA
     assert deploy.findings(account, [stack("network", variant)]) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "zones"), [({}, "ab"), ({"FirstZone": "eu-west-1b", "SecondZone": "eu-west-1c"}, "bc")]
+)
+def test_subnets_are_in_the_first_two_zones_unless_others_are_given(given: dict[str, str], zones: str) -> None:
+    network = resolved("network", **given, **{"AWS::Region": REGION})
+    subnets = dict(network.properties("AWS::EC2::Subnet"))
+    assert [subnets[f"{place}Subnet"]["AvailabilityZone"] for place in ("First", "Second")] == [
+        f"{REGION}{z}" for z in zones
+    ]
+
+
 @pytest.mark.parametrize("variant", range(2))
 def test_endpoints_and_studio_are_made_in_it_and_leave_nothing(account: StandInAccount, variant: int) -> None:
     network = network_in(account, variant)
