@@ -154,7 +154,7 @@ def test_a_network_is_made_and_leaves_its_flow_log_and_its_key(account: StandInA
     ("given", "zones"), [({}, "ab"), ({"FirstZone": "eu-west-1b", "SecondZone": "eu-west-1c"}, "bc")]
 )
 def test_subnets_are_in_the_first_two_zones_unless_others_are_given(given: dict[str, str], zones: str) -> None:
-    network = resolved("network", **given, **{"AWS::Region": REGION})
+    network = resolve(TEMPLATES["network"], {**PROJECT_PARAMETERS, **given, "AWS::Region": REGION})
     subnets = dict(network.properties("AWS::EC2::Subnet"))
     assert [subnets[f"{place}Subnet"]["AvailabilityZone"] for place in ("First", "Second")] == [
         f"{REGION}{z}" for z in zones
