@@ -24,14 +24,14 @@ from botocore.exceptions import ClientError, ParamValidationError
 from jmespath.functions import Functions, signature
 from moto.cloudformation import parsing
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import ChangeSet, Stack
+from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Stack
 from moto.cloudformation.responses import CloudFormationResponse
 
 from standin.account import Cloud, StandInAccount
 from standin.gaps import CUSTOM_RESOURCES
 from standin.kinds import KINDS, Kind
 from standin.schemas import create_only
-from standin.template import cidr, parse
+from standin.template import cidr, parse, unsatisfied
 
 
 class _Split(Functions):  # type: ignore[misc]
@@ -558,6 +558,29 @@ def _parse_of_change_set(change_set: ChangeSet) -> None:
     change_set.template_dict = _parsed(str(change_set.template))
 
 
+def _create_change_set(
+    backend: CloudFormationBackend, *, template: str, parameters: dict[str, str], **more: Any
+) -> Any:
+    _require_values(_parsed(template), parameters)
+    return _MOTO_CREATE_CHANGE_SET(backend, template=template, parameters=parameters, **more)
+
+
+def _load_parameters(resources: parsing.ResourceMap) -> None:
+    _require_values(resources._template, resources.input_parameters)
+    _MOTO_LOAD_PARAMETERS(resources)
+
+
+def _require_values(template: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    """Refuse values that the template's parameters do not take; moto takes every one.
+
+    Raises:
+        ValidationError: One of these.
+    """
+    for name, declared in template.get("Parameters", {}).items():
+        if name in given and (reason := unsatisfied(name, declared, given[name])) is not None:
+            raise ValidationError(message=reason)
+
+
 def _clean(value: Any, resources: parsing.ResourceMap) -> Any:
     """What a value says; moto knows no Fn::Cidr, leaves gaps in lists and gives the zones of another Region."""
     if isinstance(value, list):
@@ -571,6 +594,8 @@ def _clean(value: Any, resources: parsing.ResourceMap) -> Any:
 
 
 _MOTO_CLEAN = parsing.clean_json
+_MOTO_CREATE_CHANGE_SET = CloudFormationBackend.create_change_set
+_MOTO_LOAD_PARAMETERS = parsing.ResourceMap.load_parameters
 
 
 @contextmanager
@@ -593,8 +618,10 @@ def cloudformation(cloud: Cloud) -> Iterator[None]:
         patch.setattr(Stack, "parse_template", staticmethod(_parsed))
         patch.setattr(ChangeSet, "_parse_template", _parse_of_change_set)
         patch.setattr(ChangeSet, "apply", _apply)
+        patch.setattr(CloudFormationBackend, "create_change_set", _create_change_set)
         # A change set that has no changes is made, and says so.
         patch.setattr(CloudFormationResponse, "_validate_different_update", lambda *_: None)
+        patch.setattr(parsing.ResourceMap, "load_parameters", _load_parameters)
         patch.setattr(parsing.ResourceMap, "delete", _delete)
         patch.setattr(parsing.ResourceMap, "update", _update)
         yield

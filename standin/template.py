@@ -143,6 +143,39 @@ def resolve(template: Template, parameters: Mapping[str, Any] | None = None) -> 
     return Template(_Resolver(template.data, parameters or {}).resolved(), template.lines)
 
 
+def unsatisfied(name: str, declared: Mapping[str, Any], value: str) -> str | None:
+    """Why CloudFormation takes no such value for a parameter; None when it does.
+
+    A number may have a fraction: CloudFormation knows no whole ones.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+
+    Args:
+        name: The name of the parameter.
+        declared: What the template says of it.
+        value: The value; a list as text with commas.
+    """
+    kind = declared["Type"]
+    for item in value.split(",") if kind == "CommaDelimitedList" or "List<" in kind else [value]:
+        if (reason := _unsatisfied(declared, kind, item)) is not None:
+            return f"Parameter {name} failed to satisfy constraint: {declared.get('ConstraintDescription', reason)}"
+    return None
+
+
+def _unsatisfied(declared: Mapping[str, Any], kind: str, value: str) -> str | None:
+    if kind == "Number" and not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value):
+        return "must be a number"
+    if "AllowedValues" in declared and value not in map(str, declared["AllowedValues"]):
+        return f"must be one of {declared['AllowedValues']}"
+    if "AllowedPattern" in declared and not re.fullmatch(str(declared["AllowedPattern"]), value):
+        return f"must match pattern {declared['AllowedPattern']}"
+    size, least, most = (
+        (float(value), "MinValue", "MaxValue") if kind == "Number" else (len(value), "MinLength", "MaxLength")
+    )
+    if not float(declared.get(least, size)) <= size <= float(declared.get(most, size)):
+        return f"is outside {least} and {most}"
+    return None
+
+
 def cidr(block: str, count: int | str, bits: int | str) -> list[str]:
     """The first blocks of addresses, of two to the power of `bits` each, that an IPv4 block is divided into."""
     blocks = ipaddress.ip_network(block).subnets(new_prefix=32 - int(bits))

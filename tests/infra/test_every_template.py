@@ -16,17 +16,19 @@ from tests.infra.checks import (
     codepipeline,
     createonly,
     exclusions,
+    metrics,
     names,
     principals,
     tags,
     targets,
     validators,
+    whole_numbers,
 )
 from tests.infra.rendered import SLUG, buildspecs, every_text, texts
 from tests.infra.samples import sample
 from tests.projects import Bake
 
-RUNGS = (buildspec_schema, exclusions, names, patterns, principals, shapes, tags, targets)
+RUNGS = (buildspec_schema, exclusions, metrics, names, patterns, principals, shapes, tags, targets)
 
 each_text = pytest.mark.parametrize(
     ("stack", "text"),
@@ -84,6 +86,11 @@ def test_pipelines_use_what_there_is_and_what_earlier_builds_really_export() -> 
             projects = resolved.properties("AWS::CodeBuild::Project")
             assert {properties["Source"]["BuildSpec"] for _, properties in projects} == specs.keys()
     assert seen
+
+
+@each_text
+def test_a_number_that_is_put_into_a_text_or_read_by_code_has_no_fraction(stack: str, text: str) -> None:
+    assert whole_numbers.findings(parse(text)) == []
 
 
 @each_text

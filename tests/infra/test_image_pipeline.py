@@ -3,12 +3,14 @@ import re
 import shlex
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from moto.ecr.exceptions import ScanNotFoundException
 from moto.ecr.models import ECRBackend
 
 from mlops import bundle, image
@@ -43,14 +45,13 @@ SOURCES = {
 PARAMETER, BUILD_PIPELINE = f"/{NAME}/image", f"{NAME}-build"
 PINNED, NEWEST, OLDER = (f"sha256:{digit * 64}" for digit in "abc")
 
-# What `docker push` does to the registry, which is then asked to scan the image as it does by itself.
+# What `docker push` does to the registry.
 PUSH = """
 import boto3, json, sys
 ecr = boto3.client("ecr")
 repository, tag = sys.argv[1].partition("/")[2].split(":")
 manifest = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [{"digest": tag, "size": 1}]}
 ecr.put_image(repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag)
-ecr.start_image_scan(repositoryName=repository, imageId={"imageTag": tag})
 """
 DOCKER = f"""
 case $1 in
@@ -124,7 +125,9 @@ class ImageBuild:
         self.source = Path(shutil.copytree(project, folder / "source"))
         self.project = account.client("codebuild").batch_get_projects(names=[f"{NAME}-image"])["projects"][0]
         self.role: str = self.project["serviceRole"]
-        self.runner = BuildProject(account, record, self.role, folder / "builds", self.variables, {"docker": DOCKER})
+        self.runner = BuildProject(
+            account, record, self.role, folder / "builds", self.variables, {"docker": DOCKER, "sleep": ""}
+        )
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -165,15 +168,31 @@ def image_build(
 
 
 @pytest.fixture
-def scan(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+def statuses() -> list[str]:
+    """The status of the scan of every image, from one question to the next; the last one stays.
+
+    A push registers its scan some time later, and until then ECR knows of none.
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImageScanFindings.html
+    """
+    return ["not found", "PENDING", "IN_PROGRESS", "COMPLETE"]
+
+
+@pytest.fixture
+def scan(statuses: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """What the scan of every image finds, by severity."""
     found: dict[str, int] = {}
+    asked: Counter[str] = Counter()
 
-    def findings_of(*_: Any, **__: Any) -> dict[str, Any]:
-        return {
-            "imageScanStatus": {"status": "COMPLETE"},
-            "imageScanFindings": {"findingSeverityCounts": found, "findings": []},
-        }
+    def findings_of(_: ECRBackend, registry_id: str, repository_name: str, image_id: Mapping[str, str]) -> Any:
+        digest = image_id["imageDigest"]
+        status = statuses[min(asked[digest], len(statuses) - 1)]
+        asked[digest] += 1
+        if status == "not found":
+            raise ScanNotFoundException(digest, repository_name, registry_id)
+        answer: dict[str, Any] = {"imageScanStatus": {"status": status, "description": f"It is {status.lower()}."}}
+        if status == "COMPLETE":
+            answer["imageScanFindings"] = {"findingSeverityCounts": found, "findings": []}
+        return answer
 
     monkeypatch.setattr(ECRBackend, "describe_image_scan_findings", findings_of)
     return found
@@ -231,6 +250,21 @@ def test_a_finding_of_a_severity_that_is_said_keeps_an_image_from_promotion(
     assert not build.succeeded
     assert f"found 1 of {fails_on}: it does not become the newest image" in build.phases[-1].output
     assert (len(image_build.pushes(build)), image_build.newest, image_build.started) == (1, "none", 0)
+
+
+@pytest.mark.parametrize("status", ["UNSUPPORTED_IMAGE", "FAILED", "ACTIVE", "PENDING", "not found"])
+def test_an_image_that_ecr_does_not_scan_is_not_promoted_and_the_build_says_why(
+    image_build: ImageBuild, statuses: list[str], scan: dict[str, int], status: str
+) -> None:
+    statuses[:] = ["PENDING", status]
+    build = image_build.run()
+    assert not build.succeeded
+    said = "ScanNotFoundException" if status == "not found" else f"{status}\tIt is {status.lower()}."
+    assert re.search(
+        f"The scan of sha256:.* is not complete, so it does not become the newest image: .*{said}",
+        build.phases[-1].output,
+    )
+    assert (image_build.newest, image_build.started) == ("none", 0)
 
 
 def test_an_image_that_does_not_stand_its_trial_is_not_pushed(image_build: ImageBuild, scan: dict[str, int]) -> None:

@@ -19,7 +19,17 @@ from standin.policies import findings
 from standin.service_side import service_needs
 from standin.template import Template, load, resolve
 from tests.answers import QUESTIONS
-from tests.infra.checks import buildspec_schema, createonly, exclusions, names, principals, tags, targets, validators
+from tests.infra.checks import (
+    buildspec_schema,
+    createonly,
+    exclusions,
+    names,
+    principals,
+    tags,
+    targets,
+    validators,
+    whole_numbers,
+)
 from tests.infra.checks.mutants import REMOVED, changed
 from tests.projects import ROOT, SOURCES
 
@@ -103,6 +113,11 @@ def test_the_static_rungs_say_nothing_at_the_longest_names(name: str, variant: i
 
 
 @each_template
+def test_a_number_that_is_put_into_a_text_or_read_by_code_has_no_fraction(name: str) -> None:
+    assert whole_numbers.findings(TEMPLATES[name]) == []
+
+
+@each_template
 def test_each_parameter_says_what_it_is_and_what_it_takes(name: str) -> None:
     for parameter in TEMPLATES[name].data["Parameters"].values():
         assert parameter["Description"].endswith(".")
@@ -133,6 +148,17 @@ def network_in(account: StandInAccount, variant: int = 0) -> dict[str, str]:
 @pytest.mark.parametrize("variant", range(len(VARIANTS["network"])))
 def test_a_network_is_made_and_leaves_its_flow_log_and_its_key(account: StandInAccount, variant: int) -> None:
     assert deploy.findings(account, [stack("network", variant)]) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "zones"), [({}, "ab"), ({"FirstZone": "eu-west-1b", "SecondZone": "eu-west-1c"}, "bc")]
+)
+def test_subnets_are_in_the_first_two_zones_unless_others_are_given(given: dict[str, str], zones: str) -> None:
+    network = resolve(TEMPLATES["network"], {**PROJECT_PARAMETERS, **given, "AWS::Region": REGION})
+    subnets = dict(network.properties("AWS::EC2::Subnet"))
+    assert [subnets[f"{place}Subnet"]["AvailabilityZone"] for place in ("First", "Second")] == [
+        f"{REGION}{z}" for z in zones
+    ]
 
 
 @pytest.mark.parametrize("variant", range(2))

@@ -18,9 +18,9 @@ from standin import deploy
 from standin.account import StandInAccount
 from standin.patterns import matches
 from standin.shapes import faults, input_shape
-from standin.template import Template, resolve
+from standin.template import Template, resolve, unsatisfied
 from tests.answers import label
-from tests.infra.checks import createonly, exclusions
+from tests.infra.checks import createonly, exclusions, metrics
 from tests.infra.checks.names import LONGEST
 from tests.infra.rendered import ID, SLUG, text_of, texts
 from tests.infra.serving_stacks import ENDPOINTS, GIVEN, NEXT, parameters, prepare, said, stack, written
@@ -59,11 +59,13 @@ def choices(template: Template) -> Iterator[dict[str, str]]:
 
 
 @each_endpoint
-def test_no_setting_asks_for_what_sagemaker_cannot_do_together(answers: dict[str, str]) -> None:
+def test_no_setting_asks_for_what_sagemaker_cannot_do_together_or_watches_what_it_does_not_publish(
+    answers: dict[str, str],
+) -> None:
     template = written("endpoint", **answers)
     for settings in choices(template):
         resolved = resolve(template, {**parameters(template), **settings})
-        assert exclusions.findings(resolved) == [], settings
+        assert [*exclusions.findings(resolved), *metrics.findings(resolved)] == [], settings
 
 
 @pytest.mark.parametrize("answers", [REALTIME, ASYNC], ids=label)
@@ -102,6 +104,7 @@ def test_alarms_are_there_before_the_endpoint_that_they_watch(answers: dict[str,
     rolling_back = re.findall(r"'AlarmName': '\{\{(\w+)\}\}'", str(template.resources["Endpoint"]))
     assert set(rolling_back) <= set(template.resources)
     assert "ModelErrors" not in rolling_back, "it counts what callers do wrong"
+    assert ("ModelErrors" in template.resources) == (answers["inference"] == "realtime")
 
 
 each_template = pytest.mark.parametrize(
@@ -216,9 +219,15 @@ def test_the_schedule_asks_for_a_job_that_sagemaker_takes(encryption: str) -> No
     assert asked["MaxPayloadInMB"] * asked["MaxConcurrentTransforms"] <= 100
 
 
+def largest(template: Template, name: str) -> int:
+    """The largest number up to 100 that a parameter takes."""
+    declared = template.data["Parameters"][name]
+    return max(number for number in range(101) if unsatisfied(name, declared, str(number)) is None)
+
+
 def test_the_largest_requests_at_a_time_fit_into_what_a_job_may_hold() -> None:
-    declared = written("transform", **BATCH).data["Parameters"]
-    assert declared["PayloadMegabytes"]["MaxValue"] * declared["ConcurrentRequests"]["MaxValue"] <= 100
+    template = written("transform", **BATCH)
+    assert largest(template, "PayloadMegabytes") * largest(template, "ConcurrentRequests") <= 100
 
 
 VALUES = {"boolean": "1", "integer": "1", "number": "0.5"}
@@ -291,10 +300,18 @@ def test_nobody_asks_the_api_without_saying_who(issuer: str) -> None:
     assert exclusions.findings(template) == []
 
 
+def test_the_access_log_says_who_asks_by_a_signature_and_by_a_token() -> None:
+    template = said("api", REALTIME, JwtIssuer="https://login.example.com", JwtAudience="predictions")
+    logged = json.loads(template.resources["Stage"]["Properties"]["AccessLogSettings"]["Format"])
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
+    assert logged["caller"] == "$context.identity.userArn"
+    assert logged["subject"] == "$context.authorizer.claims.sub"
+
+
 def test_the_model_answers_before_the_function_ends_and_the_function_before_the_api_does() -> None:
     template = written("api", **REALTIME)
     function = template.resources["Function"]["Properties"]
-    assert template.data["Parameters"]["AnswerSeconds"]["MaxValue"] + 2 < function["Timeout"]
+    assert largest(template, "AnswerSeconds") + 2 < function["Timeout"]
     assert 1000 * function["Timeout"] < template.resources["Integration"]["Properties"]["TimeoutInMillis"] <= 30_000
 
 

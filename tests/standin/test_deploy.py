@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -110,6 +111,20 @@ def test_an_endpoint_that_is_written_before_its_configuration_goes_to_the_new_on
     assert [name for name in before if before[name] != after[name]] == ["EndpointConfig"]
     live = account.client("sagemaker").describe_endpoint(EndpointName=NAME)
     assert after["EndpointConfig"].endswith(live["EndpointConfigName"])
+
+
+def test_a_value_that_a_parameter_does_not_take_is_refused_before_anything_is_made(account: StandInAccount) -> None:
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in PARAMETERS.items()]
+    request = {
+        "StackName": "sound",
+        "TemplateBody": json.dumps(SOUND.data),
+        "Parameters": [*parameters, {"ParameterKey": "InstanceCount", "ParameterValue": "0"}],
+    }
+    client = account.client("cloudformation")
+    with pytest.raises(ClientError, match="Parameter InstanceCount failed to satisfy constraint"):
+        client.create_change_set(ChangeSetName="first", ChangeSetType="CREATE", **request)
+    with pytest.raises(ClientError, match="Parameter InstanceCount failed to satisfy constraint"):
+        client.create_stack(**request)
 
 
 def test_a_kind_that_cannot_be_deployed_here_is_refused(account: StandInAccount) -> None:

@@ -1,9 +1,10 @@
 import json
+import re
 from typing import Any
 
 import pytest
 
-from standin.template import is_known, parse, resolve
+from standin.template import is_known, parse, resolve, unsatisfied
 
 
 def resolved(value: str, parameters: dict[str, Any] | None = None) -> Any:
@@ -87,6 +88,29 @@ def test_a_parameter_needs_a_value_and_a_value_a_parameter() -> None:
         resolve(template)
     with pytest.raises(ValueError, match="no such parameter: Nmae"):
         resolve(template, {"Nmae": "x"})
+
+
+@pytest.mark.parametrize(
+    ("declared", "taken", "refused", "reason"),
+    [
+        ({"Type": "Number"}, "1.5", "much", "must be a number"),
+        ({"Type": "Number", "MinValue": 1}, "1", "0.5", "outside MinValue and MaxValue"),
+        ({"Type": "Number", "MinValue": 0, "MaxValue": 1}, "0.05", "2", "outside MinValue and MaxValue"),
+        ({"Type": "Number", "AllowedValues": [1, 3]}, "3", "2", r"must be one of \[1, 3\]"),
+        ({"Type": "String", "AllowedPattern": "|https://.+"}, "", "http://x", "must match pattern"),
+        ({"Type": "String", "AllowedPattern": "[1-4]"}, "4", "2.5", "must match pattern"),
+        ({"Type": "String", "MinLength": 2, "MaxLength": 3}, "abc", "a", "outside MinLength and MaxLength"),
+        ({"Type": "CommaDelimitedList", "AllowedPattern": "sg-.+"}, "sg-1,sg-2", "sg-1,x", "must match pattern"),
+        ({"Type": "String", "AllowedPattern": "[1-4]", "ConstraintDescription": "a digit"}, "1", "5", "a digit$"),
+    ],
+)
+def test_a_parameter_takes_what_its_constraints_allow(
+    declared: dict[str, Any], taken: str, refused: str, reason: str
+) -> None:
+    assert unsatisfied("Size", declared, taken) is None
+    said = unsatisfied("Size", declared, refused)
+    assert said is not None
+    assert re.search(f"Parameter Size failed to satisfy constraint: .*{reason}", said)
 
 
 def test_what_a_condition_leaves_out_is_gone() -> None:

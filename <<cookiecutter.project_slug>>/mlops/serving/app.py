@@ -1,4 +1,8 @@
-"""The application: SageMaker's container contract (`GET /ping`, `POST /invocations`) as raw ASGI."""
+"""The application: SageMaker's container contract (`GET /ping`, `POST /invocations`) as raw ASGI.
+
+SageMaker's detailed observability asks for `GET /metrics` every minute, where it is on. There are none: the workers'
+counts would each be a part of the whole.
+"""
 
 import asyncio
 import json
@@ -20,8 +24,9 @@ OFF_LOOP_BYTES = 32 * 1024
 So is every request to handlers that cannot be called in halves: they may be slow.
 """
 
-_METHODS = {"/ping": "GET", "/invocations": "POST"}
+_METHODS = {"/ping": "GET", "/invocations": "POST", "/metrics": "GET"}
 _JSON = (b"content-type", b"application/json")
+_PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4")
 _log = logging.getLogger(__name__)
 
 _Headers = Mapping[bytes, bytes]
@@ -66,6 +71,9 @@ class Application:
             path = scope["path"]
             if scope["method"] != _METHODS.get(path):
                 raise _wrong_route(path)
+            if path == "/metrics":
+                await _respond(send, 200, b"", _PROMETHEUS)
+                return
             engine = self._model()
             if path == "/ping":
                 await _respond(send, 200, b"")
@@ -140,7 +148,7 @@ class Application:
 def _wrong_route(path: str) -> RefusalError:
     method = _METHODS.get(path)
     if method is None:
-        return RefusalError(404, f"there is nothing at {path!r:.100}; there are {' and '.join(_METHODS)}")
+        return RefusalError(404, f"there is nothing at {path!r:.100}; there are {', '.join(_METHODS)}")
     return RefusalError(405, f"{path} takes {method}", (b"allow", method.encode()))
 
 

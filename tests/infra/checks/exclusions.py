@@ -183,6 +183,9 @@ ROWS: dict[str, Broken] = {
         d.is_serverless
         and any("InstanceType" in variant or "InitialInstanceCount" in variant for variant in d.variants)
     ),
+    "an endpoint with instances says whether it is observed in detail": lambda d: (
+        not d.is_serverless and "EnableDetailedObservability" not in d.config.get("MetricsConfig", {})
+    ),
     "a serverless endpoint is not autoscaled by CloudFormation": lambda d: d.is_serverless and d.is_autoscaled,
     "a serverless endpoint uses an image of its own account": lambda d: d.is_serverless and _foreign_image(d),
     "a serverless endpoint provisions no more than its concurrency": lambda d: any(map(_overprovisioned, d.variants)),

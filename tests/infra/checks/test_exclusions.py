@@ -75,6 +75,9 @@ MUTANTS: dict[str, dict[str, Any]] = {
     },
     "a serverless endpoint answers at once": {**SERVERLESS, **ASYNC},
     "a serverless endpoint has no instances": {**SERVERLESS, f"{VARIANTS}/0/InstanceType": "ml.m5.large"},
+    "an endpoint with instances says whether it is observed in detail": {
+        "EndpointConfig/Properties/MetricsConfig": REMOVED
+    },
     "a serverless endpoint is not autoscaled by CloudFormation": {
         place: value for place, value in SERVERLESS.items() if place not in ("ScalableTarget", "ScalingPolicy")
     },

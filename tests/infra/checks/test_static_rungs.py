@@ -10,8 +10,20 @@ import pytest
 from standin import patterns, shapes
 from standin.finding import Finding
 from standin.template import Template, resolve
-from tests.infra.checks import buildspec_schema, codepipeline, exclusions, names, principals, tags, targets, validators
+from tests.infra.checks import (
+    buildspec_schema,
+    codepipeline,
+    exclusions,
+    metrics,
+    names,
+    principals,
+    tags,
+    targets,
+    validators,
+    whole_numbers,
+)
 from tests.infra.checks.mutants import PARAMETERS, REMOVED, SOUND, changed
+from tests.infra.checks.test_exclusions import ASYNC, SERVERLESS
 
 pytestmark = pytest.mark.alone
 
@@ -19,7 +31,18 @@ Rung = Callable[[Template], list[Finding]]
 
 RUNGS: dict[str, Rung] = {
     module.__name__.rpartition(".")[2]: module.findings
-    for module in (buildspec_schema, codepipeline, exclusions, names, patterns, principals, shapes, tags, targets)
+    for module in (
+        buildspec_schema,
+        codepipeline,
+        exclusions,
+        metrics,
+        names,
+        patterns,
+        principals,
+        shapes,
+        tags,
+        targets,
+    )
 }
 TEMPLATES = Path(__file__).parent / "templates"
 ACTION = "Pipeline/Properties/Stages/{}/Actions/0"
@@ -56,6 +79,29 @@ def pipeline(arguments: dict[str, Any], version: str = "2020-12-01") -> dict[str
 def principal(arn: str, **condition: Any) -> dict[str, Any]:
     statement = {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "s3:GetObject", "Resource": "*"}
     return {"BucketPolicy/Properties/PolicyDocument/Statement/1": {**statement, "Condition": condition}}
+
+
+def tracked(metric: str) -> dict[str, Any]:
+    place = "ScalingPolicy/Properties/TargetTrackingScalingPolicyConfiguration"
+    dimensions = [{"Name": "EndpointName", "Value": "x"}]
+    customized = {"Namespace": "AWS/SageMaker", "MetricName": metric, "Dimensions": dimensions, "Statistic": "Average"}
+    return {f"{place}/PredefinedMetricSpecification": REMOVED, f"{place}/CustomizedMetricSpecification": customized}
+
+
+def rate(metric: str, statistic: str) -> dict[str, Any]:
+    dimensions = [{"Name": "ApiId", "Value": "x"}, {"Name": "Stage", "Value": "$default"}]
+    measured = {"Namespace": "AWS/ApiGateway", "MetricName": metric, "Dimensions": dimensions}
+    query = {"Id": "errors", "MetricStat": {"Metric": measured, "Stat": statistic, "Period": 60}}
+    return {
+        "Rate": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "EvaluationPeriods": 1,
+                "Metrics": [query],
+                "Tags": SOUND.resources["Errors"]["Properties"]["Tags"],
+            },
+        }
+    }
 
 
 def lacking(tag: int) -> dict[str, Any]:
@@ -95,6 +141,18 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("codepipeline", {f"{BUILD}/InputArtifacts/1": {"Name": "other"}}, "none of source, other"),
     ("codepipeline", {"Build/Properties/TimeoutInMinutes": 481}, "waits for 480 minutes"),
     ("codepipeline", {"Pipeline/Properties/PipelineType": "V1"}, "needs a pipeline of type V2"),
+    ("metrics", {"Errors/Properties/MetricName": "Invocations5XXErrors"}, "published by nothing here"),
+    ("metrics", {"Errors/Properties/Namespace": "AWS/Sagemaker"}, "published by nothing here"),
+    ("metrics", {"Errors/Properties/Dimensions/1": REMOVED}, "by EndpointName is published by nothing here"),
+    ("metrics", {"Errors/Properties/Dimensions/1/Value": "Alltraffic"}, "there is no variant Alltraffic"),
+    ("metrics", {"Errors/Properties/Statistic": "Maximum"}, "Maximum of AWS/SageMaker Invocation5XXErrors"),
+    ("metrics", {"Errors/Properties/MetricName": "InvocationFailures"}, "published by nothing here"),
+    ("metrics", {**SERVERLESS, "Errors/Properties/MetricName": "InvocationModelErrors"}, "published by nothing here"),
+    ("metrics", {**ASYNC, "Errors/Properties/MetricName": "InvocationModelErrors"}, "published by nothing here"),
+    ("metrics", ASYNC, "InvocationsPerInstance by EndpointName, VariantName is published by nothing here"),
+    ("metrics", tracked("ApproximateBacklogSize"), "ApproximateBacklogSize by EndpointName is published by nothing"),
+    ("metrics", rate("5xx", "Average"), "Average of AWS/ApiGateway 5xx by ApiId, Stage says nothing"),
+    ("metrics", rate("5XXError", "Sum"), "5XXError by ApiId, Stage is published by nothing here"),
     ("names", {"Handler/Properties/FunctionName": {"Fn::Sub": "${ProjectName}-" + "x" * 64}}, "64 are allowed"),
     ("names", {"Bucket/Properties/BucketName": "Data"}, "does not match"),
     ("names", {"Images/Properties/RepositoryName": "Images"}, "does not match"),
@@ -164,6 +222,20 @@ def test_what_a_buildspec_in_a_file_exports_is_known_with_the_file() -> None:
 def test_a_seeded_fault_is_found(rung: str, changes: dict[str, Any], message: str) -> None:
     found = RUNGS[rung](resolve(changed(changes), PARAMETERS))
     assert any(message in str(finding) for finding in found), found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Errors/Properties/Threshold": {"Fn::Sub": "${InstanceCount}000"}},
+        {"Errors/Properties/Threshold": {"Fn::Join": ["", [{"Ref": "InstanceCount"}, "000"]]}},
+        {"Handler/Properties/Environment/Variables/COUNT": {"Ref": "InstanceCount"}},
+        {"Errors/Properties/Threshold": {"Fn::Sub": ["${Count}000", {"Count": {"Ref": "InstanceCount"}}]}},
+    ],
+)
+def test_a_fraction_that_is_put_into_a_text_is_found(changes: dict[str, Any]) -> None:
+    assert whole_numbers.findings(SOUND) == []
+    assert [finding.where for finding in whole_numbers.findings(changed(changes))] == ["Parameters/InstanceCount"]
 
 
 def test_an_action_sees_what_one_before_it_in_its_stage_exports() -> None:

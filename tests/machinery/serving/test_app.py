@@ -98,6 +98,16 @@ def test_without_a_model_everything_is_unavailable_with_the_reason(path: str, me
     assert (answer[0], reason(answer)) == (503, "the archive is damaged")
 
 
+@pytest.mark.parametrize("engine_", [engine(), "the archive is damaged"])
+def test_sagemaker_s_question_for_metrics_is_neither_refused_nor_logged(
+    engine_: Engine | str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(Application(engine_, LARGEST))
+    status, headers, body = client.ask(b"", "/metrics", "GET")
+    assert (status, headers["content-type"], body) == (200, "text/plain; version=0.0.4", b"")
+    assert (client.application.answered, client.application.refused, caplog.records) == (0, {}, [])
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "answer"),
     [
@@ -144,6 +154,7 @@ def test_it_answers_in_the_best_type_that_the_client_accepts(client: Client, acc
         (404, "there is nothing at '/'", {"path": "/"}),
         (405, "/invocations takes POST", {"method": "GET"}),
         (405, "/ping takes GET", {"path": "/ping"}),
+        (405, "/metrics takes GET", {"path": "/metrics"}),
         (406, "nothing of 'image/png'", {"accept": "image/png"}),
         (406, "nothing of 'text/csv;q=0'", {"accept": "text/csv;q=0"}),
         (413, f"larger than {LARGEST} bytes", {"body": b"1" * (LARGEST + 1)}),
