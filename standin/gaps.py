@@ -7,6 +7,7 @@ moto. What a resource consists of is read from botocore's model of its service.
 import functools
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -206,6 +207,13 @@ def _update_endpoint(sagemaker: Any, request: Message) -> Message:
     return {"EndpointArn": endpoint.arn}
 
 
+def _list_tags(sagemaker: Any, request: Message) -> Message:
+    """As AWS does: of what is not there it says so, https://github.com/boto/boto3/issues/4606; moto fails."""
+    if (resource := sagemaker._get_resource_from_arn(request["ResourceArn"])) is None:
+        raise RefusedError("ValidationException", "Resource does not exist.")
+    return {"Tags": resource.tags}
+
+
 def _put_group_policy(sagemaker: Any, request: Message) -> Message:
     group = _found(sagemaker.model_package_groups, request["ModelPackageGroupName"])
     group.resource_policy = request["ResourcePolicy"]
@@ -339,6 +347,7 @@ _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
     ("sagemaker", "DeleteModelPackageGroup"): _delete_from("model_package_groups", "ModelPackageGroupName"),
     ("sagemaker", "DescribeFeatureGroup"): _feature_group,
     ("sagemaker", "GetModelPackageGroupPolicy"): _group_policy,
+    ("sagemaker", "ListTags"): _list_tags,
     ("sagemaker", "PutModelPackageGroupPolicy"): _put_group_policy,
     ("sagemaker", "UpdateDomain"): _update_in("domains", "DomainId"),
     ("sagemaker", "UpdateEndpoint"): _update_endpoint,
@@ -350,6 +359,17 @@ _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
 def _in_moto(service: str, change: Callable[[Any, Message], Message]) -> _Operation:
     backends = get_backend(service)  # type: ignore[call-overload]
     return lambda where, request: change(backends[where.account][where.region], request)
+
+
+_LISTS = frozenset(f"SageMaker.List{things}" for things in ("EndpointConfigs", "Endpoints", "Models"))
+
+
+def _in_lower_case(content: bytes) -> bytes:
+    """A list whose ARNs are in lower case, as SageMaker has sent them, and by which it finds nothing.
+
+    https://github.com/boto/boto3/issues/4606
+    """
+    return re.sub(rb'"arn:aws:sagemaker:[^"]*"', lambda arn: arn[0].lower(), content)
 
 
 class Gaps:
@@ -389,7 +409,8 @@ class Gaps:
         where = _where(environ["HTTP_AUTHORIZATION"])
         in_account = {**environ, "HTTP_X_MOTO_ACCOUNT_ID": where.account}
         if operation is None and limit is None:
-            return self._moto(in_account, start_response)
+            answered = self._moto(in_account, start_response)
+            return map(_in_lower_case, answered) if environ.get("HTTP_X_AMZ_TARGET") in _LISTS else answered
         request = _body(environ)
         try:
             if limit:

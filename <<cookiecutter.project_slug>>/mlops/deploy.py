@@ -219,7 +219,7 @@ class Deployment:
         if security.IN_VPC in self.templates[stack].parameters:
             known |= security.Security.of(self.settings).parameters()
         if wanted:
-            known |= {PACKAGE: wanted.arn, SHADOW: "", ATTEMPT: "0"}
+            known |= {PACKAGE: wanted.arn, SHADOW: "", ATTEMPT: "1"}
         return known
 
     def _deploy(self, stack: Stack, known: dict[str, str]) -> Deployed:

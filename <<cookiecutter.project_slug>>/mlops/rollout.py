@@ -91,7 +91,7 @@ class Rollout:
 
     def _attempt(self, described: dict[str, Any] | None) -> str:
         """The number of the attempt: another one when the endpoint does not serve what its stack says."""
-        attempt = int(self.service.parameters(self.stack).get(ATTEMPT, 0))
+        attempt = int(self.service.parameters(self.stack).get(ATTEMPT, 1))
         config = self._config()
         rolled_back = described is not None and config is not None and not serves(described, config)
         return str(attempt + rolled_back)

@@ -84,9 +84,7 @@ Resources:
     UpdateReplacePolicy: Retain
     Properties:
       ExecutionRoleArn: !Ref HostRoleArn
-      PrimaryContainer:
-        ModelPackageName: !Ref ModelPackageArn
-        ContainerHostname: !Sub "attempt-${{Attempt}}-${{RollbackOnAlarm}}"{_TAGS}{_STAGE}
+      PrimaryContainer: {{ModelPackageName: !Ref ModelPackageArn}}{_TAGS}{_STAGE}
   EndpointConfig:
     Type: AWS::SageMaker::EndpointConfig
     DeletionPolicy: Delete
@@ -96,7 +94,7 @@ Resources:
         - VariantName: AllTraffic
           ModelName: !GetAtt Model.ModelName
           InitialInstanceCount: 1
-          InitialVariantWeight: 1
+          InitialVariantWeight: !Join ["", [!If [RollsBack, "1", "2"], !Ref Attempt]]
           InstanceType: !Ref InstanceType{_TAGS}{_STAGE}
   Endpoint:
     Type: AWS::SageMaker::Endpoint
