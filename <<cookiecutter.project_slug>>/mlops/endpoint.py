@@ -5,6 +5,9 @@ from typing import Protocol
 
 from mlops.registry import ModelVersion
 
+MAX_CONCURRENCY = 1000
+"""How many requests at a time an endpoint can be sent by one process."""
+
 
 @dataclass(frozen=True)
 class Deployment:

@@ -10,6 +10,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
+from mlops.endpoint import MAX_CONCURRENCY
 from mlops.errors import MlopsError
 from mlops.project import LOCAL, Environment, Project
 
@@ -107,8 +108,10 @@ class Account:
 
     @cached_property
     def runtime(self) -> Any:
-        """The client of what endpoints answer with."""
-        return self._client("sagemaker-runtime")
+        """The client of what endpoints answer with; it asks once, so that tests count what callers would see."""
+        return self._client(
+            "sagemaker-runtime", retries={"total_max_attempts": 1}, max_pool_connections=MAX_CONCURRENCY
+        )
 
     @cached_property
     def cloudformation(self) -> Any:
@@ -141,11 +144,10 @@ class Account:
                 exit_code=2,
             )
 
-    def _client(self, service: str) -> Any:
+    def _client(self, service: str, **config: Any) -> Any:
+        config = {"retries": {"mode": "standard", "max_attempts": 5}, **config}
         with aws_errors(f"prepare for calls to {service}"):
-            return boto3.client(
-                service, region_name=self.region, config=Config(retries={"mode": "standard", "max_attempts": 5})
-            )
+            return boto3.client(service, region_name=self.region, config=Config(**config))
 
 
 @contextmanager

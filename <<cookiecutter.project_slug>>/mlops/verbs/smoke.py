@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops import capture, smoke
-from mlops.endpoint import Endpoint
+from mlops.endpoint import MAX_CONCURRENCY, Endpoint
 from mlops.errors import MlopsError
 from mlops.handlers import load
 from mlops.platforms import endpoint, registry
@@ -42,8 +42,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(project: Project, options: Namespace) -> int:
     """Test, and say how it went; 1 when an answer is wrong or a limit is broken."""
-    if options.requests < 1 or options.concurrency < 1:
-        raise MlopsError("--requests and --concurrency must be at least 1.", exit_code=2)
+    if options.requests < 1 or not 1 <= options.concurrency <= MAX_CONCURRENCY:
+        raise MlopsError(f"--requests must be at least 1, and --concurrency from 1 to {MAX_CONCURRENCY}.", exit_code=2)
     server = endpoint(project, options.environment)
     if server is None:
         return _look_up_schedule(project, options)

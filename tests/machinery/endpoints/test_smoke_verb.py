@@ -1,17 +1,24 @@
 """`smoke`: right answers first, then the limits under load."""
 
+import io
 import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops import smoke
+from mlops.aws.account import Account
+from mlops.aws.endpoint import AwsEndpoint
+from mlops.endpoint import MAX_CONCURRENCY
 from mlops.errors import MlopsError
 from mlops.smoke import Load
+from tests.machinery.deployment.small_project import ACCOUNT, NAMES, REGION
 from tests.projects import mlops, mlops_json
 
 
@@ -82,6 +89,37 @@ def test_every_request_is_sent_in_turns_and_what_is_wrong_with_an_answer_counts_
     assert sorted(asked) == sorted([b"one", b"two", b"refused", b"four"] * 2 + [b"one", b"two"])
     assert (done.requests, done.error_share, len(done.milliseconds)) == (10, 0.5, 5)
     assert done.first_error == "One row was not answered with one probability."
+
+
+class Body(io.BytesIO):
+    """What a server has sent, as botocore reads it."""
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        yield self.read()
+
+
+def answer(status: int, body: bytes, code: str = "") -> AWSResponse:
+    return AWSResponse("", status, {"x-amzn-errortype": code, "content-type": "text/csv"}, Body(body))
+
+
+def test_what_is_throttled_once_is_one_error_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    account = Account(id=ACCOUNT, region=REGION, bucket="data", role="role")
+    answers = iter([answer(429, b"{}", "ThrottlingException"), *(answer(200, b"0.5\n") for _ in range(9))])
+    account.runtime.meta.events.register("before-send.sagemaker-runtime", lambda **_: next(answers))
+    endpoint = AwsEndpoint(account, NAMES, "staging", queued=False)
+    done = smoke.load(lambda body: endpoint.invoke(body, "text/csv", "text/csv"), [b"1\n"], 10, 1)
+    assert (done.requests, len(done.milliseconds)) == (10, 9)
+    assert "ThrottlingException" in done.first_error
+
+
+def test_as_many_requests_at_a_time_as_may_be_asked_for_have_connections(after_run: Path) -> None:
+    account = Account(id=ACCOUNT, region=REGION, bucket="data", role="role")
+    assert account.runtime.meta.config.max_pool_connections == MAX_CONCURRENCY
+    refused = mlops(after_run, "smoke", "--concurrency", str(MAX_CONCURRENCY + 1), check=False)
+    assert refused.returncode == 2
+    assert "--concurrency from 1 to 1000" in refused.stderr
 
 
 @pytest.fixture
