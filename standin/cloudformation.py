@@ -11,7 +11,7 @@ import json
 import uuid
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -180,10 +180,17 @@ def adopt(
 class Resource:
     """A resource of a stack, with the attributes that moto's engine reads."""
 
-    def __init__(self, model: "_Model", record: dict[str, Any], policies: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        model: "_Model",
+        record: dict[str, Any],
+        policies: Mapping[str, str],
+        replaced: Sequence[dict[str, Any]] = (),
+    ) -> None:
         self._model = model
         self.record = record
         self.policies = policies
+        self.replaced = list(replaced)
         self.type = self.cf_resource_type = model.type
         self.logical_resource_id = ""
 
@@ -199,6 +206,14 @@ class Resource:
     def get_cfn_attribute(self, name: str) -> Any:
         """What Fn::GetAtt returns."""
         return self._model.attribute(self.record, name)
+
+    def clean_up(self) -> None:
+        """Take away what it has replaced, unless that is to be retained."""
+        while self.replaced:
+            old = self.replaced.pop()
+            if not self.policies.get("UpdateReplacePolicy", "").startswith("Retain"):
+                with _said_of(self.logical_resource_id):
+                    self._model.delete(old)
 
     def delete(self, *_: str) -> None:
         """Take it away, unless it is to be retained."""
@@ -222,10 +237,8 @@ class _Model(ABC):
         old = resource.record
         if not _replaces(self.type, old["given"], properties):
             return self.update(old, properties)
-        record = self.create(name, properties, old["names"])
-        if not resource.policies.get("UpdateReplacePolicy", "").startswith("Retain"):
-            self.delete(old)
-        return record
+        resource.replaced.append(old)
+        return self.create(name, properties, old["names"])
 
     @abstractmethod
     def create(self, name: str, properties: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -451,7 +464,7 @@ class _Type:
         model = _model(self.cloud.account(account_id, region_name), self.name)
         with _said_of(original_resource.logical_resource_id):
             record = model.replace(original_resource, new_resource_name, cloudformation_json["Properties"])
-        return Resource(model, record, cloudformation_json)
+        return Resource(model, record, cloudformation_json, original_resource.replaced)
 
     def has_cfn_attr(self, _name: str) -> bool:
         return True
@@ -492,6 +505,10 @@ def _update(resources: parsing.ResourceMap, template: dict[str, Any], parameters
     changes = [True]
     while any(changes):  # what refers to something that was changed may change in turn
         changes = [_is_changed(resources, name) for name in wanted]
+    # Both at the end, the last made first: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-update-behaviors.html
+    for resource in reversed(list(resources._parsed_resources.values())):
+        if isinstance(resource, Resource):
+            resource.clean_up()
     _delete(resources, {name: written for name, written in before.items() if name not in wanted})
 
 

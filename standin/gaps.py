@@ -6,6 +6,7 @@ moto. What a resource consists of is read from botocore's model of its service.
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -167,18 +168,47 @@ def _delete_feature_group(sagemaker: Any, request: Message) -> Message:
 _CAPACITY = ("CurrentInstanceCount", "DesiredInstanceCount")
 
 
+def ring_in_next_update(account: str, region: str, name: str) -> None:
+    """Let an alarm ring in the next update of an endpoint: it is accepted, and ends InService on what it left."""
+    vars(get_backend("sagemaker")[account][region].endpoints[name])["rings"] = True
+
+
 def _update_endpoint(sagemaker: Any, request: Message) -> Message:
+    """As AWS does, in the stricter reading where its pages leave one open.
+
+    "To update an endpoint, you must create a new EndpointConfig", and the one in use must not be deleted:
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html. An update of one whose
+    configuration is gone is refused: https://github.com/hashicorp/terraform-provider-aws/issues/40048. No page says
+    that an update can ask for a fleet of no instance, as one that is asleep would by what it retains.
+    """
     endpoint = _found(sagemaker.endpoints, request["EndpointName"])
     config = _found(sagemaker.endpoint_configs, request["EndpointConfigName"])
-    endpoint.endpoint_config_name = request["EndpointConfigName"]
+    if endpoint.endpoint_config_name not in sagemaker.endpoint_configs:
+        raise RefusedError(
+            "ValidationException", f'Could not find endpoint configuration "{endpoint.endpoint_config_name}".'
+        )
+    if endpoint.endpoint_config_name == request["EndpointConfigName"]:
+        raise RefusedError("ValidationException", f"The endpoint has the configuration {config.endpoint_config_name}.")
     before = {variant["VariantName"]: variant for variant in endpoint.production_variants}
-    endpoint.production_variants = endpoint._process_production_variants(config.production_variants)
-    if request.get("RetainAllVariantProperties"):
-        for variant in endpoint.production_variants:
+    variants = endpoint._process_production_variants(config.production_variants)
+    excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
+    if request.get("RetainAllVariantProperties") and "DesiredInstanceCount" not in excluded:
+        for variant in variants:
             kept = before.get(variant["VariantName"], {})
             variant.update({name: kept[name] for name in _CAPACITY if name in kept})
+    if any(variant.get("DesiredInstanceCount") == 0 for variant in variants):
+        raise RefusedError("ValidationException", "An update cannot ask for no instance.")
+    if not vars(endpoint).pop("rings", False):
+        endpoint.endpoint_config_name, endpoint.production_variants = request["EndpointConfigName"], variants
     endpoint.last_modified_time = utcnow()
     return {"EndpointArn": endpoint.arn}
+
+
+def _list_tags(sagemaker: Any, request: Message) -> Message:
+    """As AWS does: of what is not there it says so, https://github.com/boto/boto3/issues/4606; moto fails."""
+    if (resource := sagemaker._get_resource_from_arn(request["ResourceArn"])) is None:
+        raise RefusedError("ValidationException", "Resource does not exist.")
+    return {"Tags": resource.tags}
 
 
 def _put_group_policy(sagemaker: Any, request: Message) -> Message:
@@ -314,6 +344,7 @@ _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
     ("sagemaker", "DeleteModelPackageGroup"): _delete_from("model_package_groups", "ModelPackageGroupName"),
     ("sagemaker", "DescribeFeatureGroup"): _feature_group,
     ("sagemaker", "GetModelPackageGroupPolicy"): _group_policy,
+    ("sagemaker", "ListTags"): _list_tags,
     ("sagemaker", "PutModelPackageGroupPolicy"): _put_group_policy,
     ("sagemaker", "UpdateDomain"): _update_in("domains", "DomainId"),
     ("sagemaker", "UpdateEndpoint"): _update_endpoint,
@@ -325,6 +356,17 @@ _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
 def _in_moto(service: str, change: Callable[[Any, Message], Message]) -> _Operation:
     backends = get_backend(service)  # type: ignore[call-overload]
     return lambda where, request: change(backends[where.account][where.region], request)
+
+
+_LISTS = frozenset(f"SageMaker.List{things}" for things in ("EndpointConfigs", "Endpoints", "Models"))
+
+
+def _in_lower_case(content: bytes) -> bytes:
+    """A list whose ARNs are in lower case, as SageMaker has sent them, and by which it finds nothing.
+
+    https://github.com/boto/boto3/issues/4606
+    """
+    return re.sub(rb'"arn:aws:sagemaker:[^"]*"', lambda arn: arn[0].lower(), content)
 
 
 class Gaps:
@@ -362,7 +404,8 @@ class Gaps:
             return self._moto(environ, start_response)
         where = _where(environ["HTTP_AUTHORIZATION"])
         if operation is None:
-            return self._moto({**environ, "HTTP_X_MOTO_ACCOUNT_ID": where.account}, start_response)
+            answered = self._moto({**environ, "HTTP_X_MOTO_ACCOUNT_ID": where.account}, start_response)
+            return map(_in_lower_case, answered) if environ.get("HTTP_X_AMZ_TARGET") in _LISTS else answered
         try:
             status, answer = HTTPStatus.OK, operation(where, _body(environ))
         except RefusedError as refused:

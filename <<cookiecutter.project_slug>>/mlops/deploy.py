@@ -9,7 +9,7 @@ from mlops import guardrails, promotion, stacks
 from mlops.aws import functions
 from mlops.aws.account import Account
 from mlops.aws.endpoint import AwsEndpoint
-from mlops.aws.live import live
+from mlops.aws.live import live, record
 from mlops.aws.registry import AwsRegistry
 from mlops.aws.stacks import Deployed, Plan, StackService
 from mlops.aws.store import S3Store
@@ -18,12 +18,12 @@ from mlops.errors import MlopsError
 from mlops.names import SHARED
 from mlops.project import Project
 from mlops.registry import TRAIN_ONE, ModelVersion, champion, find
-from mlops.rollout import PACKAGE, SHADOW, Rollout
+from mlops.rollout import ATTEMPT, PACKAGE, SHADOW, Rollout
 from mlops.stacks import SHADOW_MINUTES, Stack
 
 _BUCKET, _KEY = "FunctionsBucket", "FunctionsKey"
 _ROLE = "DeployRoleArn"
-_OWN = ("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW)
+_OWN = ("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW, ATTEMPT)
 """The parameters that the deployment itself fills."""
 
 
@@ -185,19 +185,22 @@ class Deployment:
             S3Store(self.account).put_once(self.account.bucket, key, functions.archive(self.project.root))
             known |= {_BUCKET: self.account.bucket, _KEY: key}
         if wanted:
-            known |= {PACKAGE: wanted.arn, SHADOW: ""}
+            known |= {PACKAGE: wanted.arn, SHADOW: "", ATTEMPT: "1"}
         return known
 
     def _deploy(self, stack: Stack, known: dict[str, str]) -> Deployed:
         name, template, values = self._name(stack), self.templates[stack], self._values(stack, known)
-        role = None if stack.shared else self._role(known)
-        if not stack.endpoint:
-            return self.service.put(name, template, values, role=role, confirm=self.confirm)
-        queued, environment = self.project.answer("inference") == "async", self.wish.environment
-        endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
-        minutes = self._shadow_minutes(stack)
-        rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)
-        return rollout.run(values, live(self.account, self.names, [environment]).get(environment))
+        role, environment = None if stack.shared else self._role(known), self.wish.environment
+        if stack.endpoint:
+            queued, minutes = self.project.answer("inference") == "async", self._shadow_minutes(stack)
+            endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
+            rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)
+            done = rollout.run(values, live(self.account, self.names, [environment]).get(environment))
+        else:
+            done = self.service.put(name, template, values, role=role, confirm=self.confirm)
+        if PACKAGE in template.parameters:
+            record(self.account, self.names, environment, values[PACKAGE])
+        return done
 
     def _role(self, known: Mapping[str, str]) -> str:
         if _ROLE not in known:

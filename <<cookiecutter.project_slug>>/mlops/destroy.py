@@ -5,15 +5,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from mlops import stacks
-from mlops.aws.account import Account, aws_errors
+from mlops.aws.account import Account, aws_errors, is_missing
 from mlops.aws.endpoint import AwsEndpoint
+from mlops.aws.live import forget
 from mlops.aws.stacks import StackService
 from mlops.aws.waiting import Clock
 from mlops.errors import MlopsError
 from mlops.names import SHARED
 from mlops.project import Project
 from mlops.promotion import ENVIRONMENTS
+from mlops.rollout import PACKAGE
+from mlops.stacks import Template
 
 _KINDS = ("Endpoint", "EndpointConfig", "Model", "Pipeline")
 """What of SageMaker may be left behind, in the order in which it can be deleted."""
@@ -113,10 +118,13 @@ class Removal:
         """
         retained: list[Retained] = []
         for name in standing:
-            kept = list(self._retained(name))
+            template = self.service.template(name)
+            kept = list(self._retained(name, template))
             self._empty_buckets(name, {one.id for one in kept})
             self.say(f"{name} is being deleted.")
             self.service.delete(name)
+            if PACKAGE in template.parameters:
+                forget(self.account, self.names, self.environment)
             retained += kept
         leftovers = () if self.only else tuple(self._remove_leftovers())
         return Removed(tuple(standing), leftovers, tuple(retained))
@@ -126,8 +134,7 @@ class Removal:
         names = [self.names.stack(stack.name, environment) for stack in stacks.TABLE if not stack.shared]
         return any(self.service.describe(name) for name in names)
 
-    def _retained(self, name: str) -> Iterator[Retained]:
-        template = self.service.template(name)
+    def _retained(self, name: str, template: Template) -> Iterator[Retained]:
         for logical in template.retained():
             type_ = template.resources[logical]["Type"]
             physical = self.service.resources(name, type_).get(logical)
@@ -156,20 +163,31 @@ class Removal:
         """Delete what is tagged as the environment's and belongs to no stack any more."""
         AwsEndpoint(self.account, self.names, self.environment, queued=False, clock=self.clock).settle()
         for kind in _KINDS:
-            for arn in list(self._tagged(kind)):
-                name = arn.rpartition("/")[2]
+            for name, arn in list(self._tagged(kind)):
                 with aws_errors(f"delete {arn}"):
                     self._delete(kind, name)
                 self.say(f"{kind} {name}, which no stack held, is deleted.")
                 yield arn
 
-    def _tagged(self, kind: str) -> Iterator[str]:
-        sagemaker, tags = self.account.sagemaker, self.names.tags(self.environment).items()
+    def _tagged(self, kind: str) -> Iterator[tuple[str, str]]:
+        """Name and ARN of what is tagged as the environment's."""
+        wanted = self.names.tags(self.environment).items()
         with aws_errors("look for what failed stacks have left behind"):
             for one in self._listed(kind):
-                pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=one[f"{kind}Arn"])
-                if tags <= {(tag["Key"], tag["Value"]) for page in pages for tag in page["Tags"]}:
-                    yield one[f"{kind}Arn"]
+                # Lists may have ARNs in lower case, by which nothing is found: https://github.com/boto/boto3/issues/4606
+                name, place = one[f"{kind}Name"], one[f"{kind}Arn"].rpartition("/")[0]
+                if wanted <= self._tags(f"{place}/{name}"):
+                    yield name, f"{place}/{name}"
+
+    def _tags(self, arn: str) -> set[tuple[str, str]]:
+        """The tags of something; none when it has gone since it was listed."""
+        pages = self.account.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+        try:
+            return {(tag["Key"], tag["Value"]) for page in pages for tag in page["Tags"]}
+        except ClientError as error:
+            if is_missing(error):
+                return set()
+            raise
 
     def _listed(self, kind: str) -> Iterator[dict[str, Any]]:
         operation = f"list_{_snake(kind)}s"

@@ -1,13 +1,15 @@
 """Bringing a version into service at an endpoint: quiet alarms first, in the shadow where asked for, and judged after.
 
 SageMaker itself shifts the traffic and brings back what was served before when an alarm rings. A stack does not always
-tell that from success: the endpoint's configuration does.
+tell that from success: the endpoint's configuration does. What was served before outlives its replacement in the stack,
+and is deleted here, once the endpoint is known to be off it: SageMaker updates no endpoint whose configuration is gone.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from mlops.aws.endpoint import IN_SERVICE, AwsEndpoint
+from mlops.aws.endpoint import IN_SERVICE, MIXED, AwsEndpoint, serves
 from mlops.aws.live import version_of
 from mlops.aws.stacks import Deployed, FailedChangeError, Plan, StackService
 from mlops.errors import MlopsError
@@ -15,6 +17,9 @@ from mlops.stacks import Template
 
 PACKAGE, SHADOW = "ModelPackageArn", "ShadowModelPackageArn"
 """The parameters of the version that answers, and of the one that is only asked the same."""
+
+ATTEMPT = "Attempt"
+"""The parameter that makes another update of what the stack holds already, and SageMaker has rolled back."""
 
 _GUARDED = "RollbackOnAlarm"
 _ALARM, _CONFIG = "AWS::CloudWatch::Alarm", "AWS::SageMaker::EndpointConfig"
@@ -66,16 +71,34 @@ class Rollout:
         return self._update(values, _yes)
 
     def _update(self, values: Mapping[str, str], confirm: Callable[[Plan], None]) -> Deployed:
+        self.service.settle(self.stack)
+        before = self.endpoint.settle()
+        if ATTEMPT in values:
+            values = {**values, ATTEMPT: self._attempt(before)}
         try:
             done = self.service.put(self.stack, self.template, values, role=self.role, confirm=confirm)
         except FailedChangeError as error:
-            described = self.endpoint.settle()
-            if described and described["EndpointStatus"] == IN_SERVICE:
+            status = (self.endpoint.settle() or {}).get("EndpointStatus")
+            if status == IN_SERVICE:
                 raise self.endpoint.rolled_back(self._alarms(), error.message) from None
+            if status == MIXED:
+                raise self.endpoint.mixed(error.message) from None
             raise
-        config = next(iter(self.service.resources(self.stack, _CONFIG).values()))
-        self.endpoint.require(config.rpartition("/")[2], self._alarms())
+        config = self.endpoint.require(str(self._config()), self._alarms())
+        if before and before["EndpointConfigName"] != config:
+            self.endpoint.remove_config(before["EndpointConfigName"], config)
         return done
+
+    def _attempt(self, described: dict[str, Any] | None) -> str:
+        """The number of the attempt: another one when the endpoint does not serve what its stack says."""
+        attempt = int(self.service.parameters(self.stack).get(ATTEMPT, 1))
+        config = self._config()
+        rolled_back = described is not None and config is not None and not serves(described, config)
+        return str(attempt + rolled_back)
+
+    def _config(self) -> str | None:
+        """The name of the stack's endpoint configuration; None before the first deployment."""
+        return next((made.rpartition("/")[2] for made in self._made(_CONFIG).values()), None)
 
     def _observe(self, minutes: float, values: Mapping[str, str], live: str) -> None:
         """Let the version run in the shadow, and take it out of there when an alarm rings.
@@ -98,11 +121,12 @@ class Rollout:
 
     def _alarms(self, *, in_shadow: bool = False) -> list[str]:
         """The names of the alarms that speak against a version; none before the first deployment."""
-        if self.service.describe(self.stack) is None:
-            return []
-        guards = self.template.guards()
-        made = self.service.resources(self.stack, _ALARM).items()
+        guards, made = self.template.guards(), self._made(_ALARM).items()
         return [name for logical, name in made if logical in guards or (in_shadow and logical.startswith("Shadow"))]
+
+    def _made(self, type_: str) -> dict[str, str]:
+        """What the stack has made of a type: physical ids by logical id; nothing before the first deployment."""
+        return self.service.resources(self.stack, type_) if self.service.describe(self.stack) else {}
 
 
 def _yes(_: Plan) -> None:

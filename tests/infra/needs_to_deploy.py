@@ -27,7 +27,6 @@ ARNS: Mapping[str, tuple[str, ...]] = {
     "AWS::Logs::LogGroup": ("logs:{region}:{account}:log-group:{name}",),
     "AWS::SNS::Topic": ("sns:{region}:{account}:{name}",),
     "AWS::SQS::Queue": ("sqs:{region}:{account}:{name}",),
-    "AWS::SSM::Parameter": ("ssm:{region}:{account}:parameter{name}",),
     "AWS::SageMaker::Endpoint": ("sagemaker:{region}:{account}:endpoint/{name}",),
     "AWS::SageMaker::EndpointConfig": ("sagemaker:{region}:{account}:endpoint-config/{name}",),
     "AWS::SageMaker::Model": ("sagemaker:{region}:{account}:model/{name}",),

@@ -22,6 +22,7 @@ GIVEN = {
     "EnvironmentName": "production",
     "ModelPackageArn": ARN.format("sagemaker", f"model-package/{SLUG}/7"),
     "ShadowModelPackageArn": "",
+    "Attempt": "1",
     "HostRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-host",
     "ScheduleRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-sched",
     "ApiRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-api",

@@ -198,14 +198,17 @@ def test_a_version_is_deployed_tested_and_asked_about_and_the_role_may_do_that_a
     assert promotion.executions() == [(package, "Stopping"), (other, "InProgress")]
     assert run(STAGING, "Deploy", other, second).succeeded
     calls = as_iam_sees(call for call in record.calls() if call.role == promotion.role("ship"))
-    # CloudFormation names models itself, without a word of ours: their tags say whose they are.
-    a_model = f"arn:aws:sagemaker:{promotion.account.region}:{promotion.account.id}:model/Model-0123456789ab"
-    wanted = [
-        replace(need, resource=a_model, context={**need.context, **TAGS}) if ":model/" in need.resource else need
-        for need in needs(calls, keys(promotion.account))
-    ]
+    wanted = [as_it_is_tagged(need) for need in needs(calls, keys(promotion.account))]
     judged = promotion.judged("ship", [*wanted, *rest(promotion, answers)])
     assert "\n".join(judged) == ""
+
+
+def as_it_is_tagged(need: Need) -> Need:
+    """CloudFormation names models and configurations itself, without a word of ours: their tags say whose they are."""
+    place, _, name = need.resource.rpartition("/")
+    if not place.endswith((":endpoint-config", ":model")):
+        return need
+    return replace(need, resource=f"{place}/{name.rpartition('-')[2]}", context={**need.context, **TAGS})
 
 
 def as_iam_sees(calls: Iterable[Call]) -> Iterator[Call]:

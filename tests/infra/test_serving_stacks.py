@@ -159,6 +159,8 @@ def test_a_shadow_is_beside_the_version_whose_answers_are_seen() -> None:
     config = shadowed.resources["EndpointConfig"]["Properties"]
     assert [variant["ModelName"] for variant in config["ProductionVariants"]] == ["{{Model.ModelName}}"]
     assert [variant["ModelName"] for variant in config["ShadowProductionVariants"]] == ["{{ShadowModel.ModelName}}"]
+    [live], [shadow] = config["ProductionVariants"], config["ShadowProductionVariants"]
+    assert live["InitialVariantWeight"] == shadow["InitialVariantWeight"], "it is asked all that the other is asked"
     assert shadowed.resources["ShadowModel"]["Properties"]["PrimaryContainer"] == {"ModelPackageName": NEXT}
     watched = {name: alarm["Dimensions"][1]["Value"] for name, alarm in shadowed.properties("AWS::CloudWatch::Alarm")}
     assert {name for name, variant in watched.items() if variant == "Shadow"} == {"ShadowServerErrors", "ShadowLatency"}
@@ -339,25 +341,52 @@ def test_a_stack_is_made_updated_to_another_version_and_taken_away(
     assert deploy.findings(prepared, [first], [stack(name, answers, **settings, **later), plain]) == []
 
 
-def live(account: StandInAccount) -> str:
-    name = Names(SLUG, ID).live_parameter("production")
-    return str(account.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
-
-
-def test_what_is_live_is_said_and_nothing_of_the_version_before_is_left(prepared: StandInAccount) -> None:
+@pytest.mark.parametrize("answers", [REALTIME, SHADOW, SERVERLESS], ids=label)
+def test_what_served_before_a_new_version_outlives_the_update_of_its_stack(
+    prepared: StandInAccount, answers: dict[str, str]
+) -> None:
     sagemaker = prepared.client("sagemaker")
-    deploy.put(prepared, stack("endpoint", REALTIME))
-    assert live(prepared) == GIVEN["ModelPackageArn"]
+    deploy.put(prepared, stack("endpoint", answers))
     before = sagemaker.describe_endpoint(EndpointName=f"{SLUG}-production")
-    deploy.put(prepared, stack("endpoint", REALTIME, ModelPackageArn=NEXT))
+    deploy.put(prepared, stack("endpoint", answers, ModelPackageArn=NEXT))
     after = sagemaker.describe_endpoint(EndpointName=f"{SLUG}-production")
-    assert live(prepared) == NEXT
     assert after["CreationTime"] == before["CreationTime"]
-    [config] = sagemaker.list_endpoint_configs()["EndpointConfigs"]
-    assert after["EndpointConfigName"] == config["EndpointConfigName"] != before["EndpointConfigName"]
-    [model] = sagemaker.list_models()["Models"]
-    container = sagemaker.describe_model(ModelName=model["ModelName"])["PrimaryContainer"]
-    assert container["ModelPackageName"] == NEXT
+    packages = []
+    for described in (before, after):
+        config = sagemaker.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
+        model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
+        packages.append(model["PrimaryContainer"]["ModelPackageName"])
+    assert packages == [GIVEN["ModelPackageArn"], NEXT]
+
+
+@each_endpoint
+def test_no_endpoint_is_updated_to_the_configuration_that_it_has(answers: dict[str, str]) -> None:
+    template = written("endpoint", **answers)
+    declared = template.data["Parameters"]
+    edges = {"UpdateSeconds": ["3600", "14400"], "RollbackOnAlarm": ["true", "false"], "Attempt": ["1", "10"]}
+    plain = {**parameters(template), **{name: values[0] for name, values in edges.items() if name in declared}}
+    settings = [*choices(template), *({name: values[1]} for name, values in edges.items() if name in declared)]
+    resolved = [resolve(template, plain), *(resolve(template, {**plain, **one}) for one in settings)]
+    updates = {json.dumps(one.resources["Endpoint"], sort_keys=True): one for one in resolved}
+    assert len(updates) == 1 if answers["inference"] == "serverless" else len(updates) > 4
+    for before, after in itertools.combinations(updates.values(), 2):
+        assert "EndpointConfig" in createonly.replaced(before, after)
+    assert "EndpointConfig" in createonly.replaced(resolved[0], resolve(template, {**plain, "Attempt": "2"}))
+    variants = [
+        variant for one in resolved for variant in one.resources["EndpointConfig"]["Properties"]["ProductionVariants"]
+    ]
+    weights = {variant["InitialVariantWeight"] for variant in variants}
+    assert len({float(weight) for weight in weights}) == len(weights), "CloudFormation compares numbers"
+    assert min(map(float, weights)) > 0
+
+
+@pytest.mark.parametrize("maximum", ["0", "4"])
+def test_an_endpoint_that_may_be_asleep_is_updated_with_an_instance(prepared: StandInAccount, maximum: str) -> None:
+    sizes = {"MinInstanceCount": "0", "MaxInstanceCount": maximum}
+    deploy.put(prepared, stack("endpoint", ASYNC, **sizes))
+    grow(prepared, 0)
+    deploy.put(prepared, stack("endpoint", ASYNC, **sizes, ModelPackageArn=NEXT))
+    assert count(prepared) == 1
 
 
 def count(account: StandInAccount) -> int:

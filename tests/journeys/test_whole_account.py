@@ -108,6 +108,7 @@ def test_a_project_goes_into_an_account_and_out_of_it_again(
     for name in reversed(["dev", *environments]):
         removed = run.json("destroy", "--environment", name, "--yes")
         assert {one["type"] for one in removed["retained"]} <= KEPT | {"AWS::SageMaker::ModelPackageGroup"}
+        assert removed["leftovers"] == []
     assert run.stacks() == []
     assert account.client("codebuild").list_report_groups()["reportGroups"] == []
     kept = keys(account)

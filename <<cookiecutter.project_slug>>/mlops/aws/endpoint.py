@@ -19,7 +19,10 @@ from mlops.names import Names
 from mlops.project import Project
 from mlops.registry import ModelVersion
 
-IN_SERVICE, FAILED = "InService", "Failed"
+IN_SERVICE, FAILED, MIXED = "InService", "Failed", "UpdateRollbackFailed"
+"""States of an endpoint; the last one answers, with some instances on the old and some on the new configuration."""
+
+_ROLLING = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-rolling.html"
 
 _UNDER_WAY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _ANSWER_SECONDS = 900
@@ -130,12 +133,15 @@ class AwsEndpoint:
             found = self.account.cloudwatch.describe_alarms(AlarmNames=alarms)["MetricAlarms"]
         return sorted(alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM")
 
-    def require(self, config: str, alarms: list[str]) -> None:
+    def require(self, config: str, alarms: list[str]) -> str:
         """Make sure that an update has ended with the endpoint configuration that was wanted.
 
         Args:
             config: The name of that configuration.
             alarms: The alarms that bring back the one before.
+
+        Returns:
+            Its name as SageMaker writes it.
 
         Raises:
             MlopsError: The endpoint was rolled back, or failed: the message says why.
@@ -143,12 +149,15 @@ class AwsEndpoint:
         described = self.settle()
         if described is None:
             raise MlopsError(f"There is no endpoint {self.name}.", self._deploy)
-        status, serving = described["EndpointStatus"], described["EndpointConfigName"]
-        if status != IN_SERVICE:
-            reason = described.get("FailureReason", "SageMaker does not say why.")
-            raise MlopsError(f"The endpoint {self.name} is {status}: {reason}", f"Remove the cause. {self._anew}")
-        if serving != config:
-            raise self.rolled_back(alarms, f"it is {status} on {serving}, not on {config}")
+        if serves(described, config):
+            return str(described["EndpointConfigName"])
+        status, reason = described["EndpointStatus"], described.get("FailureReason", "SageMaker does not say why.")
+        if status == IN_SERVICE:
+            raise self.rolled_back(alarms, f"it is {status} on {described['EndpointConfigName']}, not on {config}")
+        if status == MIXED:
+            raise self.mixed(reason)
+        remedy = self._anew if status == FAILED else self._deploy
+        raise MlopsError(f"The endpoint {self.name} is {status}: {reason}", f"Remove the cause. {remedy}")
 
     def rolled_back(self, alarms: list[str], because: str) -> MlopsError:
         """The message for an endpoint that serves what it served before.
@@ -164,8 +173,44 @@ class AwsEndpoint:
             "Its logs are in CloudWatch, /aws/sagemaker/Endpoints. Remove the cause, and deploy again.",
         )
 
+    def mixed(self, because: str) -> MlopsError:
+        """The message for an endpoint whose rolling update failed, and whose rollback failed too.
+
+        Args:
+            because: Why.
+        """
+        return MlopsError(
+            f"The endpoint {self.name} is {MIXED}: it answers, partly with the version before and partly with the new "
+            f"one. {because}",
+            f"Do not remove it. Remove the cause, and update it until it is {IN_SERVICE} again ({_ROLLING}). "
+            f"{self._deploy}",
+        )
+
+    def remove_config(self, old: str, new: str) -> None:
+        """Delete an endpoint configuration, and those of its models that the one in its place does not use.
+
+        Args:
+            old: The name of the configuration that the endpoint no longer uses.
+            new: The name of the one that it uses.
+
+        Raises:
+            MlopsError: Something cannot be looked up or deleted.
+        """
+        sagemaker = self.account.sagemaker
+        with aws_errors(f"delete what the endpoint {self.name} no longer uses"):
+            try:
+                unused = self._models(old) - self._models(new)
+                sagemaker.delete_endpoint_config(EndpointConfigName=old)
+                for model in unused:
+                    sagemaker.delete_model(ModelName=model)
+            except ClientError as error:
+                if not is_missing(error):
+                    raise
+
     def require_quiet(self, alarms: list[str]) -> None:
         """Refuse to touch an endpoint that failed, or one of whose alarms rings: SageMaker would refuse the update.
+
+        One that is `UpdateRollbackFailed` may be updated: nothing else puts all of it on one configuration.
 
         Raises:
             MlopsError: One of these.
@@ -182,6 +227,11 @@ class AwsEndpoint:
                 "Wait until it is quiet. If this update is the cure, set `rollback_on_alarm: false` for it, under "
                 f"`endpoint` in config/{self.environment}.yaml.",
             )
+
+    def _models(self, config: str) -> set[str]:
+        described = self.account.sagemaker.describe_endpoint_config(EndpointConfigName=config)
+        variants = (*described["ProductionVariants"], *described.get("ShadowProductionVariants", ()))
+        return {variant["ModelName"] for variant in variants}
 
     @property
     def _deploy(self) -> str:
@@ -244,3 +294,14 @@ class AwsEndpoint:
                 if is_missing(error) or "not found" in str(error):
                     raise MlopsError(f"There is no endpoint {self.name}.", self._deploy) from None
                 raise
+
+
+def serves(described: dict[str, Any], config: str) -> bool:
+    """Whether all of an endpoint is on an endpoint configuration.
+
+    Args:
+        described: What SageMaker says of the endpoint.
+        config: The name of the configuration; its case does not matter, since SageMaker's ARNs may be in lower case.
+    """
+    serving = str(described["EndpointConfigName"])
+    return described["EndpointStatus"] == IN_SERVICE and serving.lower() == config.lower()

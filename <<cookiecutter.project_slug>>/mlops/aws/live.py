@@ -1,4 +1,7 @@
-"""Which package is live where: each deployment records it in an SSM parameter of its own stack."""
+"""Which package is live where: a deployment records it in an SSM parameter once it is known to serve.
+
+No stack holds the parameter: CloudFormation may take for success what SageMaker has rolled back.
+"""
 
 from collections.abc import Iterable
 
@@ -17,6 +20,26 @@ def live(account: Account, names: Names, environments: Iterable[str]) -> dict[st
         found = account.ssm.get_parameters(Names=list(parameters.values()))["Parameters"]
     values = {parameter["Name"]: parameter["Value"] for parameter in found}
     return {environment: values[name] for environment, name in parameters.items() if name in values}
+
+
+def record(account: Account, names: Names, environment: str, package: str) -> None:
+    """Say that a package is live in an environment.
+
+    Raises:
+        MlopsError: The parameter cannot be written.
+    """
+    with aws_errors("record which version is live"):
+        account.ssm.put_parameter(Name=names.live_parameter(environment), Value=package, Type="String", Overwrite=True)
+
+
+def forget(account: Account, names: Names, environment: str) -> None:
+    """Say that no package is live in an environment any more.
+
+    Raises:
+        MlopsError: The parameter cannot be deleted.
+    """
+    with aws_errors("record that no version is live"):
+        account.ssm.delete_parameters(Names=[names.live_parameter(environment)])
 
 
 def version_of(package: str) -> int:

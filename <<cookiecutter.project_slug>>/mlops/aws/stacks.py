@@ -157,6 +157,32 @@ class StackService:
                 raise
         return found
 
+    def settle(self, name: str) -> str:
+        """The state of a stack once nothing is under way; `gone` when there is none.
+
+        Raises:
+            MlopsError: It changes for too long, or cannot be asked.
+        """
+        told = ""
+
+        def look() -> str | None:
+            nonlocal told
+            described = self.describe(name)
+            status = str(described["StackStatus"]) if described else _GONE
+            if status == _NEW or not status.endswith("_IN_PROGRESS"):
+                return status
+            if status != told:
+                self.say(f"{name}: {status}")
+            told = status
+            return None
+
+        return wait(look, f"The stack {name}", self.clock)
+
+    def parameters(self, name: str) -> dict[str, str]:
+        """The values of a stack's parameters; none without a stack."""
+        described = self.describe(name) or {}
+        return {one["ParameterKey"]: one["ParameterValue"] for one in described.get("Parameters", [])}
+
     def outputs(self, name: str) -> dict[str, str]:
         """The outputs of a stack; none without a stack."""
         described = self.describe(name) or {}
@@ -336,7 +362,7 @@ class StackService:
         """
         with aws_errors(f"change the stack {plan.stack}"):
             self.account.cloudformation.execute_change_set(ChangeSetName=plan.id)
-        status = self._rest(plan.stack)
+        status = self.settle(plan.stack)
         if status in _DONE:
             return
         if status in _STUCK:
@@ -353,11 +379,11 @@ class StackService:
         Raises:
             MlopsError: Something of it cannot be deleted: the message says what, and why.
         """
-        if self._rest(name) == _GONE:
+        if self.settle(name) == _GONE:
             return
         with aws_errors(f"delete the stack {name}"):
             self.account.cloudformation.delete_stack(StackName=name)
-        status = self._rest(name)
+        status = self.settle(name)
         if status != _GONE:
             raise self._stuck(name, status)
 
@@ -367,7 +393,7 @@ class StackService:
         Raises:
             MlopsError: Only a person gets it out of its state.
         """
-        status = self._rest(name)
+        status = self.settle(name)
         if status in _STUCK:
             raise self._stuck(name, status)
         if status != _NEVER_MADE:
@@ -375,23 +401,6 @@ class StackService:
         self.say(f"{name} was never made whole: what is left of it is removed first.")
         self.delete(name)
         return _GONE
-
-    def _rest(self, name: str) -> str:
-        """The state of a stack once nothing is under way; `gone` when there is none."""
-        told = ""
-
-        def look() -> str | None:
-            nonlocal told
-            described = self.describe(name)
-            status = str(described["StackStatus"]) if described else _GONE
-            if status == _NEW or not status.endswith("_IN_PROGRESS"):
-                return status
-            if status != told:
-                self.say(f"{name}: {status}")
-            told = status
-            return None
-
-        return wait(look, f"The stack {name}", self.clock)
 
     def _body(self, template: Template) -> dict[str, str]:
         content = template.text.encode()

@@ -71,6 +71,7 @@ Description: Endpoint.
   EnvironmentName: {{Type: String}}
   ModelPackageArn: {{Type: String}}
   SHADOW
+  Attempt: {{Type: Number}}
   HostRoleArn: {{Type: String}}
   InstanceType: {{Type: String, Description: Type of the instances.}}
   RollbackOnAlarm: {{Type: String, Default: "true"}}
@@ -79,17 +80,21 @@ Conditions:
 Resources:
   Model:
     Type: AWS::SageMaker::Model
+    DeletionPolicy: Delete
+    UpdateReplacePolicy: Retain
     Properties:
       ExecutionRoleArn: !Ref HostRoleArn
       PrimaryContainer: {{ModelPackageName: !Ref ModelPackageArn}}{_TAGS}{_STAGE}
   EndpointConfig:
     Type: AWS::SageMaker::EndpointConfig
+    DeletionPolicy: Delete
+    UpdateReplacePolicy: Retain
     Properties:
       ProductionVariants:
         - VariantName: AllTraffic
           ModelName: !GetAtt Model.ModelName
           InitialInstanceCount: 1
-          InitialVariantWeight: 1
+          InitialVariantWeight: !Join ["", [!If [RollsBack, "1", "2"], !Ref Attempt]]
           InstanceType: !Ref InstanceType{_TAGS}{_STAGE}
   Endpoint:
     Type: AWS::SageMaker::Endpoint
@@ -104,13 +109,6 @@ Resources:
         BlueGreenUpdatePolicy: {{TrafficRoutingConfiguration: {{Type: ALL_AT_ONCE, WaitIntervalInSeconds: 300}}}}
       {_TAGS.strip()}
 {_STAGE}
-  Live:
-    Type: AWS::SSM::Parameter
-    DependsOn: Endpoint
-    Properties:
-      Name: !Sub "/${{ProjectName}}/live/${{EnvironmentName}}"
-      Type: String
-      Value: !Ref ModelPackageArn
   Errors:
     Type: AWS::CloudWatch::Alarm
     Properties:

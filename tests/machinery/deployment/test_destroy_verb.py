@@ -1,7 +1,9 @@
 """`destroy` in a small project, against a stand-in account."""
 
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 
 from standin.account import StandInAccount
@@ -86,7 +88,7 @@ def test_every_version_of_every_object_goes_with_a_bucket_that_is_not_retained(r
 
 
 def test_what_a_failed_stack_left_behind_goes_and_what_is_of_others_stays(run: Shell) -> None:
-    endpoint_config(run.account, "left-behind", NAMES.tags("staging"))
+    endpoint_config(run.account, "Left-Behind", NAMES.tags("staging"))
     endpoint_config(run.account, "of-production", NAMES.tags("production"))
     endpoint_config(run.account, "of-another-project", {**NAMES.tags("staging"), "sagemaker:project-name": "other"})
     sagemaker = run.account.client("sagemaker")
@@ -97,6 +99,24 @@ def test_what_a_failed_stack_left_behind_goes_and_what_is_of_others_stays(run: S
     assert [one["ModelName"] for one in sagemaker.list_models()["Models"]] == ["of-others"]
     names = {one["EndpointConfigName"] for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]}
     assert names == {"of-production", "of-another-project"}
+
+
+def test_what_has_gone_since_it_was_listed_is_passed_over(run: Shell) -> None:
+    assert run("destroy", "--environment", "staging", "--yes") == 0
+    endpoint_config(run.account, "Going", NAMES.tags("staging"))
+    endpoint_config(run.account, "Left", NAMES.tags("staging"))
+    sagemaker = run.account.client("sagemaker")
+
+    def vanish(**_: Any) -> None:
+        sagemaker.delete_endpoint_config(EndpointConfigName="Going")
+
+    once = iter([vanish])
+    session = boto3.DEFAULT_SESSION = boto3.Session()
+    session.events.register(
+        "before-call.sagemaker.ListTags", lambda **asked: next(once, lambda **_: None)(**asked), unique_id="vanish"
+    )
+    removed = run.json("destroy", "--environment", "staging", "--yes")
+    assert [arn.rpartition("/")[2] for arn in removed["leftovers"]] == ["Left"]
 
 
 def test_a_half_made_endpoint_goes_too(run: Shell) -> None:

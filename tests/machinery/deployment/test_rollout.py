@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from mlops.aws.account import Account
@@ -15,6 +16,7 @@ from mlops.project import Project
 from mlops.rollout import PACKAGE, Rollout
 from mlops.stacks import Template
 from standin.account import StandInAccount
+from standin.gaps import ring_in_next_update
 from standin.scripted import Clock, Refusal, Script
 from tests.machinery.deployment.deploying import Shell, shell
 from tests.machinery.deployment.small_project import ACCOUNT, ENDPOINT, GROUP, NAMES, REGION, SLUG, register
@@ -79,6 +81,7 @@ class Rolling:
             "DescribeStackEvents": EVENTS,
             "ListStackResources": RESOURCES,
             "DescribeAlarms": alarms(errors="OK"),
+            "DescribeEndpointConfig": Refusal("ValidationException", "Could not find endpoint configuration"),
             "DescribeEndpoint": [(0, endpoint("InService")), (60, endpoint("InService", "new"))],
         }
         answers = {
@@ -113,7 +116,7 @@ def test_an_endpoint_that_still_updates_is_waited_for_before_it_is_touched() -> 
     assert rolling.run() == "updated"
     begun = [operation for operation, _ in rolling.script.asked].index("ExecuteChangeSet")
     looks = [operation for operation, _ in rolling.script.asked[:begun]].count("DescribeEndpoint")
-    assert looks == 600 / 5 + 1
+    assert looks == 600 / 5 + 2, "and once more when it has been confirmed"
     assert rolling.clock.now == 660
 
 
@@ -175,6 +178,64 @@ def test_a_cure_asks_no_alarm() -> None:
     assert Rolling(DescribeAlarms=alarms(errors="ALARM")).run(RollbackOnAlarm="false") == "updated"
 
 
+REMOVE, UPDATE, WAIT = "destroy --environment staging --stack endpoint", "deploy --environment staging", ""
+STATES = {
+    "OutOfService": UPDATE,
+    "Creating": WAIT,
+    "Updating": WAIT,
+    "SystemUpdating": WAIT,
+    "RollingBack": WAIT,
+    "InService": UPDATE,
+    "Deleting": WAIT,
+    "Failed": REMOVE,
+    "UpdateRollbackFailed": UPDATE,
+}
+"""Every state of an endpoint, and what gets one out of it; DeleteEndpoint is all that a failed one takes.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html
+"""
+EVERY_STATE = boto3.client("sagemaker", REGION).meta.service_model.shape_for("EndpointStatus").enum
+
+
+@pytest.mark.parametrize("state", EVERY_STATE)
+def test_no_state_but_in_service_on_the_wanted_configuration_is_success(state: str) -> None:
+    remedy = STATES[state]
+    later = [(600, endpoint("InService", "new"))] if remedy == WAIT else []
+    rolling = Rolling(DescribeEndpoint=[(0, endpoint(state)), *later])
+    if remedy == WAIT:
+        rolling.endpoint.require("New", [])
+        assert rolling.clock.now == 600
+        return
+    with pytest.raises(MlopsError) as caught:
+        rolling.endpoint.require("new", [])
+    assert (REMOVE in caught.value.remedy) == (remedy == REMOVE)
+    assert "deploy" in caught.value.remedy
+
+
+@pytest.mark.parametrize("state", EVERY_STATE)
+def test_an_endpoint_is_updated_in_every_state_that_an_update_gets_it_out_of(state: str) -> None:
+    rolling = Rolling(DescribeEndpoint=[(0, endpoint(state)), (600, endpoint("InService"))])
+    if STATES[state] == REMOVE:
+        with pytest.raises(MlopsError):
+            rolling.endpoint.require_quiet([])
+    else:
+        rolling.endpoint.require_quiet([])
+    assert rolling.clock.now == (600 if STATES[state] == WAIT else 0)
+
+
+@pytest.mark.parametrize("of_stack", ["UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_an_endpoint_of_both_versions_answers_on_and_nobody_is_told_to_remove_it(of_stack: str) -> None:
+    rolling = Rolling(
+        DescribeStacks=[(0, stack("CREATE_COMPLETE")), (60, stack(of_stack))],
+        DescribeEndpoint=[(0, endpoint("InService")), (60, endpoint("UpdateRollbackFailed", "new"))],
+    )
+    with pytest.raises(MlopsError) as caught:
+        rolling.run()
+    assert "it answers, partly with the version before and partly with the new one" in caught.value.message
+    assert caught.value.remedy.startswith("Do not remove it.")
+    assert "deployment-guardrails-rolling.html" in caught.value.remedy
+
+
 def test_credentials_that_expire_while_an_endpoint_updates_say_how_to_go_on() -> None:
     rolling = Rolling(
         DescribeEndpoint=[
@@ -200,6 +261,96 @@ class Watched(Clock):
         if self.now >= self.at and self.then:
             then, self.then = self.then, None
             then()
+
+
+@pytest.fixture
+def staged(
+    account: StandInAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Shell:
+    """A project whose version 1 is live in staging, and whose version 2 is approved."""
+    run = shell(account, tmp_path / "project", capsys, monkeypatch)
+    assert run("deploy", "--environment", "dev", "--yes") == 0
+    register(account, "Approved", "Approved")
+    assert run("deploy", "--environment", "staging", "--version", "1", "--yes") == 0, run.error
+    return run
+
+
+def served(account: StandInAccount) -> list[str]:
+    """The packages of the models that the endpoint asks; it needs its configuration and its models for that."""
+    sagemaker = account.client("sagemaker")
+    config = sagemaker.describe_endpoint(EndpointName="visits-staging")["EndpointConfigName"]
+    variants = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
+    models = [sagemaker.describe_model(ModelName=variant["ModelName"]) for variant in variants]
+    return [model["PrimaryContainer"]["ModelPackageName"] for model in models]
+
+
+def kept(account: StandInAccount) -> tuple[int, int]:
+    """How many endpoint configurations and models there are."""
+    sagemaker = account.client("sagemaker")
+    return len(sagemaker.list_endpoint_configs()["EndpointConfigs"]), len(sagemaker.list_models()["Models"])
+
+
+def rolled_back(run: Shell) -> None:
+    """Deploy version 2, whose update SageMaker rolls back and CloudFormation takes for success."""
+    ring_in_next_update(ACCOUNT, REGION, "visits-staging")
+    assert run("deploy", "--environment", "staging", "--yes") == 1
+    assert "was rolled back, and serves what it served before" in run.error
+    stacks = run.account.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    assert stacks[0]["StackStatus"] == "UPDATE_COMPLETE"
+
+
+def test_what_was_served_before_is_deleted_once_its_successor_serves(staged: Shell) -> None:
+    assert kept(staged.account) == (1, 1)
+    assert staged("deploy", "--environment", "staging", "--yes") == 0, staged.error
+    assert served(staged.account) == [staged.live("staging")] == [f"{GROUP}/2"]
+    assert kept(staged.account) == (1, 1)
+
+
+def test_a_rollback_that_the_stack_takes_for_success_leaves_live_and_whole_what_serves(staged: Shell) -> None:
+    rolled_back(staged)
+    assert served(staged.account) == [staged.live("staging")] == [f"{GROUP}/1"]
+
+
+@pytest.mark.parametrize(("version", "leftovers"), [(1, {"endpoint-config", "model"}), (2, {"endpoint-config"})])
+def test_after_a_rollback_the_same_version_can_be_deployed_again_and_the_one_before_too(
+    staged: Shell, version: int, leftovers: set[str]
+) -> None:
+    rolled_back(staged)
+    again = ("deploy", "--environment", "staging", "--version", str(version), "--yes")
+    assert staged(*again) == 0, staged.error
+    assert served(staged.account) == [staged.live("staging")] == [f"{GROUP}/{version}"]
+    assert staged.json(*again)["stacks"][0]["outcome"] == "unchanged"
+    removed = staged.json("destroy", "--environment", "staging", "--yes")
+    never_served = [arn.rpartition("/")[0].rpartition(":")[2] for arn in removed["leftovers"]]
+    assert (len(never_served), set(never_served)) == (len(leftovers), leftovers)
+    assert kept(staged.account) == (0, 0)
+    assert staged.live("staging") is None
+
+
+def test_a_model_of_the_next_configuration_too_outlives_the_one_before(here: StandInAccount) -> None:
+    sagemaker = here.client("sagemaker")
+    for model in ("live", "shadow"):
+        sagemaker.create_model(ModelName=model, PrimaryContainer={"Image": "image"})
+    for config, models in {"old": ("live", "shadow"), "new": ("live",)}.items():
+        sagemaker.create_endpoint_config(
+            EndpointConfigName=config,
+            ProductionVariants=[
+                {"VariantName": model, "ModelName": model, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+                for model in models
+            ],
+        )
+    account = Account(id=ACCOUNT, region=REGION, bucket="data", role="role")
+    AwsEndpoint(account, NAMES, "staging", queued=False).remove_config("old", "new")
+    assert [one["EndpointConfigName"] for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]] == ["new"]
+    assert [one["ModelName"] for one in sagemaker.list_models()["Models"]] == ["live"]
+
+
+def test_other_settings_of_updates_alone_come_with_another_configuration(staged: Shell) -> None:
+    before = staged.account.client("sagemaker").describe_endpoint(EndpointName="visits-staging")
+    Path("config/staging.yaml").write_text('endpoint: {instance_type: ml.m5.large, rollback_on_alarm: "false"}')
+    assert staged("deploy", "--environment", "staging", "--version", "1", "--yes") == 0, staged.error
+    after = staged.account.client("sagemaker").describe_endpoint(EndpointName="visits-staging")
+    assert before["EndpointConfigName"] != after["EndpointConfigName"]
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def made(**answers: str) -> set[str | None]:
 def test_the_stacks_name_what_they_make_as_verbs_do() -> None:
     names = Names(*LONGEST.values())
     shared = {names.data_bucket, names.model_bucket, names.capture_bucket, names.artifact_bucket, names.pipeline_role}
-    shared |= {names.validate_data_function, names.live_parameter("production")}
+    shared |= {names.validate_data_function}
     assert {*shared, names.endpoint("production")} <= made(inference="realtime")
     assert {*shared, names.schedule_group("production"), names.schedule("production")} <= made(inference="batch")
     assert {*shared, names.image_parameter, names.image_pipeline} <= made(training_image="custom")
