@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -104,8 +105,11 @@ class _Family:
 
     def _create(self, records: "Records", where: Where, request: Message) -> Message:
         name = request.get(self._identity[-1]) or request[f"{self.noun}Name"]
+        # What is described by its ARN has an id in it, not its name:
+        # https://docs.aws.amazon.com/codeconnections/latest/APIReference/API_CreateConnection.html
+        last = name.lower() if self._identity[-1] in request else uuid.uuid5(uuid.NAMESPACE_URL, name)
         arns = {
-            member: self._arn.format(where.region, where.account, name.lower())
+            member: self._arn.format(where.region, where.account, last)
             for member in self._made
             if member.endswith("Arn")
         }
