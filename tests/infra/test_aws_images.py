@@ -1,8 +1,7 @@
 """AWS's own code starts our archives: sagemaker-containers and TorchServe, as the images do, without a network.
 
 Left out is what no package index has or what does not run here: nginx, and the packages of the framework containers,
-for which `aws_images/framework_container.py` stands in. Python, numpy and the framework are those of projects'
-environments.
+for which `aws_images/framework_container.py` stands in. Python and the framework are those of projects' environments.
 """
 
 import csv

@@ -26,13 +26,14 @@ def mount(*arguments: str) -> None:
 
 
 def make_writable(folder: Path) -> None:
-    """Let a folder of the system be written to; nobody else sees what is."""
+    """Let a folder of the system be written to, where nobody else sees it, and hide this machine's own /opt/ml."""
     beside = Path.cwd() / "system" / folder.name
     beside.mkdir(parents=True)
     mount("--rbind", str(folder), str(beside))
     mount("-t", "tmpfs", "none", str(folder))
     for entry in beside.iterdir():
-        (folder / entry.name).symlink_to(entry)
+        if folder / entry.name != MODEL.parent:
+            (folder / entry.name).symlink_to(entry)
 
 
 def place(model: Path) -> None:
