@@ -79,4 +79,4 @@ def test_deploy_refuses_before_it_asks_aws_for_anything(tmp_path: Path, settings
 def test_the_remedy_names_the_settings_and_how_far_they_go() -> None:
     with pytest.raises(MlopsError) as caught:
         guardrails.require_time(Template.parse(texts({})["endpoint"]), {"UpdateSeconds": "600"}, WHERE)
-    assert f"raise `update_seconds` (up to 28800) of {WHERE}" in caught.value.remedy
+    assert f"raise `update_seconds` (up to 27000) of {WHERE}" in caught.value.remedy
