@@ -110,6 +110,7 @@ format: .venv/.complete
 
 bench: .venv/.complete
 	.venv/bin/python benchmarks/generate.py
+	.venv/bin/python benchmarks/overview.py
 	.venv/bin/python benchmarks/local_run.py
 	.venv/bin/python benchmarks/batch.py
 

@@ -1,43 +1,26 @@
 """`python -m mlops VERB`: everything a project can do."""
 
+import ast
 import importlib
-import pkgutil
 import signal
 import sys
 from argparse import ArgumentParser
 from difflib import get_close_matches
-from types import FrameType, ModuleType
+from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
-from mlops import verbs
 from mlops.errors import MlopsError
-from mlops.project import Project
 
 INTERRUPTED = 130
+
+_VERBS = Path(__file__).with_name("verbs")
 
 
 def main(arguments: list[str]) -> int:
     """Run one verb and return its exit status: 0 success, 1 failure, 2 bad arguments, 130 interrupted."""
-    names = sorted(module.name for module in pkgutil.iter_modules(verbs.__path__))
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview(names))
-        return 0 if arguments else 2
-    name, *rest = arguments
-    if name not in names:
-        meant = "".join(f" Did you mean {near!r}?" for near in get_close_matches(name, names, 1))
-        print(f"There is no verb {name!r}.{meant}\n\n{_overview(names)}", file=sys.stderr)
-        return 2
-    verb = _load(name)
-    description = (verb.__doc__ or "").strip()
-    parser = ArgumentParser(prog=f"python -m mlops {name}", description=description)
-    verb.add_arguments(parser)
-    options = parser.parse_args(rest)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
-            signal.signal(number, _interrupt)
     try:
-        _refuse_undecodable(rest)
-        status: int = verb.run(Project.here(), options)
+        return _run(arguments)
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -49,6 +32,29 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         print(f"error: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
         return 1
+
+
+def _run(arguments: list[str]) -> int:
+    names = sorted(path.stem for path in _VERBS.glob("[!_]*.py"))
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview(names))
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in names:
+        meant = "".join(f" Did you mean {near!r}?" for near in get_close_matches(name, names, 1))
+        print(f"There is no verb {name!r}.{meant}\n\n{_overview(names)}", file=sys.stderr)
+        return 2
+    from mlops.project import Project  # the overview does without it
+
+    verb = importlib.import_module(f"mlops.verbs.{name}")
+    parser = ArgumentParser(prog=f"python -m mlops {name}", description=(verb.__doc__ or "").strip())
+    verb.add_arguments(parser)
+    options = parser.parse_args(rest)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _interrupt)
+    _refuse_undecodable(rest)
+    status: int = verb.run(Project.here(), options)
     return status
 
 
@@ -58,15 +64,19 @@ def _refuse_undecodable(arguments: list[str]) -> None:
             raise MlopsError(f"The argument {argument!r} is not UTF-8 text.", exit_code=2)
 
 
-def _load(name: str) -> ModuleType:
-    return importlib.import_module(f"mlops.verbs.{name}")
-
-
 def _overview(names: list[str]) -> str:
-    lines = [f"  {name:<10}{(_load(name).__doc__ or '').strip().splitlines()[0]}" for name in names]
+    """What each verb does: the first line of its module, which is not imported, since some take a second."""
+    lines = [f"  {name:<10}{_summary(_VERBS / f'{name}.py')}" for name in names]
     return "\n".join(
         ["usage: python -m mlops VERB [options]", "", *lines, "", "`python -m mlops VERB --help` says more."]
     )
+
+
+def _summary(module: Path) -> str:
+    match ast.parse(module.read_text(encoding="utf-8")).body:
+        case [ast.Expr(ast.Constant(str(text))), *_]:
+            return text.strip().partition("\n")[0]
+    return ""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,15 +1,21 @@
 """Verbs that talk to AWS, against a stand-in account in this process."""
 
+import importlib
 import json
 import os
+import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import boto3
 import pytest
 
+from mlops import verbs
 from mlops.__main__ import main
 from standin.account import ACCOUNT, REGION, StandInAccount
 from tests.places import BUCKET, PLACE
+from tests.projects import SOURCES
 
 
 @pytest.fixture
@@ -84,10 +90,24 @@ def test_upsert_refuses_parameters_it_cannot_use(
     assert message in capsys.readouterr().err
 
 
-def test_a_broken_pipe_is_no_traceback(compiled_project: Path) -> None:
-    command = f"cd '{compiled_project}' && .venv/bin/python -m mlops models 2>&1 >&- | cat"
+@pytest.mark.parametrize("arguments", ["models", "--help"])
+def test_a_broken_pipe_is_no_traceback(compiled_project: Path, arguments: str) -> None:
+    command = f"cd '{compiled_project}' && .venv/bin/python -m mlops {arguments} 2>&1 >&- | cat"
     with os.popen(command) as output:
         assert "Traceback" not in output.read()
+
+
+def test_the_overview_says_what_each_verb_does_and_imports_none() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-c", "import sys; from mlops.__main__ import main; main(['--help']); print(*sys.modules)"],
+        cwd=SOURCES, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    *overview, modules = listed.splitlines()
+    assert not [name for name in modules.split() if name.startswith(("mlops.verbs", "yaml", "boto"))]
+    for module in pkgutil.iter_modules(verbs.__path__):
+        documented = importlib.import_module(f"mlops.verbs.{module.name}").__doc__
+        assert documented is not None
+        assert f"  {module.name:<10}{documented.splitlines()[0]}" in overview
 
 
 def test_a_verb_that_does_not_exist_is_refused_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
