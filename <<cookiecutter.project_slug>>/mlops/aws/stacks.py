@@ -28,7 +28,9 @@ _ACTIONS = {"Add": "add", "Remove": "remove", "Import": "take over, it exists"}
 _REPLACEMENTS = {"True": REPLACED, "Conditional": PERHAPS_REPLACED}
 
 _INLINE_BYTES = 51_200
-_POLICIES = ("DeletionPolicy", "UpdateReplacePolicy")
+_IMPORTED = ("Type", "DeletionPolicy", "UpdateReplacePolicy")
+"""What an import says of a resource besides its properties."""
+
 _NEW = "REVIEW_IN_PROGRESS"
 _NEVER_MADE = "ROLLBACK_COMPLETE"
 _PREPARING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
@@ -302,15 +304,18 @@ class StackService:
         before: Mapping[str, Any] = {} if creates else self.template(name).content
         imported = {
             logical: {
-                "Type": one.type,
-                **{key: value for key, value in template.resources[logical].items() if key in _POLICIES},
+                **{key: value for key, value in template.resources[logical].items() if key in _IMPORTED},
                 "Properties": one.properties,
             }
             for logical, one in found.items()
         }
         content = {**before, "Resources": {**before.get("Resources", {}), **imported}}
         identified = [
-            {"ResourceType": one.type, "LogicalResourceId": logical, "ResourceIdentifier": one.identifier}
+            {
+                "ResourceType": template.resources[logical]["Type"],
+                "LogicalResourceId": logical,
+                "ResourceIdentifier": one.identifier,
+            }
             for logical, one in found.items()
         ]
         kept = [{"ParameterKey": key, "UsePreviousValue": True} for key in before.get("Parameters", {})]
