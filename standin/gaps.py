@@ -414,7 +414,7 @@ class Gaps:
         in_account = {**environ, "HTTP_X_MOTO_ACCOUNT_ID": where.account}
         if operation is None and limit is None:
             answered = self._moto(in_account, start_response)
-            return map(_in_lower_case, answered) if environ.get("HTTP_X_AMZ_TARGET") in _LISTS else answered
+            return map(_in_lower_case, answered) if target in _LISTS else answered
         request = _body(environ)
         try:
             if limit:

@@ -23,36 +23,36 @@ Identified = Mapping[str, Mapping[str, Any]]
 """By logical id, what a request says of a resource to import."""
 
 
-def _refuse(message: str) -> ValidationError:
+def _refusal(message: str) -> ValidationError:
     return ValidationError(message=message)
 
 
 def _require_nothing_else(before: Mapping[str, Any], after: Mapping[str, Any], identified: Identified) -> None:
     """Refuse an import that also changes something."""
     if before.get("Outputs") != after.get("Outputs"):
-        raise _refuse("As part of the import operation, you cannot modify or add [Outputs]")
+        raise _refusal("As part of the import operation, you cannot modify or add [Outputs]")
     old, new = before.get("Resources", {}), after["Resources"]
     others = {name for name in {*old, *new} - set(identified) if old.get(name) != new.get(name)}
     if others:
-        raise _refuse(f"An import can change nothing else: {', '.join(sorted(others))}")
+        raise _refusal(f"An import can change nothing else: {', '.join(sorted(others))}")
 
 
 def _require_identified(logical: str, written: Mapping[str, Any], said: Mapping[str, Any]) -> None:
     """Refuse a resource that is not identified by its primary identifier, or does not say what its type requires."""
     type_ = said["ResourceType"]
     if written["Type"] != type_:
-        raise _refuse(f"{logical} is a {written['Type']}, not a {type_}")
+        raise _refusal(f"{logical} is a {written['Type']}, not a {type_}")
     if "DeletionPolicy" not in written:
-        raise _refuse(f"{logical} has no DeletionPolicy, which each resource to import must have")
+        raise _refusal(f"{logical} has no DeletionPolicy, which each resource to import must have")
     rules, properties, identifier = schema(type_), written.get("Properties", {}), said["ResourceIdentifier"]
     primary = {pointer.split("/")[-1] for pointer in rules["primaryIdentifier"]}
     if set(identifier) != primary:
-        raise _refuse(f"{logical} is identified by {', '.join(sorted(primary))}, not by {', '.join(identifier)}")
+        raise _refusal(f"{logical} is identified by {', '.join(sorted(primary))}, not by {', '.join(identifier)}")
     if lacking := set(rules.get("required", [])) - set(properties):
-        raise _refuse(f"{logical} lacks {', '.join(sorted(lacking))}")
+        raise _refusal(f"{logical} lacks {', '.join(sorted(lacking))}")
     for name, value in identifier.items():
         if f"/properties/{name}" not in rules.get("readOnlyProperties", []) and properties.get(name) != value:
-            raise _refuse(f"{logical} says {name}: {properties.get(name)}, and is identified by {value}")
+            raise _refusal(f"{logical} says {name}: {properties.get(name)}, and is identified by {value}")
 
 
 def _taken_over(account: StandInAccount, stack: Stack, template: Mapping[str, Any], identified: Identified) -> Any:
@@ -60,23 +60,23 @@ def _taken_over(account: StandInAccount, stack: Stack, template: Mapping[str, An
     taken: dict[str, Resource] = {}
     for logical, said in identified.items():
         if logical not in template["Resources"]:
-            raise _refuse(f"{logical} is not in the template")
+            raise _refusal(f"{logical} is not in the template")
         if logical in stack.resource_map._parsed_resources:
-            raise _refuse(f"{logical} is in the stack already")
+            raise _refusal(f"{logical} is in the stack already")
         written = template["Resources"][logical]
         _require_identified(logical, written, said)
         resource = adopt(
             account, written, said["ResourceIdentifier"], {"StackId": stack.stack_id, "LogicalId": logical}
         )
         if resource is None:
-            raise _refuse(f"{logical}: {dict(said['ResourceIdentifier'])} does not exist")
+            raise _refusal(f"{logical}: {dict(said['ResourceIdentifier'])} does not exist")
         for other in cloudformation_backends[account.id][account.region].stacks.values():
             for held in other.resource_map._parsed_resources.values():
                 if isinstance(held, Resource) and (held.type, held.record["id"]) == (
                     resource.type,
                     resource.record["id"],
                 ):
-                    raise _refuse(f"{logical} belongs to the stack {other.name}")
+                    raise _refusal(f"{logical} belongs to the stack {other.name}")
         resource.logical_resource_id = logical
         taken[logical] = resource
     return taken
@@ -88,7 +88,7 @@ def _create(response: CloudFormationResponse, cloud: Cloud) -> ActionResult:
     account = cloud.account(response.current_account, response.region)
     said: Sequence[Mapping[str, Any]] = response._get_param("ResourcesToImport", [])
     if not said:
-        raise _refuse("A change set of type IMPORT names its ResourcesToImport")
+        raise _refusal("A change set of type IMPORT names its ResourcesToImport")
     identified = {one["LogicalResourceId"]: one for one in said}
     present = [stack for stack in backend.stacks.values() if stack.name == name]
     text = response._get_stack_from_s3_url(url) if (url := response._get_param("TemplateURL")) else None
@@ -134,7 +134,7 @@ def imports(cloud: Cloud) -> Iterator[None]:
 
     def create_change_set(response: CloudFormationResponse) -> ActionResult:
         if response._get_param("ImportExistingResources"):
-            raise _refuse("ImportExistingResources is not answered here: it finds no name that a template makes up")
+            raise _refusal("ImportExistingResources is not answered here: it finds no name that a template makes up")
         if response._get_param("ChangeSetType") == "IMPORT":
             return _create(response, cloud)
         return create(response)

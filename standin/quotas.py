@@ -30,7 +30,7 @@ FRESH: Mapping[tuple[str, str], tuple[str, float]] = {
 }
 """Name and value by service and code."""
 
-_PAGE = 5  # "An API operation can return fewer results than the maximum even when there are more"
+_PAGE = 5  # AWS may send fewer than it is asked for, with more to come
 _PLENTY = 100
 _JOBS = {
     "CreateProcessingJob": ("processing job", lambda request: request["ProcessingResources"]["ClusterConfig"]),
@@ -90,17 +90,13 @@ class Quotas:
     def _get(self, where: Where, request: Message) -> Message:
         key = _key(where, request)
         if key not in self.values:
-            raise RefusedError(
-                "NoSuchResourceException", "The request failed because the specified resource does not exist."
-            )
+            raise _missing()
         return {"Quota": {**_described(*key[2:]), "Value": self.values[key]}}
 
     def _request(self, where: Where, request: Message) -> Message:
         key = _key(where, request)
         if key[2:] not in FRESH:
-            raise RefusedError(
-                "NoSuchResourceException", "The request failed because the specified resource does not exist."
-            )
+            raise _missing()
         if key in self.requests:
             raise RefusedError(
                 "ResourceAlreadyExistsException", "Only one open service quota increase request is allowed."
@@ -166,6 +162,10 @@ class Quotas:
             if its_name == name:
                 return self.values.get((*where, *quota), value)
         return 0
+
+
+def _missing() -> RefusedError:
+    return RefusedError("NoSuchResourceException", "The request failed because the specified resource does not exist.")
 
 
 def _key(where: Where, request: Message) -> tuple[str, ...]:

@@ -114,6 +114,21 @@ class Bundle:
             return False
 
 
+def sources(project: Project, environment: str) -> dict[str, Any]:
+    """What makes a new bundle when it changes, by its name in the manifest.
+
+    Raises:
+        MlopsError: The configuration is incomplete.
+    """
+    settings = project.environment(environment)
+    return {
+        "inputs_digest": inputs_digest(project, environment),
+        "git_commit": git_commit(project.root),
+        "image_digest": image.digest(project, settings),
+        "keys": keys.arns(project, settings),
+    }
+
+
 def current(project: Project, environment: str) -> Bundle:
     """The bundle of the project as it stands now, compiled if need be.
 
@@ -121,15 +136,9 @@ def current(project: Project, environment: str) -> Bundle:
         MlopsError: The configuration is incomplete, the pipeline cannot be compiled (the message says where), or the
             bundle cannot be written.
     """
-    settings = project.environment(environment)
-    settings.require_place()
+    project.environment(environment).require_place()
     folder = project.state / "bundles" / environment
-    made_from = {
-        "inputs_digest": inputs_digest(project, environment),
-        "git_commit": git_commit(project.root),
-        "image_digest": image.digest(project, settings),
-        "keys": keys.arns(project, settings),
-    }
+    made_from = sources(project, environment)
     bundle = _up_to_date(folder, made_from)
     if bundle:
         return bundle

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mlops import stacks
 from mlops.errors import MlopsError
+from mlops.guardrails import strategy
 from mlops.names import SHARED
 from mlops.project import Environment, Project
 from mlops.promotion import ENVIRONMENTS
@@ -65,7 +66,7 @@ def uses(project: Project, account: str) -> Iterator[Use]:
     """What the environments in an account take of its quotas, in the order in which they are deployed.
 
     Raises:
-        MlopsError: A figure of the configuration is none.
+        MlopsError: A value in the configuration is not a number.
     """
     for name in (SHARED, *ENVIRONMENTS):
         if not (project.root / f"config/{name}.yaml").is_file():
@@ -84,7 +85,8 @@ def _uses(project: Project, environment: Environment) -> Iterator[Use]:
     for stack in stacks.present(project.root, environment.name):
         template = stacks.read(project.root, stack)
         section = environment.settings.get(stack.name) or {}
-        given = template.with_defaults({stacks.parameter_of(key): str(value) for key, value in section.items()})
+        settings = {stacks.parameter_of(key): str(value) for key, value in section.items() if value is not None}
+        given = template.with_defaults(settings)
         for service, quota, what, least, most in _of_stack(environment, stack, template, given):
             yield Use(service, quota, environment.name, stack.name, what, least, most)
 
@@ -115,7 +117,7 @@ def _endpoint(environment: str, given: Mapping[str, str], *, shadowed: bool) -> 
         yield "sagemaker", ALL_SERVERLESS, what, amount, amount
         return
     fewest = max(int(given.get("MinInstanceCount", 1)), 1)  # a new endpoint has one, also where it may shrink to none
-    share = float(given["StepPercent"]) / 100 if given.get("DeploymentStrategy") == "rolling" and fewest > 1 else 1
+    share = float(given["StepPercent"]) / 100 if strategy(given) == "rolling" else 1
     shadow = fewest if shadowed else 0
     least, most = (
         Amount(count, math.ceil(count * share) + shadow)

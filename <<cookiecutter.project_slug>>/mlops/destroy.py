@@ -123,9 +123,10 @@ class Removal:
             self._empty_buckets(name, {one.id for one in kept})
             self.say(f"{name} is being deleted.")
             self.service.delete(name)
-            if PACKAGE in template.parameters:
-                forget(self.account, self.names, self.environment)
             retained += kept
+        # Also if a removal that ended early deleted the stack already.
+        if any(PACKAGE in stacks.read(self.project.root, stack).parameters for stack in self.chosen):
+            forget(self.account, self.names, self.environment)
         leftovers = () if self.only else tuple(self._remove_leftovers())
         return Removed(tuple(standing), leftovers, tuple(retained))
 

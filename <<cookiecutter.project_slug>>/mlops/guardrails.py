@@ -24,7 +24,7 @@ def require_time(template: Template, values: Mapping[str, str], where: str) -> N
         where: Where they are set, for messages: `endpoint` in config/staging.yaml.
 
     Raises:
-        MlopsError: The update cannot end in time, or a figure is none.
+        MlopsError: The update cannot end in time, or a value is not a number.
     """
     given = template.with_defaults(values)
     if _TIMEOUT not in given:
@@ -50,14 +50,27 @@ def canary(template: Template, values: Mapping[str, str]) -> str | None:
         values: The values of its parameters; one that is left out has its default.
     """
     given = template.with_defaults(values)
-    count = int(given.get("MinInstanceCount", 1))
-    if given.get("DeploymentStrategy") != "canary" or count < _FEWEST_IN_STEPS:
+    if strategy(given) != "canary":
         return None
+    count = int(given["MinInstanceCount"])
     more = count + 1
     return (
         f"The canary is one of {count} instances, {_share(count)} of the traffic; "
         f"`min_instance_count: {more}` would make it {_share(more)}."
     )
+
+
+def strategy(given: Mapping[str, str]) -> str | None:
+    """How a new version takes over gradually; None where it takes over all at once.
+
+    Args:
+        given: The values of all parameters of an endpoint's stack.
+
+    Raises:
+        ValueError: The number of instances is not a number.
+    """
+    gradual = float(given.get("MinInstanceCount", 1)) >= _FEWEST_IN_STEPS
+    return given.get("DeploymentStrategy") if gradual else None
 
 
 def _share(instances: int) -> str:
@@ -69,7 +82,6 @@ def _waiting(given: Mapping[str, str]) -> float:
 
     The time that instances take to start, which is not known before, comes on top.
     """
-    gradual = float(given["MinInstanceCount"]) >= _FEWEST_IN_STEPS
-    strategy = given.get("DeploymentStrategy") if gradual else None
-    steps = math.ceil(100 / float(given["StepPercent"])) if strategy in _IN_STEPS else 1
-    return float(given["BakeSeconds"]) * (steps + (strategy != "rolling"))
+    chosen = strategy(given)
+    steps = math.ceil(100 / float(given["StepPercent"])) if chosen in _IN_STEPS else 1
+    return float(given["BakeSeconds"]) * (steps + (chosen != "rolling"))

@@ -16,14 +16,13 @@ from botocore.exceptions import ClientError
 
 from mlops import capacity
 from mlops.aws import quotas
-from mlops.aws.account import Account, aws_errors
+from mlops.aws.account import Account, aws_errors, is_missing
 from mlops.aws.quotas import Quota
 from mlops.aws.stacks import StackService
-from mlops.capacity import Use
+from mlops.capacity import Amount, Use
 from mlops.errors import MlopsError
 from mlops.names import SHARED
 from mlops.project import Project
-from mlops.promotion import ENVIRONMENTS
 
 _CONSOLE = "https://{0}.console.aws.amazon.com/codesuite/settings/connections?region={0}"
 _NOTICE = timedelta(days=90)
@@ -92,7 +91,7 @@ class Readiness:
             today: The date.
 
         Raises:
-            MlopsError: A figure of the configuration is none.
+            MlopsError: A value in the configuration is not a number.
         """
         found = [*self._quotas(chosen), *image_support(self.project, today)]
         if self.environment != SHARED:
@@ -118,8 +117,6 @@ class Readiness:
         return [*self._notification(), *(self._connection(arn, blocks=False) if ":connection/" in arn else ())]
 
     def _quotas(self, chosen: Collection[str]) -> Iterator[Finding]:
-        order = [SHARED, *ENVIRONMENTS]
-        earlier = order[: order.index(self.environment) + 1]
         uses = sorted(capacity.uses(self.project, self.account.id), key=attrgetter("service"))
         try:
             for service, of_service in groupby(uses, key=attrgetter("service")):
@@ -128,19 +125,25 @@ class Readiness:
                     together.setdefault(use.quota, []).append(use)
                 known = quotas.look_up(self.account, service, together)
                 for name, its in together.items():
-                    now = [use for use in its if use.environment in earlier]
-                    deploys = any(use.environment == self.environment and use.stack in chosen for use in now)
+                    deploys = any(use.environment == self.environment and use.stack in chosen for use in its)
                     if name not in known:
                         yield _unlisted(service, name, self.account.region)
                     elif known[name].value < capacity.total(use.most for use in its):
-                        yield self._too_low(known[name], its, deploys and known[name].value < _least(now))
+                        yield self._too_low(known[name], its, deploys and known[name].value < self._now(its))
         except MlopsError as error:
-            yield Finding(
-                blocks=False,
-                what=error.message,
-                cost="A quota that is too low shows only when AWS refuses an endpoint or a job.",
-                remedy=error.remedy,
-            )
+            yield _unread(error, "A quota that is too low shows only when AWS refuses an endpoint or a job.")
+
+    def _now(self, uses: list[Use]) -> int:
+        """What this deployment takes of a quota, and what the other environments already have of it."""
+        return capacity.total(
+            use.least if use.environment == self.environment else Amount(use.least.lasting)
+            for use in uses
+            if use.environment == self.environment or self._stands(use)
+        )
+
+    def _stands(self, use: Use) -> bool:
+        name = self.project.names(use.environment).stack(use.stack, use.environment)
+        return self.service.describe(name) is not None
 
     def _too_low(self, quota: Quota, uses: list[Use], blocks: bool) -> Finding:
         least, most = _least(uses), capacity.total(use.most for use in uses)
@@ -178,7 +181,7 @@ class Readiness:
                     if each["SubscriptionArn"] != _PENDING
                 }
         except MlopsError as error:
-            yield Finding(blocks=False, what=error.message, cost="Notifications may reach nobody.", remedy=error.remedy)
+            yield _unread(error, "Notifications may reach nobody.")
             return
         if address not in confirmed:
             subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint {address}"
@@ -197,9 +200,7 @@ class Readiness:
             with aws_errors("look up the connection to the repository"):
                 status = self._connection_status(arn)
         except MlopsError as error:
-            yield Finding(
-                blocks=False, what=error.message, cost="The pipelines may get no sources.", remedy=error.remedy
-            )
+            yield _unread(error, "The pipelines may get no sources.")
             return
         if status == "AVAILABLE":
             return
@@ -220,7 +221,7 @@ class Readiness:
         try:
             connection: dict[str, str] = self.account.connections.get_connection(ConnectionArn=arn)["Connection"]
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            if is_missing(error):
                 return None
             raise
         return connection["ConnectionStatus"]
@@ -254,6 +255,11 @@ def image_support(project: Project, today: date) -> Iterator[Finding]:
                 cost="After that it gets no security patches.",
                 remedy=f"Name a later version in {path.relative_to(project.root)}.",
             )
+
+
+def _unread(error: MlopsError, cost: str) -> Finding:
+    """What AWS did not let us read."""
+    return Finding(blocks=False, what=error.message, cost=cost, remedy=error.remedy)
 
 
 def _least(uses: list[Use]) -> int:

@@ -62,7 +62,7 @@ class Rollout:
 
         def confirm(plan: Plan) -> None:
             self.confirm(plan)
-            self.endpoint.require_quiet(self._alarms() if guarded else [])
+            self.endpoint.require_updatable(self._alarms() if guarded else [])
 
         if self.shadow_minutes is None or live in (None, values[PACKAGE]):
             return self._update(values, confirm)
@@ -109,7 +109,7 @@ class Rollout:
         new, clock = version_of(values[PACKAGE]), self.service.clock
         self.service.say(f"Version {new} is asked what version {version_of(live)} is asked, for {minutes:g} minutes.")
         alarms, end = self._alarms(in_shadow=True), clock.time() + minutes * _MINUTE
-        while not (ringing := self.endpoint.ringing(alarms)) and clock.time() < end:
+        while not (ringing := self.endpoint.in_alarm(alarms)) and clock.time() < end:
             clock.sleep(_MINUTE)
         if ringing:
             self._update({**values, PACKAGE: live, SHADOW: ""}, _yes)

@@ -106,7 +106,7 @@ class Template:
     def guards(self) -> set[str]:
         """The logical ids of the alarms that bring an endpoint back to what it served before."""
         endpoints = self.of_type("AWS::SageMaker::Endpoint")
-        return {alarm["Ref"] for endpoint in endpoints for alarm in _values(self.resources[endpoint], "AlarmName")}
+        return {alarm["Ref"] for endpoint in endpoints for alarm in values_at("AlarmName", self.resources[endpoint])}
 
     def of_type(self, type_: str) -> list[str]:
         """The logical ids of the resources of a type."""
@@ -132,15 +132,15 @@ def _intrinsic(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str,
 _Loader.add_multi_constructor("!", _intrinsic)
 
 
-def _values(content: Any, key: str) -> Iterator[Any]:
-    """What stands at a key, wherever that is."""
+def values_at(key: str, content: Any) -> Iterator[Any]:
+    """The value of a key wherever it stands in a part of a template."""
     if isinstance(content, dict):
         if key in content:
             yield content[key]
         content = list(content.values())
     if isinstance(content, list):
         for item in content:
-            yield from _values(item, key)
+            yield from values_at(key, item)
 
 
 def present(root: Path, environment: str) -> list[Stack]:

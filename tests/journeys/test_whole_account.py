@@ -10,6 +10,7 @@ import pytest
 
 from standin.account import StandInAccount
 from standin.calls import HOOK
+from standin.quotas import ALL_ENDPOINTS, FRESH
 from tests.answers import label
 from tests.infra.rendered import SLUG, configured
 from tests.machinery.deployment.deploying import Shell, entered
@@ -80,21 +81,15 @@ def keys(account: StandInAccount) -> dict[str, str]:
     }
 
 
-QUOTAS = {
-    "processing": "L-8541302D",
-    "training": "L-611FA074",
-    "endpoint": "L-614B09FD",
-    "all endpoints": "L-7A3DF611",
-    "transform": "L-236AE59F",
-}
-
-
 def codes(answers: dict[str, str]) -> set[str]:
-    """The quotas that a fresh account has too little of, by AWS's page."""
+    """The codes of the quotas that a fresh account has too little of."""
     scope, inference = answers.get("project_scope"), answers.get("inference", "realtime")
-    trains = ["processing", "training"] if scope != "deploy" else []
-    serves = {"batch": ["transform"], "serverless": []}.get(inference, ["endpoint", "all endpoints"])
-    return {QUOTAS[name] for name in (*trains, *(serves if scope != "build-train" else []))}
+    served = {"batch": "transform job", "serverless": ""}.get(inference, "endpoint") if scope != "build-train" else ""
+    kinds = [*(["processing job", "training job"] if scope != "deploy" else []), served]
+    names = {f"ml.m5.large for {kind} usage" for kind in kinds}
+    if served == "endpoint":
+        names.add(ALL_ENDPOINTS)
+    return {code for (_, code), (name, _) in FRESH.items() if name in names}
 
 
 def ask_for_quotas(run: Shell, wanted: set[str]) -> None:

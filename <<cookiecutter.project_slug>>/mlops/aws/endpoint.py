@@ -121,8 +121,8 @@ class AwsEndpoint:
 
         return wait(settled, f"The change of the endpoint {self.name}", self.clock)[0]
 
-    def ringing(self, alarms: list[str]) -> list[str]:
-        """Those of some alarms that ring.
+    def in_alarm(self, alarms: list[str]) -> list[str]:
+        """The names of those of some alarms that are in ALARM.
 
         Raises:
             MlopsError: They cannot be asked.
@@ -166,7 +166,7 @@ class AwsEndpoint:
             alarms: The alarms that bring it back.
             because: How that was found out.
         """
-        ringing = self.ringing(alarms)
+        ringing = self.in_alarm(alarms)
         why = f" The alarm {' and '.join(ringing)} rings." if ringing else ""
         return MlopsError(
             f"The endpoint {self.name} was rolled back, and serves what it served before: {because}.{why}",
@@ -207,8 +207,8 @@ class AwsEndpoint:
                 if not is_missing(error):
                     raise
 
-    def require_quiet(self, alarms: list[str]) -> None:
-        """Refuse to touch an endpoint that failed, or one of whose alarms rings: SageMaker would refuse the update.
+    def require_updatable(self, alarms: list[str]) -> None:
+        """Refuse to update an endpoint that failed, or that has an alarm in ALARM: SageMaker would refuse it.
 
         One that is `UpdateRollbackFailed` may be updated: nothing else puts all of it on one configuration.
 
@@ -221,7 +221,7 @@ class AwsEndpoint:
         if described["EndpointStatus"] == FAILED:
             reason = described.get("FailureReason", "SageMaker does not say why.")
             raise MlopsError(f"The endpoint {self.name} failed, and cannot be updated: {reason}", self._anew)
-        if ringing := self.ringing(alarms):
+        if ringing := self.in_alarm(alarms):
             raise MlopsError(
                 f"The alarm {' and '.join(ringing)} of the endpoint {self.name} rings: an update would be rolled back.",
                 "Wait until it is quiet. If this update is the cure, set `rollback_on_alarm: false` for it, under "

@@ -2,7 +2,7 @@
 
 from botocore.exceptions import ClientError
 
-from mlops.aws.account import Account, aws_errors
+from mlops.aws.account import Account, aws_errors, is_missing
 from mlops.errors import MlopsError
 
 
@@ -21,7 +21,7 @@ def key_of_alias(account: Account, alias: str, setting: str) -> str:
         try:
             return str(account.kms.describe_key(KeyId=alias)["KeyMetadata"]["Arn"])
         except ClientError as error:
-            if error.response["Error"]["Code"] != "NotFoundException":
+            if not is_missing(error):
                 raise
     raise MlopsError(
         f"There is no key {alias} in the account {account.id}.",

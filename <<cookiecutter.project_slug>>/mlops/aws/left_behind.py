@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from mlops import intrinsics
 from mlops.aws.account import Account, aws_errors, is_missing
 from mlops.errors import MlopsError
-from mlops.stacks import Template
+from mlops.stacks import Template, values_at
 
 _KEY = "AWS::KMS::Key"
 
@@ -24,13 +24,11 @@ class LeftBehind:
     """A resource that exists and belongs to no stack.
 
     Attributes:
-        type: Its type.
         identifier: What CloudFormation knows it by: the primary identifier of its type.
         properties: Those that cannot be changed once it exists, as they are.
         key: The KMS key that it is encrypted with, as the service names it; None for none.
     """
 
-    type: str
     identifier: Mapping[str, str]
     properties: Mapping[str, Any]
     key: str | None = None
@@ -41,19 +39,19 @@ def _bucket(account: Account, name: str) -> LeftBehind:
     account.s3.head_bucket(**owner)
     (rule,) = account.s3.get_bucket_encryption(**owner)["ServerSideEncryptionConfiguration"]["Rules"]
     key = rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID")
-    return LeftBehind("AWS::S3::Bucket", {"BucketName": name}, {"BucketName": name}, key)
+    return LeftBehind({"BucketName": name}, {"BucketName": name}, key)
 
 
 def _image_repository(account: Account, name: str) -> LeftBehind:
     (found,) = account.ecr.describe_repositories(repositoryNames=[name])["repositories"]
     encryption = {member[0].upper() + member[1:]: value for member, value in found["encryptionConfiguration"].items()}
     properties = {"RepositoryName": name, "EncryptionConfiguration": encryption}
-    return LeftBehind("AWS::ECR::Repository", {"RepositoryName": name}, properties, encryption.get("KmsKey"))
+    return LeftBehind({"RepositoryName": name}, properties, encryption.get("KmsKey"))
 
 
 def _source_repository(account: Account, name: str) -> LeftBehind:
     found = account.codecommit.get_repository(repositoryName=name)["repositoryMetadata"]
-    return LeftBehind("AWS::CodeCommit::Repository", {"RepositoryId": found["repositoryId"]}, {"RepositoryName": name})
+    return LeftBehind({"RepositoryId": found["repositoryId"]}, {"RepositoryName": name})
 
 
 def _model_package_group(account: Account, name: str) -> LeftBehind:
@@ -62,7 +60,7 @@ def _model_package_group(account: Account, name: str) -> LeftBehind:
     if "ModelPackageGroupDescription" in found:
         properties["ModelPackageGroupDescription"] = found["ModelPackageGroupDescription"]
     identifier = {"ModelPackageGroupArn": found["ModelPackageGroupArn"]}
-    return LeftBehind("AWS::SageMaker::ModelPackageGroup", identifier, properties)
+    return LeftBehind(identifier, properties)
 
 
 _NAMED = {
@@ -145,14 +143,8 @@ def _unknown(what: str, error: LookupError) -> MlopsError:
 def _encrypted_with(logical: str, template: Template, found: Mapping[str, LeftBehind]) -> Iterator[tuple[str, str]]:
     """What was found that a template encrypts with one of its keys, each with the key that it really has."""
     for holder, one in found.items():
-        if one.key and {"Fn::GetAtt": [logical, "Arn"]} in _expressions(template.resources[holder]["Properties"]):
+        if one.key and [logical, "Arn"] in values_at("Fn::GetAtt", template.resources[holder]):
             yield next(iter(one.identifier.values())), one.key
-
-
-def _expressions(content: Any) -> Iterator[Any]:
-    yield content
-    for item in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
-        yield from _expressions(item)
 
 
 def _key(account: Account, logical: str, holder: str, key: str) -> dict[str, LeftBehind]:
@@ -172,4 +164,4 @@ def _key(account: Account, logical: str, holder: str, key: str) -> dict[str, Lef
             f"{cancel if described['KeyState'] == 'PendingDeletion' else ''}"
             f"aws kms enable-key --key-id {described['KeyId']}; or remove {holder}, if nobody needs what is in it.",
         )
-    return {logical: LeftBehind(_KEY, {"KeyId": described["KeyId"]}, {})}
+    return {logical: LeftBehind({"KeyId": described["KeyId"]}, {})}

@@ -28,7 +28,9 @@ _ACTIONS = {"Add": "add", "Remove": "remove", "Import": "take over, it exists"}
 _REPLACEMENTS = {"True": REPLACED, "Conditional": PERHAPS_REPLACED}
 
 _INLINE_BYTES = 51_200
-_POLICIES = ("DeletionPolicy", "UpdateReplacePolicy")
+_IMPORTED = ("Type", "DeletionPolicy", "UpdateReplacePolicy")
+"""What an import says of a resource besides its properties."""
+
 _NEW = "REVIEW_IN_PROGRESS"
 _NEVER_MADE = "ROLLBACK_COMPLETE"
 _PREPARING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
@@ -163,17 +165,17 @@ class StackService:
         Raises:
             MlopsError: It changes for too long, or cannot be asked.
         """
-        told = ""
+        reported = ""
 
         def look() -> str | None:
-            nonlocal told
+            nonlocal reported
             described = self.describe(name)
             status = str(described["StackStatus"]) if described else _GONE
             if status == _NEW or not status.endswith("_IN_PROGRESS"):
                 return status
-            if status != told:
+            if status != reported:
                 self.say(f"{name}: {status}")
-            told = status
+            reported = status
             return None
 
         return wait(look, f"The stack {name}", self.clock)
@@ -235,7 +237,7 @@ class StackService:
             template: The template.
             parameters: Values of its parameters; the others take their defaults.
             role: The role that CloudFormation takes on; it can make no roles. None for the reader's own rights.
-            confirm: Refuses a plan that is not to be carried out, by raising an MlopsError.
+            confirm: Refuses a plan by raising an MlopsError.
 
         Raises:
             FailedChangeError: It was begun and failed; the message says why.
@@ -252,9 +254,9 @@ class StackService:
             try:
                 confirm(plan)
             except MlopsError:
-                self.give_up(plan)
+                self.discard(plan)
                 raise
-            self.carry_out(plan)
+            self.execute(plan)
             done.append(plan)
         if not done:
             self.say(f"{name}: {UNCHANGED}")
@@ -302,15 +304,18 @@ class StackService:
         before: Mapping[str, Any] = {} if creates else self.template(name).content
         imported = {
             logical: {
-                "Type": one.type,
-                **{key: value for key, value in template.resources[logical].items() if key in _POLICIES},
+                **{key: value for key, value in template.resources[logical].items() if key in _IMPORTED},
                 "Properties": one.properties,
             }
             for logical, one in found.items()
         }
         content = {**before, "Resources": {**before.get("Resources", {}), **imported}}
         identified = [
-            {"ResourceType": one.type, "LogicalResourceId": logical, "ResourceIdentifier": one.identifier}
+            {
+                "ResourceType": template.resources[logical]["Type"],
+                "LogicalResourceId": logical,
+                "ResourceIdentifier": one.identifier,
+            }
             for logical, one in found.items()
         ]
         kept = [{"ParameterKey": key, "UsePreviousValue": True} for key in before.get("Parameters", {})]
@@ -338,13 +343,15 @@ class StackService:
         if prepared["Status"] != "FAILED":
             return plan
         reason = str(prepared.get("StatusReason", "no reason is given"))
-        self.give_up(plan)
+        self.discard(plan)
         if any(said in reason for said in _NO_CHANGES):
             return None
-        raise MlopsError(f"The stack {name} cannot be changed so: {_told(reason)}", "Correct that, and deploy again.")
+        raise MlopsError(
+            f"The stack {name} cannot be changed so: {_clean_reason(reason)}", "Correct that, and deploy again."
+        )
 
-    def give_up(self, plan: Plan) -> None:
-        """Remove a change set that is not carried out, and the empty stack that it would have filled.
+    def discard(self, plan: Plan) -> None:
+        """Remove a change set that is not executed, and the empty stack that it would have filled.
 
         Raises:
             MlopsError: It cannot be removed.
@@ -354,8 +361,8 @@ class StackService:
         if plan.creates:
             self.delete(plan.stack)
 
-    def carry_out(self, plan: Plan) -> None:
-        """Change a stack as planned, and wait until that is done.
+    def execute(self, plan: Plan) -> None:
+        """Execute a change set, and wait until that is done.
 
         Raises:
             FailedChangeError: It failed: the message says what failed first, and why.
@@ -444,7 +451,7 @@ class StackService:
         nested = str(failure["PhysicalResourceId"])
         if failure["ResourceType"] == "AWS::CloudFormation::Stack" and nested not in ("", failure["StackId"]):
             return self._first_failure(nested, beginnings)
-        reason = _told(failure.get("ResourceStatusReason", "no reason is given"))
+        reason = _clean_reason(failure.get("ResourceStatusReason", "no reason is given"))
         return f"{failure['LogicalResourceId']} ({failure['ResourceType']}): {reason}"
 
     def _events(self, name: str) -> Iterator[dict[str, Any]]:
@@ -458,7 +465,7 @@ def _action(resource: Mapping[str, Any]) -> str:
     return _ACTIONS.get(resource["Action"], str(resource["Action"]))
 
 
-def _told(reason: str) -> str:
+def _clean_reason(reason: str) -> str:
     """A reason without what only AWS's support reads."""
     handler = _HANDLER.fullmatch(reason.strip())
     said = _REQUEST.sub("", handler["said"] if handler else reason).strip().rstrip(".")

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mlops import image, keys, security
+from mlops import image, security
 from mlops.bundle import (
     DEFINITION,
     MANIFEST,
@@ -20,15 +20,14 @@ from mlops.bundle import (
     UNPACKING_CODE,
     Bundle,
     code_digest,
-    inputs_digest,
     packages_digest,
+    sources,
 )
 from mlops.compile.content import ContentStore, settle
 from mlops.compile.offline import OfflineAws, isolate, offline_session
 from mlops.definition import Definition
 from mlops.errors import MlopsError
 from mlops.files import files_below, sha256_of_file, write_json, write_text
-from mlops.lineage import git_commit
 from mlops.names import training_pipeline
 from mlops.project import Environment, Project
 from mlops.validation import require_valid
@@ -85,12 +84,8 @@ def compile_bundle(project: Project, environment_name: str, output: Path) -> Non
 
 def provenance(project: Project, environment: str) -> dict[str, Any]:
     """What the definition is made from, for its manifest and for the lineage of its models."""
-    settings = project.environment(environment)
     return {
-        "git_commit": git_commit(project.root),
-        "image_digest": image.digest(project, settings),
-        "keys": keys.arns(project, settings),
-        "inputs_digest": inputs_digest(project, environment),
+        **sources(project, environment),
         "code_digest": code_digest(project),
         "packages_digest": packages_digest(project),
         "template_version": project.answer("template_version"),

@@ -292,8 +292,9 @@ def _metrics(definitions: list[dict[str, str]], log: Path) -> list[dict[str, Any
     last: dict[str, float] = {}
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
+            logged = line.replace("\t", "#011")
             for name, expression in expressions.items():
-                for match in expression.finditer(line.replace("\t", "#011")):
+                for match in expression.finditer(logged):
                     with suppress(ValueError, IndexError, TypeError):
                         value = float(match.group(1))
                         if math.isfinite(value):

@@ -51,6 +51,7 @@ def taken(made: Project) -> dict[str, tuple[int, int]]:
     [
         ({}, {"min": 1}, {"min": 2}, 5, 5),
         ({}, {"min": 1}, {"min": 2, "max": 4}, 5, 9),
+        ({}, {"min": 1}, {"min": 2, "max": None}, 5, 5),
         ({"deployment_strategy": "rolling"}, {"min": 1}, {"min": 4, "step": 25}, 6, 6),
         ({"deployment_strategy": "rolling"}, {"min": 1}, {"min": 1}, 3, 3),
         ({"deployment_strategy": "shadow", "http_api": "no"}, {"min": 1}, {"min": 2}, 7, 7),
@@ -58,7 +59,7 @@ def taken(made: Project) -> dict[str, tuple[int, int]]:
     ],
 )
 def test_an_endpoint_takes_its_instances_and_new_ones_while_one_environment_is_updated(
-    tmp_path: Path, answers: dict[str, str], staging: dict[str, int], production: dict[str, int], least: int, most: int
+    tmp_path: Path, answers: dict[str, str], staging: dict[str, Any], production: dict[str, Any], least: int, most: int
 ) -> None:
     names = {"min": "min_instance_count", "max": "max_instance_count", "step": "step_percent"}
     settings = {

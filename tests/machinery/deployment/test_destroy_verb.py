@@ -156,3 +156,12 @@ def test_staging_is_removed_without_production(run: Shell) -> None:
     assert run.live("production") == f"{GROUP}/1"
     assert run("destroy", "--environment", "dev", "--yes") == 2
     assert "deployed to production" in run.error
+
+
+def test_a_removal_that_ended_before_it_said_so_is_finished_by_the_next(run: Shell) -> None:
+    run.account.client("cloudformation").delete_stack(StackName="visits-staging-endpoint")
+    assert run.live("staging") == f"{GROUP}/1"
+    assert run("destroy", "--environment", "staging", "--stack", "api", "--yes") == 0, run.error
+    assert run.live("staging") == f"{GROUP}/1"
+    assert run("destroy", "--environment", "staging", "--yes") == 0, run.error
+    assert run.live("staging") is None

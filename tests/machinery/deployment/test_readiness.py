@@ -77,6 +77,15 @@ def test_what_production_needs_is_advice_until_production_is_deployed(fresh: She
     assert fresh("deploy", "--environment", "production", "--yes") == 0, fresh.error
 
 
+def test_what_production_has_already_is_not_free_for_staging(fresh: Shell) -> None:
+    raised(fresh, "L-614B09FD", 3)
+    for name in ("staging", "production"):
+        assert fresh("deploy", "--environment", name, "--yes") == 0, fresh.error
+    fresh.account.cloud.quotas.values.update(dict.fromkeys(fresh.account.cloud.quotas.values, 2))
+    assert fresh(*STAGING) == 1
+    assert "is 2; 3 needed" in fresh.error
+
+
 def test_a_stack_that_takes_nothing_of_it_is_deployed_meanwhile(fresh: Shell) -> None:
     (Path.cwd() / "infra/api.yaml").write_text("Resources: {Topic: {Type: 'AWS::SNS::Topic'}}")
     assert fresh(*STAGING, "--stack", "api") == 0, fresh.error
@@ -103,7 +112,8 @@ def test_a_type_of_instances_that_service_quotas_does_not_list_is_a_warning(fres
 def readiness(root: Path, environment: str = "dev", **outputs: dict[str, str]) -> Readiness:
     """The checks of an environment whose account holds stacks with these outputs."""
     stacks = {NAMES.stack(name.replace("_", "-"), "dev"): said for name, said in outputs.items()}
-    service = cast(StackService, SimpleNamespace(outputs=lambda name: stacks.get(name, {})))
+    answers = SimpleNamespace(outputs=lambda name: stacks.get(name, {}), describe=stacks.get)
+    service = cast(StackService, answers)
     account = Account(id=ACCOUNT, region=REGION, bucket="data", role="role")
     return Readiness(small_project(root), environment, account, service)
 

@@ -217,9 +217,9 @@ def test_an_endpoint_is_updated_in_every_state_that_an_update_gets_it_out_of(sta
     rolling = Rolling(DescribeEndpoint=[(0, endpoint(state)), (600, endpoint("InService"))])
     if STATES[state] == REMOVE:
         with pytest.raises(MlopsError):
-            rolling.endpoint.require_quiet([])
+            rolling.endpoint.require_updatable([])
     else:
-        rolling.endpoint.require_quiet([])
+        rolling.endpoint.require_updatable([])
     assert rolling.clock.now == (600 if STATES[state] == WAIT else 0)
 
 

@@ -117,7 +117,7 @@ def test_a_stack_that_is_not_there_is_created() -> None:
     assert plan.creates
     assert told.asked("CreateChangeSet")[0]["ChangeSetType"] == "CREATE"
     told.clock.sleep(5)
-    told.service.carry_out(plan)
+    told.service.execute(plan)
     assert told.clock.now >= 60
     assert told.said == [f"{STACK}: CREATE_IN_PROGRESS"]
 
@@ -272,7 +272,7 @@ def test_a_failed_update_says_what_failed_first_in_words_for_the_reader() -> Non
     assert plan is not None
     told.clock.sleep(5)
     with pytest.raises(FailedChangeError) as caught:
-        told.service.carry_out(plan)
+        told.service.execute(plan)
     assert caught.value.message == (
         "The stack visits-data could not be changed: Bucket (AWS::S3::Bucket): Name is taken."
     )
@@ -298,7 +298,7 @@ def test_a_failure_in_a_nested_stack_is_told_as_what_failed_inside() -> None:
     assert plan is not None
     told.clock.sleep(5)
     with pytest.raises(FailedChangeError, match=r"could not be made: Topic \(AWS::SNS::Topic\): Topic limit reached\."):
-        told.service.carry_out(plan)
+        told.service.execute(plan)
 
 
 def test_credentials_that_expire_while_waiting_say_how_to_go_on() -> None:
@@ -313,7 +313,7 @@ def test_credentials_that_expire_while_waiting_say_how_to_go_on() -> None:
     assert plan is not None
     told.clock.sleep(5)
     with pytest.raises(MlopsError) as caught:
-        told.service.carry_out(plan)
+        told.service.execute(plan)
     assert "aws sso login" in caught.value.remedy
     assert "goes on in AWS: run the same command again" in caught.value.remedy
 
