@@ -28,7 +28,9 @@ from mlops.files import (
     write_json,
 )
 from mlops.lineage import git_commit
+from mlops.names import SHARED
 from mlops.project import DEVELOPMENT_ENVIRONMENT, Project
+from mlops.promotion import ENVIRONMENTS
 from mlops.validation import require_usable
 
 DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
@@ -136,6 +138,12 @@ def current(project: Project, environment: str) -> Bundle:
         MlopsError: The configuration is incomplete, the pipeline cannot be compiled (the message says where), or the
             bundle cannot be written.
     """
+    if environment in ENVIRONMENTS:
+        raise MlopsError(
+            f"Nothing is trained in {environment}: it gets the versions that {SHARED} has registered.",
+            f"Deploy one there: .venv/bin/python -m mlops deploy --environment {environment}",
+            exit_code=2,
+        )
     project.environment(environment).require_place()
     folder = project.state / "bundles" / environment
     made_from = sources(project, environment)

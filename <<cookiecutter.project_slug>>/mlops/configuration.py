@@ -1,5 +1,6 @@
 """What the configuration of an environment may say: a key that nothing reads is a misspelt one, and is refused."""
 
+import json
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -63,16 +64,27 @@ def refuse_unknown(settings: Mapping[Any, Any], path: Path) -> None:
         path: The file, for messages.
 
     Raises:
-        MlopsError: It has such a key; the message names the nearest one that is read.
+        MlopsError: It has such a key, and the message names the nearest one that is read; or a section is none.
     """
     for name, value in settings.items():
+        if name not in KEYS and name not in OPEN:
+            raise _unknown(str(name), [*KEYS, *OPEN], "", path)
+        if value is not None and not isinstance(value, dict) and (name in OPEN or KEYS[name]):
+            raise MlopsError(
+                f"{path} says `{name}: {shown(value)}`, but `{name}` is a section.",
+                "Write its keys below it, indented, or leave it out.",
+                exit_code=2,
+            )
         if name in OPEN:
             continue
-        if name not in KEYS:
-            raise _unknown(str(name), [*KEYS, *OPEN], "", path)
         for key in value if isinstance(value, dict) else ():
             if key not in KEYS[name]:
                 raise _unknown(str(key), KEYS[name], f"{name}.", path)
+
+
+def shown(value: Any) -> str:
+    """A value of a configuration as it is written there, for messages."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _unknown(key: str, known: Collection[str], section: str, path: Path) -> MlopsError:

@@ -28,7 +28,7 @@ def arn(project: Project, environment: Environment, name: str) -> str:
     Raises:
         MlopsError: The configuration says no ARN of a key, or leaves the key to AWS, which nobody has asked yet.
     """
-    configured = key_arn(environment.settings.get(name), name, environment.path)
+    configured = key_arn(environment, name)
     if configured or environment.name == LOCAL:
         return configured or str(environment[name])
     try:

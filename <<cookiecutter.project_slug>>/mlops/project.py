@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mlops.configuration import refuse_unknown
+from mlops.configuration import refuse_unknown, shown
 from mlops.errors import MlopsError
 from mlops.names import SHARED, Names, project_id
 
@@ -22,6 +22,14 @@ RUNTIME_ENVIRONMENT = ".venv"
 DEVELOPMENT_ENVIRONMENT = ".venv-dev"
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
+_BUCKET = (r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket, without s3://")
+_FORMS = {
+    "project_id": (r"p-[0-9a-z]{12}", "p- and twelve lower-case letters or digits"),
+    "bucket": _BUCKET,
+    "model_bucket": _BUCKET,
+    "pipeline_role": (r"arn:[a-z-]+:iam::[0-9]{12}:role/.+", "the ARN of a role: arn:aws:iam::123456789012:role/name"),
+}
+"""Of what form the place of an environment is, and what that is called."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,13 @@ class Environment:
         name: local, dev, staging or production.
         settings: The file's content as written.
         path: The file, for messages.
+        region: The AWS Region of the project.
     """
 
     name: str
     settings: dict[str, Any]
     path: Path = field(compare=False)
+    region: str
 
     def __getitem__(self, key: str) -> Any:
         """The value at a dotted key (`training.instance_type`).
@@ -70,7 +80,7 @@ class Environment:
     def _typed(self, key: str, types: tuple[type, ...], wanted: str) -> Any:
         value = self[key]
         if isinstance(value, bool) or not isinstance(value, types):
-            raise MlopsError(f"{self.path} says `{key}: {value}`.", f"It takes {wanted}.", exit_code=2)
+            raise MlopsError(f"{self.path} says `{key}: {shown(value)}`.", f"It takes {wanted}.", exit_code=2)
         return value
 
     def require_place(self) -> None:
@@ -216,7 +226,7 @@ class Project:
             raise MlopsError(f"There is no environment {name!r}.", f"Known environments: {known}.", exit_code=2)
         settings, relative = _read_yaml(path), path.relative_to(self.root)
         refuse_unknown(settings, relative)
-        return Environment(name, {**settings, **self._place(name, settings, relative)}, relative)
+        return Environment(name, {**settings, **self._place(name, settings, relative)}, relative, self.region)
 
     def _place(self, name: str, settings: dict[str, Any], path: Path) -> dict[str, Any]:
         """Where an environment is: as its file says, else where the shared one is, else as the stacks name it."""
@@ -229,8 +239,13 @@ class Project:
             return place
         if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
             raise MlopsError(
-                f"{path} says `account: {account}`.", 'It takes twelve digits in quotes: "123456789012".', exit_code=2
+                f"{path} says `account: {shown(account)}`.",
+                'It takes twelve digits in quotes: "123456789012".',
+                exit_code=2,
             )
+        for key, (form, meaning) in _FORMS.items():
+            if place[key] is not None and not re.fullmatch(form, str(place[key])):
+                raise MlopsError(f"{path} says `{key}: {shown(place[key])}`.", f"It takes {meaning}.", exit_code=2)
         names = Names(self.slug, place["project_id"] or project_id(account, self.region, self.slug))
         role = f"arn:aws:iam::{account}:role/{names.pipeline_role}"
         made = {"project_id": names.id, "bucket": names.data_bucket}
@@ -265,10 +280,22 @@ class Project:
         return path
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Refuses a key that is given twice, of which YAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for number, (key, _) in enumerate(node.value):
+            if key.value in keys[:number]:
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is given twice", key.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        with path.open(encoding="utf-8") as stream:
+            content = yaml.load(stream, Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MlopsError(f"Cannot read {path}: {error}", "Correct the file.", exit_code=2) from None
     if not isinstance(content, dict):

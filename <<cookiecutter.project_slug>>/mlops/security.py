@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops.configuration import shown
 from mlops.errors import MlopsError
 from mlops.instances import NO_KEY, has_own_disks
 from mlops.project import Environment
@@ -17,7 +18,8 @@ VOLUME_KEY, IN_VPC = "VolumeKeyArn", "JobsInVpc"
 DISK_ENCRYPTION = "DiskEncryption"
 """The parameter of stacks with instances that says who encrypts their disks."""
 
-_is_key = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+").fullmatch
+_SWITCHES = ("network_isolation", "encrypt_inter_container_traffic")
+_is_key = re.compile(r"arn:[a-z-]+:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:key/[a-zA-Z0-9-]+").fullmatch
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_VpcConfig.html
 _NETWORK = {
     "subnet_ids": (re.compile(r"subnet-[0-9a-f]{8,17}").fullmatch, "subnet-0123456789abcdef0", 16),
@@ -83,12 +85,18 @@ class Security:
         Raises:
             MlopsError: A value is missing, or cannot be what it says; the message names its key.
         """
-        section = environment.settings.get(SECTION) or {}
+        section, path = environment.settings.get(SECTION) or {}, environment.path
+        if missing := environment.missing(*(f"{SECTION}.{key}" for key in _SWITCHES)):
+            raise MlopsError(
+                f"{path} does not say {' and '.join(f'`{key}`' for key in missing)}.",
+                f"Write each as true or false in the section `{SECTION}`; docs/security.md says what they do.",
+                exit_code=2,
+            )
         return cls(
-            volume_key=key_arn(section.get("volume_key"), f"{SECTION}.volume_key", environment.path),
+            volume_key=key_arn(environment, f"{SECTION}.volume_key"),
             network_isolation=_switch(environment, "network_isolation"),
             encrypt_inter_container_traffic=_switch(environment, "encrypt_inter_container_traffic"),
-            network=Network.of(section, SECTION, environment.path),
+            network=Network.of(section, SECTION, path),
         )
 
     def parameters(self) -> dict[str, str]:
@@ -96,24 +104,27 @@ class Security:
         return {VOLUME_KEY: self.volume_key or "", IN_VPC: str(bool(self.network.subnet_ids)).lower()}
 
 
-def key_arn(value: Any, name: str, path: Path) -> str | None:
+def key_arn(environment: Environment, name: str) -> str | None:
     """The ARN of a key in a configuration; None where it is left empty.
 
     Args:
-        value: What the configuration says.
-        name: Where, for messages: `security.volume_key`.
-        path: The file, for messages.
+        environment: The environment.
+        name: The dotted key: `security.volume_key`.
 
     Raises:
-        MlopsError: It is no ARN of a key.
+        MlopsError: It is no ARN of a key in the project's Region.
     """
-    if value is None:
+    if environment.missing(name):
         return None
-    if isinstance(value, str) and _is_key(value):
-        return value
+    value = environment[name]
+    found = _is_key(value) if isinstance(value, str) else None
+    if found and found["region"] == environment.region:
+        return str(value)
+    account = environment.settings.get("account") or "123456789012"
     raise MlopsError(
-        f"{path} says `{name}: {value}`.",
-        "It takes the ARN of a KMS key, not of an alias: arn:aws:kms:eu-west-1:123456789012:key/...",
+        f"{environment.path} says `{name}: {shown(value)}`.",
+        "It takes the ARN of a KMS key, not its id or an alias, in the Region of the project: "
+        f"arn:aws:kms:{environment.region}:{account}:key/...",
         exit_code=2,
     )
 
@@ -142,7 +153,7 @@ def _switch(environment: Environment, name: str) -> bool:
     value = environment[f"{SECTION}.{name}"]
     if not isinstance(value, bool):
         raise MlopsError(
-            f"{environment.path} says `{SECTION}.{name}: {value}`.", "It takes true or false.", exit_code=2
+            f"{environment.path} says `{SECTION}.{name}: {shown(value)}`.", "It takes true or false.", exit_code=2
         )
     return value
 
@@ -151,8 +162,14 @@ def _ids(value: Any, name: str, path: Path) -> tuple[str, ...]:
     is_id, example, most = _NETWORK[name.rpartition(".")[2]]
     if value is None:
         return ()
-    if not isinstance(value, list) or not all(isinstance(item, str) and is_id(item) for item in value):
-        raise MlopsError(f"{path} says `{name}: {value}`.", f"It takes a list of ids: [{example}].", exit_code=2)
+    if not isinstance(value, list):
+        raise MlopsError(f"{path} says `{name}: {shown(value)}`.", f"It takes a list of ids: [{example}].", exit_code=2)
     if len(value) > most:
         raise MlopsError(f"{path} says {len(value)} ids for `{name}`.", f"SageMaker takes {most}.", exit_code=2)
+    for item in value:
+        if not isinstance(item, str) or not is_id(item) or value.count(item) > 1:
+            what = "twice" if value.count(item) > 1 else "among its ids"
+            raise MlopsError(
+                f"{path} says {shown(item)} {what} in `{name}`.", f"It takes ids, each once: {example}.", exit_code=2
+            )
     return tuple(value)

@@ -147,7 +147,10 @@ def _check_text(value: str, shape: Any, path: str) -> Iterator[Finding]:
         yield Finding(path, "an empty text where the API takes 1 character or more")
     pattern = shape.metadata.get("pattern")
     if pattern and not translated(pattern).fullmatch(value):
-        yield Finding(path, f"{value!r} does not match the API's pattern {pattern}")
+        wrong = [character for character in dict.fromkeys(value) if not translated(pattern).fullmatch(character)]
+        fits = len(wrong) < len(set(value))
+        what = f"the API takes no {' '.join(map(repr, wrong))} in it; " if fits else ""
+        yield Finding(path, f"{what}{value!r} does not match the API's pattern {pattern}")
 
 
 def _shortened(choices: list[str]) -> str:

@@ -182,6 +182,23 @@ def require_usable(definition: Definition, given: Mapping[str, object]) -> None:
             if names and _is_known(expression, scope):
                 goes = f"It becomes {path} of step {step.name}"
                 _require_fitting(", ".join(names), evaluate(expression, scope), shape, goes)
+    for step in definition.all_steps:
+        for type_, named_by in _keyed_disks(step, scope.parameters):
+            if chosen := named_by & asked.keys():
+                raise MlopsError(
+                    f"Parameter {', '.join(chosen)} cannot be {type_!r}: it {NO_KEY}.",
+                    "Name that type in the configuration instead: the pipeline is then compiled without a key.",
+                    exit_code=2,
+                )
+
+
+def _keyed_disks(step: Step, values: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
+    """The types of instances that take no key for their disks and are given one; and the parameters that name them."""
+    for cluster in _holding(step.own_part, "VolumeKmsKeyId"):
+        names = _parameters(cluster.get("InstanceType"))
+        for type_ in [values.get(name) for name in names] or [cluster.get("InstanceType")]:
+            if has_own_disks(str(type_)):
+                yield str(type_), names
 
 
 def _parameters(value: Any) -> set[str]:
@@ -297,13 +314,9 @@ class _Checker:
             yield from _condition_problems(step, conditions, "Arguments.Conditions")
 
     def _disk_problems(self, step: Step) -> Iterator[Problem]:
-        for cluster in _holding(step.own_part, "VolumeKmsKeyId"):
-            type_ = cluster.get("InstanceType")
-            for reference in references(type_):
-                parameter = self.definition.parameters.get(reference.name)
-                type_ = parameter.default if parameter else None
-            if has_own_disks(str(type_)):
-                yield Problem(step.name, "VolumeKmsKeyId", f"{type_} {NO_KEY}")
+        defaults = {name: parameter.default for name, parameter in self.definition.parameters.items()}
+        for type_, _ in _keyed_disks(step, defaults):
+            yield Problem(step.name, "VolumeKmsKeyId", f"{type_} {NO_KEY}")
 
     def _type_of(self, expression: Any) -> str | None:
         if isinstance(expression, dict) and JOIN in expression:

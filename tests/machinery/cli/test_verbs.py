@@ -41,6 +41,17 @@ def test_upsert_says_that_the_account_is_missing(
     assert "config/dev.yaml does not say `account`." in error
 
 
+def test_nothing_is_trained_where_versions_are_only_deployed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    for verb in ("compile", "run"):
+        assert main([verb, "--environment", "staging"]) == 2
+        error = capsys.readouterr().err
+        assert "Nothing is trained in staging" in error
+        assert "mlops deploy --environment staging" in error
+
+
 @pytest.mark.slow
 def test_upsert_creates_the_pipeline_that_runs_here_and_a_second_one_changes_nothing(
     dev: Path, capsys: pytest.CaptureFixture[str]

@@ -128,6 +128,46 @@ def test_a_key_that_nothing_reads_is_refused_with_the_nearest_one(
     assert refused.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("security: none", 'config/local.yaml says `security: "none"`, but `security` is a section.'),
+        ("data: [a]", 'config/local.yaml says `data: ["a"]`, but `data` is a section.'),
+        (
+            "hyperparameters: true",
+            "config/local.yaml says `hyperparameters: true`, but `hyperparameters` is a section.",
+        ),
+        ("gate: {min_auc: 1}\ngate: {min_auc: 2}", "`gate` is given twice"),
+        ("gate: {min_auc: 1, min_auc: 2}", "`min_auc` is given twice"),
+        ("gate: {min_auc: 1", 'config/local.yaml", line'),
+    ],
+)
+def test_a_section_that_is_none_and_a_key_that_is_given_twice_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    project = small_project(tmp_path)
+    (tmp_path / "config/local.yaml").write_text(text)
+    with pytest.raises(MlopsError) as refused:
+        project.environment("local")
+    assert said in refused.value.message
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("bucket", "s3://my-bucket", "It takes the name of a bucket, without s3://."),
+        ("pipeline_role", "pipeline", "It takes the ARN of a role: arn:aws:iam::"),
+        ("project_id", "p-abc", "It takes p- and twelve lower-case letters or digits."),
+    ],
+)
+def test_a_place_that_cannot_be_one_is_refused(tmp_path: Path, key: str, value: str, said: str) -> None:
+    project = small_project(tmp_path)
+    (tmp_path / "config/dev.yaml").write_text(f'account: "123456789012"\n{key}: {value}\n')
+    with pytest.raises(MlopsError) as refused:
+        project.environment("dev")
+    assert refused.value.message == f'config/dev.yaml says `{key}: "{value}"`.'
+    assert said in refused.value.remedy
+
+
 def test_settings_of_a_projects_own_and_empty_sections_are_accepted(tmp_path: Path) -> None:
     project = small_project(tmp_path)
     (tmp_path / "config/local.yaml").write_text("own: {rounds: 3}\nfunctions: {f: m:f}\nserving:\napi: {}\n")

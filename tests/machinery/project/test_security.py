@@ -19,7 +19,7 @@ SWITCHES = {"network_isolation": True, "encrypt_inter_container_traffic": False}
 
 
 def environment(**settings: Any) -> Environment:
-    return Environment("dev", settings, PATH)
+    return Environment("dev", settings, PATH, REGION)
 
 
 def refusal(**section: Any) -> str:
@@ -44,13 +44,16 @@ def test_a_network_is_what_both_lists_say() -> None:
         ({"security_group_ids": [GROUP]}, "`security.security_group_ids` without `security.subnet_ids`"),
         ({"subnet_ids": [], "security_group_ids": [GROUP]}, "without `security.subnet_ids`"),
         ({"subnet_ids": SUBNET, "security_group_ids": [GROUP]}, "It takes a list of ids: [subnet-0123456789abcdef0]"),
-        ({"subnet_ids": ["subnet-1"], "security_group_ids": [GROUP]}, "`security.subnet_ids: ['subnet-1']`"),
-        ({"subnet_ids": [SUBNET], "security_group_ids": [SUBNET]}, "`security.security_group_ids: ['subnet-"),
+        ({"subnet_ids": ["subnet-1"], "security_group_ids": [GROUP]}, '"subnet-1" among its ids in `security.s'),
+        ({"subnet_ids": [SUBNET], "security_group_ids": [SUBNET]}, 'among its ids in `security.security_group_ids`'),
+        ({"subnet_ids": [SUBNET, SUBNET], "security_group_ids": [GROUP]}, "twice in `security.subnet_ids`"),
         ({"subnet_ids": [SUBNET] * 17, "security_group_ids": [GROUP]}, "17 ids for `security.subnet_ids`"),
         ({"subnet_ids": [SUBNET], "security_group_ids": [GROUP] * 6}, "SageMaker takes 5."),
-        ({"network_isolation": "yes"}, "`security.network_isolation: yes`. It takes true or false."),
+        ({"network_isolation": "true"}, '`security.network_isolation: "true"`. It takes true or false.'),
+        (dict.fromkeys(SWITCHES), "`security.encrypt_inter_container_traffic`. Write each as true"),
         ({"encrypt_inter_container_traffic": None}, "does not say `security.encrypt_inter_container_traffic`"),
-        ({"volume_key": "alias/visits-data"}, "It takes the ARN of a KMS key, not of an alias"),
+        ({"volume_key": "alias/visits-data"}, "It takes the ARN of a KMS key, not its id or an alias"),
+        ({"volume_key": DATA_KEY.replace(REGION, "us-east-1")}, f"in the Region of the project: arn:aws:kms:{REGION}:"),
     ],
 )  # fmt: skip
 def test_what_sagemaker_would_refuse_is_refused_by_the_name_of_its_key(section: dict[str, Any], said: str) -> None:
@@ -112,7 +115,7 @@ def test_keys_that_the_configuration_names_are_not_looked_up(project: Project) -
 
 def test_this_machine_has_keys_of_its_own_only_where_the_configuration_says_so(project: Project) -> None:
     with pytest.raises(MlopsError, match=r"config/local\.yaml does not say `data_key`"):
-        arns(project, Environment("local", {}, Path("config/local.yaml")))
+        arns(project, Environment("local", {}, Path("config/local.yaml"), REGION))
 
 
 def test_the_project_s_own_keys_are_known_once_they_are_looked_up(project: Project, here: StandInAccount) -> None:
