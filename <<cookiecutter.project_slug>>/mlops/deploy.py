@@ -24,7 +24,7 @@ from mlops.rollout import ATTEMPT, PACKAGE, SHADOW, Rollout
 from mlops.stacks import SHADOW_MINUTES, Stack
 
 _BUCKET, _KEY = "FunctionsBucket", "FunctionsKey"
-_ROLE = "DeployRoleArn"
+_ROLE = "CloudFormationRoleArn"
 _OWN = (
     *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW, ATTEMPT),
     *(security.VOLUME_KEY, security.IN_VPC),
@@ -241,7 +241,7 @@ class Deployment:
     def _role(self, known: Mapping[str, str]) -> str:
         if _ROLE not in known:
             raise MlopsError(
-                "There is no role to deploy with yet: the stack workload makes it.",
+                "There is no role to deploy with yet: the stack workload, as this project has it, makes it.",
                 f"Deploy that first: .venv/bin/python -m mlops deploy --environment {SHARED}",
             )
         return known[_ROLE]

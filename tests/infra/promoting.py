@@ -18,7 +18,7 @@ from tests.infra.rendered import SLUG
 BEFORE = ("data", "registry", "execution", "workload", "cicd")
 PIPELINE = f"{SLUG}-deploy"
 GIVEN = {
-    "DeployRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{NAMES.of('deploy')}",
+    "CloudFormationRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{NAMES.of('deploy')}",
     "ArtifactBucket": NAMES.of("cicd"),
     "ArtifactKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000",
     "BuildImage": "aws/codebuild/amazonlinux-x86_64-standard:5.0",

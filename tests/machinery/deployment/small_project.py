@@ -62,7 +62,7 @@ Resources:
       AssumeRolePolicyDocument:
         Statement: [{{Effect: Allow, Principal: {{Service: cloudformation.amazonaws.com}}, Action: "sts:AssumeRole"}}]
 Outputs:
-  DeployRoleArn: {{Value: !GetAtt DeployRole.Arn}}
+  CloudFormationRoleArn: {{Value: !GetAtt DeployRole.Arn}}
   HostRoleArn: {{Value: !GetAtt DeployRole.Arn}}
 """
 ENDPOINT = f"""
