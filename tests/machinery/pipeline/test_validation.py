@@ -243,10 +243,10 @@ def test_an_image_of_ones_own_takes_metrics(good: Content) -> None:
         ("TrainingInstanceType", "ml.m5.larg", "ResourceConfig.InstanceType of step Train"),
         ("ProcessingInstanceCount", "0", "0 where the API takes 1 to 100"),
         ("MaxDepth", "deep", "MaxDepth takes a value of type Integer"),
+        ("RunReason", "a, b", "the API takes no ',' in it"),
+        ("TrainingInstanceType", "ml.g5.xlarge", "SageMaker takes no key for them"),
+        ("ProcessingInstanceType", "ml.g4dn.xlarge", "Name that type in the configuration instead"),
     ],
-    ("RunReason", "a, b", "the API takes no ',' in it"),
-    ("TrainingInstanceType", "ml.g5.xlarge", "SageMaker takes no key for them"),
-    ("ProcessingInstanceType", "ml.g4dn.xlarge", "Name that type in the configuration instead"),
 )
 def test_a_value_that_a_call_would_refuse_cannot_be_used(good: Content, name: str, value: str, said: str) -> None:
     with pytest.raises(MlopsError) as caught:

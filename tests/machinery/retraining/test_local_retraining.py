@@ -321,7 +321,7 @@ def test_a_damaged_memory_is_named_with_what_to_do(
 def test_an_impossible_limit_is_named(desk: Desk, capsys: pytest.CaptureFixture[str], name: str, value: object) -> None:
     desk.configure(name, value)
     assert main(["retrain"]) == 2
-    assert f"retraining.{name}: {value}" in capsys.readouterr().err
+    assert f"retraining.{name}: {json.dumps(value)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
