@@ -162,7 +162,9 @@ def _of_call(call: Call, keys: Mapping[str, str]) -> Iterator[Need]:
         return
     account = call.role.split(":")[4]
     context = {**_context(call, account), **_tags(call.parameters)}
-    for action in _ACTIONS.get(name, (name,)):
+    # A parameter that is made with tags is tagged: systems-manager/latest/userguide/tagging-parameters.html.
+    tagged = ("ssm:AddTagsToResource",) if name == "ssm:PutParameter" and "Tags" in call.parameters else ()
+    for action in (*_ACTIONS.get(name, (name,)), *tagged):
         if action.lower() not in catalogue():
             raise ValueError(f"there is no IAM action {action}: say in _ACTIONS what {name} needs")
         for resource in _resources(action, call, account):

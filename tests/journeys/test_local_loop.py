@@ -324,7 +324,7 @@ def test_a_configuration_of_the_wrong_type_is_named_with_its_file_and_key(projec
     path.write_text(text.replace("learning_rate: ", "learning_rate: fast # "))
     result = mlops(project, "run", check=False)
     assert result.returncode == 2
-    assert "config/local.yaml says `hyperparameters.learning_rate: \"fast\"`" in result.stderr
+    assert 'config/local.yaml says `hyperparameters.learning_rate: "fast"`' in result.stderr
     path.write_text(text.replace("min_auc_gain: -0.005", "min_auc_gain: -1"))
     mlops(project, "compile")
 

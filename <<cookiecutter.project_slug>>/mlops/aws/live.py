@@ -28,8 +28,13 @@ def record(account: Account, names: Names, environment: str, package: str) -> No
     Raises:
         MlopsError: The parameter cannot be written.
     """
+    parameter = {"Name": names.live_parameter(environment), "Value": package, "Type": "String"}
+    tags = [{"Key": key, "Value": value} for key, value in names.tags(environment).items()]
     with aws_errors("record which version is live"):
-        account.ssm.put_parameter(Name=names.live_parameter(environment), Value=package, Type="String", Overwrite=True)
+        try:
+            account.ssm.put_parameter(**parameter, Tags=tags)
+        except account.ssm.exceptions.ParameterAlreadyExists:
+            account.ssm.put_parameter(**parameter, Overwrite=True)  # which takes no tags
 
 
 def forget(account: Account, names: Names, environment: str) -> None:
