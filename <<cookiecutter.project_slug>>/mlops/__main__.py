@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 
 INTERRUPTED = 130
 
@@ -61,7 +61,7 @@ def _run(arguments: list[str]) -> int:
 def _refuse_undecodable(arguments: list[str]) -> None:
     for argument in arguments:
         if not argument.isascii() and argument != argument.encode(errors="replace").decode():
-            raise MlopsError(f"The argument {argument!r} is not UTF-8 text.", exit_code=2)
+            raise UsageError(f"The argument {argument!r} is not UTF-8 text.")
 
 
 def _overview(names: list[str]) -> str:

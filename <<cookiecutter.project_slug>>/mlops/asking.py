@@ -2,7 +2,7 @@
 
 import sys
 
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 
 
 def say(text: str) -> None:
@@ -20,7 +20,7 @@ def require_reader(purpose: str) -> None:
         MlopsError: Standard input is no terminal.
     """
     if not sys.stdin.isatty():
-        raise MlopsError("There is nobody to ask.", f"Add --yes to {purpose} without a question.", exit_code=2)
+        raise UsageError("There is nobody to ask.", f"Add --yes to {purpose} without a question.")
 
 
 def ask(question: str) -> str:

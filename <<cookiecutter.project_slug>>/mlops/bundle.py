@@ -16,7 +16,7 @@ from typing import Any
 
 from mlops import image, keys
 from mlops.definition import Definition
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import (
     DIGEST_LENGTH,
     files_below,
@@ -100,10 +100,9 @@ class Bundle:
                 continue  # not given, or no number: the definition's own complaint
             if number < minimum or (maximum is not None and number > maximum):
                 upper = "" if maximum is None else f" and at most {maximum:g}"
-                raise MlopsError(
+                raise UsageError(
                     f"Parameter {name} cannot be {value}.",
                     f"Give a value of at least {minimum:g}{upper}. Defaults stand in config/, under `hyperparameters`.",
-                    exit_code=2,
                 )
 
     def is_whole(self) -> bool:
@@ -139,10 +138,9 @@ def current(project: Project, environment: str) -> Bundle:
             bundle cannot be written.
     """
     if environment in ENVIRONMENTS:
-        raise MlopsError(
+        raise UsageError(
             f"Nothing is trained in {environment}: it gets the versions that {SHARED} has registered.",
             f"Deploy one there: .venv/bin/python -m mlops deploy --environment {environment}",
-            exit_code=2,
         )
     project.environment(environment).require_place()
     folder = project.state / "bundles" / environment
@@ -239,5 +237,5 @@ def _run_compiler(project: Project, environment: str, output: Path) -> None:
     )
     if result.returncode:
         message = result.stderr.strip() or f"The compiler ended with status {result.returncode} and said nothing."
-        raise MlopsError(message, exit_code=2 if result.returncode == 2 else 1)
+        raise (UsageError if result.returncode == UsageError.exit_code else MlopsError)(message)
     print(result.stderr, end="", file=sys.stderr)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mlops import stacks
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.guardrails import strategy
 from mlops.names import SHARED
 from mlops.project import Environment, Project
@@ -76,9 +76,7 @@ def uses(project: Project, account: str) -> Iterator[Use]:
             try:
                 yield from _uses(project, environment)
             except ValueError as error:
-                raise MlopsError(
-                    f"A figure in {environment.path} cannot be used: {error}.", "Correct it.", exit_code=2
-                ) from None
+                raise UsageError(f"A figure in {environment.path} cannot be used: {error}.", "Correct it.") from None
 
 
 def _uses(project: Project, environment: Environment) -> Iterator[Use]:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.stacks import TABLE
 
 OWN = "own"
@@ -70,10 +70,9 @@ def refuse_unknown(settings: Mapping[Any, Any], path: Path) -> None:
         if name not in KEYS and name not in OPEN:
             raise _unknown(str(name), [*KEYS, *OPEN], "", path)
         if value is not None and not isinstance(value, dict) and (name in OPEN or KEYS[name]):
-            raise MlopsError(
+            raise UsageError(
                 f"{path} says `{name}: {shown(value)}`, but `{name}` is a section.",
                 "Write its keys below it, indented, or leave it out.",
-                exit_code=2,
             )
         if name in OPEN:
             continue
@@ -90,8 +89,7 @@ def shown(value: Any) -> str:
 def _unknown(key: str, known: Collection[str], section: str, path: Path) -> MlopsError:
     nearest = get_close_matches(key, sorted(known), n=1)
     hint = f"Did you mean `{section}{nearest[0]}`?" if nearest else "Remove it."
-    return MlopsError(
+    return UsageError(
         f"{path} says `{section}{key}`, which nothing reads.",
         f"{hint} What only your own pipeline reads stands under `{OWN}`.",
-        exit_code=2,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 
 GET, JOIN, JSON_GET = "Get", "Std:Join", "Std:JsonGet"
 EXPRESSIONS = frozenset({GET, JOIN, JSON_GET})
@@ -51,13 +51,9 @@ class Parameter:
         try:
             value = _CONVERSIONS[self.type](given)
         except (ValueError, KeyError):
-            raise MlopsError(
-                f"Parameter {self.name} takes a value of type {self.type}, not {given!r}.", exit_code=2
-            ) from None
+            raise UsageError(f"Parameter {self.name} takes a value of type {self.type}, not {given!r}.") from None
         if self.choices and value not in self.choices:
-            raise MlopsError(
-                f"Parameter {self.name} cannot be {given!r}.", f"Choices: {', '.join(self.choices)}.", exit_code=2
-            )
+            raise UsageError(f"Parameter {self.name} cannot be {given!r}.", f"Choices: {', '.join(self.choices)}.")
         return value
 
 
@@ -186,7 +182,7 @@ class Definition:
             done = {step.name for step in ordered}
             ready = [step for step in waiting.values() if step.dependencies <= done]
             if not ready:
-                raise MlopsError(f"These steps wait for each other, or for no step: {', '.join(waiting)}.", exit_code=2)
+                raise UsageError(f"These steps wait for each other, or for no step: {', '.join(waiting)}.")
             ordered += ready
             for step in ready:
                 del waiting[step.name]
@@ -200,18 +196,16 @@ class Definition:
         """
         unknown = sorted(set(overrides) - set(self.parameters))
         if unknown:
-            raise MlopsError(
+            raise UsageError(
                 f"The pipeline has no parameter {', '.join(unknown)}.",
                 f"Parameters: {', '.join(self.parameters)}.",
-                exit_code=2,
             )
         given = {name: overrides.get(name, parameter.default) for name, parameter in self.parameters.items()}
         missing = [name for name, value in given.items() if value is None]
         if missing:
-            raise MlopsError(
+            raise UsageError(
                 f"No value for parameter {', '.join(missing)}.",
                 f"Give one: {' '.join(f'-p {name}=…' for name in missing)}",
-                exit_code=2,
             )
         return {name: self.parameters[name].value(value) for name, value in given.items()}
 
@@ -226,9 +220,9 @@ def assignments(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise MlopsError(f"{text!r} is not of the form NAME=VALUE.", exit_code=2)
+            raise UsageError(f"{text!r} is not of the form NAME=VALUE.")
         if name in given:
-            raise MlopsError(f"Parameter {name} is given twice.", exit_code=2)
+            raise UsageError(f"Parameter {name} is given twice.")
         given[name] = value
     return given
 

@@ -15,7 +15,7 @@ from mlops.aws.registry import AwsRegistry
 from mlops.aws.stacks import Deployed, Plan, StackService
 from mlops.aws.store import S3Store
 from mlops.aws.waiting import Clock
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.names import SHARED
 from mlops.project import Project
 from mlops.readiness import Finding, Readiness
@@ -154,10 +154,9 @@ class Deployment:
             MlopsError: One of these.
         """
         if not self._serves and (self.wish.version is not None or self.wish.package):
-            raise MlopsError(
+            raise UsageError(
                 f"No stack that is deployed to {self.wish.environment} now takes a version.",
                 "Leave out --version and --model-package.",
-                exit_code=2,
             )
         later = dict.fromkeys(_OWN, "") | self.registered
         for stack in self.order:

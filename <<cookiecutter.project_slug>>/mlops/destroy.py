@@ -13,7 +13,7 @@ from mlops.aws.endpoint import AwsEndpoint
 from mlops.aws.live import forget
 from mlops.aws.stacks import StackService
 from mlops.aws.waiting import Clock
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.names import SHARED
 from mlops.project import Project
 from mlops.promotion import ENVIRONMENTS
@@ -99,10 +99,9 @@ class Removal:
         self.account.verify()
         above = [one for one in ENVIRONMENTS if self.environment == SHARED and self._stands(one)]
         if above:
-            raise MlopsError(
+            raise UsageError(
                 f"What is deployed to {' and '.join(above)} stands on the stacks of {SHARED}.",
                 f"Remove that first: .venv/bin/python -m mlops destroy --environment {above[0]}",
-                exit_code=2,
             )
         names = [self.names.stack(stack.name, self.environment) for stack in reversed(self.chosen)]
         return [name for name in names if self.service.describe(name)]

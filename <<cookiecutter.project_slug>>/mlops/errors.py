@@ -1,20 +1,29 @@
-"""The one exception that verbs turn into a message for the reader."""
+"""The exceptions that verbs turn into messages for the user."""
 
 
 class MlopsError(Exception):
-    """Something the reader can act on: what is wrong, where, and what to do.
+    """Something the user can act on: what is wrong, where, and what to do. The work failed.
 
     Args:
         message: What is wrong and where.
         remedy: What to do about it, as a sentence or a command.
-        exit_code: The exit status of the verb: 1 for a failure of the work, 2 for bad arguments or configuration.
+
+    Attributes:
+        exit_code: The exit status of the verb.
     """
 
-    def __init__(self, message: str, remedy: str = "", *, exit_code: int = 1) -> None:
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
-        self.exit_code = exit_code
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.remedy}" if self.remedy else self.message
+
+
+class UsageError(MlopsError):
+    """Arguments or configuration that cannot be used."""
+
+    exit_code = 2

@@ -6,7 +6,7 @@ SageMaker takes back an update that has not ended by then, hours later.
 import math
 from collections.abc import Mapping
 
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.stacks import Template
 
 _TIMEOUT = "UpdateSeconds"
@@ -32,13 +32,12 @@ def require_time(template: Template, values: Mapping[str, str], where: str) -> N
     try:
         waiting, timeout = _waiting(given), float(given[_TIMEOUT])
     except (ValueError, ZeroDivisionError) as error:
-        raise MlopsError(f"A figure of {where} cannot be used: {error}.", "Correct it.", exit_code=2) from None
+        raise UsageError(f"A figure of {where} cannot be used: {error}.", "Correct it.") from None
     if waiting >= timeout:
-        raise MlopsError(
+        raise UsageError(
             f"An update would watch its alarms for {waiting:g} seconds, and is given up after {timeout:g}.",
             f"Lower `bake_seconds` or raise `update_seconds` (up to {template.parameters[_TIMEOUT]['MaxValue']}) of "
             f"{where}; linear and rolling take fewer steps with a higher `step_percent`.",
-            exit_code=2,
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.archives import unpack
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import sha256_of_file
 from mlops.registry import ModelVersion, Registry
 
@@ -47,7 +47,7 @@ class Handlers:
             prediction = self.predict_fn(self.input_fn(body, content_type), self.model)
             answer = self.output_fn(prediction, accept)
         except ValueError as error:
-            raise MlopsError(f"The request cannot be answered: {error}", exit_code=2) from None
+            raise UsageError(f"The request cannot be answered: {error}") from None
         return answer.decode() if isinstance(answer, bytes) else str(answer)
 
 

@@ -7,7 +7,7 @@ asks, and until it asks again everything uses its answer.
 import re
 from pathlib import Path
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import write_text
 from mlops.project import Environment, Project
 
@@ -29,10 +29,9 @@ def digest(project: Project, environment: Environment) -> str | None:
     if wanted == NEWEST:
         return _remembered(project, environment)
     if not _is_digest(wanted):
-        raise MlopsError(
+        raise UsageError(
             f"{environment.path} says `{KEY}: {wanted}`.",
             f"It takes `{NEWEST}`, or sha256: and the 64 hexadecimal digits of an image.",
-            exit_code=2,
         )
     return wanted
 
@@ -81,9 +80,8 @@ def _remembered(project: Project, environment: Environment) -> str:
     try:
         return _memory(project, environment).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
-        raise MlopsError(
+        raise UsageError(
             f"{environment.path} says `{KEY}: {NEWEST}`, and which image that is has not been looked up yet.",
             f"`.venv/bin/python -m mlops upsert --environment {environment.name}` asks AWS. Without it, name an image: "
             f"`{KEY}: sha256:...` in {environment.path}.",
-            exit_code=2,
         ) from None

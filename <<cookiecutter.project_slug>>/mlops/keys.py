@@ -8,7 +8,7 @@ policies of companies compare ARNs of keys.
 
 from pathlib import Path
 
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.files import write_text
 from mlops.project import LOCAL, Environment, Project
 from mlops.security import key_arn
@@ -34,11 +34,10 @@ def arn(project: Project, environment: Environment, name: str) -> str:
     try:
         return _memory(project, environment, name).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
-        raise MlopsError(
+        raise UsageError(
             f"{environment.path} leaves `{name}` to the project's own key, which has not been looked up yet.",
             f"`.venv/bin/python -m mlops upsert --environment {environment.name}` asks AWS. Without it, name the key: "
             f"`{name}: arn:aws:kms:...:key/...` in {environment.path}.",
-            exit_code=2,
         ) from None
 
 

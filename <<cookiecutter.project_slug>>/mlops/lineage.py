@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.files import DIGEST_LENGTH, files_below, sha256_of_files
 
 SOURCE_COMMIT = "SOURCE_COMMIT"
@@ -49,9 +49,8 @@ def data_version(source: Path) -> str:
     """
     files = [(source.name, source)] if source.is_file() else list(files_below(source))
     if not files:
-        raise MlopsError(
+        raise UsageError(
             f"No data in {source}{'.' if source.exists() else ': it does not exist.'}",
             "Put CSV or Parquet files there, or name a folder with `--data`.",
-            exit_code=2,
         )
     return sha256_of_files(files)[:DIGEST_LENGTH]

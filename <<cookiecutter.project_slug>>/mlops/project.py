@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from mlops.configuration import refuse_unknown, shown
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.names import SHARED, Names, project_id
 
 LOCAL = "local"
@@ -58,7 +58,7 @@ class Environment:
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is None:
-            raise MlopsError(f"{self.path} does not say `{key}`.", f"Set `{key}` in {self.path}.", exit_code=2)
+            raise UsageError(f"{self.path} does not say `{key}`.", f"Set `{key}` in {self.path}.")
         return value
 
     def number(self, key: str) -> float:
@@ -80,7 +80,7 @@ class Environment:
     def _typed(self, key: str, types: tuple[type, ...], wanted: str) -> Any:
         value = self[key]
         if isinstance(value, bool) or not isinstance(value, types):
-            raise MlopsError(f"{self.path} says `{key}: {shown(value)}`.", f"It takes {wanted}.", exit_code=2)
+            raise UsageError(f"{self.path} says `{key}: {shown(value)}`.", f"It takes {wanted}.")
         return value
 
     def require_place(self) -> None:
@@ -95,10 +95,9 @@ class Environment:
             place = str(self.path)
             if self.name not in (LOCAL, SHARED):
                 place += f", or for every environment in config/{SHARED}.yaml"
-            raise MlopsError(
+            raise UsageError(
                 f"{self.path} does not say {', '.join(f'`{key}`' for key in missing)}.",
                 f"Set {'it' if len(missing) == 1 else 'them'} in {place}; the comments there say what each is.",
-                exit_code=2,
             )
 
     def missing(self, *keys: str) -> list[str]:
@@ -131,7 +130,7 @@ class Project:
         """
         folder = Path.cwd()
         if not (folder / "project.yaml").is_file():
-            raise MlopsError(f"No project.yaml in {folder}.", "Change to the folder of your project.", exit_code=2)
+            raise UsageError(f"No project.yaml in {folder}.", "Change to the folder of your project.")
         return cls(folder)
 
     @cached_property
@@ -149,7 +148,7 @@ class Project:
         if answer == "recommended":
             answer = self.answers.get("recommended", {}).get(question)
         if answer is None:
-            raise MlopsError(f"project.yaml does not say `{question}`.", "Restore it from git.", exit_code=2)
+            raise UsageError(f"project.yaml does not say `{question}`.", "Restore it from git.")
         return str(answer)
 
     @property
@@ -188,10 +187,9 @@ class Project:
         environment = self.environment(LOCAL)
         trainer = Project((self.root / str(environment["trained_in"])).resolve())
         if not (trainer.root / "project.yaml").is_file() or trainer.deploys_only:
-            raise MlopsError(
+            raise UsageError(
                 f"{environment.path} says `trained_in: {environment['trained_in']}`: {trainer.root} trains nothing.",
                 "Name the folder of the project that trains, as seen from this one: ../NAME.",
-                exit_code=2,
             )
         return trainer
 
@@ -223,7 +221,7 @@ class Project:
         path = self.root / "config" / f"{name}.yaml"
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
-            raise MlopsError(f"There is no environment {name!r}.", f"Known environments: {known}.", exit_code=2)
+            raise UsageError(f"There is no environment {name!r}.", f"Known environments: {known}.")
         settings, relative = _read_yaml(path), path.relative_to(self.root)
         refuse_unknown(settings, relative)
         return Environment(name, {**settings, **self._place(name, settings, relative)}, relative, self.region)
@@ -238,14 +236,13 @@ class Project:
         if name == LOCAL or account is None:
             return place
         if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
-            raise MlopsError(
+            raise UsageError(
                 f"{path} says `account: {shown(account)}`.",
                 'It takes twelve digits in quotes: "123456789012".',
-                exit_code=2,
             )
         for key, (form, meaning) in _FORMS.items():
             if place[key] is not None and not re.fullmatch(form, str(place[key])):
-                raise MlopsError(f"{path} says `{key}: {shown(place[key])}`.", f"It takes {meaning}.", exit_code=2)
+                raise UsageError(f"{path} says `{key}: {shown(place[key])}`.", f"It takes {meaning}.")
         names = Names(self.slug, place["project_id"] or project_id(account, self.region, self.slug))
         role = f"arn:aws:iam::{account}:role/{names.pipeline_role}"
         made = {"project_id": names.id, "bucket": names.data_bucket}
@@ -262,7 +259,7 @@ class Project:
             return 0
         percentage = self.environment(environment).number("capture.percentage")
         if not 0 <= percentage <= 100:
-            raise MlopsError(f"capture.percentage must be between 0 and 100, not {percentage:g}.", exit_code=2)
+            raise UsageError(f"capture.percentage must be between 0 and 100, not {percentage:g}.")
         return percentage
 
     def python(self, environment: str) -> Path:
@@ -276,7 +273,7 @@ class Project:
         """
         path = self.root / environment / "bin" / "python"
         if not path.exists():
-            raise MlopsError(f"The environment {environment} is missing.", "Run `make setup` first.", exit_code=2)
+            raise UsageError(f"The environment {environment} is missing.", "Run `make setup` first.")
         return path
 
 
@@ -297,7 +294,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         with path.open(encoding="utf-8") as stream:
             content = yaml.load(stream, Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise MlopsError(f"Cannot read {path}: {error}", "Correct the file.", exit_code=2) from None
+        raise UsageError(f"Cannot read {path}: {error}", "Correct the file.") from None
     if not isinstance(content, dict):
-        raise MlopsError(f"{path} is not a mapping of keys to values.", "Correct the file.", exit_code=2)
+        raise UsageError(f"{path} is not a mapping of keys to values.", "Correct the file.")
     return content

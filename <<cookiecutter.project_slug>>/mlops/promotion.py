@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.registry import APPROVED, ModelVersion, approved_at, champion
 
 STAGING, PRODUCTION = "staging", "production"
@@ -82,7 +82,7 @@ def approved(versions: list[ModelVersion], package: str) -> ModelVersion:
     """
     version = next((version for version in versions if version.arn == package), None)
     if version is None:
-        raise MlopsError(f"The registry holds no {package}.", exit_code=2)
+        raise UsageError(f"The registry holds no {package}.")
     if version.status != APPROVED:
         raise MlopsError(
             f"Version {version.version} is {version.status}: only approved versions are deployed.",

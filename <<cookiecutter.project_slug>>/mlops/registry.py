@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 
 APPROVED, PENDING, REJECTED = "Approved", "PendingManualApproval", "Rejected"
 NOTHING_REGISTERED = "No model is registered yet."
@@ -164,7 +164,7 @@ def named(versions: list[ModelVersion], name: str) -> ModelVersion:
     if name == LATEST and versions:
         return versions[-1]
     if name != LATEST and not name.isdecimal():
-        raise MlopsError(f"{name!r} is neither a version's number nor `{LATEST}`.", exit_code=2)
+        raise UsageError(f"{name!r} is neither a version's number nor `{LATEST}`.")
     return find(versions, 0 if name == LATEST else int(name))
 
 

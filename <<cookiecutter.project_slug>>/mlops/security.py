@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.configuration import shown
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.instances import NO_KEY, has_own_disks
 from mlops.project import Environment
 
@@ -54,10 +54,9 @@ class Network:
         found = {key: _ids(section.get(key), f"{name}.{key}", path) for key in _NETWORK}
         for key, other in zip(found, reversed(found), strict=True):
             if found[key] and not found[other]:
-                raise MlopsError(
+                raise UsageError(
                     f"{path} says `{name}.{key}` without `{name}.{other}`.",
                     f"SageMaker takes both or neither: set `{name}.{other}`, or remove `{name}.{key}`.",
-                    exit_code=2,
                 )
         return cls(**found)
 
@@ -87,10 +86,9 @@ class Security:
         """
         section, path = environment.settings.get(SECTION) or {}, environment.path
         if missing := environment.missing(*(f"{SECTION}.{key}" for key in _SWITCHES)):
-            raise MlopsError(
+            raise UsageError(
                 f"{path} does not say {' and '.join(f'`{key}`' for key in missing)}.",
                 f"Write each as true or false in the section `{SECTION}`; docs/security.md says what they do.",
-                exit_code=2,
             )
         return cls(
             volume_key=key_arn(environment, f"{SECTION}.volume_key"),
@@ -121,11 +119,10 @@ def key_arn(environment: Environment, name: str) -> str | None:
     if found and found["region"] == environment.region:
         return str(value)
     account = environment.settings.get("account") or "123456789012"
-    raise MlopsError(
+    raise UsageError(
         f"{environment.path} says `{name}: {shown(value)}`.",
         "It takes the ARN of a KMS key, not its id or an alias, in the Region of the project: "
         f"arn:aws:kms:{environment.region}:{account}:key/...",
-        exit_code=2,
     )
 
 
@@ -142,19 +139,16 @@ def require_encryptable_disks(section: Mapping[str, Any], name: str, path: Path)
     """
     instance_type = section.get("instance_type")
     if has_own_disks(str(instance_type)) and section.get("disk_encryption") != "hardware":
-        raise MlopsError(
+        raise UsageError(
             f"{path} says `{name}.instance_type: {instance_type}`, which {NO_KEY}.",
             f"Set `{name}.disk_encryption: hardware`, or another type.",
-            exit_code=2,
         )
 
 
 def _switch(environment: Environment, name: str) -> bool:
     value = environment[f"{SECTION}.{name}"]
     if not isinstance(value, bool):
-        raise MlopsError(
-            f"{environment.path} says `{SECTION}.{name}: {shown(value)}`.", "It takes true or false.", exit_code=2
-        )
+        raise UsageError(f"{environment.path} says `{SECTION}.{name}: {shown(value)}`.", "It takes true or false.")
     return value
 
 
@@ -163,13 +157,11 @@ def _ids(value: Any, name: str, path: Path) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise MlopsError(f"{path} says `{name}: {shown(value)}`.", f"It takes a list of ids: [{example}].", exit_code=2)
+        raise UsageError(f"{path} says `{name}: {shown(value)}`.", f"It takes a list of ids: [{example}].")
     if len(value) > most:
-        raise MlopsError(f"{path} says {len(value)} ids for `{name}`.", f"SageMaker takes {most}.", exit_code=2)
+        raise UsageError(f"{path} says {len(value)} ids for `{name}`.", f"SageMaker takes {most}.")
     for item in value:
         if not isinstance(item, str) or not is_id(item) or value.count(item) > 1:
             what = "twice" if value.count(item) > 1 else "among its ids"
-            raise MlopsError(
-                f"{path} says {shown(item)} {what} in `{name}`.", f"It takes ids, each once: {example}.", exit_code=2
-            )
+            raise UsageError(f"{path} says {shown(item)} {what} in `{name}`.", f"It takes ids, each once: {example}.")
     return tuple(value)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.names import SHARED
 from mlops.promotion import ENVIRONMENTS
 
@@ -76,7 +76,7 @@ class Template:
             content = yaml.load(text, Loader=_Loader)
             dict(content["Resources"])
         except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise MlopsError(f"It is not a CloudFormation template: {error}.", exit_code=2) from None
+            raise UsageError(f"It is not a CloudFormation template: {error}.") from None
         return cls(text, content)
 
     @property
@@ -156,7 +156,7 @@ def present(root: Path, environment: str) -> list[Stack]:
     ]
     if not found:
         known = ", ".join((SHARED, *ENVIRONMENTS))
-        raise MlopsError(f"No stack of this project is of {environment!r}.", f"Stacks may be of {known}.", exit_code=2)
+        raise UsageError(f"No stack of this project is of {environment!r}.", f"Stacks may be of {known}.")
     return found
 
 
@@ -169,7 +169,7 @@ def selected(stacks: Sequence[Stack], names: Sequence[str]) -> list[Stack]:
     for name in names:
         if name not in (stack.name for stack in stacks):
             known = ", ".join(stack.name for stack in stacks)
-            raise MlopsError(f"There is no stack {name!r} here.", f"The stacks: {known}.", exit_code=2)
+            raise UsageError(f"There is no stack {name!r} here.", f"The stacks: {known}.")
     return [stack for stack in stacks if not names or stack.name in names]
 
 
@@ -189,7 +189,7 @@ def outputs_of_others(root: Path, shared: Mapping[str, Any]) -> dict[str, str]:
     for key, value in section.items():
         if value is None:
             where = f"`{key}` of `{REGISTRY.name}` in config/{SHARED}.yaml"
-            raise MlopsError(f"Nothing says {where}.", "Take it from the project that trains.", exit_code=2)
+            raise UsageError(f"Nothing says {where}.", "Take it from the project that trains.")
     return {parameter_of(key): _text(value, f"`{key}` of `{REGISTRY.name}`") for key, value in section.items()}
 
 
@@ -208,9 +208,9 @@ def read(root: Path, stack: Stack) -> Template:
     try:
         return Template.parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise MlopsError(f"Cannot read {path}: {error}.", exit_code=2) from None
+        raise UsageError(f"Cannot read {path}: {error}.") from None
     except MlopsError as error:
-        raise MlopsError(f"{path}: {error.message}", "Correct the file.", exit_code=2) from None
+        raise UsageError(f"{path}: {error.message}", "Correct the file.") from None
 
 
 def parameters(
@@ -247,15 +247,15 @@ def _require_open(name: str, setting: str, template: Template, known: Mapping[st
         open_ = [_key(parameter) for parameter in template.parameters if parameter not in known]
         nearest = difflib.get_close_matches(_key(name), open_, n=1, cutoff=0)
         remedy = f"Did you mean `{nearest[0]}`?" if nearest else "Remove it: this stack takes no setting."
-        raise MlopsError(f"There is no setting {setting}.", remedy, exit_code=2)
+        raise UsageError(f"There is no setting {setting}.", remedy)
     if name in known:
-        raise MlopsError(f"The deployment itself says what {setting} would.", "Remove it.", exit_code=2)
+        raise UsageError(f"The deployment itself says what {setting} would.", "Remove it.")
 
 
 def _unfilled(name: str, declared: Mapping[str, Any], where: str, origin: Mapping[str, Stack]) -> MlopsError:
     if name not in origin:
         meaning = f" ({str(declared['Description']).rstrip('.')})" if "Description" in declared else ""
-        return MlopsError(f"Nothing says {name}{meaning}.", f"Set `{_key(name)}` of {where}.", exit_code=2)
+        return UsageError(f"Nothing says {name}{meaning}.", f"Set `{_key(name)}` of {where}.")
     stack = origin[name]
     remedy = f"--environment {SHARED}" if stack.shared else f"--stack {stack.name} of the same environment"
     return MlopsError(
@@ -272,7 +272,7 @@ def _text(value: Any, setting: str) -> str:
         return ",".join(_text(item, setting) for item in value)
     if isinstance(value, str | int | float):
         return str(value)
-    raise MlopsError(f"{setting} is {value!r}.", "It takes a text, a number or a list of such.", exit_code=2)
+    raise UsageError(f"{setting} is {value!r}.", "It takes a text, a number or a list of such.")
 
 
 def parameter_of(key: object) -> str:

@@ -21,7 +21,7 @@ from mlops.definition import (
     path_parts,
     references,
 )
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.instances import NO_KEY, has_own_disks
 from mlops.local.cache import lifetime
 from mlops.shapes import check, computed, input_shape, output_shape, service_model, type_at
@@ -185,10 +185,9 @@ def require_usable(definition: Definition, given: Mapping[str, object]) -> None:
     for step in definition.all_steps:
         for type_, named_by in _keyed_disks(step, scope.parameters):
             if chosen := named_by & asked.keys():
-                raise MlopsError(
+                raise UsageError(
                     f"Parameter {', '.join(chosen)} cannot be {type_!r}: it {NO_KEY}.",
                     "Name that type in the configuration instead: the pipeline is then compiled without a key.",
-                    exit_code=2,
                 )
 
 
@@ -214,7 +213,7 @@ def _is_known(expression: Any, scope: Scope) -> bool:
 
 def _require_fitting(names: str, value: Any, shape: Any, goes: str) -> None:
     for finding in check(value, shape, lambda _: None):
-        raise MlopsError(f"Parameter {names} cannot be {value!r:.80}.", f"{goes}: {finding.message}.", exit_code=2)
+        raise UsageError(f"Parameter {names} cannot be {value!r:.80}.", f"{goes}: {finding.message}.")
 
 
 def _malformed(content: dict[str, Any]) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from botocore import exceptions
 from botocore.config import Config
 
 from mlops.endpoint import MAX_CONCURRENCY
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.project import LOCAL, Environment, Project
 
 _SIGN_IN = "Sign in: `aws sso login` or `aws configure`, and set AWS_PROFILE if you use profiles."
@@ -58,10 +58,9 @@ class Account:
             MlopsError: The environment is this machine, or its configuration lacks a value.
         """
         if environment.name == LOCAL:
-            raise MlopsError(
+            raise UsageError(
                 f"The environment {LOCAL!r} is this machine: there is nothing of it in AWS.",
                 "Name another: `--environment dev`.",
-                exit_code=2,
             )
         environment.require_place()
         return cls(
@@ -152,11 +151,10 @@ class Account:
         with aws_errors("find out whose credentials these are"):
             caller = self._client("sts").get_caller_identity()
         if caller["Account"] != self.id:
-            raise MlopsError(
+            raise UsageError(
                 f"Your credentials are of account {caller['Account']} ({caller['Arn']}), "
                 f"but the configuration says {self.id}.",
                 "Switch the profile (AWS_PROFILE), or correct `account` in the configuration.",
-                exit_code=2,
             )
 
     def _client(self, service: str, **config: Any) -> Any:

@@ -14,7 +14,7 @@ from mlops.aws.live import live, version_of
 from mlops.aws.store import split_uri
 from mlops.aws.waiting import RESUME, Clock, wait
 from mlops.endpoint import Deployment
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.names import Names
 from mlops.project import Project
 from mlops.registry import ModelVersion
@@ -287,9 +287,8 @@ class AwsEndpoint:
             except ClientError as error:
                 if "OriginalStatusCode" in error.response:
                     status = int(error.response["OriginalStatusCode"])
-                    raise MlopsError(
-                        f"The endpoint refuses the request ({status}): {error.response.get('OriginalMessage', '')}",
-                        exit_code=2 if status in _CLIENT_ERRORS else 1,
+                    raise (UsageError if status in _CLIENT_ERRORS else MlopsError)(
+                        f"The endpoint refuses the request ({status}): {error.response.get('OriginalMessage', '')}"
                     ) from None
                 if is_missing(error) or "not found" in str(error):
                     raise MlopsError(f"There is no endpoint {self.name}.", self._deploy) from None

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from mlops import intrinsics
 from mlops.aws.account import Account, aws_errors, is_missing
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.stacks import Template, values_at
 
 _KEY = "AWS::KMS::Key"
@@ -133,10 +133,9 @@ def _text(expression: Any, what: str, values: Mapping[str, str]) -> str:
 
 
 def _unknown(what: str, error: LookupError) -> MlopsError:
-    return MlopsError(
+    return UsageError(
         f"The {what}, which is retained, cannot be known before it is deployed: {error}.",
         "Write it with parameters, !Ref and !Sub: what an earlier stack has left behind is found by it.",
-        exit_code=2,
     )
 
 

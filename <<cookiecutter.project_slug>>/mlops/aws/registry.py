@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from mlops.aws import packages
 from mlops.aws.account import Account, aws_errors, is_missing
 from mlops.aws.store import S3Store
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.project import Environment, Project
 from mlops.registry import APPROVED, ModelVersion, find, of_package, require_baseline, stamped
 
@@ -57,9 +57,7 @@ class AwsRegistry:
     def decide(self, version: int, status: str, comment: str) -> ModelVersion:
         """Give a version a new approval status (see `Registry.decide`)."""
         if len(comment) > _LONGEST_COMMENT:
-            raise MlopsError(
-                f"The comment has {len(comment)} characters; SageMaker keeps {_LONGEST_COMMENT}.", exit_code=2
-            )
+            raise UsageError(f"The comment has {len(comment)} characters; SageMaker keeps {_LONGEST_COMMENT}.")
         found = find(self.versions(), version)
         stamp = {"CustomerMetadataProperties": stamped(found.metadata, datetime.now(UTC))} if status == APPROVED else {}
         with aws_errors(f"change the status of version {version}"):

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mlops.aws.account import Account, aws_errors, is_missing
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import DIGEST_LENGTH, files_below, unwritable
 
 
@@ -142,5 +142,5 @@ def split_uri(uri: str) -> tuple[str, str]:
     """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
-        raise MlopsError(f"{uri!r} is not an S3 URI (s3://bucket/key).", exit_code=2)
+        raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key).")
     return bucket, key

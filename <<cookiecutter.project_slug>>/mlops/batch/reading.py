@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.files import files_below
 
 PARQUET = ".parquet"
@@ -46,7 +46,7 @@ class InputFile:
             MlopsError: It cannot be read, or is of another kind.
         """
         if not name.endswith(SUFFIXES):
-            raise MlopsError(f"{path} is not a file of rows.", f"Known endings: {', '.join(SUFFIXES)}.", exit_code=2)
+            raise UsageError(f"{path} is not a file of rows.", f"Known endings: {', '.join(SUFFIXES)}.")
         with _readable(path):
             names = parquet.read_schema(path).names if path.suffix == PARQUET else _header(path)
         return cls(name, path, tuple(names))
@@ -70,11 +70,11 @@ def find_files(path: Path) -> list[InputFile]:
         MlopsError: There is none, or one of them cannot be read.
     """
     if not path.exists():
-        raise MlopsError(f"{path} does not exist.", exit_code=2)
+        raise UsageError(f"{path} does not exist.")
     found = [(path.name, path)] if path.is_file() else list(files_below(path))
     files = [InputFile.of(name, file) for name, file in found if not file.name.startswith("_")]
     if not files:
-        raise MlopsError(f"There is no file in {path}.", f"It takes {', '.join(SUFFIXES)}.", exit_code=2)
+        raise UsageError(f"There is no file in {path}.", f"It takes {', '.join(SUFFIXES)}.")
     return files
 
 
@@ -84,7 +84,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, csv.Error, EOFError, OSError, UnicodeDecodeError) as error:
-        raise MlopsError(f"{path} cannot be read: {error}.", exit_code=2) from None
+        raise UsageError(f"{path} cannot be read: {error}.") from None
 
 
 def _header(path: Path) -> list[str]:
@@ -125,9 +125,8 @@ def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
         if not ragged:
             raise
         row = ragged[0]
-        raise MlopsError(
+        raise UsageError(
             f"{file.path}: row {row.number - 1} has {row.actual_columns} values, not {row.expected_columns}.",
-            exit_code=2,
         ) from None
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops.batch.reading import InputFile
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.handlers import Handlers
 
 CSV = "text/csv"
@@ -55,10 +55,9 @@ class Scorer:
         """
         wrong = [name for name in self.schema.feature_names if file.columns.count(name) != 1]
         if wrong:
-            raise MlopsError(
+            raise UsageError(
                 f"{file.path} must have these columns once: {', '.join(wrong)}.",
                 f"The model needs {', '.join(self.schema.feature_names)}.",
-                exit_code=2,
             )
         return [name for name in file.columns if name not in self.schema.names]
 
@@ -82,7 +81,7 @@ class Scorer:
         if first:
             row, column = first
             place = f"{file.path}: row {before + row + 1}, column '{column.name}'"
-            raise MlopsError(f"{place}: {_complaint(table[column.name][row].as_py(), column)}.", exit_code=2)
+            raise UsageError(f"{place}: {_complaint(table[column.name][row].as_py(), column)}.")
         return pa.table([parsed.values for parsed in columns], names=self.schema.feature_names)
 
     def predict(self, table: Any) -> Any:

@@ -11,7 +11,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from mlops.batch.reading import PARQUET, InputFile
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 
 PREDICTION = "prediction"
 """The name of the column that is put beside the others."""
@@ -37,7 +37,7 @@ def check_join(file: InputFile) -> None:
     names = (*file.columns, PREDICTION)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise MlopsError(f"{file.path}: with --join a column would be there twice: {', '.join(twice)}.", exit_code=2)
+        raise UsageError(f"{file.path}: with --join a column would be there twice: {', '.join(twice)}.")
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from mlops.bundle import (
 from mlops.compile.content import ContentStore, settle
 from mlops.compile.offline import OfflineAws, isolate, offline_session
 from mlops.definition import Definition
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import files_below, sha256_of_file, write_json, write_text
 from mlops.names import training_pipeline
 from mlops.project import Environment, Project
@@ -132,10 +132,9 @@ def limits(environment: Environment) -> dict[str, list[float | None]]:
 
     unknown = set(environment["hyperparameters"]) - {known.name for known in HYPERPARAMETERS}
     if unknown:
-        raise MlopsError(
+        raise UsageError(
             f"{environment.path} sets hyperparameters that training does not know: {', '.join(sorted(unknown))}.",
             f"src/model/hyperparameters.py lists {', '.join(known.name for known in HYPERPARAMETERS)}.",
-            exit_code=2,
         )
     return {
         known.parameter: [known.minimum, known.maximum if math.isfinite(known.maximum) else None]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.definition import Step
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import read_json, write_json
 from mlops.local.store import LocalStore
 
@@ -49,7 +49,7 @@ def lifetime(expire_after: str) -> timedelta:
     """
     match = _DURATION.fullmatch(expire_after)
     if not match or not any(match.groupdict().values()):
-        raise MlopsError(f"CacheConfig.ExpireAfter {expire_after!r} is not a duration such as P30D.", exit_code=2)
+        raise UsageError(f"CacheConfig.ExpireAfter {expire_after!r} is not a duration such as P30D.")
     return timedelta(days=sum(int(value) * _DAYS[unit] for unit, value in match.groupdict().items() if value))
 
 

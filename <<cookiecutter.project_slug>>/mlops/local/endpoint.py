@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlops import capture
 from mlops.endpoint import Deployment
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import is_locked, locked, write_text
 from mlops.handlers import unpacked
 from mlops.local.store import LocalStore
@@ -170,9 +170,8 @@ class LocalEndpoint:
             connection.close()
         if response.status != http.client.OK:
             fault_of_client = 400 <= response.status < 500
-            raise MlopsError(
-                f"The server refuses the request ({response.status}): {_reason(answer)}",
-                exit_code=2 if fault_of_client else 1,
+            raise (UsageError if fault_of_client else MlopsError)(
+                f"The server refuses the request ({response.status}): {_reason(answer)}"
             )
         return answer
 
@@ -206,7 +205,7 @@ class LocalEndpoint:
         )
         for name in ("workers", "max_payload_mb", "read_timeout_seconds"):
             if getattr(settings, name) <= 0:
-                raise MlopsError(f"{name} must be more than 0, not {getattr(settings, name)}.", exit_code=2)
+                raise UsageError(f"{name} must be more than 0, not {getattr(settings, name)}.")
         return settings
 
     def _spawn(self) -> "subprocess.Popen[bytes]":

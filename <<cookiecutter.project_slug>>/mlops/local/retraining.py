@@ -15,7 +15,7 @@ from typing import Any
 
 from mlops.bundle import current
 from mlops.definition import Definition
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import is_locked, locked, read_json, write_json
 from mlops.lineage import data_version
 from mlops.local.attend import attend, result, summary
@@ -294,7 +294,7 @@ def _at_least(least: int, environment: Environment, name: str, read: Callable[[s
     key = f"retraining.{name}"
     value = read(key)
     if value < least:
-        raise MlopsError(f"{environment.path} says `{key}: {value}`.", f"It takes at least {least}.", exit_code=2)
+        raise UsageError(f"{environment.path} says `{key}: {value}`.", f"It takes at least {least}.")
     return value
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops.definition import CONDITIONS, Definition, Scope, Step, condition_types, decide, evaluate
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.local.cache import StepCache, are_there, lifetime
 from mlops.local.job import JobError, JobRunner
 from mlops.local.processes import Processes, StoppedError, end_orphans
@@ -53,26 +53,22 @@ def check_runnable(definition: Definition, functions: Mapping[str, str]) -> None
     """
     for step in definition.all_steps:
         if step.type not in SUPPORTED:
-            raise MlopsError(
+            raise UsageError(
                 f"Step {step.name} is of type {step.type}, which the local run does not support.",
                 f"It runs {', '.join(sorted(SUPPORTED))} steps; SageMaker runs the rest.",
-                exit_code=2,
             )
         if step.type == "Lambda" and function_name(step) not in functions:
-            raise MlopsError(
+            raise UsageError(
                 f"Step {step.name} calls the Lambda function {function_name(step)}, which has no local callable.",
                 f"Name one in config/local.yaml: `functions: {{{function_name(step)}: module:function}}`.",
-                exit_code=2,
             )
         if step.type == "Transform" and "DataProcessing" in step.arguments:
-            raise MlopsError(
-                f"Step {step.name} uses DataProcessing, which the local run does not support.", exit_code=2
-            )
+            raise UsageError(f"Step {step.name} uses DataProcessing, which the local run does not support.")
         if step.type == "Condition":
             unknown = {kind for condition in step.arguments["Conditions"] for kind in condition_types(condition)}
             unknown -= CONDITIONS
             if unknown:
-                raise MlopsError(f"Step {step.name} has a condition of unknown type {', '.join(unknown)}.", exit_code=2)
+                raise UsageError(f"Step {step.name} has a condition of unknown type {', '.join(unknown)}.")
         expire_after = step.request.get("CacheConfig", {}).get("ExpireAfter")
         if expire_after:
             lifetime(expire_after)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops.bundle import Bundle
 from mlops.definition import Definition
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import files_below, sha256_of_file, unwritable, write_json, write_text
 from mlops.lineage import data_version
 from mlops.local.cache import StepCache
@@ -43,7 +43,7 @@ def new_run(
     values, source = dict(overrides), data or platform.project.root / str(environment["data_folder"])
     if "InputDataUri" in overrides:
         if data:
-            raise MlopsError("--data and -p InputDataUri both say which data.", "Give one of them.", exit_code=2)
+            raise UsageError("--data and -p InputDataUri both say which data.", "Give one of them.")
         source = platform.store.path(overrides["InputDataUri"])
     version = data_version(source)
     if "InputDataUri" in definition.parameters:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import is_locked, locked, read_json, write_text
 from mlops.project import Project
 
@@ -207,7 +207,7 @@ def find_run(project: Project, run_id: str) -> RunFolder:
     """
     folder = RunFolder(_folder(project) / run_id)
     if not run_id.isalnum() or not folder.path.is_dir():
-        raise MlopsError(f"There is no run {run_id!r}.", "List them: `.venv/bin/python -m mlops runs`.", exit_code=2)
+        raise UsageError(f"There is no run {run_id!r}.", "List them: `.venv/bin/python -m mlops runs`.")
     return folder
 
 
@@ -219,10 +219,10 @@ def last_unfinished(project: Project) -> RunFolder:
     """
     newest = next(iter(runs(project)), None)
     if newest is None:
-        raise MlopsError("No run is left to resume.", "Start one: `.venv/bin/python -m mlops run`.", exit_code=2)
+        raise UsageError("No run is left to resume.", "Start one: `.venv/bin/python -m mlops run`.")
     if newest.load().status == SUCCEEDED:
         remedy = "To resume an older one, name it: `.venv/bin/python -m mlops runs` lists them."
-        raise MlopsError(f"The newest run, {newest.path.name}, has succeeded.", remedy, exit_code=2)
+        raise UsageError(f"The newest run, {newest.path.name}, has succeeded.", remedy)
     return newest
 
 

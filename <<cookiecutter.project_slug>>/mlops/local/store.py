@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.files import copy_file
 
 
@@ -29,7 +29,7 @@ class LocalStore:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         parts = [part for part in key.split("/") if part]
         if not uri.startswith("s3://") or not bucket or ".." in (bucket, *parts):
-            raise MlopsError(f"{uri!r} is not an S3 URI (s3://bucket/key).", exit_code=2)
+            raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key).")
         return self.root.joinpath(bucket, *parts)
 
     def exists(self, uri: str) -> bool:

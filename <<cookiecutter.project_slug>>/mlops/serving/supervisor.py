@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.serving.settings import TWIN_FILE, Settings
 from mlops.serving.state import CREATING, FAILED, IN_SERVICE, READY, UPDATING, State
 
@@ -247,7 +247,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         if getattr(error, "errno", None) == errno.EADDRINUSE:
             raise MlopsError(f"Port {port} of {host} is in use.", "Name another: --port 8081.") from None
-        raise MlopsError(f"Cannot listen at {host}:{port}: {str(error).rstrip('.')}.", exit_code=2) from None
+        raise UsageError(f"Cannot listen at {host}:{port}: {str(error).rstrip('.')}.") from None
 
 
 def _received(control: socket.socket) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import capture
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.handlers import load
 from mlops.local.platform import LocalPlatform
 from mlops.platforms import registry
@@ -86,10 +86,10 @@ def _recorder(project: Project, environment: str, scorer: "Scorer", version: Mod
 
 def _check_outputs(options: Namespace, outputs: list[Path]) -> None:
     if options.input.is_dir() and options.output.resolve().is_relative_to(options.input.resolve()):
-        raise MlopsError(f"{options.output} is in the input, and would be read with it next time.", exit_code=2)
+        raise UsageError(f"{options.output} is in the input, and would be read with it next time.")
     present = next((path for path in outputs if path.exists()), None)
     if present and not options.overwrite:
-        raise MlopsError(f"{present} is already there.", "Name another folder, or add --overwrite.", exit_code=2)
+        raise UsageError(f"{present} is already there.", "Name another folder, or add --overwrite.")
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.handlers import load
 from mlops.platforms import endpoint, registry
 from mlops.project import LOCAL, Project
@@ -51,11 +51,11 @@ def _request(options: Namespace) -> tuple[bytes, str]:
         return sys.stdin.buffer.read(), options.content_type or _CONTENT_TYPES[".csv"]
     path = Path(options.request)
     if path.is_dir():
-        raise MlopsError(f"{path} is a folder.", "Name a file of rows: data/request.csv, for instance.", exit_code=2)
+        raise UsageError(f"{path} is a folder.", "Name a file of rows: data/request.csv, for instance.")
     content_type = options.content_type or _CONTENT_TYPES.get(path.suffix)
     if content_type is None:
-        raise MlopsError(f"Of what type is {path}?", "Say it with --content-type text/csv, for instance.", exit_code=2)
+        raise UsageError(f"Of what type is {path}?", "Say it with --content-type text/csv, for instance.")
     try:
         return path.read_bytes(), content_type
     except OSError as error:
-        raise MlopsError(f"Cannot read {path}: {error.strerror}.", exit_code=2) from None
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from None

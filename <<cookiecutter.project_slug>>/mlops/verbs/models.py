@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.platforms import live, registry
 from mlops.project import LOCAL, Project
 from mlops.registry import LATEST, NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, Registry, champion, named
@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(project: Project, options: Namespace) -> int:
     """Print the versions asked for."""
     if len(options.version) > 2:
-        raise MlopsError("At most two versions can be compared.", exit_code=2)
+        raise UsageError("At most two versions can be compared.")
     source = registry(project, options.environment)
     versions = source.versions()
     chosen = [named(versions, said) for said in options.version] or versions

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.local.monitoring import Window, Windows
 from mlops.local.platform import LocalPlatform
 from mlops.project import LOCAL, Project
@@ -37,18 +37,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(project: Project, options: Namespace) -> int:
     """Evaluate a window, show it, write its report; 0, alarm or not, unless a retraining fails."""
     if options.environment != LOCAL:
-        raise MlopsError(f"Endpoints of {options.environment} cannot be watched from here yet.", exit_code=2)
+        raise UsageError(f"Endpoints of {options.environment} cannot be watched from here yet.")
     if options.data and not options.retrain:
-        raise MlopsError("--data is what to train again on.", "Give --retrain, too.", exit_code=2)
+        raise UsageError("--data is what to train again on.", "Give --retrain, too.")
     if options.data and not options.data.exists():
-        raise MlopsError(f"There is no {options.data}.", "Name the data to train again on.", exit_code=2)
+        raise UsageError(f"There is no {options.data}.", "Name the data to train again on.")
     now = datetime.now(UTC)
     since = _moment(options.since, now) if options.since else None
     until = _moment(options.until, now) if options.until else None
     if until and until > now:
-        raise MlopsError("The window has not ended yet.", "Leave out --until: the window then ends now.", exit_code=2)
+        raise UsageError("The window has not ended yet.", "Leave out --until: the window then ends now.")
     if since and since >= (until or now):
-        raise MlopsError("The window ends before it begins.", exit_code=2)
+        raise UsageError("The window ends before it begins.")
     platform = LocalPlatform(project)
     window = Windows(platform).evaluate(since, until)
     document = window.document()
@@ -69,7 +69,7 @@ def _moment(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         example = "Give one such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d."
-        raise MlopsError(f"{text!r} is no time.", example, exit_code=2) from None
+        raise UsageError(f"{text!r} is no time.", example) from None
     return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.local.platform import LocalPlatform
 from mlops.local.retraining import Guard, Outcome, retrain
 from mlops.local.state import new_run_id
@@ -34,13 +34,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(project: Project, options: Namespace) -> int:
     """Ask for a retraining, start what waits, or show how things stand; 0 unless a run failed or was refused."""
     if options.environment != LOCAL:
-        raise MlopsError(
+        raise UsageError(
             f"Retraining in {options.environment} has no trigger yet.",
             f"Start its pipeline: .venv/bin/python -m mlops upsert --environment {options.environment} --start",
-            exit_code=2,
         )
     if (options.pending or options.status) and (options.reason or options.data or options.force):
-        raise MlopsError("--reason, --data and --force are of a new retraining.", "Leave them out.", exit_code=2)
+        raise UsageError("--reason, --data and --force are of a new retraining.", "Leave them out.")
     platform = LocalPlatform(project)
     if options.status:
         standing = Guard.of(platform).standing()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlops import bundle
 from mlops.definition import assignments
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.local.attend import attend, result, summary
 from mlops.local.platform import LocalPlatform
 from mlops.local.start import new_run
@@ -40,8 +40,8 @@ def run(project: Project, options: Namespace) -> int:
         folder = _start(platform, options)
     else:
         if options.parameter or options.data:
-            raise MlopsError(
-                "A resumed run keeps its parameters and its data.", "Leave out -p and --data, or --resume.", exit_code=2
+            raise UsageError(
+                "A resumed run keeps its parameters and its data.", "Leave out -p and --data, or --resume."
             )
         folder = find_run(project, options.resume) if options.resume else last_unfinished(project)
         state = folder.load()

@@ -15,7 +15,7 @@ from typing import Any
 
 from mlops import capture, smoke
 from mlops.endpoint import MAX_CONCURRENCY, Endpoint
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.handlers import load
 from mlops.platforms import endpoint, registry
 from mlops.project import LOCAL, Project
@@ -43,7 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(project: Project, options: Namespace) -> int:
     """Test, and say how it went; 1 when an answer is wrong or a limit is broken."""
     if options.requests < 1 or not 1 <= options.concurrency <= MAX_CONCURRENCY:
-        raise MlopsError(f"--requests must be at least 1, and --concurrency from 1 to {MAX_CONCURRENCY}.", exit_code=2)
+        raise UsageError(f"--requests must be at least 1, and --concurrency from 1 to {MAX_CONCURRENCY}.")
     server = endpoint(project, options.environment)
     if server is None:
         return _look_up_schedule(project, options)
@@ -96,9 +96,9 @@ def _read(file: Path) -> tuple[list[str], list[list[str]]]:
     try:
         header, *rows = [row for row in csv.reader(io.StringIO(file.read_text(encoding="utf-8"))) if row] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MlopsError(f"Cannot read {file}: {error}.", exit_code=2) from None
+        raise UsageError(f"Cannot read {file}: {error}.") from None
     if not rows:
-        raise MlopsError(f"{file} holds no row below its header.", exit_code=2)
+        raise UsageError(f"{file} holds no row below its header.")
     return header, rows
 
 
@@ -111,10 +111,9 @@ def _as_csv(rows: list[list[str]]) -> bytes:
 def _look_up_schedule(project: Project, options: Namespace) -> int:
     """Make sure that what is scheduled predicts with the version that is live; starts nothing."""
     if options.environment == LOCAL:
-        raise MlopsError(
+        raise UsageError(
             "Nothing is deployed on this machine in a project with batch predictions.",
             "Name an environment: --environment staging",
-            exit_code=2,
         )
     from mlops.aws.schedule import scheduled_version  # boto3 costs 0.2 s, which the local verbs do not pay
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 from mlops.local.endpoint import LocalEndpoint
 from mlops.platforms import registry
 from mlops.project import LOCAL, Project
@@ -40,9 +40,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(project: Project, options: Namespace) -> int:
     """Send the rows, one after the other; 0 when the server answered all of them."""
     if options.rows < 1 or options.seed < 0:
-        raise MlopsError("--rows must be at least 1, and --seed at least 0.", exit_code=2)
+        raise UsageError("--rows must be at least 1, and --seed at least 0.")
     if options.labels and options.labels.exists():
-        raise MlopsError(f"{options.labels} exists already.", "Name another file, or remove it.", exit_code=2)
+        raise UsageError(f"{options.labels} exists already.", "Name another file, or remove it.")
     deployment = LocalEndpoint(project, options.environment, registry(project, options.environment)).describe()
     if deployment is None:
         raise MlopsError("Nothing is served.", "Serve: .venv/bin/python -m mlops serve --detach")
@@ -77,7 +77,7 @@ def _requests(project: Project, options: Namespace) -> list[bytes]:
         if options.labels:
             synthetic.write(rows, options.labels)
     except JobError as error:
-        raise MlopsError(f"No rows can be made: {error}.", exit_code=2) from None
+        raise UsageError(f"No rows can be made: {error}.") from None
     columns = [rows[name].to_pylist() for name in SCHEMA.feature_names]
     return list(_bodies(zip(*columns, strict=True)))
 

@@ -11,7 +11,7 @@ from mlops import upsert
 from mlops.asking import say
 from mlops.bundle import current
 from mlops.definition import assignments
-from mlops.errors import MlopsError
+from mlops.errors import UsageError
 from mlops.project import Project
 from mlops.readiness import image_support
 
@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(project: Project, options: Namespace) -> int:
     """Upsert, start when asked, and say what was done."""
     if options.parameter and not options.start:
-        raise MlopsError("Parameters are of an execution.", "Add --start, or leave out -p.", exit_code=2)
+        raise UsageError("Parameters are of an execution.", "Add --start, or leave out -p.")
     overrides = assignments(options.parameter)
     for finding in image_support(project, date.today()):
         say(f"Warning: {finding}")
