@@ -7,28 +7,13 @@ import pytest
 
 from mlops.aws.left_behind import FOUND
 from mlops.stacks import Template
-from standin import patterns, shapes
 from standin.account import REGION
 from standin.template import parse, resolve
 from tests.answers import COVERING, REGIONS, beyond_default, label, refusal
-from tests.infra.checks import (
-    buildspec_schema,
-    codepipeline,
-    createonly,
-    exclusions,
-    metrics,
-    names,
-    principals,
-    tags,
-    targets,
-    validators,
-    whole_numbers,
-)
+from tests.infra.checks import codepipeline, createonly, names, rungs, validators, whole_numbers
 from tests.infra.rendered import SLUG, buildspecs, every_text, texts
 from tests.infra.samples import sample
 from tests.projects import Bake
-
-RUNGS = (buildspec_schema, exclusions, metrics, names, patterns, principals, shapes, tags, targets)
 
 each_text = pytest.mark.parametrize(
     ("stack", "text"),
@@ -69,7 +54,7 @@ def test_cfn_lint_finds_nothing_in_any_region_that_is_offered(stack: str, text: 
 def test_the_static_rungs_find_nothing_at_the_longest_names(stack: str, text: str) -> None:
     template = parse(text)
     resolved = resolve(template, {**sample(template), **names.LONGEST})
-    assert [finding for rung in RUNGS for finding in rung.findings(resolved)] == []
+    assert rungs.findings(resolved) == []
 
 
 def test_pipelines_use_what_there_is_and_what_earlier_builds_really_export() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore import xform_name
 
-from standin import deploy, shapes
+from standin import deploy
 from standin.account import StandInAccount
 from standin.calls import Call
 from standin.deploy import Stack
@@ -19,24 +19,13 @@ from standin.policies import findings
 from standin.service_side import service_needs
 from standin.template import Template, load, resolve
 from tests.answers import QUESTIONS
-from tests.infra.checks import (
-    buildspec_schema,
-    createonly,
-    exclusions,
-    names,
-    principals,
-    tags,
-    targets,
-    validators,
-    whole_numbers,
-)
+from tests.infra.checks import createonly, names, rungs, validators, whole_numbers
 from tests.infra.checks.mutants import REMOVED, changed
 from tests.projects import ROOT, SOURCES
 
 FOLDER = ROOT / "templates" / "cloudformation"
 ORDER = ("network", "vpc-endpoints", "studio")
 TEMPLATES = {name: load(FOLDER / f"{name}.yaml") for name in ORDER}
-RUNGS = (buildspec_schema, exclusions, names, principals, shapes, tags, targets)
 
 PROJECT, ID, ACCOUNT, REGION = "visits", "p-0123456789ab", "123456789012", "eu-west-1"
 OWN = f"sagemaker-{PROJECT}-{ID}"
@@ -109,7 +98,7 @@ def test_the_validators_say_nothing(name: str) -> None:
 
 @each_variant
 def test_the_static_rungs_say_nothing_at_the_longest_names(name: str, variant: int) -> None:
-    assert [finding for rung in RUNGS for finding in rung.findings(resolved(name, variant, **names.LONGEST))] == []
+    assert rungs.findings(resolved(name, variant, **names.LONGEST)) == []
 
 
 @each_template
@@ -401,7 +390,7 @@ def test_a_seeded_fault_is_found(name: str, changes: dict[str, Any], said: str) 
     faulty = resolve(template, {**stack(name).parameters, **names.LONGEST})
     found = [
         *validators.invalid(json.dumps(template.data, indent=1)),
-        *(finding for rung in RUNGS for finding in rung.findings(faulty)),
+        *rungs.findings(faulty),
     ]
     assert any(said in str(finding) for finding in found), found
 

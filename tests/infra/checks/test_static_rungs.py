@@ -1,49 +1,22 @@
 """Each static rung says nothing about the sound template and names each fault that is seeded into it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from standin import patterns, shapes
-from standin.finding import Finding
+from standin import shapes
 from standin.template import Template, resolve
-from tests.infra.checks import (
-    buildspec_schema,
-    codepipeline,
-    exclusions,
-    metrics,
-    names,
-    principals,
-    tags,
-    targets,
-    validators,
-    whole_numbers,
-)
+from tests.infra.checks import codepipeline, names, rungs, validators, whole_numbers
 from tests.infra.checks.mutants import PARAMETERS, REMOVED, SOUND, changed
+from tests.infra.checks.rungs import Rung
 from tests.infra.checks.test_exclusions import ASYNC, SERVERLESS
 
 pytestmark = pytest.mark.alone
 
-Rung = Callable[[Template], list[Finding]]
-
-RUNGS: dict[str, Rung] = {
-    module.__name__.rpartition(".")[2]: module.findings
-    for module in (
-        buildspec_schema,
-        codepipeline,
-        exclusions,
-        metrics,
-        names,
-        patterns,
-        principals,
-        shapes,
-        tags,
-        targets,
-    )
-}
+RUNGS: Mapping[str, Rung] = {**rungs.RUNGS, "codepipeline": codepipeline.findings}
 TEMPLATES = Path(__file__).parent / "templates"
 ACTION = "Pipeline/Properties/Stages/{}/Actions/0"
 SOURCE, BUILD, APPROVAL = (ACTION.format(stage) for stage in range(3))
