@@ -10,11 +10,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from mlops.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError
 
 INTERRUPTED = 130
 
-_VERBS = Path(__file__).with_name("verbs")
+_VERBS = Path(__file__).parent / "cli" / "verbs"
 
 
 def main(arguments: list[str]) -> int:
@@ -44,9 +44,9 @@ def _run(arguments: list[str]) -> int:
         meant = "".join(f" Did you mean {near!r}?" for near in get_close_matches(name, names, 1))
         print(f"There is no verb {name!r}.{meant}\n\n{_overview(names)}", file=sys.stderr)
         return 2
-    from mlops.project import Project  # the overview does without it
+    from mlops.project.project import Project  # the overview does without it
 
-    verb = importlib.import_module(f"mlops.verbs.{name}")
+    verb = importlib.import_module(f"mlops.cli.verbs.{name}")
     parser = ArgumentParser(prog=f"python -m mlops {name}", description=(verb.__doc__ or "").strip())
     verb.add_arguments(parser)
     options = parser.parse_args(rest)

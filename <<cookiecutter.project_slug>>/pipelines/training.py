@@ -43,8 +43,8 @@ from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, Networking, SourceCode
 
-from mlops import training_metrics
 from mlops.compile.context import Context
+from mlops.pipeline import training_metrics
 from model.hyperparameters import HYPERPARAMETERS
 from model.learning import Hyperparameter
 

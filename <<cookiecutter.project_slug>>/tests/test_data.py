@@ -10,7 +10,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from mlops.monitor import baseline
-from mlops.project import Project
+from mlops.project.project import Project
 from model import preprocess, synthetic
 from model.schema import SCHEMA
 from model.validate import validate

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops.bundle import UNPACKING_CODE
-from mlops.project import Project
+from mlops.pipeline.bundle import UNPACKING_CODE
+from mlops.project.project import Project
 from model.hyperparameters import HYPERPARAMETERS
 
 ROOT = Path(__file__).parent.parent

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mlops import stacks
-from mlops.names import SHARED
-from mlops.project import Project
-from mlops.promotion import ENVIRONMENTS
-from mlops.stacks import SHADOW_MINUTES, Stack
+from mlops.base.environments import ENVIRONMENTS, SHARED
+from mlops.deployment import templates
+from mlops.project import stacks
+from mlops.project.project import Project
+from mlops.project.stacks import SHADOW_MINUTES, Stack
 
 PROJECT = Project(Path(__file__).resolve().parents[1])
 DEPLOYED = [
@@ -26,14 +26,14 @@ each_stack = pytest.mark.parametrize(
 @each_stack
 def test_every_setting_is_a_parameter_of_the_template(environment: str, stack: Stack) -> None:
     settings = PROJECT.environment(environment).settings.get(stack.name) or {}
-    assert {stacks.parameter_of(key) for key in settings if key != SHADOW_MINUTES} <= set(
-        stacks.read(PROJECT.root, stack).parameters
+    assert {templates.parameter_of(key) for key in settings if key != SHADOW_MINUTES} <= set(
+        templates.read(PROJECT.root, stack).parameters
     )
 
 
 @each_stack
 def test_every_resource_that_holds_data_says_what_becomes_of_it(environment: str, stack: Stack) -> None:
-    template = stacks.read(PROJECT.root, stack)
+    template = templates.read(PROJECT.root, stack)
     for type_ in ("AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Logs::LogGroup"):
         for name in template.of_type(type_):
             assert "DeletionPolicy" in template.resources[name], name

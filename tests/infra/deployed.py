@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from mlops.aws import functions
-from mlops.names import SHARED, Names, project_id
+from mlops.base.environments import SHARED
+from mlops.deployment import functions
+from mlops.project.names import Names, project_id
 from standin import deploy, policies
 from standin.account import ACCOUNT, REGION, StandInAccount
 from standin.deploy import Stack

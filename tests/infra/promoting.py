@@ -7,9 +7,10 @@ from typing import Any
 
 from moto.codepipeline.models import codepipeline_backends
 
-from mlops import promotion
-from mlops.aws.packages import versions
-from mlops.registry import APPROVED, PENDING, REJECTED, champion
+from mlops.base.environments import ENVIRONMENTS
+from mlops.registry import promotion
+from mlops.registry.packages import versions
+from mlops.registry.versions import APPROVED, PENDING, REJECTED, champion
 from standin.account import ACCOUNT, REGION, StandInAccount
 from standin.lambdas import Delivery, deliver
 from tests.infra.deployed import NAMES, Deployed
@@ -98,7 +99,7 @@ class Promotion(Deployed):
 
     def live(self) -> dict[str, str]:
         """What is live, by environment."""
-        names = {NAMES.live_parameter(environment): environment for environment in promotion.ENVIRONMENTS}
+        names = {NAMES.live_parameter(environment): environment for environment in ENVIRONMENTS}
         found = self.account.client("ssm").get_parameters(Names=list(names))["Parameters"]
         return {names[each["Name"]]: each["Value"] for each in found}
 

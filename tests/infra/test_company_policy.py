@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from mlops.bundle import Bundle
-from mlops.definition import Definition
-from mlops.validation import problems
+from mlops.pipeline.bundle import Bundle
+from mlops.pipeline.definition import Definition
+from mlops.pipeline.validation import problems
 from standin.account import ACCOUNT, REGION
 from standin.iam import RolePolicies
 from tests.environments import FRAMEWORKS, give

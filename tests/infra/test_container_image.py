@@ -17,11 +17,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mlops.archives import unpack
-from mlops.container import TOOLS
-from mlops.handlers import load_unpacked
-from mlops.local.platform import LocalPlatform
-from mlops.project import Project
+from mlops.base.archives import unpack
+from mlops.base.handlers import load_unpacked
+from mlops.project.project import Project
+from mlops.run.platform import LocalPlatform
+from mlops.serving.container import TOOLS
 from tests.infra.dockerfile import Image, NotAllowedError, build
 from tests.infra.rendered import OWN_IMAGE, text_of
 from tests.projects import Bake
@@ -202,7 +202,7 @@ def test_of_the_machinery_the_server_comes_along_and_nothing_else(image: Image) 
         ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
         for path in root.rglob("*.py")
     }
-    reached, todo = set(), ["mlops", "mlops.container"]
+    reached, todo = set(), ["mlops", "mlops.serving.container"]
     while todo:
         if (name := todo.pop()) in modules and name not in reached:
             reached.add(name)
@@ -274,7 +274,7 @@ def test_other_instructions_and_a_second_run_are_refused(custom: Bake, instructi
 
 def test_it_runs_as_root_which_sagemaker_asks_for(image: Image) -> None:
     assert image.user == "root"
-    assert image.entrypoint == ["python3", "-m", "mlops.container"]
+    assert image.entrypoint == ["python3", "-m", "mlops.serving.container"]
 
 
 @pytest.mark.parametrize(("inference", "megabytes"), [("realtime", "25"), ("async", "1024"), ("serverless", None)])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops.aws.left_behind import FOUND
-from mlops.stacks import Template
+from mlops.deployment.left_behind import FOUND
+from mlops.deployment.templates import Template
 from standin.account import REGION
 from standin.template import parse, resolve
 from tests.answers import COVERING, REGIONS, beyond_default, label, refusal

@@ -13,10 +13,11 @@ import pytest
 from moto.ecr.exceptions import ScanNotFoundException
 from moto.ecr.models import ECRBackend
 
-from mlops import bundle, image
 from mlops.__main__ import main
-from mlops.errors import MlopsError
-from mlops.project import Project
+from mlops.base.errors import MlopsError
+from mlops.pipeline import bundle
+from mlops.project import image
+from mlops.project.project import Project
 from standin import deploy, patterns
 from standin.account import ACCOUNT, REGION, StandInAccount
 from standin.buildspecs import Build, BuildProject

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from moto.sagemakerruntime.models import SageMakerRuntimeBackend
 
-from mlops.promotion import ENVIRONMENTS, PRODUCTION, STAGING
+from mlops.base.environments import ENVIRONMENTS, PRODUCTION, STAGING
 from standin.account import StandInAccount
 from standin.buildspecs import Build, BuildProject
 from standin.calls import Call, CallRecord

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from mlops.aws.account import Account
-from mlops.aws.registry import AwsRegistry
-from mlops.aws.store import S3Store
-from mlops.errors import MlopsError
-from mlops.promotion import ASKED, ENVIRONMENTS, LIVE, NONE, PRODUCTION, STAGING, START
-from mlops.registry import APPROVED, REJECTED
+from mlops.base.environments import ENVIRONMENTS, PRODUCTION, STAGING
+from mlops.base.errors import MlopsError
+from mlops.project.account import Account
+from mlops.registry.promotion import ASKED, LIVE, NONE, START
+from mlops.registry.sagemaker import AwsRegistry
+from mlops.registry.versions import APPROVED, REJECTED
+from mlops.store.s3 import S3Store
 from standin.account import StandInAccount
 from standin.calls import CallRecord
 from standin.lambdas import deliver

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mlops.aws.waiting import PATIENCE
-from mlops.promotion import START
+from mlops.base.waiting import PATIENCE
+from mlops.registry.promotion import START
 from standin import deploy
 from standin.account import StandInAccount
 from standin.calls import CallRecord

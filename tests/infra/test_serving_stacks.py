@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mlops import capture
-from mlops.local.transform import requests
-from mlops.names import Names
-from mlops.stacks import SHADOW_MINUTES
+from mlops.base import capture
+from mlops.project.names import Names
+from mlops.project.stacks import SHADOW_MINUTES
+from mlops.run.transform import requests
 from model import inference
 from model.schema import SCHEMA
 from standin import deploy

@@ -11,7 +11,7 @@ import boto3
 import pyarrow as pa
 import pytest
 
-from mlops.archives import zipped
+from mlops.base.archives import zipped
 from mlops.functions import validate_data
 from model.parsing import parse
 from model.schema import NUMBER_PATTERN, Column, ColumnType

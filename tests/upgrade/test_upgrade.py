@@ -127,9 +127,9 @@ def test_a_project_of_this_release_takes_over_a_later_one_and_keeps_its_edits(re
     )
     config = sources / "config/local.yaml"
     config.write_text(config.read_text().replace("max_depth: ", "max_depth: 1"))
-    (sources / "mlops/verbs/new.py").write_text('"""A new verb."""\n')
-    (sources / "mlops/verbs/runs.py").unlink()
-    errors = sources / "mlops/errors.py"
+    (sources / "mlops/cli/verbs/new.py").write_text('"""A new verb."""\n')
+    (sources / "mlops/cli/verbs/runs.py").unlink()
+    errors = sources / "mlops/base/errors.py"
     errors.write_text(errors.read_text() + "\n# changed\n")
     git(repository, "add", "--all")
     git(repository, "commit", "--quiet", "-m", "release 99.0.0")
@@ -137,8 +137,8 @@ def test_a_project_of_this_release_takes_over_a_later_one_and_keeps_its_edits(re
     cruft(tmp_path, "create", str(repository), "--no-input", "--output-dir", str(tmp_path / "fresh"))
     fresh = files(tmp_path / "fresh" / SLUG)
     assert b"99.0.0" in fresh["project.yaml"]
-    assert "mlops/verbs/new.py" in fresh
-    assert "mlops/verbs/runs.py" not in fresh
+    assert "mlops/cli/verbs/new.py" in fresh
+    assert "mlops/cli/verbs/runs.py" not in fresh
     check_upgraded(project, fresh)
 
 

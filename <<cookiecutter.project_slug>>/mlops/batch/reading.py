@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
-from mlops.errors import UsageError
-from mlops.files import files_below
+from mlops.base.errors import UsageError
+from mlops.base.files import files_below
 
 PARQUET = ".parquet"
 SUFFIXES = (".csv", ".csv.gz", PARQUET)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mlops import capture
+from mlops.base import capture
+from mlops.base.files import replacing
 from mlops.batch.scoring import CSV, Scorer
 from mlops.batch.writing import as_csv
-from mlops.files import replacing
 
 RECORD_ROWS = 10_000
 """The most rows that one record holds."""

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.handlers import Handlers
 from mlops.batch.reading import InputFile
-from mlops.errors import MlopsError, UsageError
-from mlops.handlers import Handlers
 
 CSV = "text/csv"
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from mlops.base.errors import UsageError
 from mlops.batch.reading import PARQUET, InputFile
-from mlops.errors import UsageError
 
 PREDICTION = "prediction"
 """The name of the column that is put beside the others."""

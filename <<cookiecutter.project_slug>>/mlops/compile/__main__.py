@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlops.base.errors import MlopsError
 from mlops.compile.compiler import compile_bundle
 from mlops.compile.mistakes import explain
-from mlops.errors import MlopsError
-from mlops.project import Project
+from mlops.project.project import Project
 
 
 def main(argv: Sequence[str] | None = None) -> int:

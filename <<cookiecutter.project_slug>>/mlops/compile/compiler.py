@@ -12,8 +12,11 @@ from typing import Any
 
 import yaml
 
-from mlops import image, security
-from mlops.bundle import (
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.files import files_below, sha256_of_file, write_json, write_text
+from mlops.compile.content import ContentStore, settle
+from mlops.compile.offline import OfflineAws, isolate, offline_session
+from mlops.pipeline.bundle import (
     DEFINITION,
     MANIFEST,
     OBJECTS,
@@ -23,21 +26,20 @@ from mlops.bundle import (
     packages_digest,
     sources,
 )
-from mlops.compile.content import ContentStore, settle
-from mlops.compile.offline import OfflineAws, isolate, offline_session
-from mlops.definition import Definition
-from mlops.errors import MlopsError, UsageError
-from mlops.files import files_below, sha256_of_file, write_json, write_text
-from mlops.names import training_pipeline
-from mlops.project import Environment, Project
-from mlops.validation import require_valid
+from mlops.pipeline.definition import Definition
+from mlops.pipeline.validation import require_valid
+from mlops.project import image, security
+from mlops.project.environment import Environment
+from mlops.project.names import training_pipeline
+from mlops.project.project import Project
 
 _PIPELINE_MODULE = "training"
 
 # What describes the training data, and nothing else: a change of what compares with it is no other training.
 _BASELINE_CODE = (
     "mlops/__init__.py",
-    "mlops/errors.py",
+    "mlops/base/__init__.py",
+    "mlops/base/errors.py",
     "mlops/monitor/__init__.py",
     "mlops/monitor/baseline.py",
     "mlops/monitor/statistics.py",

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mlops.errors import MlopsError
-from mlops.files import DIGEST_LENGTH, unwritable
+from mlops.base.errors import MlopsError
+from mlops.base.files import DIGEST_LENGTH, unwritable
 
 
 class ContentStore:

@@ -6,9 +6,9 @@ from typing import Any
 
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
-from mlops.instances import has_own_disks
-from mlops.project import Environment
-from mlops.security import Security
+from mlops.project.environment import Environment
+from mlops.project.instances import has_own_disks
+from mlops.project.security import Security
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import linecache
 import traceback
 from pathlib import Path
 
-from mlops.errors import MlopsError
+from mlops.base.errors import MlopsError
 
 
 def explain(error: Exception, root: Path) -> MlopsError | None:

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import botocore.awsrequest
 
-from mlops.errors import MlopsError
+from mlops.base.errors import MlopsError
 
 
 class OfflineAws:

@@ -11,10 +11,10 @@ from typing import Any
 
 import boto3
 
-from mlops import promotion
-from mlops.aws import packages
-from mlops.promotion import NONE, START
-from mlops.registry import APPROVED, ModelVersion, stamped
+from mlops.base.environments import ENVIRONMENTS
+from mlops.registry import packages, promotion
+from mlops.registry.promotion import NONE, START
+from mlops.registry.versions import APPROVED, ModelVersion, stamped
 
 VARIABLE = "ModelPackageArn"
 """The variable of the deploy pipeline that names the package."""
@@ -51,7 +51,7 @@ def _approved(package: str, moment: datetime) -> list[ModelVersion]:
 
 def _live() -> dict[str, str]:
     """ARN of the package that is live, by environment."""
-    names = {os.environ[f"LIVE_{environment.upper()}"]: environment for environment in promotion.ENVIRONMENTS}
+    names = {os.environ[f"LIVE_{environment.upper()}"]: environment for environment in ENVIRONMENTS}
     parameters = boto3.client("ssm").get_parameters(Names=list(names))["Parameters"]
     return {names[parameter["Name"]]: parameter["Value"] for parameter in parameters}
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
-from mlops.errors import MlopsError
+from mlops.base.errors import MlopsError
 from mlops.monitor.statistics import constraints, statistics
 
 STATISTICS_FILE = "statistics.json"

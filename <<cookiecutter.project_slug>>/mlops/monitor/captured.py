@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlops.capture import SMOKE
+from mlops.base.capture import SMOKE
 from mlops.monitor import bodies
 from mlops.monitor.records import in_portions, parse_lines
 from model.parsing import parse

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops.errors import MlopsError
+from mlops.base.errors import MlopsError
 from mlops.monitor import captured
 from mlops.monitor.baseline import CONSTRAINTS_FILE, STATISTICS_FILE, write
 from mlops.monitor.statistics import constraints, statistics

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from mlops.retraining.state import COALESCED, DATA, MANUAL, REFUSED, STARTED, Decision, Request, Run, State, Trigger
+from mlops.retraining.memory import COALESCED, DATA, MANUAL, REFUSED, STARTED, Decision, Request, Run, State, Trigger
 
 DAY = timedelta(days=1)
 # The longest that SQS keeps a message, and so the longest after which a trigger can be told once more.

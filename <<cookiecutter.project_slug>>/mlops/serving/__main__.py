@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from mlops.errors import MlopsError
-from mlops.files import locked
+from mlops.base.errors import MlopsError
+from mlops.base.files import locked
 from mlops.serving import logs
 from mlops.serving.settings import Settings
 from mlops.serving.state import LOCK_FILE, SETTINGS_FILE, STATE_FILE

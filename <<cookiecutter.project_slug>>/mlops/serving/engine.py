@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlops.errors import MlopsError
-from mlops.handlers import Handlers, load_unpacked
+from mlops.base.errors import MlopsError
+from mlops.base.handlers import Handlers, load_unpacked
 from mlops.serving import probes, twin
 from mlops.serving.settings import TWIN_FILE
 from mlops.serving.twin import Matrix, Predict

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlops.capture import Encoder
+from mlops.base.capture import Encoder
 
 MEDIA_TYPES = ("text/csv", "application/json", "application/jsonlines", "application/x-ndjson")
 """What the handlers of this project read and write; those of a model may know others."""

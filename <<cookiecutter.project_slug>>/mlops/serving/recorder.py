@@ -8,7 +8,7 @@ from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlops.capture import object_name
+from mlops.base.capture import object_name
 
 FLUSH_SECONDS = 1.0
 """What was recorded longer ago than this is in a file, whatever becomes of the process."""

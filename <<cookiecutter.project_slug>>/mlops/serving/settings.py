@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError
+from mlops.base.errors import MlopsError
 
 MEGABYTE = 1024 * 1024
 

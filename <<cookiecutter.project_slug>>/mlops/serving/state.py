@@ -7,7 +7,7 @@ The folder holds `settings.json` (written by the one who controls; read at the s
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mlops.files import read_json, write_json
+from mlops.base.files import read_json, write_json
 
 SETTINGS_FILE, STATE_FILE, LOCK_FILE, LOG_FILE = "settings.json", "state.json", "lock", "log"
 

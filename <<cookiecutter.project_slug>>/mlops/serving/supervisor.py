@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError
 from mlops.serving.settings import TWIN_FILE, Settings
 from mlops.serving.state import CREATING, FAILED, IN_SERVICE, READY, UPDATING, State
 

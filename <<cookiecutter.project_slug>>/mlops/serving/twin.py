@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mlops.handlers import load_unpacked
+from mlops.base.handlers import load_unpacked
 from mlops.serving.settings import TWIN_FILE
 
 TOLERANCE = 1e-5

@@ -14,7 +14,7 @@ import time
 
 import uvicorn
 
-from mlops.errors import MlopsError
+from mlops.base.errors import MlopsError
 from mlops.serving import logs
 from mlops.serving.app import Application
 from mlops.serving.deadlines import Deadlines

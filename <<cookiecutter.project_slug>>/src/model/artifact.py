@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlops.archives import unpack
-from mlops.errors import MlopsError
+from mlops.base.archives import unpack
+from mlops.base.errors import MlopsError
 from model.algorithm import MODEL_FILE
 from model.job import JobError
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mlops.instances import has_own_disks
+from mlops.project.instances import has_own_disks
 from standin.finding import Finding
 from standin.template import PSEUDO_PARAMETERS, Template
 

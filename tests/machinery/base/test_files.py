@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from mlops.errors import MlopsError
-from mlops.files import copy_file, files_below, is_locked, locked, read_json, sha256_of_files, write_json, write_text
+from mlops.base.errors import MlopsError
+from mlops.base.files import (
+    copy_file,
+    files_below,
+    is_locked,
+    locked,
+    read_json,
+    sha256_of_files,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_keeps_the_old_content_and_leaves_nothing_behind(

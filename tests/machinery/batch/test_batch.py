@@ -17,11 +17,11 @@ import pyarrow.parquet as parquet
 import pytest
 
 from mlops.__main__ import main
+from mlops.base.handlers import Handlers
 from mlops.batch import reading
-from mlops.handlers import Handlers
-from mlops.project import Project
-from mlops.registry import APPROVED, ModelVersion
-from mlops.verbs import batch
+from mlops.cli.verbs import batch
+from mlops.project.project import Project
+from mlops.registry.versions import APPROVED, ModelVersion
 from model import inference
 from model.schema import SCHEMA
 from tests.environments import give

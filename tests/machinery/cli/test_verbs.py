@@ -11,8 +11,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from mlops import verbs
 from mlops.__main__ import main
+from mlops.cli import verbs
 from standin.account import ACCOUNT, REGION, StandInAccount
 from tests.places import BUCKET, PLACE
 from tests.projects import SOURCES
@@ -114,9 +114,9 @@ def test_the_overview_says_what_each_verb_does_and_imports_none() -> None:
         cwd=SOURCES, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     *overview, modules = listed.splitlines()
-    assert not [name for name in modules.split() if name.startswith(("mlops.verbs", "yaml", "boto"))]
+    assert not [name for name in modules.split() if name.startswith(("mlops.cli.verbs", "yaml", "boto"))]
     for module in pkgutil.iter_modules(verbs.__path__):
-        documented = importlib.import_module(f"mlops.verbs.{module.name}").__doc__
+        documented = importlib.import_module(f"mlops.cli.verbs.{module.name}").__doc__
         assert documented is not None
         assert f"  {module.name:<10}{documented.splitlines()[0]}" in overview
 

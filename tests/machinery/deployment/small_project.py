@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mlops.names import Names, project_id
-from mlops.project import Project
+from mlops.project.names import Names, project_id
+from mlops.project.project import Project
 from standin.account import StandInAccount
 
 SLUG, REGION, ACCOUNT = "visits", "eu-west-1", "123456789012"

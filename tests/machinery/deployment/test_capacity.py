@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mlops import capacity
-from mlops.capacity import ALL_ENDPOINTS, ALL_SERVERLESS, Amount, Use, total
-from mlops.errors import MlopsError
-from mlops.project import Project
+from mlops.base.errors import MlopsError
+from mlops.deployment import capacity
+from mlops.deployment.capacity import ALL_ENDPOINTS, ALL_SERVERLESS, Amount, Use, total
+from mlops.project.project import Project
 from tests.infra.rendered import texts
 from tests.machinery.deployment.small_project import ACCOUNT, small_project
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mlops.aws import functions
-from mlops.aws.endpoint import AwsEndpoint
+from mlops.deployment import functions
+from mlops.endpoints.sagemaker import AwsEndpoint
 from standin.account import StandInAccount
 from tests.machinery.deployment.deploying import Shell, shell
 from tests.machinery.deployment.small_project import ACCOUNT, GROUP, NAMES, REGION, register

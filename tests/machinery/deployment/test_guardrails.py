@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mlops import guardrails
-from mlops.deploy import Deployment, Wish
-from mlops.errors import MlopsError
-from mlops.stacks import Template
+from mlops.base.errors import MlopsError
+from mlops.deployment import guardrails
+from mlops.deployment.deploy import Deployment, Wish
+from mlops.deployment.templates import Template
 from standin.template import resolve
 from tests.answers import label
 from tests.infra.checks import exclusions

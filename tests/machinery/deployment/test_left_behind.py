@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from mlops.aws.account import Account
-from mlops.aws.left_behind import left_behind
-from mlops.errors import MlopsError
-from mlops.stacks import Template
+from mlops.base.errors import MlopsError
+from mlops.deployment.left_behind import left_behind
+from mlops.deployment.templates import Template
+from mlops.project.account import Account
 from standin.account import StandInAccount
 from tests.machinery.deployment.deploying import Shell, shell
 from tests.machinery.deployment.small_project import NAMES

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from mlops.aws.account import Account
-from mlops.aws.stacks import StackService
-from mlops.readiness import Readiness, image_support
+from mlops.deployment.cloudformation import StackService
+from mlops.deployment.readiness import Readiness, image_support
+from mlops.project.account import Account
 from standin import mail
 from standin.account import StandInAccount
 from standin.scripted import Clock, Refusal, Script

@@ -7,14 +7,14 @@ from typing import Any
 import boto3
 import pytest
 
-from mlops.aws.account import Account
-from mlops.aws.endpoint import AwsEndpoint
-from mlops.aws.stacks import StackService
-from mlops.deploy import Deployment, Report, Wish
-from mlops.errors import MlopsError
-from mlops.project import Project
-from mlops.rollout import PACKAGE, Rollout
-from mlops.stacks import Template
+from mlops.base.errors import MlopsError
+from mlops.deployment.cloudformation import StackService
+from mlops.deployment.deploy import Deployment, Report, Wish
+from mlops.deployment.rollout import PACKAGE, Rollout
+from mlops.deployment.templates import Template
+from mlops.endpoints.sagemaker import AwsEndpoint
+from mlops.project.account import Account
+from mlops.project.project import Project
 from standin.account import StandInAccount
 from standin.gaps import ring_in_next_update
 from standin.scripted import Clock, Refusal, Script

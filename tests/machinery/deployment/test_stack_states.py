@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mlops.aws.account import Account
-from mlops.aws.stacks import FailedChangeError, Plan, StackService
-from mlops.aws.waiting import PATIENCE
-from mlops.errors import MlopsError
-from mlops.stacks import Template
+from mlops.base.errors import MlopsError
+from mlops.base.waiting import PATIENCE
+from mlops.deployment.cloudformation import FailedChangeError, Plan, StackService
+from mlops.deployment.templates import Template
+from mlops.project.account import Account
 from standin.scripted import Clock, Refusal, Script
 from tests.machinery.deployment.small_project import ACCOUNT, REGION, SLUG
 

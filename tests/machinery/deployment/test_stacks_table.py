@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
-from mlops import stacks
-from mlops.errors import MlopsError
-from mlops.stacks import TABLE, Stack, Template, parameters, present, selected
+from mlops.base.errors import MlopsError
+from mlops.deployment import templates
+from mlops.deployment.templates import Template, parameters
+from mlops.project.stacks import TABLE, Stack, present, selected
 from tests.machinery.deployment.small_project import ENDPOINT, small_project
 
 WHERE = "`endpoint` in config/staging.yaml"
@@ -121,4 +122,4 @@ def test_what_is_no_template_is_refused_with_its_file(text: str, tmp_path: Path)
     root = small_project(tmp_path).root
     (root / "infra/data.yaml").write_text(text)
     with pytest.raises(MlopsError, match=r"infra/data.yaml: It is not a CloudFormation template"):
-        stacks.read(root, TABLE[0])
+        templates.read(root, TABLE[0])

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from mlops import platforms
-from mlops.aws.account import Account
-from mlops.aws.endpoint import AwsEndpoint
-from mlops.errors import MlopsError
-from mlops.project import Project
-from mlops.registry import ModelVersion
+from mlops.base.errors import MlopsError
+from mlops.endpoints import adapters
+from mlops.endpoints.sagemaker import AwsEndpoint
+from mlops.project.account import Account
+from mlops.project.project import Project
+from mlops.registry.versions import ModelVersion
 from standin.scripted import Clock, Refusal, Script
 from tests.machinery.deployment.small_project import ACCOUNT, GROUP, NAMES, REGION, small_project
 
@@ -132,7 +132,7 @@ def test_environments_that_models_are_deployed_to_are_asked_in_aws(
 ) -> None:
     monkeypatch.setattr(Account, "verify", lambda _: None)
     project: Project = small_project(tmp_path, inference="async")
-    server = platforms.endpoint(project, "production")
+    server = adapters.endpoint(project, "production")
     assert isinstance(server, AwsEndpoint)
     assert (server.name, server.queued) == ("visits-production", True)
-    assert not isinstance(platforms.endpoint(project, "local"), AwsEndpoint)
+    assert not isinstance(adapters.endpoint(project, "local"), AwsEndpoint)

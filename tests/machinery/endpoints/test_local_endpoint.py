@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mlops.archives import pack
-from mlops.errors import MlopsError
-from mlops.local.endpoint import LocalEndpoint
-from mlops.local.platform import LocalPlatform
-from mlops.project import LOCAL, Project
-from mlops.registry import APPROVED, find
+from mlops.base.archives import pack
+from mlops.base.environments import LOCAL
+from mlops.base.errors import MlopsError
+from mlops.endpoints.local import LocalEndpoint
+from mlops.project.project import Project
+from mlops.registry.versions import APPROVED, find
+from mlops.run.platform import LocalPlatform
 from tests.machinery.serving.served import HANDLERS, until
 from tests.projects import mlops
 
@@ -185,7 +186,7 @@ def test_nothing_is_captured_without_monitoring(project: Path) -> None:
 
 
 def test_a_project_without_a_server_is_asked_in_this_process(project: Path) -> None:
-    for path in ("mlops/local/endpoint.py", "mlops/verbs/serve.py"):
+    for path in ("mlops/endpoints/local.py", "mlops/cli/verbs/serve.py"):
         (project / path).unlink()
     shutil.rmtree(project / "mlops/serving")
     answer = mlops(project, "invoke", "-", "--version", "2", input="21")

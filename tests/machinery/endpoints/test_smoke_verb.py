@@ -12,12 +12,12 @@ from botocore.awsrequest import AWSResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops import smoke
-from mlops.aws.account import Account
-from mlops.aws.endpoint import AwsEndpoint
-from mlops.endpoint import MAX_CONCURRENCY
-from mlops.errors import MlopsError
-from mlops.smoke import Load
+from mlops.base.errors import MlopsError
+from mlops.endpoints import load_test
+from mlops.endpoints.load_test import Load
+from mlops.endpoints.port import MAX_CONCURRENCY
+from mlops.endpoints.sagemaker import AwsEndpoint
+from mlops.project.account import Account
 from tests.machinery.deployment.small_project import ACCOUNT, NAMES, REGION
 from tests.projects import mlops, mlops_json
 
@@ -61,9 +61,9 @@ def test_what_answers_nothing_breaks_both_limits_and_is_json() -> None:
     ],
 )
 def test_a_wrong_answer_is_told(answers: list[float], said: str) -> None:
-    smoke.require_right([0.5, 0.2501], 2, [0.5, 0.25])
+    load_test.require_right([0.5, 0.2501], 2, [0.5, 0.25])
     with pytest.raises(MlopsError, match=said):
-        smoke.require_right(answers, 2, [0.5, 0.25])
+        load_test.require_right(answers, 2, [0.5, 0.25])
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_a_wrong_answer_is_told(answers: list[float], said: str) -> None:
     [("0.5\nnan\n", "no probability"), ("1.01\n", "no probability"), ("-0.1", "no probability"), ("{}", "no number")],
 )
 def test_an_answer_that_is_no_probability_is_told(answer: str, said: str) -> None:
-    assert smoke.probabilities("0\n1\n0.5\n") == [0, 1, 0.5]
+    assert load_test.probabilities("0\n1\n0.5\n") == [0, 1, 0.5]
     with pytest.raises(MlopsError, match=said):
-        smoke.probabilities(answer)
+        load_test.probabilities(answer)
 
 
 def test_every_request_is_sent_in_turns_and_what_is_wrong_with_an_answer_counts_as_an_error() -> None:
@@ -85,7 +85,7 @@ def test_every_request_is_sent_in_turns_and_what_is_wrong_with_an_answer_counts_
             raise MlopsError("no")
         return "0.5\n0.5\n" if body == b"two" else "0.5\n"
 
-    done = smoke.load(ask, [b"one", b"two", b"refused", b"four"], 10, 3)
+    done = load_test.load(ask, [b"one", b"two", b"refused", b"four"], 10, 3)
     assert sorted(asked) == sorted([b"one", b"two", b"refused", b"four"] * 2 + [b"one", b"two"])
     assert (done.requests, done.error_share, len(done.milliseconds)) == (10, 0.5, 5)
     assert done.first_error == "One row was not answered with one probability."
@@ -109,7 +109,7 @@ def test_what_is_throttled_once_is_one_error_and_nobody_waits(monkeypatch: pytes
     answers = iter([answer(429, b"{}", "ThrottlingException"), *(answer(200, b"0.5\n") for _ in range(9))])
     account.runtime.meta.events.register("before-send.sagemaker-runtime", lambda **_: next(answers))
     endpoint = AwsEndpoint(account, NAMES, "staging", queued=False)
-    done = smoke.load(lambda body: endpoint.invoke(body, "text/csv", "text/csv"), [b"1\n"], 10, 1)
+    done = load_test.load(lambda body: endpoint.invoke(body, "text/csv", "text/csv"), [b"1\n"], 10, 1)
     assert (done.requests, len(done.milliseconds)) == (10, 9)
     assert "ThrottlingException" in done.first_error
 

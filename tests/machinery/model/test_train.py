@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xgboost
 
-from mlops.training_metrics import built_in
+from mlops.pipeline.training_metrics import built_in
 from model import algorithm, inference, train
 from model.dataset import read_typed, write_parquet
 from model.derive import FEATURE_NAMES

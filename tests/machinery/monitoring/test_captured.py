@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mlops.capture import SMOKE, Encoder
+from mlops.base.capture import SMOKE, Encoder
 from mlops.monitor import captured
 from model import synthetic
 from model.schema import SCHEMA

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import mlops.capture as capture
+import mlops.base.capture as capture
 from model import dataset, synthetic
 from model.schema import SCHEMA
 from tests.projects import SLUG, mlops, mlops_json

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
-from mlops.monitor import charts
 from mlops.monitor.statistics import SKETCH_SIZE, constraints, statistics
 from mlops.monitor.violations import CATEGORIES, NUMBERS, Comparison, Limits, compare, kolmogorov_smirnov, l_infinity
+from mlops.monitoring import charts
 from model import dataset, synthetic
 from model.schema import SCHEMA
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlops.definition import Definition
-from mlops.local.cache import StepCache
-from mlops.local.registry import LocalRegistry
-from mlops.local.runner import LocalRun
-from mlops.local.state import EXECUTING, RunFolder, RunState, StepState, new_run_id, now
-from mlops.local.store import LocalStore
+from mlops.pipeline.definition import Definition
+from mlops.registry.local import LocalRegistry
+from mlops.run.cache import StepCache
+from mlops.run.runner import LocalRun
+from mlops.run.state import EXECUTING, RunFolder, RunState, StepState, new_run_id, now
+from mlops.store.local import LocalStore
 from tests.projects import SOURCES
 
 OUTPUT = "/opt/ml/processing/output"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mlops import bundle
-from mlops.bundle import DEFINITION, MANIFEST, OBJECTS, Bundle
-from mlops.errors import MlopsError
-from mlops.files import sha256_of_file, write_json
-from mlops.lineage import git_commit
-from mlops.project import Project
+from mlops.base.errors import MlopsError
+from mlops.base.files import sha256_of_file, write_json
+from mlops.pipeline import bundle
+from mlops.pipeline.bundle import DEFINITION, MANIFEST, OBJECTS, Bundle
+from mlops.project.lineage import git_commit
+from mlops.project.project import Project
 from tests.places import DATA_KEY, MODEL_KEY
 
 SOURCES = ("src/model/train.py", "pipelines/training.py", "mlops/compile/compiler.py", "config/local.yaml",

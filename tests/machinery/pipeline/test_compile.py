@@ -13,14 +13,14 @@ from typing import Any
 import boto3
 import pytest
 
-from mlops.bundle import Bundle, current
+from mlops.base.errors import MlopsError
 from mlops.compile.compiler import image_uri
 from mlops.compile.content import ContentStore, settle
 from mlops.compile.mistakes import explain
 from mlops.compile.offline import OfflineAws
-from mlops.definition import Definition
-from mlops.errors import MlopsError
-from mlops.project import Project
+from mlops.pipeline.bundle import Bundle, current
+from mlops.pipeline.definition import Definition
+from mlops.project.project import Project
 from model import algorithm
 from model.hyperparameters import HYPERPARAMETERS
 from standin.shapes import definition_faults

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.definition import Definition, Scope, decide, evaluate, look_up, path_parts, references
-from mlops.errors import MlopsError
+from mlops.base.errors import MlopsError
+from mlops.pipeline.definition import Definition, Scope, decide, evaluate, look_up, path_parts, references
 from tests.machinery.pipeline.definitions import compare, condition, definition, get, processing
 
 DOCUMENT = {"metrics": {"auc": {"value": 0.61}}, "gain": -0.02}

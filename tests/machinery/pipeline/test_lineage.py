@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops.errors import MlopsError
-from mlops.lineage import data_version, git_commit
+from mlops.base.errors import MlopsError
+from mlops.project.lineage import data_version, git_commit
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mlops.errors import MlopsError
-from mlops.local.runner import check_runnable
-from mlops.local.transform import requests
+from mlops.base.errors import MlopsError
+from mlops.run.runner import check_runnable
+from mlops.run.transform import requests
 from tests.machinery.pipeline.definitions import compare, condition, definition, get, local_run, processing
 from tests.projects import SOURCES
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from mlops.errors import MlopsError
-from mlops.local.runner import check_runnable
-from mlops.local.state import RunState
+from mlops.base.errors import MlopsError
+from mlops.run.runner import check_runnable
+from mlops.run.state import RunState
 from tests.machinery.pipeline.definitions import (
     OUTPUT,
     compare,

@@ -5,10 +5,10 @@ from pathlib import Path
 import boto3
 import pytest
 
-from mlops import bundle, upsert
-from mlops.aws.account import Account
-from mlops.errors import MlopsError
-from mlops.project import Project
+from mlops.base.errors import MlopsError
+from mlops.pipeline import bundle, submission
+from mlops.project.account import Account
+from mlops.project.project import Project
 from standin.account import ACCOUNT, REGION
 from standin.calls import CallLog
 from tests.places import BUCKET, PLACE, ROLE
@@ -43,14 +43,14 @@ def test_the_second_upsert_changes_nothing(dev_project: Project, monkeypatch: py
     session = boto3.Session(region_name=REGION)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     with CallLog(session) as calls:
-        first = upsert.upsert(dev_project, "dev")
+        first = submission.upsert(dev_project, "dev")
         assert first.outcome == "created"
         objects = len(bundle.current(dev_project, "dev").manifest["objects"])
         manifests = [uri for uri in first.uploaded if "/manifests/" in uri]
         assert (len(first.uploaded), len(manifests)) == (objects + 1, 1)
         assert calls.changing == ["PutObject"] * (objects + 2) + ["CreatePipeline"]  # the definition too
         calls.clear()
-        second = upsert.upsert(dev_project, "dev")
+        second = submission.upsert(dev_project, "dev")
         assert (second.outcome, second.uploaded) == ("unchanged", [])
         assert calls.operations
         assert calls.changing == []
@@ -59,7 +59,7 @@ def test_the_second_upsert_changes_nothing(dev_project: Project, monkeypatch: py
 
 @pytest.mark.slow
 def test_what_is_upserted_is_the_bundle_to_the_byte(dev_project: Project, account: Account) -> None:
-    result = upsert.upsert(dev_project, "dev")
+    result = submission.upsert(dev_project, "dev")
     compiled = bundle.current(dev_project, "dev")
     assert result.definition_sha256 == compiled.definition_sha256
     described = account.sagemaker.describe_pipeline(PipelineName=PIPELINE)
@@ -72,9 +72,9 @@ def test_what_is_upserted_is_the_bundle_to_the_byte(dev_project: Project, accoun
 
 
 def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev_project: Project, account: Account) -> None:
-    upsert.upsert(dev_project, "dev")
+    submission.upsert(dev_project, "dev")
     with pytest.raises(MlopsError, match="There is no data below"):
-        upsert.start(dev_project, "dev", PIPELINE, {})
+        submission.start(dev_project, "dev", PIPELINE, {})
     account.s3.put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"1")
     account.sagemaker.create_model_package_group(ModelPackageGroupName="doctor-visits")
     champion = account.sagemaker.create_model_package(
@@ -86,7 +86,7 @@ def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev_project: Proje
             "SupportedResponseMIMETypes": ["text/csv"],
         },
     )["ModelPackageArn"]
-    arn = upsert.start(dev_project, "dev", PIPELINE, {"RunReason": "new data"})
+    arn = submission.start(dev_project, "dev", PIPELINE, {"RunReason": "new data"})
     listed = account.sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
     given = {entry["Name"]: entry["Value"] for entry in listed["PipelineParameters"]}
     assert len(given.pop("DataVersion")) == 16
@@ -101,13 +101,13 @@ def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev_project: Proje
 def test_a_run_whose_model_could_not_be_registered_is_not_started(
     dev_project: Project, account: Account, monkeypatch: pytest.MonkeyPatch, reason: str
 ) -> None:
-    upsert.upsert(dev_project, "dev")
+    submission.upsert(dev_project, "dev")
     account.s3.put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"1")
     session = boto3.Session(region_name=REGION)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     with CallLog(session) as calls:
         with pytest.raises(MlopsError, match="Parameter RunReason cannot be") as caught:
-            upsert.start(dev_project, "dev", PIPELINE, {"RunReason": reason})
+            submission.start(dev_project, "dev", PIPELINE, {"RunReason": reason})
         assert caught.value.exit_code == 2
         assert calls.operations
         assert calls.changing == []
@@ -118,9 +118,9 @@ def test_an_account_that_is_not_filled_in_is_refused_before_any_call(tmp_path: P
     (tmp_path / "config/dev.yaml").write_text("bucket: null\n", encoding="utf-8")
     (tmp_path / "project.yaml").write_text(json.dumps({"project_slug": "x", "aws_region": REGION}), encoding="utf-8")
     with pytest.raises(MlopsError, match="does not say `account`"):
-        upsert.upsert(Project(tmp_path), "dev")
+        submission.upsert(Project(tmp_path), "dev")
 
 
 def test_the_local_environment_cannot_be_upserted(dev_project: Project) -> None:
     with pytest.raises(MlopsError, match="is this machine"):
-        upsert.upsert(dev_project, "local")
+        submission.upsert(dev_project, "local")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mlops.definition import Definition
-from mlops.errors import MlopsError
-from mlops.shapes import translated
-from mlops.validation import problems, require_usable, require_valid
+from mlops.base.errors import MlopsError
+from mlops.pipeline.definition import Definition
+from mlops.pipeline.shapes import translated
+from mlops.pipeline.validation import problems, require_usable, require_valid
 
 GOLDEN = Path(__file__).parent / "golden" / "training-local.json"
 METRICS = [{"Name": "auc", "Regex": "auc:(.*)"}]

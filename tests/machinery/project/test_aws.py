@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from mlops.aws.account import Account, aws_errors
-from mlops.aws.pipelines import PipelineService
-from mlops.aws.registry import AwsRegistry
-from mlops.aws.stacks import CREATED, UNCHANGED, UPDATED
-from mlops.aws.store import S3Store, split_uri
-from mlops.errors import MlopsError
+from mlops.base.errors import MlopsError
+from mlops.base.outcomes import CREATED, UNCHANGED, UPDATED
+from mlops.pipeline.sagemaker import PipelineService
+from mlops.project.account import Account, aws_errors
+from mlops.registry.sagemaker import AwsRegistry
+from mlops.store.s3 import S3Store, split_uri
 from standin.account import ACCOUNT, REGION
 from standin.calls import CallLog
 from tests.machinery.pipeline.definitions import definition, processing

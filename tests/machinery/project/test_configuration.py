@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops.configuration import KEYS, OPEN, OWN
-from mlops.errors import MlopsError
-from mlops.stacks import SHADOW_MINUTES, TABLE
+from mlops.base.errors import MlopsError
+from mlops.project.configuration import KEYS, OPEN, OWN
+from mlops.project.stacks import SHADOW_MINUTES, TABLE
 from standin.template import parse, unsatisfied
 from tests.answers import COVERING, each_set_of_answers, meant
 from tests.infra.rendered import text_of, texts

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mlops.aws.account import Account
-from mlops.errors import MlopsError
-from mlops.names import Names, project_id
-from mlops.project import Project
+from mlops.base.errors import MlopsError
+from mlops.project.account import Account
+from mlops.project.names import Names, project_id
+from mlops.project.project import Project
 from standin.template import parse, resolve
 from tests.infra.checks.names import LONGEST, physical_name
 from tests.infra.rendered import texts

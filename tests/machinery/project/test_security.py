@@ -4,12 +4,13 @@ from typing import Any
 import pytest
 from botocore.session import get_session
 
-from mlops import upsert
-from mlops.errors import MlopsError
-from mlops.instances import has_own_disks
-from mlops.keys import arn, arns, unnamed
-from mlops.project import Environment, Project
-from mlops.security import Network, Security, require_encryptable_disks
+from mlops.base.errors import MlopsError
+from mlops.pipeline import submission
+from mlops.project.environment import Environment
+from mlops.project.instances import has_own_disks
+from mlops.project.keys import arn, arns, unnamed
+from mlops.project.project import Project
+from mlops.project.security import Network, Security, require_encryptable_disks
 from standin.account import ACCOUNT, REGION, StandInAccount
 from tests.places import DATA_KEY, MODEL_KEY
 
@@ -123,12 +124,12 @@ def test_the_project_s_own_keys_are_known_once_they_are_looked_up(project: Proje
         arn(project, project.environment("dev"), "data_key")
     assert "upsert --environment dev" in caught.value.remedy
     with pytest.raises(MlopsError, match="There is no key alias/visits-data") as caught:
-        upsert.look_up(project, "dev")
+        submission.look_up(project, "dev")
     assert "set `data_key`" in caught.value.remedy
     kms = here.client("kms")
     made = {name: kms.create_key()["KeyMetadata"] for name in ("data", "model")}
     for name, metadata in made.items():
         kms.create_alias(AliasName=f"alias/visits-{name}", TargetKeyId=metadata["KeyId"])
-    upsert.look_up(project, "dev")
+    submission.look_up(project, "dev")
     found = arns(project, project.environment("dev"))
     assert found == {f"{name}_key": metadata["Arn"] for name, metadata in made.items()}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mlops.errors import MlopsError
-from mlops.local.registry import LocalRegistry
-from mlops.local.store import LocalStore
-from mlops.registry import APPROVED, PENDING, REJECTED, champion
+from mlops.base.errors import MlopsError
+from mlops.registry.local import LocalRegistry
+from mlops.registry.versions import APPROVED, PENDING, REJECTED, champion
+from mlops.store.local import LocalStore
 
 MODEL = "s3://bucket/models/model.tar.gz"
 ARN = "arn:aws:sagemaker:eu-west-1:000000000000:model-package/group"

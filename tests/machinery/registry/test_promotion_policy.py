@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops import promotion
-from mlops.errors import MlopsError
+from mlops.base.environments import ENVIRONMENTS, PRODUCTION, STAGING
+from mlops.base.errors import MlopsError
 from mlops.functions import promote
-from mlops.promotion import ASKED, ENVIRONMENTS, LIVE, NONE, PRODUCTION, STAGING, START
-from mlops.registry import APPROVED, PENDING, REJECTED, ModelVersion, champion, of_package, stamped
+from mlops.registry import promotion
+from mlops.registry.promotion import ASKED, LIVE, NONE, START
+from mlops.registry.versions import APPROVED, PENDING, REJECTED, ModelVersion, champion, of_package, stamped
 
 PREFIX = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/visits"
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)

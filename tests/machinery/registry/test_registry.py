@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from mlops.aws.account import Account
-from mlops.aws.registry import AwsRegistry
-from mlops.aws.store import S3Store
-from mlops.errors import MlopsError
-from mlops.local.registry import LocalRegistry
-from mlops.local.store import LocalStore
-from mlops.registry import APPROVED, PENDING, REJECTED, Registry, champion, find
+from mlops.base.errors import MlopsError
+from mlops.project.account import Account
+from mlops.registry.local import LocalRegistry
+from mlops.registry.port import Registry
+from mlops.registry.sagemaker import AwsRegistry
+from mlops.registry.versions import APPROVED, PENDING, REJECTED, champion, find
+from mlops.store.local import LocalStore
+from mlops.store.s3 import S3Store
 from standin.account import ACCOUNT, REGION
 from tests.places import BUCKET, ROLE
 

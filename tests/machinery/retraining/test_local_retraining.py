@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from mlops.__main__ import main
-from mlops.bundle import Bundle
-from mlops.errors import MlopsError
-from mlops.local import retraining
-from mlops.local.attend import attend
-from mlops.local.platform import LocalPlatform
-from mlops.local.retraining import Guard, Outcome, retrain
-from mlops.local.start import new_run
-from mlops.local.state import SUCCEEDED, RunFolder, RunState, find_run
-from mlops.project import Project
-from mlops.retraining.state import COALESCED, DRIFT, MANUAL, REFUSED, SCHEDULED, STARTED, to_document
+from mlops.base.errors import MlopsError
+from mlops.pipeline.bundle import Bundle
+from mlops.project.project import Project
+from mlops.retraining import local
+from mlops.retraining.local import Guard, Outcome, retrain
+from mlops.retraining.memory import COALESCED, DRIFT, MANUAL, REFUSED, SCHEDULED, STARTED, to_document
+from mlops.run.attend import attend
+from mlops.run.platform import LocalPlatform
+from mlops.run.start import new_run
+from mlops.run.state import SUCCEEDED, RunFolder, RunState, find_run
 from tests.projects import mlops, mlops_json
 
 MODEL = "s3://local-bucket/model.tar.gz"
@@ -98,8 +98,8 @@ class Desk:
 def desk(default_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     project = Path(shutil.copytree(default_project, tmp_path / "project", symlinks=True))
     desk = Desk(project, tmp_path / "bundle")
-    monkeypatch.setattr(retraining, "current", desk.current)
-    monkeypatch.setattr(retraining, "attend", desk.attend)
+    monkeypatch.setattr(local, "current", desk.current)
+    monkeypatch.setattr(local, "attend", desk.attend)
     monkeypatch.chdir(project)
     return desk
 
@@ -153,7 +153,7 @@ def test_a_trigger_while_a_run_is_being_prepared_waits_too(desk: Desk, monkeypat
             during.append(desk.retrain(SCHEDULED, "t2"))
         return new_run(*arguments)
 
-    monkeypatch.setattr(retraining, "new_run", prepared)
+    monkeypatch.setattr(local, "new_run", prepared)
     outcome = desk.retrain(DRIFT, "t1")
     assert during[0].decision
     assert during[0].decision.reason == "a run is starting"
@@ -274,7 +274,7 @@ def test_a_run_that_cannot_be_prepared_frees_its_place(desk: Desk, monkeypatch: 
         raise MlopsError("no")
 
     with monkeypatch.context() as patch:
-        patch.setattr(retraining, "new_run", refuse)
+        patch.setattr(local, "new_run", refuse)
         with pytest.raises(MlopsError, match="no"):
             desk.retrain(MANUAL, "t1")
     assert desk.guard.read().running is None

@@ -10,8 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mlops.retraining.policy import DAY, Newest, Policy, Status
-from mlops.retraining.state import (
+from mlops.retraining.memory import (
     COALESCED,
     DATA,
     DRIFT,
@@ -25,6 +24,7 @@ from mlops.retraining.state import (
     from_document,
     to_document,
 )
+from mlops.retraining.policy import DAY, Newest, Policy, Status
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops.retraining.policy import Newest, Policy, Status
-from mlops.retraining.state import (
+from mlops.retraining.memory import (
     COALESCED,
     DATA,
     DRIFT,
@@ -25,6 +24,7 @@ from mlops.retraining.state import (
     from_document,
     to_document,
 )
+from mlops.retraining.policy import Newest, Policy, Status
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

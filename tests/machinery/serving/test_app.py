@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops.handlers import Handlers
+from mlops.base.handlers import Handlers
 from mlops.serving.app import OFF_LOOP_BYTES, Application
 from mlops.serving.engine import Engine
 from mlops.serving.recorder import Recorder

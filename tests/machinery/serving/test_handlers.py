@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mlops.errors import MlopsError
-from mlops.handlers import load
-from mlops.local.registry import LocalRegistry
-from mlops.local.store import LocalStore
-from mlops.registry import APPROVED, ModelVersion
+from mlops.base.errors import MlopsError
+from mlops.registry.archives import load
+from mlops.registry.local import LocalRegistry
+from mlops.registry.versions import APPROVED, ModelVersion
+from mlops.store.local import LocalStore
 
 URI = "s3://bucket/model.tar.gz"
 VERSION = ModelVersion(1, "arn", APPROVED, datetime.now(UTC), None, "", URI, "", (), {})

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops import capture
+from mlops.base import capture
 from mlops.serving import recorder as recorder_module
 from mlops.serving.recorder import Recorder
 from tests.machinery.serving.served import until

@@ -1,0 +1,167 @@
+"""Files that are whole or absent, and digests of what they hold."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mlops.base.errors import MlopsError
+
+DIGEST_LENGTH = 16
+"""How many hexadecimal digits of a SHA-256 tell apart what is named after its content."""
+
+_LOCK_POLL = 0.01
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step: a reader sees the old content or the new, never a part.
+
+    Raises:
+        MlopsError: The disk is full or the folder cannot be written; the old content is kept.
+    """
+    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file in one step: `target` is whole or absent.
+
+    Raises:
+        MlopsError: The disk is full or the folder cannot be written.
+    """
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place when the `with` block succeeds, and goes when it does not.
+
+    Raises:
+        MlopsError: The disk is full or the folder cannot be written; what stood at `path` is kept.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
+
+
+def unwritable(path: Path, error: OSError) -> MlopsError:
+    """The message for a file that could not be written."""
+    remedy = (
+        "Free some space on that disk, then do it again; `run --resume` goes on with a run."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else "Check that the folder exists and that you may write to it."
+    )
+    return MlopsError(f"Cannot write {path}: {error.strerror or error}.", remedy)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace `path` by `value` as indented JSON, in one step (see `write_text`)."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, what: str, remedy: str) -> Any:
+    """Read a JSON file that this package wrote.
+
+    Args:
+        path: The file.
+        what: What the file is, for the message ("the state of run 2026…").
+        remedy: What the reader should do when it is missing or damaged.
+
+    Raises:
+        MlopsError: The file is missing, or is not JSON (torn by a crash or edited by hand).
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MlopsError(f"{what} is missing: {path}.", remedy) from None
+    except OSError as error:
+        raise MlopsError(f"{what} cannot be read: {path}: {error.strerror}.", remedy) from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise MlopsError(f"{what} is damaged: {path} ({error}).", remedy) from None
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, patience: float = math.inf) -> Iterator[bool]:
+    """Hold an exclusive lock on `path` (created when missing) for the length of a `with` block.
+
+    The kernel frees the lock when its holder dies, so a killed process never leaves a stale one.
+
+    Args:
+        path: The file.
+        patience: How many seconds to wait for another holder.
+
+    Yields:
+        True when the lock is held; False when another process kept it for longer.
+    """
+    deadline = time.monotonic() + patience
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | (0 if patience == math.inf else fcntl.LOCK_NB))
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    yield False
+                    return
+                time.sleep(_LOCK_POLL)
+            else:
+                yield True
+                return
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock on `path`; looking neither needs write access nor creates the file."""
+    try:
+        with path.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_files(files: Iterable[tuple[str, Path]]) -> str:
+    """SHA-256 over the sorted (name, content digest) pairs of `files`, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, path in sorted(files):
+        digest.update(f"{name}\0{sha256_of_file(path)}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The files below `folder` as (relative POSIX name, path), sorted; caches and hidden files are left out."""
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in relative.parts):
+            yield relative.as_posix(), path

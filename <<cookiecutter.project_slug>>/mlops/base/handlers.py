@@ -1,0 +1,68 @@
+"""The inference handlers of a registered model, loaded from its archive as SageMaker's server loads them."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops.base.errors import MlopsError, UsageError
+
+_MODULE = "inference"
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """The four functions of SageMaker's framework servers, bound to a loaded model.
+
+    Attributes:
+        model: What `model_fn` returned.
+        input_fn: Parses a request body of a content type.
+        predict_fn: Predicts from what `input_fn` returned.
+        output_fn: Writes predictions in a content type.
+        decode_fn: The first half of `input_fn`, from a request to rows, where the handlers have one.
+        assemble_fn: The second half, from the rows of one request or of many to what `predict_fn` takes.
+    """
+
+    model: Any
+    input_fn: Callable[[bytes, str], Any]
+    predict_fn: Callable[[Any, Any], Any]
+    output_fn: Callable[[Any, str], Any]
+    decode_fn: Callable[[bytes, str], Any] | None = None
+    assemble_fn: Callable[[Any], Any] | None = None
+
+    def invoke(self, body: bytes, content_type: str, accept: str) -> str:
+        """The answer to one request.
+
+        Raises:
+            MlopsError: The request is malformed; the message is the handlers' own.
+        """
+        try:
+            prediction = self.predict_fn(self.input_fn(body, content_type), self.model)
+            answer = self.output_fn(prediction, accept)
+        except ValueError as error:
+            raise UsageError(f"The request cannot be answered: {error}") from None
+        return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+
+def load_unpacked(folder: Path, what: str) -> Handlers:
+    """Load the model of an unpacked archive with the code in it.
+
+    Args:
+        folder: The unpacked archive.
+        what: What the model is, for the message.
+
+    Raises:
+        MlopsError: Its handlers do not load.
+    """
+    sys.path.insert(0, str(folder / "code"))
+    try:
+        module = importlib.import_module(_MODULE)
+        model = module.model_fn(str(folder))
+        halves = (getattr(module, name, None) for name in ("decode_fn", "assemble_fn"))
+        return Handlers(model, module.input_fn, module.predict_fn, module.output_fn, *halves)
+    except Exception as error:  # the handlers are the user's code: anything may come out of them
+        raise MlopsError(
+            f"{what} does not load: {type(error).__name__}: {error}.", f"Its code is in {folder / 'code'}."
+        ) from error

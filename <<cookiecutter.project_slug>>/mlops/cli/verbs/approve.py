@@ -1,0 +1,44 @@
+"""Approve a registered version of the model, or reject it."""
+
+from argparse import ArgumentParser, Namespace
+
+from mlops.base.environments import LOCAL
+from mlops.base.errors import MlopsError
+from mlops.endpoints.adapters import endpoint
+from mlops.project.project import Project
+from mlops.registry.adapters import registry
+from mlops.registry.versions import APPROVED, LATEST, PENDING, REJECTED, ModelVersion, champion, named
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `approve`."""
+    parser.add_argument("version", help=f"the version's number, or `{LATEST}`: the newest one not decided on")
+    parser.add_argument("--reject", action="store_true", help="reject it instead: it is no longer served")
+    parser.add_argument("--comment", default="", help="why; kept with the version")
+    parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Give the version its new status."""
+    source = registry(project, options.environment)
+    versions = source.versions()
+    undecided = [version for version in versions if version.status == PENDING]
+    if options.version == LATEST and versions and not undecided:
+        raise MlopsError("Every version is decided on.", "Name one: .venv/bin/python -m mlops models")
+    number = named(undecided if options.version == LATEST else versions, options.version).version
+    version = source.decide(number, REJECTED if options.reject else APPROVED, options.comment)
+    print(f"Version {version.version} is {version.status}.")
+    print(_next(project, options.environment, champion(source.versions())))
+    return 0
+
+
+def _next(project: Project, environment: str, wanted: ModelVersion | None) -> str:
+    """What there is to do so that the version to use is used."""
+    server = endpoint(project, environment)
+    if server and (advice := server.advice(wanted)):
+        return f"  {advice}"
+    if wanted is None:
+        return "  no version is approved"
+    if environment != LOCAL:
+        return f"  version {wanted.version} is the one to deploy"
+    return f"  version {wanted.version} is the one to use:  .venv/bin/python -m mlops invoke data/request.csv"

@@ -1,0 +1,99 @@
+"""Predict every row of a file or folder with the approved model.
+
+Takes CSV (with a header), gzipped CSV and Parquet; columns that are no features are ignored. The outputs appear when
+all of them are complete.
+"""
+
+import json
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.base import capture
+from mlops.base.environments import LOCAL
+from mlops.base.errors import UsageError
+from mlops.project.project import Project
+from mlops.registry.adapters import registry
+from mlops.registry.archives import load
+from mlops.registry.versions import ModelVersion, to_ask
+from mlops.run.platform import LocalPlatform
+
+if TYPE_CHECKING:
+    from mlops.batch.recording import Recorder
+    from mlops.batch.scoring import Scorer
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `batch`."""
+    parser.add_argument("input", type=Path, help="file or folder of rows")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the predictions")
+    parser.add_argument("--join", action="store_true", help="write the input's columns beside the prediction")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that are there")
+    parser.add_argument("--version", type=int, help="the version to ask (default: the approved one)")
+    parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Write the predictions and say how many there are."""
+    # Here, because only this verb pays for Arrow.
+    from mlops.batch.job import Job
+    from mlops.batch.reading import find_files
+    from mlops.batch.scoring import Scorer
+    from mlops.batch.writing import check_join
+
+    files = find_files(options.input)
+    source = registry(project, options.environment)
+    version = to_ask(source.versions(), options.version)
+    scorer = Scorer.of(load(source, version, project.state / "models"))
+    job = Job(scorer, options.output, options.join, _recorder(project, options.environment, scorer, version))
+    _check_outputs(options, [job.path(file) for file in files])
+    unknown = {name for file in files for name in scorer.check(file)}
+    for file in files if options.join else ():
+        check_join(file)
+    if unknown:
+        print(f"Ignored: {', '.join(sorted(unknown))}; the schema has no such columns.", file=sys.stderr)
+    began = time.perf_counter()
+    rows = job.run(files)
+    seconds = time.perf_counter() - began
+    result = {
+        "version": version.version,
+        "rows": sum(rows),
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(sum(rows) / seconds),
+        "files": [
+            {"input": str(file.path), "output": str(job.path(file)), "rows": count}
+            for file, count in zip(files, rows, strict=True)
+        ],
+        "captured": job.recorder is not None,
+    }
+    print(json.dumps(result, indent=2) if options.json else _text(result))
+    return 0
+
+
+def _recorder(project: Project, environment: str, scorer: "Scorer", version: ModelVersion) -> "Recorder | None":
+    """What captures for monitoring, which compares what was asked of this machine's versions."""
+    from mlops.batch.recording import Recorder
+
+    percentage = project.capture_percentage(environment)
+    if not percentage:
+        return None
+    bucket = project.environment(environment)["bucket"]
+    prefix = capture.prefix(bucket, project.slug, version.version, f"{project.slug}-{environment}-batch")
+    return Recorder(LocalPlatform(project).store.path(prefix), scorer, percentage)
+
+
+def _check_outputs(options: Namespace, outputs: list[Path]) -> None:
+    if options.input.is_dir() and options.output.resolve().is_relative_to(options.input.resolve()):
+        raise UsageError(f"{options.output} is in the input, and would be read with it next time.")
+    present = next((path for path in outputs if path.exists()), None)
+    if present and not options.overwrite:
+        raise UsageError(f"{present} is already there.", "Name another folder, or add --overwrite.")
+
+
+def _text(result: dict[str, Any]) -> str:
+    files, speed = result["files"], f"{result['seconds']:.1f} s ({result['rows_per_second']} rows/s)"
+    lines = [f"{result['rows']} rows predicted by version {result['version']} in {speed}."]
+    return "\n".join([*lines, *(f"  {file['output']}" for file in files)])

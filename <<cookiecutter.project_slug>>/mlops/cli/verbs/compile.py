@@ -1,0 +1,19 @@
+"""Compile the pipeline for an environment into a bundle, offline, and validate it."""
+
+from argparse import ArgumentParser, Namespace
+
+from mlops.base.environments import LOCAL
+from mlops.pipeline import bundle
+from mlops.project.project import Project
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `compile`."""
+    parser.add_argument("--environment", default=LOCAL, help="the environment to compile for (default: %(default)s)")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Compile when sources changed, and say where the bundle is."""
+    compiled = bundle.current(project, options.environment)
+    print(f"{compiled.pipeline_name}  sha256 {compiled.definition_sha256}\n  {compiled.path.relative_to(project.root)}")
+    return 0

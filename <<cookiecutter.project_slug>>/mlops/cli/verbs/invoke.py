@@ -1,0 +1,62 @@
+"""Ask the model for predictions.
+
+The request is a file of rows, or standard input: CSV, JSON (`{"instances": [...]}`) or JSON Lines. It goes to the
+server that `serve` started; when none runs, the approved model answers in this process. In an environment that models
+are deployed to, the endpoint there answers.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from mlops.base.environments import ENVIRONMENTS, LOCAL
+from mlops.base.errors import UsageError
+from mlops.endpoints.adapters import endpoint
+from mlops.project.project import Project
+from mlops.registry.adapters import registry
+from mlops.registry.archives import load
+from mlops.registry.versions import to_ask
+
+_CONTENT_TYPES = {".csv": "text/csv", ".json": "application/json", ".jsonl": "application/jsonlines"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `invoke`."""
+    parser.add_argument("request", help="file of rows to predict, or - for standard input")
+    parser.add_argument("--version", type=int, help="ask this version, in this process")
+    parser.add_argument("--content-type", help="of the request (default: by the file's ending; text/csv for -)")
+    parser.add_argument("--accept", help="of the answer (default: as the request)")
+    parser.add_argument("--environment", default=LOCAL, help="whose model (default: %(default)s)")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Print the answer."""
+    body, content_type = _request(options)
+    accept = options.accept or content_type
+    server = endpoint(project, options.environment) if options.version is None else None
+    serving = server.describe() if server else None
+    if server and (serving or options.environment in ENVIRONMENTS):
+        answer = server.invoke(body, content_type, accept)
+        if serving:
+            print(f"version {serving.version} at {serving.url}:", file=sys.stderr)
+    else:
+        source = registry(project, options.environment)
+        version = to_ask(source.versions(), options.version)
+        answer = load(source, version, project.state / "models").invoke(body, content_type, accept)
+    print(answer.rstrip("\n"))
+    return 0
+
+
+def _request(options: Namespace) -> tuple[bytes, str]:
+    if options.request == "-":
+        return sys.stdin.buffer.read(), options.content_type or _CONTENT_TYPES[".csv"]
+    path = Path(options.request)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", "Name a file of rows: data/request.csv, for instance.")
+    content_type = options.content_type or _CONTENT_TYPES.get(path.suffix)
+    if content_type is None:
+        raise UsageError(f"Of what type is {path}?", "Say it with --content-type text/csv, for instance.")
+    try:
+        return path.read_bytes(), content_type
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from None

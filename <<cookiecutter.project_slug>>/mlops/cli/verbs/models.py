@@ -1,0 +1,146 @@
+"""List the registered versions of the model, show one, or compare two."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlops.base.environments import LOCAL
+from mlops.base.errors import MlopsError, UsageError
+from mlops.project.project import Project
+from mlops.registry.adapters import live, registry
+from mlops.registry.port import Registry
+from mlops.registry.versions import LATEST, NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, champion, named
+
+_METRICS = "binary_classification_metrics"
+_COLUMNS = ("version", "status", "decided", "auc", "accuracy", "data", "commit", "reason")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `models`."""
+    parser.add_argument(
+        "version", nargs="*", help=f"one version to show, or two to compare; a number, or `{LATEST}` (default: all)"
+    )
+    parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Print the versions asked for."""
+    if len(options.version) > 2:
+        raise UsageError("At most two versions can be compared.")
+    source = registry(project, options.environment)
+    versions = source.versions()
+    chosen = [named(versions, said) for said in options.version] or versions
+    where = live(project, options.environment)
+    if options.json:
+        print(json.dumps([_as_json(source, version, _live_in(version, where)) for version in chosen], indent=2))
+    elif not chosen:
+        print(NOTHING_REGISTERED, TRAIN_ONE)
+    elif options.version:
+        print(_side_by_side(source, chosen))
+    else:
+        print(_list(source, versions, where))
+    return 0
+
+
+def metrics(source: Registry, version: ModelVersion) -> dict[str, float]:
+    """The figures of a version's evaluation by name; empty when its report is gone."""
+    try:
+        entries = source.evaluation(version)[_METRICS].items()
+    except (MlopsError, AttributeError, KeyError, TypeError):
+        return {}
+    values = {name: entry["value"] for name, entry in entries if isinstance(entry, dict) and "value" in entry}
+    return {name: value for name, value in values.items() if isinstance(value, int | float)}
+
+
+def _live_in(version: ModelVersion, where: Mapping[str, str]) -> list[str]:
+    """The environments that a version is live in."""
+    return [environment for environment, package in where.items() if package == version.arn]
+
+
+def _as_json(source: Registry, version: ModelVersion, live_in: list[str]) -> dict[str, Any]:
+    return {
+        "version": version.version,
+        "arn": version.arn,
+        "status": version.status,
+        "live": live_in,
+        "created": version.created.isoformat(),
+        "decided": version.decided.isoformat() if version.decided else None,
+        "comment": version.comment,
+        "model_uri": version.model_uri,
+        "metrics": metrics(source, version),
+        "metadata": dict(version.metadata),
+    }
+
+
+def _list(source: Registry, versions: list[ModelVersion], where: Mapping[str, str]) -> str:
+    best = champion(versions)
+    rows: list[tuple[str, ...]] = [(*_COLUMNS, *(["live"] if where else []))]
+    for version in reversed(versions):
+        figures = metrics(source, version)
+        rows.append(
+            (
+                f"{version.version}{' *' if best and version.version == best.version else ''}",
+                version.status,
+                f"{version.decided:%Y-%m-%d %H:%M}" if version.decided else "",
+                *(f"{figures[name]:.4f}" if name in figures else "?" for name in ("auc", "accuracy")),
+                version.metadata.get("DataVersion", ""),
+                _short(version.metadata.get("GitCommit", "")),
+                version.metadata.get("RunReason", ""),
+                ", ".join(_live_in(version, where)),
+            )
+        )
+    note = "\n* is the version in use, and the one that the next must not fall behind." if best else ""
+    return table(rows) + note
+
+
+def _short(commit: str) -> str:
+    """The beginning of a commit, and whether there were changes beside it."""
+    digits, *changed = commit.split("-")
+    return "-".join((digits[:8], *changed))
+
+
+def _side_by_side(source: Registry, versions: list[ModelVersion]) -> str:
+    titles = tuple(f"version {version.version}" for version in versions)
+    figures = [metrics(source, version) for version in versions]
+    measured: list[tuple[str, ...]] = [("", *titles, *(["difference"] if len(versions) > 1 else []))]
+    for name in figures[0] | figures[-1]:
+        row = [name, *(f"{figure[name]:.4f}" if name in figure else "?" for figure in figures)]
+        if len(figures) > 1 and "?" not in row:
+            row.append(f"{figures[1][name] - figures[0][name]:+.4f}")
+        measured.append(tuple(row))
+    facts: list[tuple[str, ...]] = [("", *titles)]
+    facts += [(name, *(getattr(version, name) for version in versions)) for name in ("status", "comment")]
+    same = []
+    for name in dict(versions[0].metadata) | dict(versions[-1].metadata):
+        said = [version.metadata.get(name, "") for version in versions]
+        if len(said) > 1 and len(set(said)) == 1:
+            same.append(name)
+        else:
+            facts.append((name, *said))
+    note = f"\n\nthe same in both: {', '.join(same)}" if same else ""
+    heading = "each on test rows of its own:"
+    return "\n".join([*_gains(source, versions), "", heading, table(measured), "", table(facts)]) + note
+
+
+def _gains(source: Registry, versions: list[ModelVersion]) -> Iterator[str]:
+    """What each version was found to be better than, on the same test rows."""
+    for version in versions:
+        try:
+            evaluation = source.evaluation(version)
+            reference, gain = str(evaluation["reference"]["name"]), float(evaluation["auc_gain"])
+        except (MlopsError, LookupError, TypeError, ValueError):
+            continue
+        other = reference.rpartition("/")[2]
+        beaten = f"beside version {other}" if other.isdecimal() else f"beside a {reference}"
+        yield f"on the same test rows: version {version.version} has an auc {gain:+.4f} {beaten}"
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows of text in aligned columns."""
+    columns = max(len(row) for row in rows)
+    padded = [(*row, *[""] * (columns - len(row))) for row in rows]
+    widths = [max(len(row[column]) for row in padded) for column in range(columns)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in padded)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,130 @@
+"""Compare what the model was asked lately with what it was trained on.
+
+Without --since the window begins where the last one ended. Windows that span a promotion are split by version: each is
+compared with the data that it was trained on.
+"""
+
+import json
+from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mlops.base.environments import LOCAL
+from mlops.base.errors import UsageError
+from mlops.monitoring.windows import Window, Windows
+from mlops.project.project import Project
+from mlops.run.platform import LocalPlatform
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_LISTED = 8
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `monitor`."""
+    when = "a time in UTC such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d"
+    parser.add_argument("--since", metavar="TIME", help=f"begin of the window: {when} (default: end of the last one)")
+    parser.add_argument("--until", metavar="TIME", help="its end (default: now)")
+    parser.set_defaults(retrain=False, data=None)
+    if find_spec("mlops.retraining.drift"):  # a project that only deploys does not train
+        parser.add_argument("--retrain", action="store_true", help="train again if the version in use has drifted")
+        parser.add_argument("--data", type=Path, help="data to train again on (default: `data_folder` in config)")
+    parser.add_argument("--environment", default=LOCAL, help="where (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Evaluate a window, show it, write its report; 0, alarm or not, unless a retraining fails."""
+    if options.environment != LOCAL:
+        raise UsageError(f"Endpoints of {options.environment} cannot be watched from here yet.")
+    if options.data and not options.retrain:
+        raise UsageError("--data is what to train again on.", "Give --retrain, too.")
+    if options.data and not options.data.exists():
+        raise UsageError(f"There is no {options.data}.", "Name the data to train again on.")
+    now = datetime.now(UTC)
+    since = _moment(options.since, now) if options.since else None
+    until = _moment(options.until, now) if options.until else None
+    if until and until > now:
+        raise UsageError("The window has not ended yet.", "Leave out --until: the window then ends now.")
+    if since and since >= (until or now):
+        raise UsageError("The window ends before it begins.")
+    platform = LocalPlatform(project)
+    window = Windows(platform).evaluate(since, until)
+    document = window.document()
+    if not options.json:
+        print(_text(project, window))
+    code = 0
+    if options.retrain:
+        code, document["retraining"] = _retrain(platform, window, options)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    return code
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    try:
+        if text[-1:] in _UNITS and text[:-1].isdecimal():
+            return now - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        example = "Give one such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d."
+        raise UsageError(f"{text!r} is no time.", example) from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+
+
+def _retrain(platform: LocalPlatform, window: Window, options: Namespace) -> tuple[int, dict[str, Any] | None]:
+    """Train again if the version in use has drifted; the exit status and what came of it."""
+    # Only here, because the runner is not for those who only look.
+    outcome = import_module("mlops.retraining.drift").retrain_if_drifted(platform, window, options.data)
+    if not options.json:
+        print(f"No retraining: {outcome}." if isinstance(outcome, str) else outcome.text(platform.project))
+    return (0, None) if isinstance(outcome, str) else (outcome.exit_code, outcome.document())
+
+
+def _text(project: Project, window: Window) -> str:
+    begin = f"{window.start:%Y-%m-%d %H:%M:%S}" if window.start else "the first request"
+    lines = [f"From {begin} to {window.end:%Y-%m-%d %H:%M:%S} UTC:"]
+    for version, comparison in window.comparisons.items():
+        lines += ["", *_version_text(version, comparison, window.min_rows)]
+    if not any(comparison["rows"] or comparison["damaged"] for comparison in window.comparisons.values()):
+        lines.append("Nothing was asked: there is nothing to compare.")
+    elif window.folder is None:
+        lines.append("\nWhat was asked waits for more: the next window begins where this one did.")
+    if window.report:
+        lines.append(f"\n  report:  {window.report.relative_to(project.root)}")
+    return "\n".join(lines)
+
+
+def _version_text(version: int, comparison: dict[str, Any], min_rows: int) -> list[str]:
+    lost = [f"{comparison[kind]} {text}" for kind, text in _LOST.items() if comparison[kind]]
+    head = f"Version {version}: {comparison['rows']:,} rows in {comparison['records']:,} requests"
+    mean = comparison["predictions"]["mean"]
+    lines = [", ".join([head, *([f"mean prediction {mean:.3f}"] if mean is not None else []), *lost])]
+    lines += [f"    {place}" for place in comparison["damaged_at"]]
+    if not comparison["rows"]:
+        return lines
+    if comparison["rows"] < min_rows:
+        return [*lines, f"  too few rows to tell (monitoring.min_rows is {min_rows})"]
+    drifted = comparison["features"][: len(comparison["drifted"])]  # the furthest away come first
+    verdict = "DRIFT" if comparison["drift"] else "no drift"
+    lines.append(f"  {verdict}: {len(drifted)} of {len(comparison['features'])} features are further away than allowed")
+    lines += [f"    {feature['name']:<28} {feature['distance']:.3f}" for feature in drifted[:_LISTED]]
+    if len(drifted) > _LISTED:
+        lines.append(f"    and {len(drifted) - _LISTED} more")
+    if comparison["quality"]:
+        lines.append("  DATA QUALITY: mend the data first; training on it would teach the model its faults")
+        lines += [
+            f"    {violation['feature_name']}: {violation['description']}"
+            for violation in comparison["violations"]
+            if violation["constraint_check_type"] != "baseline_drift_check"
+        ]
+    return lines
+
+
+_LOST = {
+    "smoke": "requests of `smoke` left out",
+    "torn": "files that end in the middle of a record",
+    "damaged": "records that cannot be read",
+}

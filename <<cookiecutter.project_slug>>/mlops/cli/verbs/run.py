@@ -1,0 +1,63 @@
+"""Run the training pipeline on this machine: no AWS account, Docker or network.
+
+It interprets the definition that was compiled for the environment, the same one (by SHA-256) that `upsert` puts into
+SageMaker. Jobs use the project's own runtime environment instead of the container image.
+"""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from mlops.base.environments import LOCAL
+from mlops.base.errors import UsageError
+from mlops.pipeline import bundle
+from mlops.pipeline.definition import assignments
+from mlops.project.project import Project
+from mlops.run.attend import attend, result, summary
+from mlops.run.platform import LocalPlatform
+from mlops.run.start import new_run
+from mlops.run.state import SUCCEEDED, RunFolder, find_run, last_unfinished
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `run`."""
+    parser.add_argument("--environment", default=LOCAL, help="whose definition to run (default: %(default)s)")
+    parser.add_argument("--data", type=Path, help="file or folder to train on (default: `data_folder` in config)")
+    parser.add_argument(
+        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a pipeline parameter"
+    )
+    parser.add_argument(
+        "--resume", nargs="?", const="", metavar="RUN", help="continue an unfinished run (default: the newest)"
+    )
+    parser.add_argument("--no-cache", action="store_true", help="run every step, whatever earlier runs left")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Run or resume, show the steps, write the report; 0 when the run succeeded."""
+    platform = LocalPlatform(project, options.environment)
+    if options.resume is None:
+        folder = _start(platform, options)
+    else:
+        if options.parameter or options.data:
+            raise UsageError(
+                "A resumed run keeps its parameters and its data.", "Leave out -p and --data, or --resume."
+            )
+        folder = find_run(project, options.resume) if options.resume else last_unfinished(project)
+        state = folder.load()
+        platform = LocalPlatform(project, state.environment)
+        print(f"Run {state.id} of {state.started[:19]}Z goes on.", file=sys.stderr)
+    state = attend(platform, folder, use_cache=not options.no_cache)
+    if options.json:
+        print(json.dumps(result(folder, state), indent=2))
+    else:
+        print(summary(project, folder, state))
+    return 0 if state.status == SUCCEEDED else 1
+
+
+def _start(platform: LocalPlatform, options: Namespace) -> RunFolder:
+    environment = platform.project.environment(options.environment)
+    overrides = assignments(options.parameter)
+    compiled = bundle.current(platform.project, options.environment)
+    return new_run(platform, environment, compiled, options.data, overrides)

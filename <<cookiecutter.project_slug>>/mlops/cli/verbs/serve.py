@@ -1,0 +1,48 @@
+"""Serve the approved model over HTTP on this machine, as SageMaker expects it of a container.
+
+In the foreground until Ctrl-C; with --detach in the background, in place of the version that is served there.
+"""
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+
+from mlops.base.environments import LOCAL
+from mlops.endpoints.local import HOST, PORT, LocalEndpoint
+from mlops.project.project import Project
+from mlops.registry.adapters import registry
+from mlops.registry.versions import to_ask
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `serve`."""
+    parser.add_argument("--version", type=int, help="the version to serve (default: the approved one)")
+    parser.add_argument("--host", help=f"address to listen at (default: {HOST}, this machine only)")
+    parser.add_argument("--port", type=int, help=f"port to listen at (default: {PORT})")
+    parser.add_argument("--workers", type=int, help="processes that answer (default: `serving.workers`, or the cores)")
+    parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--detach", action="store_true", help="serve in the background, and return once it answers")
+    how.add_argument("--stop", action="store_true", help="end the server that runs in the background")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Serve, replace what is served, or stop."""
+    source = registry(project, options.environment)
+    endpoint = LocalEndpoint(project, options.environment, source)
+    if options.stop:
+        stopped = endpoint.stop()
+        print(f"Version {stopped.version} is no longer served." if stopped else "Nothing is served.")
+        return 0
+    version = to_ask(source.versions(), options.version)
+    where = {"host": options.host, "port": options.port, "workers": options.workers}
+    if not options.detach:
+        command = endpoint.command(version, **where)
+        sys.stdout.flush()
+        os.execv(command[0], command)
+    deployment = endpoint.start(version, **where)
+    print(f"Version {deployment.version} is served at {deployment.url}.")
+    print("  ask it:  .venv/bin/python -m mlops invoke data/request.csv")
+    print("  end it:  .venv/bin/python -m mlops serve --stop")
+    print(f"  its log: {endpoint.log.relative_to(project.root)}")
+    return 0

@@ -1,0 +1,143 @@
+"""Test the model that is deployed to an environment: right answers first, then its limits under load.
+
+The limits are `smoke.max_p99_ms` and `smoke.max_error_share` in the configuration of the environment. A model that is
+asked asynchronously is sent one object and no load; of scheduled batch predictions, schedule and model are looked up.
+"""
+
+import csv
+import io
+import json
+import sys
+import uuid
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from mlops.base import capture
+from mlops.base.environments import LOCAL
+from mlops.base.errors import MlopsError, UsageError
+from mlops.endpoints import load_test
+from mlops.endpoints.adapters import endpoint
+from mlops.endpoints.port import MAX_CONCURRENCY, Endpoint
+from mlops.project.project import Project
+from mlops.registry.adapters import registry
+from mlops.registry.archives import load
+from mlops.registry.versions import find
+
+_CSV = "text/csv"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `smoke`."""
+    parser.add_argument("--environment", default=LOCAL, help="where the model is deployed (default: %(default)s)")
+    parser.add_argument(
+        "--file",
+        type=Path,
+        default=Path("data/request.csv"),
+        help="rows to ask, CSV with a header (default: %(default)s)",
+    )
+    parser.add_argument("--requests", type=int, default=200, metavar="N", help="of the load (default: %(default)s)")
+    parser.add_argument("--concurrency", type=int, default=4, metavar="N", help="at a time (default: %(default)s)")
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON on standard output, the text on standard error"
+    )
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Test, and say how it went; 1 when an answer is wrong or a limit is broken."""
+    if options.requests < 1 or not 1 <= options.concurrency <= MAX_CONCURRENCY:
+        raise UsageError(f"--requests must be at least 1, and --concurrency from 1 to {MAX_CONCURRENCY}.")
+    server = endpoint(project, options.environment)
+    if server is None:
+        return _look_up_schedule(project, options)
+    version, rows = _require_right(project, options.environment, server, options.file)
+    result = {"environment": options.environment, "version": version, "rows": len(rows)}
+    if project.answer("inference") == "async" and options.environment != LOCAL:
+        _print(result, options, f"Version {version} in {options.environment} answers {len(rows)} rows rightly.")
+        return 0
+    settings = project.environment(options.environment)
+    max_p99_ms, max_error_share = (settings.number(f"smoke.{name}") for name in ("max_p99_ms", "max_error_share"))
+    done = load_test.load(lambda body: _ask(server, body), rows, options.requests, options.concurrency)
+    broken = done.broken(max_p99_ms, max_error_share)
+    _print({**result, **done.document(), "broken": broken}, options, _table(version, done, max_p99_ms, max_error_share))
+    if broken:
+        raise MlopsError(" ".join(broken), f"The limits stand in {settings.path}.")
+    return 0
+
+
+def _require_right(project: Project, environment: str, server: Endpoint, file: Path) -> tuple[int, list[bytes]]:
+    """The version that is deployed, and requests of a row each that it answers as the registered model does.
+
+    Raises:
+        MlopsError: Nothing is deployed, the rows cannot be read, or an answer is wrong.
+    """
+    serving = server.describe()
+    if serving is None:
+        deploy = f"Deploy: .venv/bin/python -m mlops deploy --environment {environment}"
+        remedy = "Serve the approved version first." if environment == LOCAL else deploy
+        raise MlopsError(f"Nothing is deployed to {environment}.", remedy)
+    header, rows = _read(file)
+    body = _as_csv([header, *rows])
+    source = registry(project, environment)
+    model = load(source, find(source.versions(), serving.version), project.state / "models")
+    expected = load_test.probabilities(model.invoke(body, _CSV, _CSV))
+    load_test.require_right(load_test.probabilities(_ask(server, body)), len(rows), expected)
+    return serving.version, [_as_csv([header, row]) for row in rows]
+
+
+def _ask(server: Endpoint, body: bytes) -> str:
+    """The answer to a request that is marked as a test."""
+    return server.invoke(body, _CSV, _CSV, f"{capture.SMOKE}{uuid.uuid4()}")
+
+
+def _read(file: Path) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a CSV file.
+
+    Raises:
+        MlopsError: It cannot be read, or holds no row.
+    """
+    try:
+        header, *rows = [row for row in csv.reader(io.StringIO(file.read_text(encoding="utf-8"))) if row] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"Cannot read {file}: {error}.") from None
+    if not rows:
+        raise UsageError(f"{file} holds no row below its header.")
+    return header, rows
+
+
+def _as_csv(rows: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _look_up_schedule(project: Project, options: Namespace) -> int:
+    """Make sure that what is scheduled predicts with the version that is live; starts nothing."""
+    if options.environment == LOCAL:
+        raise UsageError(
+            "Nothing is deployed on this machine in a project with batch predictions.",
+            "Name an environment: --environment staging",
+        )
+    from mlops.batch.schedule import scheduled_version  # boto3 costs 0.2 s, which the local verbs do not pay
+
+    version = scheduled_version(project, options.environment)
+    result = {"environment": options.environment, "version": version}
+    _print(result, options, f"The schedule of {options.environment} predicts with version {version}, which is live.")
+    return 0
+
+
+def _table(version: int, done: load_test.Load, max_p99_ms: float, max_error_share: float) -> str:
+    lines = [
+        ("requests", f"{done.requests}", ""),
+        ("errors", f"{done.error_share:.2%}", f"limit {max_error_share:.2%}"),
+        *((f"p{percent}", f"{done.percentile(percent):.1f} ms", "") for percent in (50, 95)),
+        ("p99", f"{done.percentile(99):.1f} ms", f"limit {max_p99_ms:.1f} ms"),
+    ]
+    rows = (f"  {name:<10}{value:>12}  {limit}".rstrip() for name, value, limit in lines)
+    return "\n".join([f"Version {version} answers as the registered model does. Under load:", *rows])
+
+
+def _print(result: dict[str, Any], options: Namespace, text: str) -> None:
+    print(text, file=sys.stderr if options.json else sys.stdout)
+    if options.json:
+        print(json.dumps(result, indent=2))

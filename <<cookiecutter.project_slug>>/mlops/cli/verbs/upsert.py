@@ -1,0 +1,57 @@
+"""Put the pipeline of an environment into SageMaker, and start it if asked to.
+
+Uploads what is missing, then creates or updates the pipeline. A second time, nothing is changed.
+"""
+
+import json
+from argparse import ArgumentParser, Namespace
+from datetime import date
+
+from mlops.base.errors import UsageError
+from mlops.cli.console import say
+from mlops.deployment.readiness import image_support
+from mlops.pipeline import submission
+from mlops.pipeline.bundle import current
+from mlops.pipeline.definition import assignments
+from mlops.project.project import Project
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of `upsert`."""
+    parser.add_argument("--environment", required=True, help="the environment, for instance dev")
+    parser.add_argument("--start", action="store_true", help="start an execution on the data as it is now")
+    parser.add_argument(
+        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a parameter of the execution"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(project: Project, options: Namespace) -> int:
+    """Upsert, start when asked, and say what was done."""
+    if options.parameter and not options.start:
+        raise UsageError("Parameters are of an execution.", "Add --start, or leave out -p.")
+    overrides = assignments(options.parameter)
+    for finding in image_support(project, date.today()):
+        say(f"Warning: {finding}")
+    submission.look_up(project, options.environment)
+    current(project, options.environment).require_within_limits(overrides)
+    done = submission.upsert(project, options.environment)
+    execution = None
+    if options.start:
+        pipeline = current(project, options.environment).pipeline_name
+        execution = submission.start(project, options.environment, pipeline, overrides)
+    if options.json:
+        result = {
+            "pipeline_arn": done.pipeline_arn,
+            "outcome": done.outcome,
+            "definition_sha256": done.definition_sha256,
+            "uploaded": done.uploaded,
+            "execution_arn": execution,
+        }
+        print(json.dumps(result, indent=2))
+        return 0
+    print(f"{done.pipeline_arn} is {done.outcome} (sha256 {done.definition_sha256[:16]}).")
+    print(f"  {len(done.uploaded)} objects uploaded.")
+    if execution:
+        print(f"  started: {execution}")
+    return 0

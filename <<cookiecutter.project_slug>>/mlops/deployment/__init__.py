@@ -1,0 +1,1 @@
+"""CloudFormation stacks, and the version that is live in them."""

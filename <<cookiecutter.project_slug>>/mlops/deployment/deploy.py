@@ -1,0 +1,247 @@
+"""Deploying the stacks of an environment, in their order, and the version of the model that is to be live in it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+from mlops.base.environments import SHARED
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.waiting import Clock
+from mlops.deployment import functions, guardrails, readiness, templates
+from mlops.deployment.cloudformation import Deployed, Plan, StackService
+from mlops.deployment.readiness import Finding, Readiness
+from mlops.deployment.rollout import ATTEMPT, PACKAGE, SHADOW, Rollout
+from mlops.endpoints.sagemaker import AwsEndpoint
+from mlops.project import security, stacks
+from mlops.project.account import Account
+from mlops.project.project import Project
+from mlops.project.stacks import SHADOW_MINUTES, Stack
+from mlops.registry import promotion
+from mlops.registry.live import live, record
+from mlops.registry.sagemaker import AwsRegistry
+from mlops.registry.versions import TRAIN_ONE, ModelVersion, champion, find
+from mlops.store.s3 import S3Store
+
+_BUCKET, _KEY = "FunctionsBucket", "FunctionsKey"
+_ROLE = "CloudFormationRoleArn"
+_OWN = (
+    *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW, ATTEMPT),
+    *(security.VOLUME_KEY, security.IN_VPC),
+)
+"""The parameters that the deployment itself fills."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for.
+
+    Attributes:
+        environment: The environment.
+        stacks: Names of its stacks; none for all of them.
+        version: The version that is to be live; None for the approved one.
+        package: The ARN of that version, asked for by a pipeline: when another version has become the wanted one since,
+            nothing is deployed.
+    """
+
+    environment: str
+    stacks: Sequence[str] = ()
+    version: int | None = None
+    package: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a deployment has done.
+
+    Attributes:
+        environment: Where.
+        version: The version that is live now; None where no model is.
+        superseded: Whether nothing was deployed because another version has become the wanted one.
+        stacks: The stacks, in order.
+    """
+
+    environment: str
+    version: int | None
+    superseded: bool
+    stacks: tuple[Deployed, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        return asdict(self)
+
+
+@dataclass
+class Deployment:
+    """A deployment under way.
+
+    Attributes:
+        project: The project.
+        wish: What is asked for.
+        confirm: Refuses a plan that the reader does not want, by raising an MlopsError.
+        say: Tells the reader how things go.
+        clock: The time.
+    """
+
+    project: Project
+    wish: Wish
+    confirm: Callable[[Plan], None]
+    say: Callable[[str], None]
+    clock: Clock = field(default=time)
+
+    def __post_init__(self) -> None:
+        root, environment = self.project.root, self.wish.environment
+        own = stacks.present(root, environment)
+        self.chosen = stacks.selected(own, self.wish.stacks)
+        self.order = [*([] if environment == SHARED else stacks.present(root, SHARED)), *own]
+        self.templates = {stack: templates.read(root, stack) for stack in self.order}
+        self.settings = self.project.environment(environment)
+        self.registered = templates.outputs_of_others(root, self.project.environment(SHARED).settings)
+        self.account = Account.of(self.project, self.settings)
+        self.names = self.project.names(environment)
+        self.service = StackService(self.account, self.project.slug, self.say, self.clock)
+        self.readiness = Readiness(self.project, environment, self.account, self.service)
+        self._require_settings()
+
+    def run(self) -> Report:
+        """Deploy.
+
+        Raises:
+            MlopsError: A version must not be deployed, the account is not ready, the reader does not confirm, or AWS
+                fails; what was done before stays done.
+        """
+        self.account.verify()
+        wanted = self._wanted() if self._serves else None
+        if wanted is None and self._serves:
+            return Report(self.wish.environment, None, superseded=True, stacks=())
+        self._require_ready()
+        done: list[Deployed] = []
+        outputs = dict(self.registered)
+        for stack in self.order:
+            if stack in self.chosen:
+                done.append(self._deploy(stack, {**outputs, **self._known(stack, wanted)}))
+            outputs |= self.service.outputs(self._name(stack))
+        self._tell("Next", self.readiness.after())
+        return Report(self.wish.environment, wanted.version if wanted else None, superseded=False, stacks=tuple(done))
+
+    def _require_ready(self) -> None:
+        """Refuse an account that lacks what the deployment takes, and say what else is open.
+
+        Raises:
+            MlopsError: It lacks something; the message lists all of it.
+        """
+        today = date.fromtimestamp(self.clock.time())
+        found = self.readiness.before([stack.name for stack in self.chosen], today)
+        self._tell("Warning", [finding for finding in found if not finding.blocks])
+        readiness.require(found, f"The account {self.account.id} in {self.account.region}")
+
+    def _tell(self, title: str, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            self.say(f"{title}: {finding}")
+
+    @property
+    def _serves(self) -> bool:
+        """Whether a stack that is deployed takes a version."""
+        return any(PACKAGE in self.templates[stack].parameters for stack in self.chosen)
+
+    def _name(self, stack: Stack) -> str:
+        return self.names.stack(stack.name, SHARED if stack.shared else self.wish.environment)
+
+    def _require_settings(self) -> None:
+        """Refuse what the reader says wrongly or not at all, before anything is changed.
+
+        Raises:
+            MlopsError: One of these.
+        """
+        if not self._serves and (self.wish.version is not None or self.wish.package):
+            raise UsageError(
+                f"No stack that is deployed to {self.wish.environment} now takes a version.",
+                "Leave out --version and --model-package.",
+            )
+        later = dict.fromkeys(_OWN, "") | self.registered
+        for stack in self.order:
+            if stack in self.chosen:
+                self._require_secure(stack)
+                guardrails.require_time(self.templates[stack], self._values(stack, later), self._section(stack))
+                self._shadow_minutes(stack)
+            later |= dict.fromkeys(self.templates[stack].outputs, "")
+
+    def _require_secure(self, stack: Stack) -> None:
+        section, declared = self.settings.settings.get(stack.name) or {}, self.templates[stack].parameters
+        security.Network.of(section, stack.name, self.settings.path)
+        if security.DISK_ENCRYPTION in declared:
+            security.require_encryptable_disks(section, stack.name, self.settings.path)
+        if security.IN_VPC in declared:
+            security.Security.of(self.settings)
+
+    def _values(self, stack: Stack, known: Mapping[str, str]) -> dict[str, str]:
+        """The values of a stack's parameters."""
+        before = self.order[: self.order.index(stack)]
+        origin = {output: one for one in before for output in self.templates[one].outputs}
+        section = self.settings.settings.get(stack.name) or {}
+        return templates.parameters(self.templates[stack], known, section, self._section(stack), origin)
+
+    def _section(self, stack: Stack) -> str:
+        """Where a stack's settings stand, for messages."""
+        return f"`{stack.name}` in {self.settings.path}"
+
+    def _shadow_minutes(self, stack: Stack) -> float | None:
+        if SHADOW not in self.templates[stack].parameters:
+            return None
+        return self.settings.number(f"{stack.name}.{SHADOW_MINUTES}")
+
+    def _wanted(self) -> ModelVersion | None:
+        """The version to deploy; None when the one that was asked for is superseded.
+
+        Raises:
+            MlopsError: There is none, or it is not approved.
+        """
+        versions = AwsRegistry(self.account, S3Store(self.account), self.project.model_package_group).versions()
+        if self.wish.package:
+            asked = promotion.approved(versions, self.wish.package)
+            return asked if asked == champion(versions) else None
+        version = champion(versions) if self.wish.version is None else find(versions, self.wish.version)
+        if version is None:
+            remedy = "Approve one: .venv/bin/python -m mlops models --environment dev" if versions else TRAIN_ONE
+            raise MlopsError("There is no approved version to deploy.", remedy)
+        return promotion.approved(versions, version.arn)
+
+    def _known(self, stack: Stack, wanted: ModelVersion | None) -> dict[str, str]:
+        """What the deployment itself says of a stack's parameters."""
+        known = {"ProjectName": self.project.slug, "ProjectId": self.names.id}
+        if not stack.shared:
+            known["EnvironmentName"] = self.wish.environment
+        if _KEY in self.templates[stack].parameters:
+            key = functions.key(self.project.root, self.project.slug)
+            S3Store(self.account).put_once(self.account.bucket, key, functions.archive(self.project.root))
+            known |= {_BUCKET: self.account.bucket, _KEY: key}
+        if security.IN_VPC in self.templates[stack].parameters:
+            known |= security.Security.of(self.settings).parameters()
+        if wanted:
+            known |= {PACKAGE: wanted.arn, SHADOW: "", ATTEMPT: "1"}
+        return known
+
+    def _deploy(self, stack: Stack, known: dict[str, str]) -> Deployed:
+        name, template, values = self._name(stack), self.templates[stack], self._values(stack, known)
+        role, environment = None if stack.shared else self._role(known), self.wish.environment
+        if stack.endpoint:
+            queued, minutes = self.project.answer("inference") == "async", self._shadow_minutes(stack)
+            endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
+            if canary := guardrails.canary(template, values):
+                self.say(canary)
+            rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)
+            done = rollout.run(values, live(self.account, self.names, [environment]).get(environment))
+        else:
+            done = self.service.put(name, template, values, role=role, confirm=self.confirm)
+        if PACKAGE in template.parameters:
+            record(self.account, self.names, environment, values[PACKAGE])
+        return done
+
+    def _role(self, known: Mapping[str, str]) -> str:
+        if _ROLE not in known:
+            raise MlopsError(
+                "There is no role to deploy with yet: the stack workload, as this project has it, makes it.",
+                f"Deploy that first: .venv/bin/python -m mlops deploy --environment {SHARED}",
+            )
+        return known[_ROLE]

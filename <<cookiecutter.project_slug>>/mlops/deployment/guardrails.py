@@ -1,0 +1,86 @@
+"""How an update of an endpoint shifts traffic: the share that a canary is, and the time that the update is given.
+
+SageMaker takes back an update that has not ended by then, hours later.
+"""
+
+import math
+from collections.abc import Mapping
+
+from mlops.base.errors import UsageError
+from mlops.deployment.templates import Template
+
+_TIMEOUT = "UpdateSeconds"
+_IN_STEPS = ("linear", "rolling")
+_FEWEST_IN_STEPS = 2
+"""Instances without which a version takes over all at once (infra/endpoint.yaml)."""
+
+
+def require_time(template: Template, values: Mapping[str, str], where: str) -> None:
+    """Refuse an update of an endpoint that waits for as long as it is given, or longer.
+
+    Args:
+        template: The template of a stack; any passes that gives no update a time.
+        values: The values of its parameters; one that is left out has its default.
+        where: Where they are set, for messages: `endpoint` in config/staging.yaml.
+
+    Raises:
+        MlopsError: The update cannot end in time, or a value is not a number.
+    """
+    given = template.with_defaults(values)
+    if _TIMEOUT not in given:
+        return
+    try:
+        waiting, timeout = _waiting(given), float(given[_TIMEOUT])
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(f"A figure of {where} cannot be used: {error}.", "Correct it.") from None
+    if waiting >= timeout:
+        raise UsageError(
+            f"An update would watch its alarms for {waiting:g} seconds, and is given up after {timeout:g}.",
+            f"Lower `bake_seconds` or raise `update_seconds` (up to {template.parameters[_TIMEOUT]['MaxValue']}) of "
+            f"{where}; linear and rolling take fewer steps with a higher `step_percent`.",
+        )
+
+
+def canary(template: Template, values: Mapping[str, str]) -> str | None:
+    """What share of the traffic the first instance of a new version gets; None where versions take over otherwise.
+
+    Args:
+        template: The template of a stack.
+        values: The values of its parameters; one that is left out has its default.
+    """
+    given = template.with_defaults(values)
+    if strategy(given) != "canary":
+        return None
+    count = int(given["MinInstanceCount"])
+    more = count + 1
+    return (
+        f"The canary is one of {count} instances, {_share(count)} of the traffic; "
+        f"`min_instance_count: {more}` would make it {_share(more)}."
+    )
+
+
+def strategy(given: Mapping[str, str]) -> str | None:
+    """How a new version takes over gradually; None where it takes over all at once.
+
+    Args:
+        given: The values of all parameters of an endpoint's stack.
+
+    Raises:
+        ValueError: The number of instances is not a number.
+    """
+    gradual = float(given.get("MinInstanceCount", 1)) >= _FEWEST_IN_STEPS
+    return given.get("DeploymentStrategy") if gradual else None
+
+
+def _share(instances: int) -> str:
+    return f"{1 / instances:.0%}".replace("%", " %")
+
+
+def _waiting(given: Mapping[str, str]) -> float:
+    """Seconds that an update waits for: after each step and, unless it is rolling, at the end (infra/endpoint.yaml).
+
+    The time that instances take to start, which is not known before, comes on top.
+    """
+    chosen = strategy(given)
+    steps = math.ceil(100 / float(given["StepPercent"])) if chosen in _IN_STEPS else 1
+    return float(given["BakeSeconds"]) * (steps + (chosen != "rolling"))

@@ -1,0 +1,279 @@
+"""What an account lacks for a deployment, and what the configuration leaves open: read, and never changed.
+
+A fresh account has quotas of 0 for common instance types. Service-linked roles are not among the findings: the role
+that CloudFormation deploys with makes those of autoscaling and of API Gateway itself, with the first use.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import yaml
+from botocore.exceptions import ClientError
+
+from mlops.base.environments import SHARED
+from mlops.base.errors import MlopsError
+from mlops.deployment import capacity, quotas
+from mlops.deployment.capacity import Amount, Use
+from mlops.deployment.cloudformation import StackService
+from mlops.deployment.quotas import Quota
+from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.project import Project
+
+_CONSOLE = "https://{0}.console.aws.amazon.com/codesuite/settings/connections?region={0}"
+_NOTICE = timedelta(days=90)
+_PENDING = "PendingConfirmation"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is missing.
+
+    Attributes:
+        blocks: Whether a deployment fails without it; else it is advice.
+        what: What is missing.
+        cost: What ignoring it costs.
+        remedy: The command that mends it, or the page.
+    """
+
+    blocks: bool
+    what: str
+    cost: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  {self.cost}\n  {self.remedy}"
+
+
+def require(findings: Collection[Finding], place: str) -> None:
+    """Refuse a deployment that would fail.
+
+    Args:
+        findings: What was found.
+        place: Where, for the message.
+
+    Raises:
+        MlopsError: One of them blocks; the message lists all that do.
+    """
+    blocking = [finding for finding in findings if finding.blocks]
+    if blocking:
+        raise MlopsError(
+            "\n".join([f"{place} is not ready, and nothing was changed:", *map(str, blocking)]),
+            "Mend that and deploy again. AWS approves quotas after hours to days; see docs/deploying.md.",
+        )
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """The checks of one environment.
+
+    Attributes:
+        project: The project.
+        environment: The environment.
+        account: Its account.
+        service: The stacks there.
+    """
+
+    project: Project
+    environment: str
+    account: Account
+    service: StackService
+
+    def before(self, chosen: Collection[str], today: date) -> list[Finding]:
+        """What is found before a deployment.
+
+        Args:
+            chosen: The names of the stacks to be deployed; what another stack lacks is advice.
+            today: The date.
+
+        Raises:
+            MlopsError: A value in the configuration is not a number.
+        """
+        found = [*self._quotas(chosen), *image_support(self.project, today)]
+        if self.environment != SHARED:
+            return [*found, *self._notification()]
+        if "cicd" in chosen and (arn := self._setting("cicd", "connection_arn")):
+            found += self._connection(arn, blocks=True)
+        if self._setting("execution", "notification_email") is None:
+            found.append(
+                Finding(
+                    blocks=False,
+                    what=f"No value for `execution: {{notification_email}}` in config/{SHARED}.yaml.",
+                    cost="Failures, alarms and requests for approval reach nobody.",
+                    remedy=f"Set it, then: .venv/bin/python -m mlops deploy --environment {SHARED} --stack execution",
+                )
+            )
+        return found
+
+    def after(self) -> list[Finding]:
+        """What a person has to complete after a deployment of what all environments share."""
+        if self.environment != SHARED:
+            return []
+        arn = self._output("cicd", "SourceArn")
+        return [*self._notification(), *(self._connection(arn, blocks=False) if ":connection/" in arn else ())]
+
+    def _quotas(self, chosen: Collection[str]) -> Iterator[Finding]:
+        uses = sorted(capacity.uses(self.project, self.account.id), key=attrgetter("service"))
+        try:
+            for service, of_service in groupby(uses, key=attrgetter("service")):
+                together: dict[str, list[Use]] = {}
+                for use in of_service:
+                    together.setdefault(use.quota, []).append(use)
+                known = quotas.look_up(self.account, service, together)
+                for name, its in together.items():
+                    deploys = any(use.environment == self.environment and use.stack in chosen for use in its)
+                    if name not in known:
+                        yield _unlisted(service, name, self.account.region)
+                    elif known[name].value < capacity.total(use.most for use in its):
+                        yield self._too_low(known[name], its, deploys and known[name].value < self._now(its))
+        except MlopsError as error:
+            yield _unread(error, "A quota that is too low shows only when AWS refuses an endpoint or a job.")
+
+    def _now(self, uses: list[Use]) -> int:
+        """What this deployment takes of a quota, and what the other environments already have of it."""
+        return capacity.total(
+            use.least if use.environment == self.environment else Amount(use.least.lasting)
+            for use in uses
+            if use.environment == self.environment or self._stands(use)
+        )
+
+    def _stands(self, use: Use) -> bool:
+        name = self.project.names(use.environment).stack(use.stack, use.environment)
+        return self.service.describe(name) is not None
+
+    def _too_low(self, quota: Quota, uses: list[Use], blocks: bool) -> Finding:
+        least, most = _least(uses), capacity.total(use.most for use in uses)
+        load = f", {most} under load" if most > least else ""
+        parts = ", ".join(f"{use.what} takes {_amount(use)}" for use in uses)
+        place = f"--service-code {quota.service} --quota-code {quota.code}"
+        remedy = f"aws service-quotas request-service-quota-increase {place} --desired-value {most}"
+        if pending := self._pending(quota):  # AWS takes no second request
+            parts += f"; an increase to {pending:g} is requested and pending"
+            remedy = f"aws service-quotas list-requested-service-quota-change-history-by-quota {place}"
+        return Finding(
+            blocks=blocks,
+            what=f"Quota {quota.code} ({quota.name!r}) is {quota.value:g}; {least} needed{load}: {parts}.",
+            cost="AWS refuses what exceeds a quota (ResourceLimitExceeded), and autoscaling stops there.",
+            remedy=f"{remedy} --region {self.account.region}",
+        )
+
+    def _pending(self, quota: Quota) -> float | None:
+        try:
+            return quotas.pending_increase(self.account, quota)
+        except MlopsError:
+            return None  # who may not read requests learns of them from the command that makes one
+
+    def _notification(self) -> Iterator[Finding]:
+        address, topic = self._setting("execution", "notification_email"), self._output("execution", "TopicArn")
+        if address is None or not topic:
+            return
+        try:
+            with aws_errors("list the subscriptions to the notifications"):
+                pages = self.account.notifications.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+                confirmed = {
+                    each["Endpoint"]
+                    for page in pages
+                    for each in page["Subscriptions"]
+                    if each["SubscriptionArn"] != _PENDING
+                }
+        except MlopsError as error:
+            yield _unread(error, "Notifications may reach nobody.")
+            return
+        if address not in confirmed:
+            subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint {address}"
+            yield Finding(
+                blocks=False,
+                what=f"{address} has not confirmed its subscription to the notifications.",
+                cost="Until then failures, alarms and requests for approval reach nobody.",
+                remedy="Open the link in the mail from AWS Notifications. To get another mail: "
+                f"{subscribe} --region {self.account.region}",
+            )
+
+    def _connection(self, arn: str, *, blocks: bool) -> Iterator[Finding]:
+        """What is missing of a connection; one that a stack has just made waits for a person, which blocks nothing."""
+        place = f"--connection-arn {arn} --region {self.account.region}"
+        try:
+            with aws_errors("look up the connection to the repository"):
+                status = self._connection_status(arn)
+        except MlopsError as error:
+            yield _unread(error, "The pipelines may get no sources.")
+            return
+        if status == "AVAILABLE":
+            return
+        if status is None:
+            remedy = f"Correct `cicd: {{connection_arn}}` in config/{SHARED}.yaml; null has one made."
+        else:
+            console = _CONSOLE.format(self.account.region)
+            look = f"aws codeconnections get-connection {place}"
+            remedy = f"Update the pending connection at {console}; `{look}` shows its status."
+        yield Finding(
+            blocks=blocks,
+            what=f"The connection {arn} {f'is {status}' if status else 'does not exist'}.",
+            cost="Every run of the pipelines fails at its source.",
+            remedy=remedy,
+        )
+
+    def _connection_status(self, arn: str) -> str | None:
+        try:
+            connection: dict[str, str] = self.account.connections.get_connection(ConnectionArn=arn)["Connection"]
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        return connection["ConnectionStatus"]
+
+    def _setting(self, stack: str, key: str) -> Any:
+        return (self.project.environment(SHARED).settings.get(stack) or {}).get(key)
+
+    def _output(self, stack: str, name: str) -> str:
+        """An output of a stack that all environments share; empty without it."""
+        return self.service.outputs(self.project.names(SHARED).stack(stack, SHARED)).get(name, "")
+
+
+def image_support(project: Project, today: date) -> Iterator[Finding]:
+    """The images of AWS whose support ends within 90 days, or has ended.
+
+    Args:
+        project: The project; one with an image of its own, or that trains none, uses none of AWS's.
+        today: The date.
+    """
+    path = project.root / f"config/images/{project.answers.get('framework')}.yaml"
+    if not path.is_file() or project.answer("training_image") != "aws":
+        return
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for image in [content, *(content[scope] for scope in ("training", "inference") if scope in content)]:
+        end = image.get("end_of_support")
+        if end and today >= end - _NOTICE:
+            yield Finding(
+                blocks=False,
+                what=f"AWS {'has ended' if today > end else 'ends'} its support of the image "
+                f"{content['framework']} {image['version']} on {end}.",
+                cost="After that it gets no security patches.",
+                remedy=f"Name a later version in {path.relative_to(project.root)}.",
+            )
+
+
+def _unread(error: MlopsError, cost: str) -> Finding:
+    """What AWS did not let us read."""
+    return Finding(blocks=False, what=error.message, cost=cost, remedy=error.remedy)
+
+
+def _least(uses: list[Use]) -> int:
+    return capacity.total(use.least for use in uses)
+
+
+def _amount(use: Use) -> str:
+    passing = f" and {use.least.passing} more while a version takes over" if use.least.passing else ""
+    return f"{use.least.lasting}{passing}"
+
+
+def _unlisted(service: str, name: str, region: str) -> Finding:
+    return Finding(
+        blocks=False,
+        what=f"Service Quotas lists no {name!r} in {region}.",
+        cost="AWS may not offer that instance type there, and would refuse it.",
+        remedy=f"aws service-quotas list-aws-default-service-quotas --service-code {service} --region {region}",
+    )

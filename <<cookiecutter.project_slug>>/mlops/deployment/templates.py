@@ -1,0 +1,210 @@
+"""The CloudFormation templates of a project, and what fills the parameters of each."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops.base.environments import SHARED
+from mlops.base.errors import MlopsError, UsageError
+from mlops.project.stacks import REGISTRY, SHADOW_MINUTES, Stack, template_file
+
+
+@dataclass(frozen=True)
+class Template:
+    """A CloudFormation template.
+
+    Attributes:
+        text: As it is sent.
+        content: What it says; intrinsic functions in their long form, `{"Ref": "Bucket"}`.
+    """
+
+    text: str
+    content: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> "Template":
+        """The template in a YAML or JSON text.
+
+        Raises:
+            MlopsError: It is neither, or has no resources.
+        """
+        try:
+            content = yaml.load(text, Loader=_Loader)
+            dict(content["Resources"])
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"It is not a CloudFormation template: {error}.") from None
+        return cls(text, content)
+
+    @property
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        """The declarations of its parameters, by name."""
+        return self.content.get("Parameters") or {}
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """The names of its outputs."""
+        return frozenset(self.content.get("Outputs") or ())
+
+    @property
+    def resources(self) -> Mapping[str, Mapping[str, Any]]:
+        """Its resources, by logical id."""
+        return dict(self.content["Resources"])
+
+    def retained(self) -> list[str]:
+        """The logical ids of what outlives the stack."""
+        return [name for name, one in self.resources.items() if str(one.get("DeletionPolicy")).startswith("Retain")]
+
+    def with_defaults(self, values: Mapping[str, str]) -> dict[str, str]:
+        """The values of all parameters that have one: as given, else the default."""
+        defaults = {name: str(said["Default"]) for name, said in self.parameters.items() if "Default" in said}
+        return defaults | dict(values)
+
+    def guards(self) -> set[str]:
+        """The logical ids of the alarms that bring an endpoint back to what it served before."""
+        endpoints = self.of_type("AWS::SageMaker::Endpoint")
+        return {alarm["Ref"] for endpoint in endpoints for alarm in values_at("AlarmName", self.resources[endpoint])}
+
+    def of_type(self, type_: str) -> list[str]:
+        """The logical ids of the resources of a type."""
+        return [name for name, resource in self.resources.items() if resource.get("Type") == type_]
+
+
+# libyaml's takes a tenth of the time; builds of PyYAML without it are rare.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads intrinsic functions."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+    argument: Any = node.value
+    if isinstance(node, yaml.MappingNode):
+        argument = loader.construct_mapping(node, deep=True)
+    elif isinstance(node, yaml.SequenceNode):
+        argument = loader.construct_sequence(node, deep=True)
+    elif name == "GetAtt":
+        argument = node.value.split(".", 1)
+    return {name if name in ("Ref", "Condition") else f"Fn::{name}": argument}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+def values_at(key: str, content: Any) -> Iterator[Any]:
+    """The value of a key wherever it stands in a part of a template."""
+    if isinstance(content, dict):
+        if key in content:
+            yield content[key]
+        content = list(content.values())
+    if isinstance(content, list):
+        for item in content:
+            yield from values_at(key, item)
+
+
+def outputs_of_others(root: Path, shared: Mapping[str, Any]) -> dict[str, str]:
+    """What another project's stack would say: outputs of `registry` in a project that has no such stack.
+
+    Args:
+        root: The project's folder.
+        shared: The configuration of the environment that all environments share.
+
+    Raises:
+        MlopsError: The configuration leaves a value empty.
+    """
+    if template_file(root, REGISTRY).is_file():
+        return {}
+    section = shared.get(REGISTRY.name) or {}
+    for key, value in section.items():
+        if value is None:
+            where = f"`{key}` of `{REGISTRY.name}` in config/{SHARED}.yaml"
+            raise UsageError(f"Nothing says {where}.", "Take it from the project that trains.")
+    return {parameter_of(key): _text(value, f"`{key}` of `{REGISTRY.name}`") for key, value in section.items()}
+
+
+def read(root: Path, stack: Stack) -> Template:
+    """The template of a stack.
+
+    Raises:
+        MlopsError: It cannot be read, or is not a template.
+    """
+    path = template_file(root, stack)
+    try:
+        return Template.parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Cannot read {path}: {error}.") from None
+    except MlopsError as error:
+        raise UsageError(f"{path}: {error.message}", "Correct the file.") from None
+
+
+def parameters(
+    template: Template, known: Mapping[str, str], section: Mapping[str, Any], where: str, origin: Mapping[str, Stack]
+) -> dict[str, str]:
+    """The values of a template's parameters; one that takes its default is left out.
+
+    Args:
+        template: The template.
+        known: What the deployment itself and the stacks before this one say, by parameter.
+        section: The part of the configuration that is named like the stack.
+        where: That part, for messages: `endpoint in config/staging.yaml`.
+        origin: By parameter, the stack before this one whose output it is.
+
+    Raises:
+        MlopsError: The configuration has a key that is of no use, or nothing fills a parameter.
+    """
+    settings = {parameter_of(key): key for key in section if key != SHADOW_MINUTES}
+    for name, key in settings.items():
+        _require_open(name, f"`{key}` of {where}", template, known)
+    values = {name: value for name, value in known.items() if name in template.parameters}
+    for name, key in settings.items():
+        if section[key] is not None:
+            values[name] = _text(section[key], f"`{key}` of {where}")
+    for name, declared in template.parameters.items():
+        if name not in values and "Default" not in declared:
+            raise _unfilled(name, declared, where, origin)
+    return values
+
+
+def _require_open(name: str, setting: str, template: Template, known: Mapping[str, str]) -> None:
+    """Refuse a setting that is no parameter, or one that something else fills."""
+    if name not in template.parameters:
+        open_ = [_key(parameter) for parameter in template.parameters if parameter not in known]
+        nearest = difflib.get_close_matches(_key(name), open_, n=1, cutoff=0)
+        remedy = f"Did you mean `{nearest[0]}`?" if nearest else "Remove it: this stack takes no setting."
+        raise UsageError(f"There is no setting {setting}.", remedy)
+    if name in known:
+        raise UsageError(f"The deployment itself says what {setting} would.", "Remove it.")
+
+
+def _unfilled(name: str, declared: Mapping[str, Any], where: str, origin: Mapping[str, Stack]) -> MlopsError:
+    if name not in origin:
+        meaning = f" ({str(declared['Description']).rstrip('.')})" if "Description" in declared else ""
+        return UsageError(f"Nothing says {name}{meaning}.", f"Set `{_key(name)}` of {where}.")
+    stack = origin[name]
+    remedy = f"--environment {SHARED}" if stack.shared else f"--stack {stack.name} of the same environment"
+    return MlopsError(
+        f"Nothing says {name} yet: it is an output of the stack {stack.name}, which is not deployed.",
+        f"Deploy that first: .venv/bin/python -m mlops deploy {remedy}",
+    )
+
+
+def _text(value: Any, setting: str) -> str:
+    """A value of the configuration as CloudFormation takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(_text(item, setting) for item in value)
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise UsageError(f"{setting} is {value!r}.", "It takes a text, a number or a list of such.")
+
+
+def parameter_of(key: object) -> str:
+    """The parameter that a key of the configuration fills: `instance_type` fills `InstanceType`."""
+    return "".join(part[:1].upper() + part[1:] for part in str(key).split("_"))
+
+
+def _key(parameter: str) -> str:
+    return re.sub(r"(?<=.)(?=[A-Z])", "_", parameter).lower()

@@ -1,0 +1,1 @@
+"""Deployed models that answer requests, on this machine and in SageMaker."""

@@ -1,0 +1,259 @@
+"""The endpoint on this machine: one server for each environment, with its folder `.mlops/endpoint/<environment>/`."""
+
+import http.client
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops.base import capture
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.files import is_locked, locked, write_text
+from mlops.endpoints.port import Deployment
+from mlops.project.project import Project
+from mlops.registry.archives import unpacked
+from mlops.registry.port import Registry
+from mlops.registry.versions import ModelVersion
+from mlops.serving.settings import Settings
+from mlops.serving.state import FAILED, LOCK_FILE, LOG_FILE, SETTINGS_FILE, STATE_FILE, State
+from mlops.store.local import LocalStore
+
+HOST, PORT = "127.0.0.1", 8080
+"""Where a server listens unless told otherwise: this machine only."""
+
+_EVERYWHERE = ("0.0.0.0", "::")
+_START_SECONDS = 300
+_ANSWER_SECONDS = 60
+_STOP_SECONDS = 30
+_POLL_SECONDS = 0.02
+_LOG_LINES = 5
+
+
+@dataclass(frozen=True)
+class LocalEndpoint:
+    """The server of one environment (see `Endpoint`).
+
+    Attributes:
+        project: The project.
+        environment: The environment whose versions it serves.
+        registry: Where these come from.
+    """
+
+    project: Project
+    environment: str
+    registry: Registry
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name, as captured records are filed by."""
+        return f"{self.project.slug}-{self.environment}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the server keeps its state and its log in."""
+        return self.project.state / "endpoint" / self.environment
+
+    @property
+    def log(self) -> Path:
+        """The log of servers that run in the background."""
+        return self.folder / LOG_FILE
+
+    def describe(self) -> Deployment | None:
+        """What is served (see `Endpoint.describe`); what a killed server left behind does not count."""
+        state = self._state()
+        return _deployment(state) if state else None
+
+    def start(
+        self, version: ModelVersion, *, host: str | None = None, port: int | None = None, workers: int | None = None
+    ) -> Deployment:
+        """Serve a version in the background, and wait until it answers.
+
+        A server that runs already stays, with its address: its workers are replaced, and no request is lost.
+
+        Args:
+            version: The version.
+            host: The address to listen at.
+            port: The port to listen at.
+            workers: How many processes answer.
+
+        Raises:
+            MlopsError: It does not come up, or a server runs at another address.
+        """
+        with locked(self.folder / "deploying", patience=0) as alone:
+            if not alone:
+                raise MlopsError(f"Another deployment to {self.name} is under way.", "Try again when it is done.")
+            running = self._state()
+            if running and (host or running.host, port or running.port) != (running.host, running.port):
+                raise MlopsError(
+                    f"{self.name} is served at {running.host}:{running.port}.",
+                    "End it first: .venv/bin/python -m mlops serve --stop",
+                )
+            settings = self._settings(version, host, port, workers)
+            log_end = self.log.stat().st_size if self.log.exists() else 0
+            write_text(self.folder / SETTINGS_FILE, settings.as_json())
+            if running:
+                os.kill(running.pid, signal.SIGUSR1)
+                process = None
+            else:
+                process = self._spawn()
+            state = self._wait_for(settings.deployment, process, log_end)
+            if state.failure:
+                if state.status == FAILED:
+                    self.stop()
+                raise MlopsError(f"Version {version.version} cannot be served: {state.failure}", f"Its log: {self.log}")
+            return _deployment(state)
+
+    def command(self, version: ModelVersion, *, host: str | None, port: int | None, workers: int | None) -> list[str]:
+        """The command that serves a version in the foreground.
+
+        Raises:
+            MlopsError: A server runs already.
+        """
+        running = self._state()
+        if running:
+            raise MlopsError(
+                f"{self.name} is served already: version {running.version} at {_deployment(running).url}.",
+                "Replace its model with --detach, or end it: .venv/bin/python -m mlops serve --stop",
+            )
+        write_text(self.folder / SETTINGS_FILE, self._settings(version, host, port, workers).as_json())
+        return self._command
+
+    def stop(self) -> Deployment | None:
+        """End the server once it has answered what it was asked; what it served, or None when there was none.
+
+        Raises:
+            MlopsError: It does not end.
+        """
+        state = self._state()
+        if not state:
+            return None
+        with suppress(ProcessLookupError):
+            os.kill(state.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while is_locked(self.folder / LOCK_FILE):
+            if time.monotonic() > deadline:
+                raise MlopsError(f"The server (process {state.pid}) does not end.", f"End it: kill -9 {state.pid}")
+            time.sleep(_POLL_SECONDS)
+        return _deployment(state)
+
+    def advice(self, wanted: ModelVersion | None) -> str:
+        """What to do so that the server serves the version to use (see `Endpoint.advice`)."""
+        serving = self.describe()
+        if not serving:
+            return ""
+        if wanted and serving.version == wanted.version:
+            return f"it is served at {serving.url}"
+        do, option = ("replace", "--detach") if wanted else ("end", "--stop")
+        return f"version {serving.version} is served still; {do} it:  .venv/bin/python -m mlops serve {option}"
+
+    def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
+        """The answer to a request (see `Endpoint.invoke`)."""
+        state = self._state()
+        if not state:
+            raise MlopsError(f"{self.name} is not served.", "Serve it: .venv/bin/python -m mlops serve --detach")
+        headers = {"Content-Type": content_type, "Accept": accept}
+        if inference_id:
+            headers["X-Amzn-SageMaker-Inference-Id"] = inference_id
+        connection = http.client.HTTPConnection(_reachable(state.host), state.port, timeout=_ANSWER_SECONDS)
+        try:
+            connection.request("POST", "/invocations", body, headers)
+            response = connection.getresponse()
+            answer = response.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise MlopsError(f"The server at {_deployment(state).url} does not answer: {error}.") from None
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            fault_of_client = 400 <= response.status < 500
+            raise (UsageError if fault_of_client else MlopsError)(
+                f"The server refuses the request ({response.status}): {_reason(answer)}"
+            )
+        return answer
+
+    @property
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "mlops.serving", "--folder", str(self.folder)]
+
+    def _state(self) -> State | None:
+        """What the running server says of itself; None when none runs."""
+        if not is_locked(self.folder / LOCK_FILE) or not (self.folder / STATE_FILE).exists():
+            return None
+        return State.read(self.folder)
+
+    def _settings(self, version: ModelVersion, host: str | None, port: int | None, workers: int | None) -> Settings:
+        environment = self.project.environment(self.environment)
+        if workers is None and not environment.missing("serving.workers"):
+            workers = environment.integer("serving.workers")
+        settings = Settings(
+            model=unpacked(self.registry, version, self.project.state / "models"),
+            version=version.version,
+            deployment=secrets.token_hex(8),
+            host=host or HOST,
+            port=PORT if port is None else port,
+            workers=(os.cpu_count() or 1) if workers is None else workers,
+            max_payload_mb=environment.number("serving.max_payload_mb"),
+            read_timeout_seconds=environment.number("serving.read_timeout_seconds"),
+            capture_percentage=self.project.capture_percentage(self.environment),
+            capture=LocalStore(self.project.store).path(
+                capture.prefix(environment["bucket"], self.project.slug, version.version, self.name)
+            ),
+        )
+        for name in ("workers", "max_payload_mb", "read_timeout_seconds"):
+            if getattr(settings, name) <= 0:
+                raise UsageError(f"{name} must be more than 0, not {getattr(settings, name)}.")
+        return settings
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self._command, cwd=self.project.root, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _wait_for(self, deployment: str, process: "subprocess.Popen[bytes] | None", log_end: int) -> State:
+        """Wait until the server says how a deployment ended.
+
+        Args:
+            deployment: The deployment.
+            process: The server, if it was started for this.
+            log_end: Where the log ended before.
+
+        Raises:
+            MlopsError: The server ended, or takes too long.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            ended = process.poll() is not None if process else not is_locked(self.folder / LOCK_FILE)
+            state = self._state()
+            if state and state.deployment == deployment:
+                return state
+            if ended:
+                raise MlopsError(f"The server ended.\n{self._said(log_end)}", f"Its whole log: {self.log}")
+            time.sleep(_POLL_SECONDS)
+        raise MlopsError(f"The server is not ready after {_START_SECONDS} s.", f"Its log: {self.log}")
+
+    def _said(self, log_end: int) -> str:
+        with self.log.open("rb") as stream:
+            stream.seek(log_end)
+            return "\n".join(stream.read().decode(errors="replace").splitlines()[-_LOG_LINES:])
+
+
+def _deployment(state: State) -> Deployment:
+    return Deployment(state.version, f"http://{_reachable(state.host)}:{state.port}", state.status, state.started)
+
+
+def _reachable(host: str) -> str:
+    return HOST if host in _EVERYWHERE else host
+
+
+def _reason(answer: str) -> str:
+    try:
+        return str(json.loads(answer)["error"])
+    except (ValueError, LookupError, TypeError):
+        return answer

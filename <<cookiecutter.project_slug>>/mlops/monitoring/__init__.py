@@ -1,0 +1,1 @@
+"""Windows of captured traffic, compared with the data that a version was trained on."""

@@ -1,0 +1,195 @@
+"""The windows of time whose captured traffic was compared with the baseline, below `.mlops/monitor/<environment>/`.
+
+Each window has a folder named by its end: `window.json`, `report.html`, and the documents of each version asked.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlops.base import capture
+from mlops.base.errors import MlopsError
+from mlops.base.files import write_json, write_text
+from mlops.base.pages import page
+from mlops.monitor.baseline import STATISTICS_FILE
+from mlops.monitor.violations import COMPARISON_FILE, Limits
+from mlops.monitoring import charts
+from mlops.project.project import RUNTIME_ENVIRONMENT
+from mlops.registry.adapters import registry
+from mlops.registry.archives import unpacked
+from mlops.registry.versions import find
+from mlops.run.platform import LocalPlatform
+
+WATERMARK = timedelta(seconds=2)
+"""What was answered less long ago than this may not be in its file yet: servers flush every second."""
+
+_WINDOW, _REPORT = "window.json", "report.html"
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True)
+class Window:
+    """An evaluated window.
+
+    Attributes:
+        start: Its begin, included; None for the first request.
+        end: Its end, not included.
+        comparisons: For each version that was asked, the `comparison.json` of the comparing job.
+        min_rows: How many rows a window needs.
+        folder: Where it is kept; None when it has too few rows, so that they wait for more.
+    """
+
+    start: datetime | None
+    end: datetime
+    comparisons: dict[int, dict[str, Any]]
+    min_rows: int
+    folder: Path | None
+
+    @property
+    def report(self) -> Path | None:
+        """The report for people; None when there is nothing to report."""
+        return self.folder / _REPORT if self.folder and self.comparisons else None
+
+    def document(self) -> dict[str, Any]:
+        """The window as JSON."""
+        return {
+            "start": timestamp(self.start) if self.start else None,
+            "end": timestamp(self.end),
+            "versions": {str(version): comparison for version, comparison in self.comparisons.items()},
+            "enough_rows": self.folder is not None,
+            "report": str(self.report) if self.report else None,
+        }
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of one environment on this machine.
+
+    Attributes:
+        platform: This machine.
+    """
+
+    platform: LocalPlatform
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the windows."""
+        return self.platform.project.state / "monitor" / self.platform.environment
+
+    def evaluate(self, since: datetime | None, until: datetime | None) -> Window:
+        """Compare what was asked in a window with the baselines of the versions that answered, and keep the result.
+
+        Args:
+            since: The begin of the window, included; None for the end of the last one.
+            until: Its end, not included; None for now.
+
+        Raises:
+            MlopsError: The configuration, a baseline or an archive cannot be read, or a comparing job failed.
+        """
+        settings = self.platform.project.environment(self.platform.environment)
+        limits = {name: settings.number(f"monitoring.{name}") for name in Limits.__dataclass_fields__}
+        min_rows = settings.integer("monitoring.min_rows")
+        start = since or self._last_end()
+        end = until or datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+        time.sleep(max(0.0, (end + WATERMARK - datetime.now(UTC)).total_seconds()))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".comparing-") as temporary:
+            kept = Path(temporary) / "window"
+            comparisons = dict(self._compare(kept, start, end, limits))
+            rows = sum(comparison["rows"] for comparison in comparisons.values())
+            waits = not (since or until) and rows < min_rows
+            window = Window(start, end, comparisons, min_rows, None if waits else self.folder / f"{end:{_STAMP}}")
+            if window.folder:
+                self._keep(window, window.folder, kept, limits)
+        return window
+
+    def _last_end(self) -> datetime | None:
+        ends = sorted(path.parent.name for path in self.folder.glob(f"*/{_WINDOW}"))
+        return datetime.strptime(ends[-1], _STAMP).replace(tzinfo=UTC) if ends else None
+
+    def _compare(
+        self, folder: Path, start: datetime | None, end: datetime, limits: dict[str, float]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The comparison of each version that was asked in the window; its documents go below `folder`."""
+        project = self.platform.project
+        bucket = project.environment(self.platform.environment)["bucket"]
+        everything = self.platform.store.path(capture.root(bucket, project.slug))
+        for version in sorted(int(path.name) for path in everything.glob("[0-9]*")):
+            captured = everything / str(version)
+            newest = max((path.stat().st_mtime for path in captured.rglob("*.jsonl")), default=0.0)
+            if start and newest < start.timestamp():
+                continue
+            comparison = self._compare_version(version, captured, folder / str(version), start, end, limits)
+            if comparison["rows"] or comparison["damaged"] or comparison["smoke"]:
+                yield version, comparison
+
+    def _compare_version(
+        self,
+        number: int,
+        captured: Path,
+        output: Path,
+        start: datetime | None,
+        end: datetime,
+        limits: dict[str, float],
+    ) -> dict[str, Any]:
+        project = self.platform.project
+        source = registry(project, self.platform.environment)
+        version = find(source.versions(), number)
+        model = unpacked(source, version, project.state / "models")
+        source.download_baseline(version, output / "baseline")
+        command = [
+            *(str(project.python(RUNTIME_ENVIRONMENT)), "-m", "mlops.monitor.compare"),
+            *("--captured", str(captured), "--baseline", str(output / "baseline"), "--output", str(output)),
+            *("--start", timestamp(start) if start else "", "--end", timestamp(end)),
+            *(f"--{name.replace('_', '-')}={limit}" for name, limit in limits.items()),
+        ]
+        path = os.pathsep.join([str(model / "code"), str(project.root)])
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise MlopsError(f"The traffic of version {number} cannot be compared.\n{result.stderr.strip()[-2000:]}")
+        comparison: dict[str, Any] = json.loads((output / COMPARISON_FILE).read_text())
+        return comparison
+
+    def _keep(self, window: Window, folder: Path, documents: Path, limits: dict[str, float]) -> None:
+        documents.mkdir(exist_ok=True)
+        write_json(documents / _WINDOW, {**window.document(), "limits": limits})
+        if window.comparisons:
+            text = page(
+                self.platform.project,
+                "monitor",
+                start=f"{window.start:%Y-%m-%d %H:%M:%S} UTC" if window.start else "",
+                end=f"{window.end:%Y-%m-%d %H:%M:%S} UTC",
+                comparisons=window.comparisons,
+                charts={version: _charts(documents / str(version), window) for version in window.comparisons},
+                limits=limits,
+            )
+            write_text(documents / _REPORT, text)
+        with contextlib.suppress(FileNotFoundError):  # the same window once more: the new result takes its place
+            folder.replace(documents.parent / "before")
+        documents.replace(folder)
+
+
+def timestamp(moment: datetime) -> str:
+    """A time as captured records write it: UTC, ISO 8601, to the second."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _charts(folder: Path, window: Window) -> dict[str, Any]:
+    before, now = (
+        {feature["name"]: feature for feature in json.loads((path / STATISTICS_FILE).read_text())["features"]}
+        for path in (folder / "baseline", folder)
+    )
+    counts = window.comparisons[int(folder.name)]["predictions"]["histogram"]
+    return {
+        "features": {name: charts.chart(before[name], now[name]) for name in now if name in before},
+        "predictions": charts.predictions(counts),
+    }

@@ -1,0 +1,246 @@
+"""A bundle: a compiled definition, the objects it refers to, and the manifest of what it was made from.
+
+Local runs and AWS take the same bundle. It is compiled anew only when something it is made from has changed.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlops.base.environments import ENVIRONMENTS, SHARED
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.files import (
+    DIGEST_LENGTH,
+    files_below,
+    locked,
+    read_json,
+    sha256_of_file,
+    sha256_of_files,
+    unwritable,
+    write_json,
+)
+from mlops.pipeline.definition import Definition
+from mlops.pipeline.validation import require_usable
+from mlops.project import image, keys
+from mlops.project.lineage import git_commit
+from mlops.project.project import DEVELOPMENT_ENVIRONMENT, Project
+
+DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
+
+UNPACKING_CODE = (
+    "mlops/__init__.py",
+    "mlops/base/__init__.py",
+    "mlops/base/archives.py",
+    "mlops/base/errors.py",
+    "mlops/base/files.py",
+)
+"""What the steps that run the model's code import of this package."""
+
+_CODE = ("src", "pipelines", *UNPACKING_CODE, "mlops/monitor")
+_LOCKS = "locks"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A finished bundle; nothing in its folder changes any more.
+
+    Attributes:
+        path: Its folder.
+    """
+
+    path: Path
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """The pipeline definition."""
+        content: dict[str, Any] = json.loads(self.definition_text)
+        return content
+
+    @cached_property
+    def definition_text(self) -> str:
+        """The definition as it is sent to SageMaker, byte for byte."""
+        return (self.path / DEFINITION).read_text(encoding="utf-8")
+
+    @property
+    def pipeline_name(self) -> str:
+        """The name of the pipeline."""
+        return str(self.manifest["pipeline"])
+
+    @property
+    def definition_sha256(self) -> str:
+        """SHA-256 of the definition, in hexadecimal."""
+        return str(self.manifest["definition_sha256"])
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the bundle was made from and what it holds."""
+        content: dict[str, Any] = read_json(self.path / MANIFEST, "The bundle's manifest", "Compile the bundle anew.")
+        return content
+
+    @property
+    def objects(self) -> Path:
+        """The folder of the objects that the definition refers to: `<bucket>/<key>`."""
+        return self.path / OBJECTS
+
+    def require_within_limits(self, values: Mapping[str, object]) -> None:
+        """Refuse values of parameters that a job would refuse: a definition itself knows types and choices only.
+
+        Raises:
+            MlopsError: A number is below its parameter's minimum or above its maximum, or a value does not fit the
+                calls that it goes into.
+        """
+        require_usable(Definition(self.definition), values)
+        for name, (minimum, maximum) in self.manifest.get("limits", {}).items():
+            value = values.get(name)
+            try:
+                number = float(str(value))
+            except ValueError:
+                continue  # not given, or no number: the definition's own complaint
+            if number < minimum or (maximum is not None and number > maximum):
+                upper = "" if maximum is None else f" and at most {maximum:g}"
+                raise UsageError(
+                    f"Parameter {name} cannot be {value}.",
+                    f"Give a value of at least {minimum:g}{upper}. Defaults stand in config/, under `hyperparameters`.",
+                )
+
+    def is_whole(self) -> bool:
+        """Whether the definition and every object are there with the content that the manifest says."""
+        try:
+            listed = {entry["path"]: entry["sha256"] for entry in self.manifest["objects"]}
+            found = {name: sha256_of_file(path) for name, path in _all_files(self.objects)}
+            return found == listed and sha256_of_file(self.path / DEFINITION) == self.definition_sha256
+        except (MlopsError, OSError, KeyError, TypeError):
+            return False
+
+
+def sources(project: Project, environment: str) -> dict[str, Any]:
+    """What makes a new bundle when it changes, by its name in the manifest.
+
+    Raises:
+        MlopsError: The configuration is incomplete.
+    """
+    settings = project.environment(environment)
+    return {
+        "inputs_digest": inputs_digest(project, environment),
+        "git_commit": git_commit(project.root),
+        "image_digest": image.digest(project, settings),
+        "keys": keys.arns(project, settings),
+    }
+
+
+def current(project: Project, environment: str) -> Bundle:
+    """The bundle of the project as it stands now, compiled if need be.
+
+    Raises:
+        MlopsError: The configuration is incomplete, the pipeline cannot be compiled (the message says where), or the
+            bundle cannot be written.
+    """
+    if environment in ENVIRONMENTS:
+        raise UsageError(
+            f"Nothing is trained in {environment}: it gets the versions that {SHARED} has registered.",
+            f"Deploy one there: .venv/bin/python -m mlops deploy --environment {environment}",
+        )
+    project.environment(environment).require_place()
+    folder = project.state / "bundles" / environment
+    made_from = sources(project, environment)
+    bundle = _up_to_date(folder, made_from)
+    if bundle:
+        return bundle
+    try:
+        with locked(folder / ".lock"):
+            # Another process may have compiled the same sources while this one waited.
+            return _up_to_date(folder, made_from) or _compile(project, environment, folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def inputs_digest(project: Project, environment: str) -> str:
+    """SHA-256 over everything a definition is made from: code, pipelines, configuration, machinery, locks."""
+    return _digest(
+        project,
+        "src",
+        "pipelines",
+        "mlops",
+        f"config/{environment}.yaml",
+        "config/images",
+        "project.yaml",
+        _LOCKS,
+    )
+
+
+def code_digest(project: Project) -> str:
+    """SHA-256 over the code that runs in jobs and the pipelines that call it."""
+    return _digest(project, *_CODE)
+
+
+def packages_digest(project: Project) -> str | None:
+    """SHA-256 over the lists of locked packages; None when the project has none."""
+    return _digest(project, _LOCKS) if (project.root / _LOCKS).is_dir() else None
+
+
+def _digest(project: Project, *names: str) -> str:
+    return sha256_of_files(file for name in names for file in _files(project.root, name))
+
+
+def _files(root: Path, name: str) -> Iterator[tuple[str, Path]]:
+    path = root / name
+    if path.is_file():
+        yield name, path
+    for relative, file in files_below(path) if path.is_dir() else ():
+        yield f"{name}/{relative}", file
+
+
+def _all_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _up_to_date(folder: Path, made_from: dict[str, Any]) -> Bundle | None:
+    pointer = folder / "current.json"
+    try:
+        name = read_json(pointer, "The pointer to the current bundle", "")["folder"]
+        bundle = Bundle(folder / name)
+        fresh = all(bundle.manifest[key] == value for key, value in made_from.items())
+    except (MlopsError, KeyError, TypeError):
+        return None
+    return bundle if fresh and bundle.is_whole() else None
+
+
+def _compile(project: Project, environment: str, folder: Path) -> Bundle:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".compiling-") as temporary:
+        made = Path(temporary) / "bundle"
+        _run_compiler(project, environment, made)
+        bundle = Bundle(made)
+        if not bundle.is_whole():
+            raise MlopsError(f"The compiled bundle in {made} is not whole.", "Compile once more.")
+        digest = sha256_of_file(made / MANIFEST)[:DIGEST_LENGTH]
+        target = folder / f"{bundle.definition_sha256[:DIGEST_LENGTH]}-{digest}"
+        if not Bundle(target).is_whole():  # else it is of the same content, and another process may be reading it
+            shutil.rmtree(target, ignore_errors=True)
+            made.rename(target)
+    write_json(folder / "current.json", {"folder": target.name})
+    return Bundle(target)
+
+
+def _run_compiler(project: Project, environment: str, output: Path) -> None:
+    command = [
+        str(project.python(DEVELOPMENT_ENVIRONMENT)),
+        *("-m", "mlops.compile"),
+        *("--environment", environment),
+        *("--output", str(output)),
+    ]
+    result = subprocess.run(
+        command, cwd=project.root, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    if result.returncode:
+        message = result.stderr.strip() or f"The compiler ended with status {result.returncode} and said nothing."
+        raise (UsageError if result.returncode == UsageError.exit_code else MlopsError)(message)
+    print(result.stderr, end="", file=sys.stderr)

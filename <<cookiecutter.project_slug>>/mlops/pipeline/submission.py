@@ -1,0 +1,117 @@
+"""Put the bundle of an environment into its AWS account, and start the pipeline there."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops.base.files import DIGEST_LENGTH
+from mlops.pipeline import bundle
+from mlops.pipeline.sagemaker import PipelineService
+from mlops.project import image, keys
+from mlops.project.account import Account
+from mlops.project.lookups import key_of_alias, newest_image
+from mlops.project.project import Project
+from mlops.registry.sagemaker import AwsRegistry
+from mlops.registry.versions import champion
+from mlops.store.s3 import S3Store
+
+
+@dataclass(frozen=True)
+class Upserted:
+    """What an upsert has done.
+
+    Attributes:
+        pipeline_arn: The pipeline's ARN.
+        outcome: `created`, `updated` or `unchanged`.
+        definition_sha256: SHA-256 of the definition that is now in SageMaker.
+        uploaded: The URIs of the objects that were not in the bucket yet.
+    """
+
+    pipeline_arn: str
+    outcome: str
+    definition_sha256: str
+    uploaded: list[str]
+
+
+def look_up(project: Project, name: str) -> None:
+    """Ask AWS for what the configuration of an environment leaves to it: the newest image, and the project's own keys.
+
+    Raises:
+        MlopsError: No image has been built or no key made yet, or AWS refuses a call.
+    """
+    environment = project.environment(name)
+    account, names = Account.of(project, environment), project.names(name)
+    takes_newest, unnamed = image.takes_newest(project, environment), keys.unnamed(environment)
+    if takes_newest or unnamed:
+        account.verify()
+    if takes_newest:
+        image.remember(project, environment, newest_image(account, names))
+    for key in unnamed:
+        alias = names.key_alias(keys.KEYS[key])
+        keys.remember(project, environment, key, key_of_alias(account, alias, key))
+
+
+def upsert(project: Project, environment: str) -> Upserted:
+    """Bring the pipeline of an environment up to date with the sources.
+
+    Uploads the objects that are missing and the bundle's manifest, then creates or updates the pipeline. When nothing
+    has changed since the last time, nothing is called that changes anything.
+
+    Raises:
+        MlopsError: The configuration is incomplete, the sources do not compile, or AWS refuses a call.
+    """
+    account = Account.of(project, project.environment(environment))
+    compiled = bundle.current(project, environment)
+    account.verify()
+    store = S3Store(account)
+    store.require_bucket()
+    uploaded = store.upload_missing(compiled.objects)
+    manifest = json.dumps(compiled.manifest, indent=2, sort_keys=True).encode()
+    version = hashlib.sha256(manifest).hexdigest()[:DIGEST_LENGTH]
+    manifest_key = f"{project.slug}/manifests/{compiled.definition_sha256[:DIGEST_LENGTH]}-{version}.json"
+    if store.put_once(account.bucket, manifest_key, manifest):
+        uploaded.append(f"s3://{account.bucket}/{manifest_key}")
+    arn, outcome = PipelineService(account, store).put(
+        compiled.pipeline_name,
+        compiled.definition_text,
+        key=f"{project.slug}/definitions/{compiled.definition_sha256[:DIGEST_LENGTH]}.json",
+        description=project.answer("project_description"),
+        tags=project.names(environment).tags(environment),
+    )
+    return Upserted(arn, outcome, compiled.definition_sha256, uploaded)
+
+
+def start(
+    project: Project, environment: str, pipeline: str, overrides: Mapping[str, Any], *, token: str | None = None
+) -> str:
+    """Start a run of a pipeline on the data and against the champion as they are now.
+
+    Args:
+        project: The project.
+        environment: The environment whose pipeline is started.
+        pipeline: The pipeline's name.
+        overrides: Values of pipeline parameters. DataVersion, ChampionArn and ChampionModelUri are found out when they
+            are not among them.
+        token: Runs asked for with the same token are one run; None for a run of its own.
+
+    Returns:
+        The ARN of the execution.
+
+    Raises:
+        MlopsError: A parameter cannot be used, there is no data, or AWS refuses a call.
+    """
+    account = Account.of(project, project.environment(environment))
+    account.verify()
+    store = S3Store(account)
+    service = PipelineService(account, store)
+    parameters = service.definition(pipeline).parameters
+    values = dict(overrides)
+    if "DataVersion" in parameters and "DataVersion" not in values and "InputDataUri" in parameters:
+        values["DataVersion"] = store.data_version(str(values.get("InputDataUri", parameters["InputDataUri"].default)))
+    if "ChampionArn" in parameters and "ChampionArn" not in values:
+        best = champion(AwsRegistry(account, store, project.model_package_group).versions())
+        if best:
+            values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
+    return service.start(pipeline, values, token=token)

@@ -1,0 +1,227 @@
+"""The AWS account of an environment: its clients, and its errors in the reader's terms."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+
+from mlops.base.environments import LOCAL
+from mlops.base.errors import MlopsError, UsageError
+from mlops.endpoints.port import MAX_CONCURRENCY
+from mlops.project.environment import Environment
+from mlops.project.project import Project
+
+_SIGN_IN = "Sign in: `aws sso login` or `aws configure`, and set AWS_PROFILE if you use profiles."
+_CREDENTIAL_ERRORS = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.ProfileNotFound,
+    exceptions.SSOError,
+    exceptions.TokenRetrievalError,
+)
+_CONNECTION_ERRORS = (exceptions.HTTPClientError, exceptions.ConnectionError)
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+_INVALID = frozenset(
+    {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+)
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
+_NOT_FOUND = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound", "ResourceNotFound"})
+_NOT_FOUND_ENDINGS = ("NotFoundException", "DoesNotExistException")
+_THROTTLED = frozenset({"Throttling", "ThrottlingException", "SlowDown", "TooManyRequestsException"})
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account, Region, bucket and role of one environment.
+
+    Attributes:
+        id: The account's twelve digits.
+        region: The AWS Region.
+        bucket: The environment's bucket.
+        role: The ARN of the role of the pipeline and its jobs.
+    """
+
+    id: str
+    region: str
+    bucket: str
+    role: str
+
+    @classmethod
+    def of(cls, project: Project, environment: Environment) -> "Account":
+        """The account of an environment, as configured.
+
+        Raises:
+            MlopsError: The environment is this machine, or its configuration lacks a value.
+        """
+        if environment.name == LOCAL:
+            raise UsageError(
+                f"The environment {LOCAL!r} is this machine: there is nothing of it in AWS.",
+                "Name another: `--environment dev`.",
+            )
+        environment.require_place()
+        return cls(
+            id=str(environment["account"]),
+            region=project.region,
+            bucket=str(environment["bucket"]),
+            role=str(environment["pipeline_role"]),
+        )
+
+    @cached_property
+    def s3(self) -> Any:
+        """The S3 client."""
+        return self._client("s3")
+
+    @cached_property
+    def sagemaker(self) -> Any:
+        """The SageMaker client."""
+        return self._client("sagemaker")
+
+    @cached_property
+    def kms(self) -> Any:
+        """The KMS client."""
+        return self._client("kms")
+
+    @cached_property
+    def ecr(self) -> Any:
+        """The ECR client."""
+        return self._client("ecr")
+
+    @cached_property
+    def codecommit(self) -> Any:
+        """The CodeCommit client."""
+        return self._client("codecommit")
+
+    @cached_property
+    def functions(self) -> Any:
+        """The Lambda client."""
+        return self._client("lambda")
+
+    @cached_property
+    def ssm(self) -> Any:
+        """The client of Systems Manager, whose parameters hold what stacks and pipelines tell one another."""
+        return self._client("ssm")
+
+    @cached_property
+    def runtime(self) -> Any:
+        """The client of what endpoints answer with; it asks once, so that tests count what callers would see."""
+        return self._client(
+            "sagemaker-runtime", retries={"total_max_attempts": 1}, max_pool_connections=MAX_CONCURRENCY
+        )
+
+    @cached_property
+    def cloudformation(self) -> Any:
+        """The CloudFormation client."""
+        return self._client("cloudformation")
+
+    @cached_property
+    def cloudwatch(self) -> Any:
+        """The CloudWatch client."""
+        return self._client("cloudwatch")
+
+    @cached_property
+    def scheduler(self) -> Any:
+        """The client of EventBridge's scheduler."""
+        return self._client("scheduler")
+
+    @cached_property
+    def quotas(self) -> Any:
+        """The client of Service Quotas."""
+        return self._client("service-quotas")
+
+    @cached_property
+    def notifications(self) -> Any:
+        """The client of SNS."""
+        return self._client("sns")
+
+    @cached_property
+    def connections(self) -> Any:
+        """The client of CodeConnections, which hold the rights to repositories elsewhere."""
+        return self._client("codeconnections")
+
+    def verify(self) -> None:
+        """Make sure that the reader's credentials are those of this account.
+
+        Raises:
+            MlopsError: There are none, they are no longer valid, or they are of another account.
+        """
+        with aws_errors("find out whose credentials these are"):
+            caller = self._client("sts").get_caller_identity()
+        if caller["Account"] != self.id:
+            raise UsageError(
+                f"Your credentials are of account {caller['Account']} ({caller['Arn']}), "
+                f"but the configuration says {self.id}.",
+                "Switch the profile (AWS_PROFILE), or correct `account` in the configuration.",
+            )
+
+    def _client(self, service: str, **config: Any) -> Any:
+        config = {"retries": {"mode": "standard", "max_attempts": 5}, **config}
+        with aws_errors(f"prepare for calls to {service}"):
+            return boto3.client(service, region_name=self.region, config=Config(**config))
+
+
+@contextmanager
+def aws_errors(purpose: str, then: str = "") -> Iterator[None]:
+    """Turn the errors of AWS calls in a `with` block into messages.
+
+    Args:
+        purpose: What the calls are for, to complete "Cannot ...".
+        then: What there is to do once the reader has signed in again.
+
+    Raises:
+        MlopsError: A call failed.
+    """
+    try:
+        yield
+    except _CREDENTIAL_ERRORS as error:
+        raise MlopsError(
+            f"Cannot {purpose}: no usable AWS credentials ({error}).", f"{_SIGN_IN} {then}".strip()
+        ) from None
+    except exceptions.ClientError as error:
+        raise MlopsError(f"Cannot {purpose}: {_said(error)}", _remedy(error, then)) from None
+    except _CONNECTION_ERRORS as error:
+        raise MlopsError(
+            f"Cannot {purpose}: AWS cannot be reached ({error}).", "Check the network, the proxy and `aws_region`."
+        ) from None
+    except exceptions.BotoCoreError as error:
+        raise MlopsError(f"Cannot {purpose}: {error}", "Correct the configuration of this environment.") from None
+
+
+def is_missing(error: exceptions.ClientError) -> bool:
+    """Whether an error says that there is no such thing."""
+    code, message = _code(error), str(error.response.get("Error", {}).get("Message", ""))
+    return (
+        code in _NOT_FOUND
+        or code.endswith(_NOT_FOUND_ENDINGS)
+        # SageMaker has no code of its own for most of what it cannot find.
+        or (code.startswith("Validation") and ("does not exist" in message or "Could not find" in message))
+    )
+
+
+def _code(error: exceptions.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _said(error: exceptions.ClientError) -> str:
+    message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
+    return f"{error.operation_name} answers {_code(error)}{f': {message}' if message else ''}."
+
+
+def _remedy(error: exceptions.ClientError, then: str) -> str:
+    code = _code(error)
+    if code in _EXPIRED:
+        return f"Your session has expired. {_SIGN_IN} {then}".rstrip()
+    if code in _INVALID:
+        return f"AWS does not know these credentials. {_SIGN_IN}"
+    if code in _DENIED:
+        return f"Your role needs the permission for {error.operation_name}; ask whoever administers the account."
+    if code == "NoSuchBucket":
+        return "Create the bucket, or correct `bucket` in the configuration."
+    if code in _THROTTLED:
+        return "AWS is busy with other calls of this account. Try again in a minute."
+    return "Correct what the message names, and try again."

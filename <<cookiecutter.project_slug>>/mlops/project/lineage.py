@@ -1,0 +1,56 @@
+"""Where a model comes from: the commit of its code and the version of its data."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from mlops.base.errors import UsageError
+from mlops.base.files import DIGEST_LENGTH, files_below, sha256_of_files
+
+SOURCE_COMMIT = "SOURCE_COMMIT"
+"""The environment variable that says which commit sources are of that came without their repository, as in a build."""
+
+
+def git_commit(root: Path) -> str | None:
+    """The commit that the sources in `root` are of; None when nothing says so."""
+    return _checked_out(root) or os.environ.get(SOURCE_COMMIT) or None
+
+
+def _checked_out(root: Path) -> str | None:
+    """The commit checked out in `root`: its full hash, with `-dirty` when files differ from it; None outside git.
+
+    The data is left out of account: it has a version of its own.
+    A folder inside somebody else's repository, or one without a first commit, counts as outside git.
+    """
+    if shutil.which("git") is None:
+        return None
+    status = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".", ":(exclude)data")
+    if status is None:
+        return None
+    lines = status.splitlines()
+    commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid ")), "(initial)")
+    if commit == "(initial)" or _git(root, "ls-files", "--error-unmatch", "project.yaml") is None:
+        return None
+    dirty = any(not line.startswith("# ") for line in lines)
+    return f"{commit}-dirty" if dirty else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    result = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    return result.stdout if result.returncode == 0 else None
+
+
+def data_version(source: Path) -> str:
+    """The version of a data file or folder: the first 16 hexadecimal digits of a SHA-256 over names and contents.
+
+    Raises:
+        MlopsError: There is no such file or folder, or the folder holds no file.
+    """
+    files = [(source.name, source)] if source.is_file() else list(files_below(source))
+    if not files:
+        raise UsageError(
+            f"No data in {source}{'.' if source.exists() else ': it does not exist.'}",
+            "Put CSV or Parquet files there, or name a folder with `--data`.",
+        )
+    return sha256_of_files(files)[:DIGEST_LENGTH]

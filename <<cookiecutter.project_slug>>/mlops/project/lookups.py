@@ -1,0 +1,43 @@
+"""What the configuration leaves to AWS: the newest image of the project, and the keys that aliases lead to."""
+
+from botocore.exceptions import ClientError
+
+from mlops.base.errors import MlopsError
+from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.names import Names
+
+
+def newest_image(account: Account, names: Names) -> str:
+    """What the account says is the digest of the newest image; another text, or none, when there is no image yet.
+
+    Args:
+        account: The account that images are built in.
+        names: The project's names there.
+    """
+    name = names.image_parameter
+    with aws_errors(f"look up the newest image, in the parameter {name}"):
+        found = account.ssm.get_parameters(Names=[name])["Parameters"]
+    return str(found[0]["Value"]) if found else ""
+
+
+def key_of_alias(account: Account, alias: str, setting: str) -> str:
+    """The ARN of the key that an alias stands for.
+
+    Args:
+        account: The account of the key.
+        alias: `alias/<name>`.
+        setting: What of the configuration would name the key, for the message.
+
+    Raises:
+        MlopsError: There is no such alias, or AWS refuses the call.
+    """
+    with aws_errors(f"look up the key {alias}"):
+        try:
+            return str(account.kms.describe_key(KeyId=alias)["KeyMetadata"]["Arn"])
+        except ClientError as error:
+            if not is_missing(error):
+                raise
+    raise MlopsError(
+        f"There is no key {alias} in the account {account.id}.",
+        f"`.venv/bin/python -m mlops deploy --environment dev` makes it. For a bucket of your own, set `{setting}`.",
+    )

@@ -1,0 +1,82 @@
+"""The stacks of a project: their order, and where they are deployed.
+
+The first stacks serve every environment and belong to `dev`; the last stand once in each environment that is deployed
+to. A stack is part of a project when its template, `infra/<name>.yaml`, is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops.base.environments import ENVIRONMENTS, SHARED
+from mlops.base.errors import UsageError
+
+SHADOW_MINUTES = "shadow_minutes"
+"""How long a new version is asked beside the live one: for the deployment itself, not for its template."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A row of the table.
+
+    Attributes:
+        name: The name of its template, without the ending.
+        shared: Whether it serves every environment; else it stands in each of `ENVIRONMENTS`.
+        endpoint: Whether it is what answers requests.
+    """
+
+    name: str
+    shared: bool = True
+    endpoint: bool = False
+
+
+REGISTRY = Stack("registry")
+TABLE = (
+    Stack("data"),
+    REGISTRY,
+    Stack("execution"),
+    Stack("workload"),
+    Stack("cicd"),
+    Stack("image"),
+    Stack("build"),
+    Stack("promotion"),
+    Stack("endpoint", shared=False, endpoint=True),
+    Stack("transform", shared=False),
+    Stack("api", shared=False),
+)
+"""Every stack in the order of deployment: each takes outputs of those before it. They are removed in the reverse."""
+
+
+def present(root: Path, environment: str) -> list[Stack]:
+    """The stacks of a project that are deployed for an environment, in the order of deployment.
+
+    Raises:
+        MlopsError: Nothing is deployed for this environment.
+    """
+    found = [
+        stack
+        for stack in TABLE
+        if environment in ((SHARED,) if stack.shared else ENVIRONMENTS) and template_file(root, stack).is_file()
+    ]
+    if not found:
+        known = ", ".join((SHARED, *ENVIRONMENTS))
+        raise UsageError(f"No stack of this project is of {environment!r}.", f"Stacks may be of {known}.")
+    return found
+
+
+def selected(stacks: Sequence[Stack], names: Sequence[str]) -> list[Stack]:
+    """Those of some stacks that are named; all of them without a name.
+
+    Raises:
+        MlopsError: A name is none of theirs.
+    """
+    for name in names:
+        if name not in (stack.name for stack in stacks):
+            known = ", ".join(stack.name for stack in stacks)
+            raise UsageError(f"There is no stack {name!r} here.", f"The stacks: {known}.")
+    return [stack for stack in stacks if not names or stack.name in names]
+
+
+def template_file(root: Path, stack: Stack) -> Path:
+    """Where a project keeps the template of a stack."""
+    return root / "infra" / f"{stack.name}.yaml"

@@ -1,0 +1,1 @@
+"""Registered versions of the model: approval, promotion, archives."""

@@ -1,0 +1,51 @@
+"""The archives of registered versions, unpacked once and loaded with the code in them."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+from mlops.base.archives import unpack
+from mlops.base.errors import MlopsError
+from mlops.base.files import sha256_of_file
+from mlops.base.handlers import Handlers, load_unpacked
+from mlops.registry.port import Registry
+from mlops.registry.versions import ModelVersion
+
+
+def load(source: Registry, version: ModelVersion, folder: Path) -> Handlers:
+    """Load the model of a version with the code it was registered with.
+
+    Args:
+        source: The registry.
+        version: The version.
+        folder: Where unpacked models are kept, by the digest of their archive.
+
+    Raises:
+        MlopsError: The archive is missing or damaged, or its handlers do not load.
+    """
+    return load_unpacked(unpacked(source, version, folder), f"The model of version {version.version}")
+
+
+def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
+    """The folder that the archive of a version is unpacked in, below `folder`; it is unpacked when it is not yet.
+
+    Raises:
+        MlopsError: The archive is missing or damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as temporary:
+        archive = source.download_model(version, Path(temporary))
+        destination = folder / sha256_of_file(archive)[:16]
+        if destination.is_dir():
+            return destination
+        partial = Path(temporary) / "model"
+        try:
+            unpack(archive, partial)
+        except MlopsError as error:
+            raise MlopsError(
+                f"Version {version.version}: {error.message}",
+                "Train again (`run --no-cache`) and approve the new version.",
+            ) from None
+        with contextlib.suppress(OSError):  # another process has just unpacked the same archive
+            partial.rename(destination)
+        return destination

@@ -1,0 +1,82 @@
+"""The model registry in SageMaker: the versions of a model package group."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from mlops.base.errors import UsageError
+from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.environment import Environment
+from mlops.project.project import Project
+from mlops.registry import packages
+from mlops.registry.versions import APPROVED, ModelVersion, find, of_package, require_baseline, stamped
+from mlops.store.s3 import S3Store
+
+_LONGEST_COMMENT = 1024
+
+
+@dataclass(frozen=True)
+class AwsRegistry:
+    """A model package group of an account.
+
+    Attributes:
+        account: The account.
+        store: Its object store, which archives and reports stand in.
+        group: The name of the group; it need not exist before the first registration.
+    """
+
+    account: Account
+    store: S3Store
+    group: str
+
+    @classmethod
+    def of(cls, project: Project, environment: Environment) -> "AwsRegistry":
+        """The registry of an environment.
+
+        Raises:
+            MlopsError: The configuration lacks a value, or the credentials are of another account.
+        """
+        account = Account.of(project, environment)
+        account.verify()
+        return cls(account, S3Store(account), project.model_package_group)
+
+    def versions(self) -> list[ModelVersion]:
+        """Every version, oldest first (see `Registry.versions`)."""
+        sagemaker = self.account.sagemaker
+        with aws_errors(f"read the model package group {self.group}"):
+            try:
+                sagemaker.describe_model_package_group(ModelPackageGroupName=self.group)
+            except ClientError as error:
+                if is_missing(error):
+                    return []
+                raise
+            return packages.versions(sagemaker, self.group)
+
+    def decide(self, version: int, status: str, comment: str) -> ModelVersion:
+        """Give a version a new approval status (see `Registry.decide`)."""
+        if len(comment) > _LONGEST_COMMENT:
+            raise UsageError(f"The comment has {len(comment)} characters; SageMaker keeps {_LONGEST_COMMENT}.")
+        found = find(self.versions(), version)
+        stamp = {"CustomerMetadataProperties": stamped(found.metadata, datetime.now(UTC))} if status == APPROVED else {}
+        with aws_errors(f"change the status of version {version}"):
+            self.account.sagemaker.update_model_package(
+                ModelPackageArn=found.arn, ModelApprovalStatus=status, ApprovalDescription=comment, **stamp
+            )
+            return of_package(self.account.sagemaker.describe_model_package(ModelPackageName=found.arn))
+
+    def evaluation(self, version: ModelVersion) -> dict[str, Any]:
+        """The evaluation report of a version (see `Registry.evaluation`)."""
+        report: dict[str, Any] = self.store.read_json(version.evaluation_uri)
+        return report
+
+    def download_model(self, version: ModelVersion, folder: Path) -> Path:
+        """Bring the model archive of a version into a folder (see `Registry.download_model`)."""
+        return self.store.download(version.model_uri, folder)
+
+    def download_baseline(self, version: ModelVersion, folder: Path) -> None:
+        """Bring the baseline of a version into a folder (see `Registry.download_baseline`)."""
+        for uri in require_baseline(version):
+            self.store.download(uri, folder)

@@ -1,0 +1,82 @@
+"""Results of steps, kept so that a step with the same request need not run again.
+
+The key is made as SageMaker makes it: from the attributes of the request that AWS lists for the step's type (image,
+command, environment, hyperparameters, input URIs), never from the content of the inputs. What must not be served from
+the cache when its data changes therefore takes the data's version as an argument.
+Source: "Default cache key attributes by pipeline step type" in the Amazon SageMaker developer guide.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlops.base.errors import MlopsError
+from mlops.base.files import read_json, write_json
+from mlops.pipeline.definition import Step
+from mlops.pipeline.durations import lifetime
+from mlops.store.local import LocalStore
+
+KEY_ATTRIBUTES = {
+    "Processing": ("AppSpecification", "Environment", "ProcessingInputs"),
+    "Training": (
+        "AlgorithmSpecification",
+        "CheckpointConfig",
+        "DebugHookConfig",
+        "DebugRuleConfigurations",
+        "Environment",
+        "HyperParameters",
+        "InputDataConfig",
+    ),
+    "Transform": ("DataProcessing", "Environment", "ModelName", "TransformInput", "TransformResources"),
+}
+
+
+@dataclass(frozen=True)
+class StepCache:
+    """The cache of one project.
+
+    Attributes:
+        folder: Where entries are kept.
+        store: The object store their results stand in.
+    """
+
+    folder: Path
+    store: LocalStore
+
+    def key(self, pipeline: str, step: Step, arguments: dict[str, Any]) -> str | None:
+        """The cache key of a step with its resolved arguments; None when the step asks for no caching."""
+        if step.type not in KEY_ATTRIBUTES or not step.request.get("CacheConfig", {}).get("Enabled"):
+            return None
+        chosen = {name: arguments.get(name) for name in KEY_ATTRIBUTES[step.type]}
+        text = json.dumps([pipeline, step.name, step.type, chosen], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def get(self, key: str, step: Step) -> dict[str, Any] | None:
+        """The properties kept under a key; None when there are none, they expired, or their objects are gone."""
+        path = self.folder / f"{key}.json"
+        if not path.exists():
+            return None
+        try:
+            entry = read_json(path, "A cache entry", "")
+            properties, kept = entry["properties"], datetime.fromisoformat(entry["time"])
+        except (MlopsError, KeyError, TypeError, ValueError):
+            return None  # a damaged entry is as good as none: the step runs and replaces it
+        expire_after = step.request["CacheConfig"].get("ExpireAfter")
+        if expire_after and datetime.now(UTC) - kept > lifetime(expire_after):
+            return None
+        return properties if are_there(properties, self.store) else None
+
+    def put(self, key: str, properties: dict[str, Any]) -> None:
+        """Keep the properties of a step that succeeded."""
+        write_json(self.folder / f"{key}.json", {"time": datetime.now(UTC).isoformat(), "properties": properties})
+
+
+def are_there(properties: dict[str, Any], store: LocalStore) -> bool:
+    """Whether everything that a step has written, by its properties, is still in the store."""
+    outputs = properties.get("ProcessingOutputConfig", {}).get("Outputs", {})
+    uris = [output["S3Output"]["S3Uri"] for output in outputs.values()]
+    model = properties.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    return all(store.exists(uri) for uri in ([*uris, model] if model else uris))

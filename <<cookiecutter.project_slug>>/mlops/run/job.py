@@ -1,0 +1,302 @@
+"""Run one job of a pipeline as a child process, the way SageMaker runs it in a container.
+
+A job sees its files below `/opt/ml`. Here that is a folder of its own: the prefix is rewritten in its command and its
+environment, and in the driver scripts that the SDK sends along. Scripts therefore take every path as an argument or
+from a variable, which is also what makes them runnable by hand.
+"""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops.base.archives import pack, unpack
+from mlops.pipeline import training_metrics
+from mlops.pipeline.definition import as_text
+from mlops.project.instances import NO_KEY, has_own_disks
+from mlops.run.processes import Processes
+from mlops.run.sandbox import Sandbox
+from mlops.store.local import LocalStore
+
+HOST = "algo-1"
+FAILURE_REASON_LENGTH = 1024
+
+_FATAL_SIGNALS = {
+    number.value: number.name for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS)
+}
+
+
+class JobError(Exception):
+    """A job that did not succeed.
+
+    Args:
+        kind: The exception type that retry policies name (`SageMaker.JOB_INTERNAL_ERROR`), or AlgorithmError.
+        reason: Why, as SageMaker's FailureReason would say it.
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class JobRunner:
+    """Runs the jobs of one pipeline run.
+
+    Attributes:
+        root: The folder of the project.
+        store: The object store that inputs come from and outputs go to.
+        python: The interpreter of the project's runtime environment.
+        region: The AWS Region the job believes it runs in.
+        processes: Where its child processes are kept.
+    """
+
+    root: Path
+    store: LocalStore
+    python: Path
+    region: str
+    processes: Processes
+
+    def processing(self, name: str, arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Run a processing job.
+
+        Args:
+            name: The job's name.
+            arguments: The request of CreateProcessingJob, resolved.
+            folder: The job's own folder, empty.
+
+        Returns:
+            What DescribeProcessingJob says, with inputs and outputs by name as pipeline properties address them.
+
+        Raises:
+            JobError: The job failed.
+        """
+        _require_encryptable_disks(arguments["ProcessingResources"]["ClusterConfig"])
+        sandbox = Sandbox(folder)
+        inputs = arguments.get("ProcessingInputs", [])
+        outputs = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        for entry in inputs:
+            self.store.download(entry["S3Input"]["S3Uri"], sandbox.path(entry["S3Input"]["LocalPath"]))
+        for entry in outputs:
+            sandbox.path(entry["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
+        cluster = arguments["ProcessingResources"]["ClusterConfig"]
+        sandbox.write("config/resourceconfig.json", _resources(cluster["InstanceType"]))
+        sandbox.write("config/processingjobconfig.json", arguments)
+        application = arguments["AppSpecification"]
+        command = [*application.get("ContainerEntrypoint", []), *application.get("ContainerArguments", [])]
+        self._run(name, command, arguments, sandbox, application["ImageUri"], sandbox.path("/opt/ml/output/message"))
+        for entry in outputs:
+            self.store.upload(sandbox.path(entry["S3Output"]["LocalPath"]), entry["S3Output"]["S3Uri"])
+        return {
+            **arguments,
+            "ProcessingJobName": name,
+            "ProcessingJobStatus": "Completed",
+            "ProcessingInputs": {entry["InputName"]: entry for entry in inputs},
+            "ProcessingOutputConfig": {"Outputs": {entry["OutputName"]: entry for entry in outputs}},
+        }
+
+    def training(self, name: str, arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Run a training job.
+
+        Args:
+            name: The job's name.
+            arguments: The request of CreateTrainingJob, resolved.
+            folder: The job's own folder, empty.
+
+        Returns:
+            What DescribeTrainingJob says: ModelArtifacts and FinalMetricDataList among it.
+
+        Raises:
+            JobError: The job failed.
+        """
+        _require_encryptable_disks(arguments["ResourceConfig"])
+        sandbox = Sandbox(folder)
+        channels = arguments.get("InputDataConfig", [])
+        for channel in channels:
+            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+            self.store.download(uri, sandbox.path(f"/opt/ml/input/data/{channel['ChannelName']}"))
+        for part in ("model", "output/data", "checkpoints"):
+            sandbox.path(f"/opt/ml/{part}").mkdir(parents=True, exist_ok=True)
+        parameters = {key: as_text(value) for key, value in arguments.get("HyperParameters", {}).items()}
+        sandbox.write("input/config/hyperparameters.json", parameters)
+        sandbox.write("input/config/resourceconfig.json", _resources(arguments["ResourceConfig"]["InstanceType"]))
+        sandbox.write("input/config/inputdataconfig.json", {c["ChannelName"]: _channel(c) for c in channels})
+        sandbox.adapt_drivers()
+        algorithm = arguments["AlgorithmSpecification"]
+        command = [*algorithm.get("ContainerEntrypoint", []), *algorithm.get("ContainerArguments", [])]
+        image = algorithm.get("TrainingImage", algorithm.get("AlgorithmName", "the image"))
+        self._run(name, command, arguments, sandbox, image, sandbox.path("/opt/ml/output/failure"))
+        folder_uri = f"{arguments['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output"
+        for part, archive in (("model", "model.tar.gz"), ("output/data", "output.tar.gz")):
+            source = sandbox.path(f"/opt/ml/{part}")
+            if any(source.iterdir()):
+                pack(source, folder / archive)
+                self.store.upload(folder / archive, f"{folder_uri}/{archive}")
+        return {
+            **arguments,
+            "TrainingJobName": name,
+            "TrainingJobStatus": "Completed",
+            "ModelArtifacts": {"S3ModelArtifacts": f"{folder_uri}/model.tar.gz"},
+            "FinalMetricDataList": _metrics(
+                training_metrics.built_in(image) or algorithm.get("MetricDefinitions", []), sandbox.log
+            ),
+        }
+
+    def transform(
+        self, name: str, arguments: dict[str, Any], folder: Path, container: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Run a batch transform job.
+
+        Args:
+            name: The job's name.
+            arguments: The request of CreateTransformJob, resolved.
+            folder: The job's own folder, empty.
+            container: The container of the model it uses: an image and the S3 URI of a model archive.
+
+        Returns:
+            What DescribeTransformJob says.
+
+        Raises:
+            JobError: The job failed.
+        """
+        _require_encryptable_disks(arguments.get("TransformResources", {}))
+        sandbox = Sandbox(folder)
+        source, target = arguments["TransformInput"], arguments["TransformOutput"]
+        downloaded, model = sandbox.path("/opt/ml/archive"), sandbox.path("/opt/ml/model")
+        output = sandbox.path("/opt/ml/output/data")
+        self.store.download(source["DataSource"]["S3DataSource"]["S3Uri"], sandbox.path("/opt/ml/input/data"))
+        self.store.download(container["ModelDataUrl"], downloaded)
+        unpack(next(downloaded.iterdir()), model)
+        output.mkdir(parents=True)
+        content_type = source.get("ContentType", "text/csv")
+        command = [
+            *("python3", "-m", "mlops.run.transform", "--model", "/opt/ml/model"),
+            *("--input", "/opt/ml/input/data", "--output", "/opt/ml/output/data"),
+            *("--content-type", content_type, "--accept", target.get("Accept", content_type)),
+            *("--split", source.get("SplitType", "None"), "--strategy", arguments.get("BatchStrategy", "MultiRecord")),
+            *("--max-payload", str(arguments.get("MaxPayloadInMB", 6))),
+        ]
+        environment = {**container.get("Environment", {}), "PYTHONPATH": str(self.root)}
+        self._run(
+            name,
+            command,
+            {"Environment": environment},
+            sandbox,
+            container["Image"],
+            sandbox.path("/opt/ml/output/failure"),
+        )
+        self.store.upload(output, target["S3OutputPath"])
+        return {**arguments, "TransformJobName": name, "TransformJobStatus": "Completed"}
+
+    def function(self, name: str, event: dict[str, Any], folder: Path, target: str) -> Any:
+        """Call the local function that stands in for a Lambda function and return what it answers.
+
+        Args:
+            name: The name of the call.
+            event: What the function is called with.
+            folder: A folder of its own, empty.
+            target: `module:function`, importable from the project's folder.
+
+        Raises:
+            JobError: The function failed.
+        """
+        sandbox = Sandbox(folder)
+        sandbox.write("event.json", event)
+        command = ["python3", "-m", "mlops.run.function", target, "/opt/ml/event.json", "/opt/ml/answer.json"]
+        environment = {"Environment": {"PYTHONPATH": str(self.root)}}
+        self._run(name, command, environment, sandbox, target, sandbox.path("/opt/ml/output/failure"))
+        return json.loads(sandbox.path("/opt/ml/answer.json").read_text(encoding="utf-8"))
+
+    def _run(
+        self, name: str, command: list[str], arguments: dict[str, Any], sandbox: Sandbox, image: str, message: Path
+    ) -> None:
+        """Run a job's command in its sandbox; `message` is the file it may leave a failure reason in."""
+        if not command:
+            raise JobError("AlgorithmError", f"{image} brings its own program: it cannot run without the image.")
+        message.parent.mkdir(parents=True, exist_ok=True)
+        command = [sandbox.rewrite(as_text(part)) for part in command]
+        environment = self._environment(name, arguments.get("Environment", {}), sandbox)
+        sandbox.write_command(command, environment)
+        limit = arguments.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
+        try:
+            status = self.processes.run(
+                command, folder=sandbox.folder, environment=environment, log=sandbox.log, limit=limit
+            )
+        except subprocess.TimeoutExpired:
+            raise JobError("MaxRuntimeExceeded", f"The job ran longer than {limit} s and was ended.") from None
+        except FileNotFoundError as error:
+            raise JobError("AlgorithmError", f"Cannot start the job: {error}.") from None
+        except OSError as error:
+            raise JobError("SageMaker.CAPACITY_ERROR", f"Cannot start the job: {error}.") from None
+        killed_by = -status if status < 0 else status - 128  # a shell between reports 128 + the signal
+        if killed_by in _FATAL_SIGNALS:
+            raise JobError("SageMaker.JOB_INTERNAL_ERROR", f"The job was killed by {_FATAL_SIGNALS[killed_by]}.")
+        if status:
+            reason = message.read_text(errors="replace").strip() if message.is_file() else ""
+            said = f": {reason[:FAILURE_REASON_LENGTH]}" if reason else ""
+            raise JobError("AlgorithmError", f"exit code {status}{said}")
+
+    def _environment(self, name: str, declared: Mapping[str, Any], sandbox: Sandbox) -> dict[str, str]:
+        sandbox.write_programs(self.python)
+        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // 2))
+        return {
+            "PATH": os.pathsep.join([str(sandbox.programs), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "HOME": str(sandbox.folder),
+            "TMPDIR": str(sandbox.temporary),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": threads,
+            "AWS_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "TRAINING_JOB_NAME": name,
+            **{key: sandbox.rewrite(as_text(value)) for key, value in declared.items()},
+        }
+
+
+def _require_encryptable_disks(cluster: Mapping[str, Any]) -> None:
+    """Refuse what SageMaker refuses: the type may be a parameter of the run, the key is one of the definition."""
+    type_ = str(cluster.get("InstanceType"))
+    if "VolumeKmsKeyId" in cluster and has_own_disks(type_):
+        raise JobError("ValidationException", f"{type_} {NO_KEY}.")
+
+
+def _resources(instance_type: str) -> dict[str, Any]:
+    return {
+        "current_host": HOST,
+        "hosts": [HOST],
+        "current_instance_type": instance_type,
+        "network_interface_name": "lo",
+    }
+
+
+def _channel(channel: dict[str, Any]) -> dict[str, str]:
+    return {
+        "TrainingInputMode": channel.get("InputMode", "File"),
+        "S3DistributionType": channel["DataSource"]["S3DataSource"].get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": "None",
+        **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
+    }
+
+
+def _metrics(definitions: list[dict[str, str]], log: Path) -> list[dict[str, Any]]:
+    """The last finite number that each metric's expression finds in the log, where SageMaker writes a tab as `#011`."""
+    expressions = {definition["Name"]: re.compile(definition["Regex"]) for definition in definitions}
+    last: dict[str, float] = {}
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            logged = line.replace("\t", "#011")
+            for name, expression in expressions.items():
+                for match in expression.finditer(logged):
+                    with suppress(ValueError, IndexError, TypeError):
+                        value = float(match.group(1))
+                        if math.isfinite(value):
+                            last[name] = value
+    return [{"MetricName": name, "Value": value} for name, value in last.items()]

@@ -1,0 +1,69 @@
+"""The report of a local run for people."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jinja2 import TemplateError
+
+from mlops.base.files import write_text
+from mlops.base.pages import page
+from mlops.run.platform import LocalPlatform
+from mlops.run.progress import details
+from mlops.run.state import RunFolder, RunState
+
+_EVALUATION, _VALIDATION = "evaluation.json", "report.json"
+
+
+def write_report(platform: LocalPlatform, folder: RunFolder, state: RunState) -> None:
+    """Write `report.html` of a run that has ended, with whatever its steps left to show.
+
+    Raises:
+        MlopsError: The file cannot be written, or a step left a document that is not JSON.
+    """
+    content = {
+        "state": state,
+        "details": details,
+        "gate": [figure for step in state.steps.values() for figure in step.figures],
+        "data": list(_data(_document(platform, state, _VALIDATION))),
+        "lineage": _lineage(state),
+    }
+    try:
+        text = page(
+            platform.project, "run", **content, evaluation=_document(platform, state, _EVALUATION), unreadable=""
+        )
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A project's own evaluation may say other things than the template's.
+        text = page(platform.project, "run", **content, evaluation={}, unreadable=str(error))
+    write_text(folder.report, text)
+
+
+def _document(platform: LocalPlatform, state: RunState, file: str) -> dict[str, Any]:
+    """The JSON document of a name among the outputs of the steps; empty when no step wrote it."""
+    for step in state.steps.values():
+        for output in step.properties.get("ProcessingOutputConfig", {}).get("Outputs", {}).values():
+            uri = f"{output['S3Output']['S3Uri'].rstrip('/')}/{file}"
+            if platform.store.path(uri).is_file():
+                document: dict[str, Any] = platform.store.read_json(uri)
+                return document
+    return {}
+
+
+def _data(validation: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in validation.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}: {nested}", figure) for nested, figure in _data(value))
+        elif isinstance(value, bool):
+            yield name, str(value).lower()
+        elif isinstance(value, float):
+            yield name, f"{value:.4f}"
+        elif not isinstance(value, list):
+            yield name, f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _lineage(state: RunState) -> list[tuple[str, str]]:
+    package = state.registered
+    return (
+        [("model package", package["ModelPackageArn"]), *package.get("CustomerMetadataProperties", {}).items()]
+        if package
+        else []
+    )

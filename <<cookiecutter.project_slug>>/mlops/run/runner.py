@@ -1,0 +1,373 @@
+"""The scheduler of a local run: it starts every step whose dependencies have ended, in parallel."""
+
+import queue
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlops.base.errors import MlopsError, UsageError
+from mlops.pipeline.definition import CONDITIONS, Definition, Scope, Step, condition_types, decide, evaluate
+from mlops.pipeline.durations import lifetime
+from mlops.registry.local import LocalRegistry
+from mlops.run.cache import StepCache, are_there
+from mlops.run.job import JobError, JobRunner
+from mlops.run.processes import Processes, StoppedError, end_orphans
+from mlops.run.sandbox import Sandbox
+from mlops.run.state import (
+    EXECUTING,
+    FAILED,
+    NOT_STARTED,
+    SKIPPED,
+    STOPPED,
+    SUCCEEDED,
+    RunFolder,
+    RunState,
+    StepState,
+    now,
+)
+from mlops.store.local import LocalStore
+
+SUPPORTED = frozenset({"Processing", "Training", "Transform", "Model", "RegisterModel", "Lambda", "Condition", "Fail"})
+LONGEST_RETRY_WAIT = 1.0
+
+_SHELL_SAFE = re.compile(r"[\w@%+=:,./-]+")
+
+Listener = Callable[[RunState, str], None]
+"""Called with the state and a step's name whenever that step changes."""
+
+
+def check_runnable(definition: Definition, functions: Mapping[str, str]) -> None:
+    """Refuse, before any step starts, a definition with a step this interpreter cannot run.
+
+    Args:
+        definition: The definition.
+        functions: The local callables that stand in for Lambda functions, by function name.
+
+    Raises:
+        MlopsError: It has one; the message names it.
+    """
+    for step in definition.all_steps:
+        if step.type not in SUPPORTED:
+            raise UsageError(
+                f"Step {step.name} is of type {step.type}, which the local run does not support.",
+                f"It runs {', '.join(sorted(SUPPORTED))} steps; SageMaker runs the rest.",
+            )
+        if step.type == "Lambda" and function_name(step) not in functions:
+            raise UsageError(
+                f"Step {step.name} calls the Lambda function {function_name(step)}, which has no local callable.",
+                f"Name one in config/local.yaml: `functions: {{{function_name(step)}: module:function}}`.",
+            )
+        if step.type == "Transform" and "DataProcessing" in step.arguments:
+            raise UsageError(f"Step {step.name} uses DataProcessing, which the local run does not support.")
+        if step.type == "Condition":
+            unknown = {kind for condition in step.arguments["Conditions"] for kind in condition_types(condition)}
+            unknown -= CONDITIONS
+            if unknown:
+                raise UsageError(f"Step {step.name} has a condition of unknown type {', '.join(unknown)}.")
+        expire_after = step.request.get("CacheConfig", {}).get("ExpireAfter")
+        if expire_after:
+            lifetime(expire_after)
+
+
+def function_name(step: Step) -> str:
+    """The name of the function that a Lambda step calls."""
+    return str(step.request["FunctionArn"]).rsplit(":function:", 1)[-1].split(":")[0]
+
+
+class Ending(NamedTuple):
+    """How a step ended: `error` is set when the fault is the interpreter's own."""
+
+    step: Step
+    status: str
+    failure: str
+    seconds: float
+    error: BaseException | None
+
+
+@dataclass
+class LocalRun:
+    """One execution of a definition, new or resumed.
+
+    Attributes:
+        definition: The pipeline definition.
+        folder: Where the run keeps its state and its jobs.
+        state: What is known of it so far; steps that succeeded are not run again.
+        root: The folder of the project.
+        store: The object store.
+        registry: Gives the registry of a model package group by name.
+        cache: Results of earlier runs.
+        python: The interpreter of the runtime environment.
+        region: The AWS Region, for ARNs and jobs.
+        account: The AWS account id, for ARNs.
+        functions: The local callables that stand in for Lambda functions, by function name.
+        use_cache: False to run every step anew.
+        listener: Told of every change.
+    """
+
+    definition: Definition
+    folder: RunFolder
+    state: RunState
+    root: Path
+    store: LocalStore
+    registry: Callable[[str], LocalRegistry]
+    cache: StepCache
+    python: Path
+    region: str
+    account: str
+    functions: Mapping[str, str]
+    use_cache: bool
+    listener: Listener
+
+    def execute(self) -> RunState:
+        """Run every step that has not succeeded yet and return the final state.
+
+        Raises:
+            MlopsError: The state cannot be written (a full disk).
+            KeyboardInterrupt: The run was interrupted; its jobs have been ended and it can be resumed.
+        """
+        processes = Processes()
+        self._forget_what_is_lost()
+        if self.state.status != NOT_STARTED:
+            end_orphans(self.folder.path)
+        self.state.status, self.state.ended, self.state.failure = EXECUTING, "", ""
+        with _plain_path(self.folder.path) as jobs:
+            runner = JobRunner(self.root, self.store, self.python, self.region, processes)
+            try:
+                self.folder.save(self.state)
+                self._schedule(runner, jobs)
+            except BaseException as error:
+                try:
+                    processes.stop()
+                finally:
+                    if isinstance(error, KeyboardInterrupt):
+                        self._stop()
+                raise
+        failed = [(name, step) for name, step in self.state.steps.items() if step.status == FAILED]
+        self.state.status = FAILED if failed else SUCCEEDED
+        self.state.failure = "; ".join(f"{name}: {step.failure}" for name, step in failed)
+        self.state.ended = now()
+        self.folder.save(self.state)
+        return self.state
+
+    def _forget_what_is_lost(self) -> None:
+        """Make ready to run what has not succeeded, what has lost its results, and what hangs on those."""
+        lost = {
+            name
+            for name, step in self.state.steps.items()
+            if step.status != SUCCEEDED or not are_there(step.properties, self.store)
+        }
+        for step in self.definition.in_order():
+            if step.name in lost or step.dependencies & lost:
+                lost.add(step.name)
+                before = self.state.steps[step.name]
+                self.state.steps[step.name] = StepState(seconds=before.seconds, attempts=before.attempts)
+
+    def _stop(self) -> None:
+        for step in self.state.steps.values():
+            if step.status == EXECUTING:
+                step.status = STOPPED
+        self.state.status, self.state.ended = STOPPED, now()
+        self.folder.save(self.state)
+
+    def _schedule(self, runner: JobRunner, jobs: Path) -> None:
+        """Start what can start and wait for what ends, until nothing executes; only this thread changes statuses."""
+        ended: queue.SimpleQueue[Ending] = queue.SimpleQueue()
+        executing = 0
+        while True:
+            for step in self._ready():
+                self._change(step, status=EXECUTING)
+                threading.Thread(
+                    target=lambda step=step: ended.put(self._run_step(step, runner, jobs)), daemon=True
+                ).start()
+                executing += 1
+            if not executing:
+                return
+            ending = ended.get()
+            executing -= 1
+            if ending.error is not None:
+                raise ending.error
+            state = self.state.steps[ending.step.name]
+            state.failure = ending.failure
+            state.seconds += ending.seconds
+            self._change(ending.step, status=ending.status)
+
+    def _ready(self) -> list[Step]:
+        """The steps that can start now."""
+        self._skip_branches_not_taken()
+        steps = self.state.steps
+        if any(step.status == FAILED for step in steps.values()):
+            return []
+        return [
+            step
+            for step in self.definition.steps.values()
+            if steps[step.name].status == NOT_STARTED
+            and all(steps[name].status == SUCCEEDED for name in step.dependencies)
+        ]
+
+    def _skip_branches_not_taken(self) -> None:
+        """Mark the steps of branches not taken, and what hangs on them, as skipped."""
+        steps, changed = self.state.steps, True
+        while changed:
+            changed = False
+            for step in self.definition.steps.values():
+                if steps[step.name].status == NOT_STARTED and self._is_skipped(step):
+                    self._change(step, status=SKIPPED)
+                    changed = True
+
+    def _is_skipped(self, step: Step) -> bool:
+        steps = self.state.steps
+        other_branch = step.branch is not None and steps[step.branch[0]].outcome not in (None, step.branch[1])
+        return other_branch or any(steps[name].status == SKIPPED for name in step.dependencies)
+
+    def _change(self, step: Step, status: str) -> None:
+        self.state.steps[step.name].status = status
+        self.folder.save(self.state)
+        self.listener(self.state, step.name)
+
+    def _run_step(self, step: Step, runner: JobRunner, jobs: Path) -> "Ending":
+        """Run one step to its end, in a thread of its own."""
+        started = time.monotonic()
+        status, reason, error = SUCCEEDED, "", None
+        try:
+            self._attempt(step, self.state.steps[step.name], runner, jobs)
+        except JobError as failure:
+            # Stopping the run kills its jobs: that is no failure of theirs.
+            status = STOPPED if runner.processes.stopping.is_set() else FAILED
+            reason = f"{failure.kind}: {failure.reason}"
+        except MlopsError as failure:
+            status, reason = FAILED, str(failure)
+        except OSError as failure:
+            status, reason = FAILED, f"{failure.strerror or failure}: {failure.filename or 'the local store'}"
+        except StoppedError:
+            status = STOPPED
+        except BaseException as failure:
+            error = failure
+        return Ending(step, status, reason, time.monotonic() - started, error)
+
+    def _attempt(self, step: Step, state: StepState, runner: JobRunner, jobs: Path) -> None:
+        scope = self._scope()
+        if step.type == "Condition":
+            results = [decide(condition, scope) for condition in step.arguments["Conditions"]]
+            state.outcome = all(holds for holds, _ in results)
+            comparisons = [comparison for _, found in results for comparison in found]
+            state.figures = [f"{comparison}{'' if comparison.holds else ' (missed)'}" for comparison in comparisons]
+            return
+        arguments = evaluate(step.arguments, scope)
+        if step.type == "Fail":
+            raise JobError("Fail", self._fail_reason(step, arguments["ErrorMessage"]))
+        if step.type == "RegisterModel":
+            state.properties = self._register(step, arguments)
+            return
+        if step.type == "Model":
+            state.properties = {**arguments, "ModelName": f"pipelines-{self.state.id}-{step.name}"}
+            return
+        key = self.cache.key(self.state.pipeline, step, arguments)
+        kept = self.cache.get(key, step) if key and self.use_cache else None
+        state.cached = kept is not None
+        state.properties = kept if kept is not None else self._run_job(step, arguments, runner, jobs)
+        if key and kept is None:
+            self.cache.put(key, state.properties)
+
+    def _fail_reason(self, step: Step, message: str) -> str:
+        """The message of a Fail step, with the comparisons that led to it."""
+        figures = self.state.steps[step.branch[0]].figures if step.branch else []
+        missed = [figure for figure in figures if figure.endswith("(missed)")]
+        return f"{message} [{'; '.join(missed)}]" if missed else message
+
+    def _register(self, step: Step, arguments: dict[str, Any]) -> dict[str, Any]:
+        group = arguments["ModelPackageGroupName"]
+        prefix = f"arn:aws:sagemaker:{self.region}:{self.account}:model-package/{group}"
+        return self.registry(group).register(arguments, prefix, f"{self.state.id}/{step.name}")
+
+    def _run_job(self, step: Step, arguments: dict[str, Any], runner: JobRunner, jobs: Path) -> dict[str, Any]:
+        state, begun = self.state.steps[step.name], time.monotonic()
+        policies = {
+            kind: policy for policy in step.request.get("RetryPolicies", []) for kind in policy["ExceptionType"]
+        }
+        failures: dict[str, int] = {}
+        while True:
+            job = self._new_folder(state, step, jobs)
+            try:
+                properties = self._job(step, arguments, runner, f"pipelines-{self.state.id}-{state.folder}", job)
+            except JobError as failure:
+                policy = policies.get(failure.kind)
+                failures[failure.kind] = failures.get(failure.kind, 0) + 1
+                stopping = runner.processes.stopping
+                if policy is None or stopping.is_set() or not _may_retry(policy, failures[failure.kind], begun):
+                    raise
+                stopping.wait(min(policy.get("IntervalSeconds", 1), LONGEST_RETRY_WAIT))
+            else:
+                Sandbox(job).clear()
+                return properties
+
+    @staticmethod
+    def _new_folder(state: StepState, step: Step, jobs: Path) -> Path:
+        """A folder that no attempt has used, not even one that a crash kept from being recorded."""
+        while True:
+            state.attempts += 1
+            state.folder = f"{step.name}-{state.attempts}"
+            with suppress(FileExistsError):
+                (jobs / state.folder).mkdir()
+                return jobs / state.folder
+
+    def _job(self, step: Step, arguments: dict[str, Any], runner: JobRunner, name: str, job: Path) -> dict[str, Any]:
+        if step.type == "Processing":
+            return runner.processing(name, arguments, job)
+        if step.type == "Training":
+            return runner.training(name, arguments, job)
+        if step.type == "Transform":
+            return runner.transform(name, arguments, job, self._container(arguments["ModelName"]))
+        answer = runner.function(name, arguments, job, self.functions[function_name(step)])
+        wanted = [output["OutputName"] for output in step.request.get("OutputParameters", [])]
+        if not isinstance(answer, dict) or not set(wanted) <= set(answer):
+            raise JobError("Lambda.SERVICE_EXCEPTION", f"the function answered {answer!r}, without {', '.join(wanted)}")
+        return {"OutputParameters": {output: answer[output] for output in wanted}}
+
+    def _container(self, model: str) -> dict[str, Any]:
+        """The container of the model that a Model step of this run has made."""
+        for step in self.state.steps.values():
+            if step.properties.get("ModelName") == model and "TransformJobName" not in step.properties:
+                containers = step.properties.get("Containers") or [step.properties["PrimaryContainer"]]
+                return dict(containers[0])
+        raise JobError("AlgorithmError", f"There is no model {model}: a Model step of this pipeline must make it.")
+
+    def _scope(self) -> Scope:
+        pipeline = f"arn:aws:sagemaker:{self.region}:{self.account}:pipeline/{self.state.pipeline}"
+        execution = {
+            "PipelineExecutionId": self.state.id,
+            "PipelineExecutionArn": f"{pipeline}/execution/{self.state.id}",
+            "PipelineName": self.state.pipeline,
+            "PipelineArn": pipeline,
+            "StartDateTime": self.state.started,
+            "CurrentDateTime": now(),
+        }
+        properties = {name: step.properties for name, step in self.state.steps.items()}
+        return Scope(self.state.parameters, execution, properties, self.store.read_json, self.definition.steps)
+
+
+def _may_retry(policy: Mapping[str, Any], failures: int, begun: float) -> bool:
+    """Whether a retry policy, of so many attempts or of so many minutes, allows another attempt."""
+    if "MaxAttempts" in policy:
+        return failures <= int(policy["MaxAttempts"])
+    return time.monotonic() - begun < 60 * float(policy["ExpireAfterMin"])
+
+
+@contextmanager
+def _plain_path(folder: Path) -> Iterator[Path]:
+    """A path to a folder without blanks or quotes: itself, or a symbolic link that lasts as long as the `with` block.
+
+    The SDK's training command is shell that does not quote its paths.
+    """
+    if _SHELL_SAFE.fullmatch(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        link = Path(temporary) / folder.name
+        link.symlink_to(folder, target_is_directory=True)
+        yield link

@@ -1,0 +1,100 @@
+"""The folder of one job: what its container's `/opt/ml` is on this machine."""
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops.base.files import unwritable
+
+CONTAINER_ROOT = "/opt/ml"
+
+_DRIVERS = "input/data/sm_drivers"
+_NO_INSTALL = "Local run: packages come from the environment of the project, none is installed here."
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The folder of one job.
+
+    Attributes:
+        folder: The folder; `/opt/ml` of the job is `<folder>/opt/ml`. Its path has no character that a shell minds.
+    """
+
+    folder: Path
+
+    @property
+    def root(self) -> str:
+        """What `/opt/ml` becomes."""
+        return f"{self.folder}{CONTAINER_ROOT}"
+
+    @property
+    def log(self) -> Path:
+        """The file that keeps the job's output."""
+        return self.folder / "job.log"
+
+    @property
+    def temporary(self) -> Path:
+        """The job's folder for temporary files."""
+        folder = self.folder / "tmp"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def programs(self) -> Path:
+        """The folder that the job finds its programs in first."""
+        return self.folder / "bin"
+
+    def write_programs(self, python: Path) -> None:
+        """Put an interpreter and a pip that installs nothing where the job finds its programs first.
+
+        The SDK's training driver does not quote the path of the interpreter, and looks for a pip before it starts.
+        """
+        self.programs.mkdir(exist_ok=True)
+        lines = {"python3": f'exec {shlex.quote(str(python))} "$@"', "pip3": f"echo {shlex.quote(_NO_INSTALL)}"}
+        for name, line in lines.items():
+            program = self.programs / name
+            program.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+            program.chmod(0o755)
+
+    def path(self, container_path: str) -> Path:
+        """Where a path of the container stands."""
+        return self.folder / container_path.lstrip("/")
+
+    def rewrite(self, text: str) -> str:
+        """`text` with every path below `/opt/ml` leading into this folder."""
+        return re.sub(rf"(?<![\w.-]){CONTAINER_ROOT}(?=/|\b)", lambda _: self.root, text)
+
+    def clear(self) -> None:
+        """Remove the files of a job that has succeeded: its results are in the store. Its log and command stay."""
+        for folder in (self.folder / CONTAINER_ROOT.split("/")[1], self.temporary, self.programs):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def write(self, name: str, value: object) -> None:
+        """Write a JSON file below `/opt/ml`."""
+        path = self.path(f"{CONTAINER_ROOT}/{name}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(value), encoding="utf-8")
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def adapt_drivers(self) -> None:
+        """Rewrite the paths in the driver scripts that the SDK's ModelTrainer sends as a channel."""
+        drivers = self.path(f"{CONTAINER_ROOT}/{_DRIVERS}")
+        for path in drivers.rglob("*"):
+            if path.suffix in (".py", ".sh", ".json") and path.is_file():
+                installs = path.name == "install_requirements.py"
+                path.write_text(f"print({_NO_INSTALL!r})\n" if installs else self.rewrite(path.read_text()))
+
+    def write_command(self, command: list[str], environment: Mapping[str, str]) -> None:
+        """Leave a script that runs the job's command again, alone, on the same inputs."""
+        lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
+        link, target = self.folder.parent, self.folder.parent.resolve()
+        if link != target:
+            lines.insert(0, f"mkdir -p {link.parent} && ln -sfn {shlex.quote(str(target))} {link}")
+        script = ["#!/bin/sh", *lines, f"cd {shlex.quote(str(self.folder))}", f"exec {shlex.join(command)}", ""]
+        (self.folder / "command.sh").write_text("\n".join(script), encoding="utf-8")

@@ -1,0 +1,187 @@
+"""From a bundle and a folder of data to a local run: what the run is given, and what is kept of it."""
+
+import py_compile
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.files import files_below, sha256_of_file, unwritable, write_json, write_text
+from mlops.pipeline.bundle import Bundle
+from mlops.pipeline.definition import Definition
+from mlops.project.environment import Environment
+from mlops.project.lineage import data_version
+from mlops.project.project import RUNTIME_ENVIRONMENT
+from mlops.registry.versions import champion
+from mlops.run.cache import StepCache
+from mlops.run.platform import LocalPlatform
+from mlops.run.runner import Listener, LocalRun, check_runnable
+from mlops.run.state import NOT_STARTED, SUCCEEDED, RunFolder, RunState, StepState, new_run_folder, new_run_id, now
+from mlops.store.local import LocalStore
+
+_BY_HASH = py_compile.PycInvalidationMode.CHECKED_HASH
+
+
+def new_run(
+    platform: LocalPlatform, environment: Environment, bundle: Bundle, data: Path | None, overrides: Mapping[str, str]
+) -> RunFolder:
+    """Prepare a run of a bundle: its parameters checked, its inputs in the store, its folder made.
+
+    Args:
+        platform: This machine.
+        environment: The environment that the bundle was compiled for.
+        bundle: The compiled bundle.
+        data: The file or folder to train on; None for the one that the configuration names.
+        overrides: Values of pipeline parameters given on the command line.
+
+    Raises:
+        MlopsError: A parameter, the definition or the data cannot be used. No run has been started.
+    """
+    platform.project.python(RUNTIME_ENVIRONMENT)
+    definition = Definition.from_text(bundle.definition_text)
+    check_runnable(definition, _functions(environment))
+    values, source = dict(overrides), data or platform.project.root / str(environment["data_folder"])
+    if "InputDataUri" in overrides:
+        if data:
+            raise UsageError("--data and -p InputDataUri both say which data.", "Give one of them.")
+        source = platform.store.path(overrides["InputDataUri"])
+    version = data_version(source)
+    if "InputDataUri" in definition.parameters:
+        values.setdefault("InputDataUri", f"s3://{environment['bucket']}/{platform.project.slug}/data/{version}/")
+    if "DataVersion" in definition.parameters:
+        values.setdefault("DataVersion", version)
+    if "ChampionArn" in definition.parameters and not {"ChampionArn", "ChampionModelUri"} & set(overrides):
+        values |= _champion(platform)
+    parameters = definition.values(values)
+    bundle.require_within_limits(overrides)
+    for name, path in files_below(bundle.objects):
+        if not (platform.store.root / name).exists():
+            platform.store.upload(path, f"s3://{name}")
+            if path.suffix == ".py":
+                # Every job gets a copy of the code: bytecode that is valid by the source's hash is copied along.
+                py_compile.compile(str(platform.store.root / name), invalidation_mode=_BY_HASH, quiet=2)
+    if "InputDataUri" in definition.parameters and "InputDataUri" not in overrides:
+        _place(source, platform.store.path(str(values["InputDataUri"])))
+    folder = new_run_folder(platform.project)
+    state = RunState(
+        id=folder.path.name,
+        pipeline=bundle.pipeline_name,
+        environment=environment.name,
+        definition_sha256=bundle.definition_sha256,
+        status=NOT_STARTED,
+        started=now(),
+        ended="",
+        parameters=parameters,
+        steps={name: StepState() for name in definition.steps},
+    )
+    write_text(folder.definition, bundle.definition_text)
+    write_json(folder.bundle, bundle.manifest)
+    folder.save(state)
+    return folder
+
+
+def _champion(platform: LocalPlatform) -> dict[str, str]:
+    """The parameters that name the champion; none when there is no champion.
+
+    Raises:
+        MlopsError: The registry cannot be read, or the champion has lost its archive.
+    """
+    best = champion(platform.registry(platform.project.model_package_group).versions())
+    if best is None:
+        return {}
+    if not platform.store.exists(best.model_uri):
+        raise MlopsError(
+            f"Version {best.version}, which the new model is compared with, has lost its archive: {best.model_uri}.",
+            f"Reject it: .venv/bin/python -m mlops approve {best.version} --reject",
+        )
+    return {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
+
+
+def _functions(environment: Environment) -> dict[str, str]:
+    """The local callables that stand in for Lambda functions: `functions` in the configuration, if it says any."""
+    return dict(environment.settings.get("functions") or {})
+
+
+def _place(source: Path, target: Path) -> None:
+    """Copy data into the store, whole or not at all; a version that is there already stays as it is."""
+    if target.exists():
+        return
+    partial = target.with_name(f".{target.name}.{new_run_id()}")
+    try:
+        partial.mkdir(parents=True)
+        files = [(source.name, source)] if source.is_file() else list(files_below(source))
+        for name, path in files:
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, partial / name)
+        partial.rename(target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not target.exists():  # two runs at once may bring the same data: the first one has
+            raise unwritable(target, error) from error
+
+
+def execute(platform: LocalPlatform, folder: RunFolder, *, use_cache: bool, listener: Listener) -> RunState:
+    """Execute a prepared or unfinished run to its end, and write its manifest; of one that has succeeded, the latter.
+
+    Raises:
+        MlopsError: The state cannot be read or written, or another process executes this run.
+        KeyboardInterrupt: The run was interrupted.
+    """
+    with folder.hold():
+        definition = Definition.from_text(folder.read_definition())
+        bundle, state = folder.read_bundle(), folder.load()
+        environment = platform.project.environment(state.environment)
+        if state.status != SUCCEEDED:
+            run = LocalRun(
+                definition=definition,
+                folder=folder,
+                state=state,
+                root=platform.project.root,
+                store=platform.store,
+                registry=platform.registry,
+                cache=StepCache(platform.project.state / "cache", platform.store),
+                python=platform.project.python(RUNTIME_ENVIRONMENT),
+                region=platform.project.region,
+                account=str(environment["account"]),
+                functions=_functions(environment),
+                use_cache=use_cache,
+                listener=listener,
+            )
+            state = run.execute()
+        write_json(folder.manifest, _manifest(platform.store, bundle, state))
+    return state
+
+
+def _manifest(store: LocalStore, bundle: dict[str, Any], state: RunState) -> dict[str, Any]:
+    """What went into a run and what came out: the bundle, the parameters, and every object with its digest."""
+    return {
+        "run": state.id,
+        "status": state.status,
+        "bundle": bundle,
+        "parameters": state.parameters,
+        "inputs": _objects(store, str(state.parameters.get("InputDataUri", ""))),
+        "steps": {
+            name: {"status": step.status, "cached": step.cached, "outputs": _outputs(store, step.properties)}
+            for name, step in state.steps.items()
+        },
+    }
+
+
+def _outputs(store: LocalStore, properties: dict[str, Any]) -> dict[str, Any]:
+    if "ModelPackageArn" in properties:
+        return {"model_package": properties["ModelPackageArn"]}
+    outputs = properties.get("ProcessingOutputConfig", {}).get("Outputs", {})
+    uris = {name: output["S3Output"]["S3Uri"] for name, output in outputs.items()}
+    if "ModelArtifacts" in properties:
+        uris["model"] = properties["ModelArtifacts"]["S3ModelArtifacts"]
+    return {name: _objects(store, uri) for name, uri in uris.items()}
+
+
+def _objects(store: LocalStore, uri: str) -> dict[str, str]:
+    if not uri:
+        return {}
+    path = store.path(uri)
+    if path.is_file():
+        return {uri: sha256_of_file(path)}
+    return {f"{uri.rstrip('/')}/{name}": sha256_of_file(file) for name, file in files_below(path)}

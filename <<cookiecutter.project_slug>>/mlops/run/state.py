@@ -1,0 +1,230 @@
+"""What is known of a local run, kept so that it survives a crash and can be resumed."""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.files import is_locked, locked, read_json, write_text
+from mlops.project.project import Project
+
+EXECUTING, SUCCEEDED, FAILED, STOPPED = "Executing", "Succeeded", "Failed", "Stopped"
+NOT_STARTED, SKIPPED, INTERRUPTED = "NotStarted", "Skipped", "Interrupted"
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_RANDOM_LENGTH = 3
+# Seconds in which somebody who only looks at a run is done.
+_PATIENCE = 0.5
+
+
+def now() -> str:
+    """The time now, UTC, ISO 8601 to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def new_run_id() -> str:
+    """Twelve letters and digits, as SageMaker's execution ids are; ids made later sort later."""
+    number, digits = time.time_ns() // 1_000_000, ""
+    while number:
+        number, remainder = divmod(number, len(_ALPHABET))
+        digits = _ALPHABET[remainder] + digits
+    return digits.rjust(12 - _RANDOM_LENGTH, "0") + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
+
+
+@dataclass
+class StepState:
+    """What is known of one step.
+
+    Attributes:
+        status: NotStarted, Executing, Succeeded, Failed, Stopped or Skipped (the branch not taken).
+        seconds: How long it took, all attempts together.
+        attempts: How often it was started.
+        cached: Whether its result was taken from an earlier run.
+        failure: Why it failed.
+        folder: The folder of its job below the run's folder.
+        outcome: What a condition decided.
+        figures: The comparisons a condition was decided on, as text.
+        properties: What its Describe call would say: later steps refer to it.
+    """
+
+    status: str = NOT_STARTED
+    seconds: float = 0.0
+    attempts: int = 0
+    cached: bool = False
+    failure: str = ""
+    folder: str = ""
+    outcome: bool | None = None
+    figures: list[str] = field(default_factory=list)
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RunState:
+    """What is known of one run: the content of `run.json`.
+
+    Attributes:
+        id: The run's id, and its pipeline execution id.
+        pipeline: The pipeline's name.
+        environment: The environment whose definition it runs.
+        definition_sha256: Digest of that definition.
+        status: Executing, Succeeded, Failed or Stopped.
+        started: When it was first started.
+        ended: When it ended; empty while it executes.
+        parameters: The value of every pipeline parameter.
+        steps: The steps by name, in the order of the definition.
+        failure: Why it failed.
+    """
+
+    id: str
+    pipeline: str
+    environment: str
+    definition_sha256: str
+    status: str
+    started: str
+    ended: str
+    parameters: dict[str, Any]
+    steps: dict[str, StepState]
+    failure: str = ""
+
+    @property
+    def registered(self) -> dict[str, Any]:
+        """The model package that the run registered; empty when it registered none."""
+        packages = (step.properties for step in self.steps.values() if "ModelPackageArn" in step.properties)
+        return next(packages, {})
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: `run.json`, the definition it runs, and a folder for each job."""
+
+    path: Path
+
+    @property
+    def definition(self) -> Path:
+        """The definition that the run runs, resumed or not."""
+        return self.path / "definition.json"
+
+    @property
+    def bundle(self) -> Path:
+        """The manifest of the bundle that the definition is of."""
+        return self.path / "bundle.json"
+
+    @property
+    def report(self) -> Path:
+        """The report for people."""
+        return self.path / "report.html"
+
+    @property
+    def manifest(self) -> Path:
+        """The record of what went in and came out."""
+        return self.path / "manifest.json"
+
+    def save(self, state: RunState) -> None:
+        """Write `run.json` in one step."""
+        content = {**vars(state), "steps": {name: vars(step) for name, step in state.steps.items()}}
+        write_text(self.path / "run.json", json.dumps(content))
+
+    def load(self) -> RunState:
+        """Read `run.json`. A run that says Executing while no process holds it was interrupted.
+
+        Raises:
+            MlopsError: The file is missing or damaged.
+        """
+        what = f"The state of run {self.path.name}"
+        content = read_json(self.path / "run.json", what, self._remedy)
+        try:
+            steps = {name: StepState(**step) for name, step in content.pop("steps").items()}
+            state = RunState(**content, steps=steps)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise MlopsError(f"{what} is damaged: {self.path / 'run.json'} ({error}).", self._remedy) from None
+        if state.status == EXECUTING and not is_locked(self._lock):
+            state.status = INTERRUPTED
+        return state
+
+    def read_definition(self) -> str:
+        """The definition that the run runs.
+
+        Raises:
+            MlopsError: The file is missing or cannot be read.
+        """
+        try:
+            return self.definition.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MlopsError(f"The definition of run {self.path.name} cannot be read: {error}.", self._remedy) from None
+
+    def read_bundle(self) -> Any:
+        """The manifest of the bundle that the run runs.
+
+        Raises:
+            MlopsError: The file is missing or damaged.
+        """
+        return read_json(self.bundle, f"The bundle's manifest of run {self.path.name}", self._remedy)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be the only process that executes this run, for the length of a `with` block.
+
+        Raises:
+            MlopsError: Another process executes it.
+        """
+        with locked(self._lock, patience=_PATIENCE) as held:
+            if not held:
+                raise MlopsError(f"Run {self.path.name} is executing in another process.", "Wait for it to end.")
+            yield
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
+    def _remedy(self) -> str:
+        return f"Remove the run: `rm -r {self.path}`. Then start a new one."
+
+
+def runs(project: Project) -> list[RunFolder]:
+    """The runs of a project, newest first."""
+    folder = _folder(project)
+    paths = (path for path in folder.iterdir() if (path / "run.json").exists()) if folder.is_dir() else ()
+    return [RunFolder(path) for path in sorted(paths, reverse=True)]
+
+
+def new_run_folder(project: Project) -> RunFolder:
+    """The folder of a run that is to be; it does not exist yet."""
+    return RunFolder(_folder(project) / new_run_id())
+
+
+def find_run(project: Project, run_id: str) -> RunFolder:
+    """The folder of a run.
+
+    Raises:
+        MlopsError: There is no such run.
+    """
+    folder = RunFolder(_folder(project) / run_id)
+    if not run_id.isalnum() or not folder.path.is_dir():
+        raise UsageError(f"There is no run {run_id!r}.", "List them: `.venv/bin/python -m mlops runs`.")
+    return folder
+
+
+def last_unfinished(project: Project) -> RunFolder:
+    """The newest run, which must not have succeeded.
+
+    Raises:
+        MlopsError: There is none, or it has succeeded.
+    """
+    newest = next(iter(runs(project)), None)
+    if newest is None:
+        raise UsageError("No run is left to resume.", "Start one: `.venv/bin/python -m mlops run`.")
+    if newest.load().status == SUCCEEDED:
+        remedy = "To resume an older one, name it: `.venv/bin/python -m mlops runs` lists them."
+        raise UsageError(f"The newest run, {newest.path.name}, has succeeded.", remedy)
+    return newest
+
+
+def _folder(project: Project) -> Path:
+    return project.state / "runs"

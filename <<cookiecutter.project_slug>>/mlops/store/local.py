@@ -1,0 +1,86 @@
+"""A folder that stands in for S3: `s3://bucket/key` is `<root>/bucket/key`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.files import copy_file
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """The local object store.
+
+    Attributes:
+        root: The folder that holds one folder for each bucket.
+    """
+
+    root: Path
+
+    def path(self, uri: str) -> Path:
+        """Where the object or prefix of an S3 URI stands.
+
+        Raises:
+            MlopsError: The URI is not an S3 URI, or leads out of the store.
+        """
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        parts = [part for part in key.split("/") if part]
+        if not uri.startswith("s3://") or not bucket or ".." in (bucket, *parts):
+            raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key).")
+        return self.root.joinpath(bucket, *parts)
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is an object at the URI, or any below it."""
+        path = self.path(uri)
+        return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+    def download(self, uri: str, destination: Path) -> None:
+        """Copy the object at a URI, or everything below it, into a folder, as SageMaker does for an S3Prefix input.
+
+        Raises:
+            MlopsError: There is nothing at the URI, or the folder cannot be written.
+        """
+        source = self.path(uri)
+        if not self.exists(uri):
+            raise MlopsError(
+                f"There is no object at {uri} (locally {source}).",
+                "It was deleted, or never written: `run --no-cache` makes everything anew.",
+            )
+        for name, path in _objects(source):
+            copy_file(path, destination / name)
+
+    def upload(self, source: Path, uri: str) -> None:
+        """Copy a file to a URI, or every file in a folder below it; each object is there whole or not at all, as in S3.
+
+        Raises:
+            MlopsError: The store cannot be written.
+        """
+        target = self.path(uri)
+        for name, path in _objects(source):
+            copy_file(path, target if source.is_file() else target / name)
+
+    def read_json(self, uri: str) -> Any:
+        """The JSON document at a URI.
+
+        Raises:
+            MlopsError: There is none, or it is not JSON.
+        """
+        path = self.path(uri)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise MlopsError(f"There is no object at {uri} (locally {path}).") from None
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise MlopsError(f"{uri} is not JSON: {error}.") from None
+
+
+def _objects(source: Path) -> Iterator[tuple[str, Path]]:
+    if source.is_file():
+        yield source.name, source
+        return
+    for path in source.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(source).as_posix(), path

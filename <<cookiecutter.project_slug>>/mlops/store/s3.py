@@ -1,0 +1,146 @@
+"""The object store of an environment: its S3 bucket."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.files import DIGEST_LENGTH, files_below, unwritable
+from mlops.project.account import Account, aws_errors, is_missing
+
+
+@dataclass(frozen=True)
+class S3Store:
+    """S3 as the machinery uses it.
+
+    Attributes:
+        account: The account whose credentials are used.
+    """
+
+    account: Account
+
+    def require_bucket(self) -> None:
+        """Make sure that the environment's bucket is there and belongs to the account.
+
+        Raises:
+            MlopsError: It is missing, or somebody else's, or not accessible.
+        """
+        bucket = self.account.bucket
+        with aws_errors(f"use the bucket {bucket}"):
+            try:
+                self.account.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=self.account.id)
+            except ClientError as error:
+                if not is_missing(error):
+                    raise
+                raise MlopsError(
+                    f"There is no bucket {bucket}.",
+                    "`.venv/bin/python -m mlops deploy --environment dev` makes it; or correct `bucket` in config/.",
+                ) from None
+
+    def upload_missing(self, objects: Path) -> list[str]:
+        """Upload the objects of a bundle, `<bucket>/<key>` below a folder, that are not in S3 yet.
+
+        Keys are named after what the objects hold, so one that is there already need not be compared.
+
+        Returns:
+            The URIs of the objects that were uploaded.
+        """
+        uploaded = []
+        for name, path in files_below(objects):
+            bucket, _, key = name.partition("/")
+            if self.put_once(bucket, key, path.read_bytes()):
+                uploaded.append(f"s3://{bucket}/{key}")
+        return uploaded
+
+    def put_once(self, bucket: str, key: str, content: bytes) -> bool:
+        """Upload an object unless there is one under this key already; whether it was uploaded."""
+        owner = {"ExpectedBucketOwner": self.account.id}
+        with aws_errors(f"upload s3://{bucket}/{key}"):
+            try:
+                self.account.s3.head_object(Bucket=bucket, Key=key, **owner)
+            except ClientError as error:
+                if not is_missing(error):
+                    raise
+                self.account.s3.put_object(Bucket=bucket, Key=key, Body=content, **owner)
+                return True
+        return False
+
+    def data_version(self, uri: str) -> str:
+        """The version of the data below an S3 URI: a digest of its objects' keys, versions and sizes.
+
+        In a bucket with versioning, the version of an object is its version id, else its ETag.
+
+        Returns:
+            The first 16 hexadecimal digits of the SHA-256.
+
+        Raises:
+            MlopsError: There is no object below the URI, or it cannot be listed.
+        """
+        bucket, prefix = split_uri(uri)
+        with aws_errors(f"list the data below {uri}"):
+            entries = self._object_versions(bucket, prefix)
+        if not entries:
+            raise MlopsError(f"There is no data below {uri}.", "Upload it first, or start with another InputDataUri.")
+        digest = hashlib.sha256()
+        for key, version, size in sorted(entries):
+            digest.update(f"{key}\0{version}\0{size}\n".encode())
+        return digest.hexdigest()[:DIGEST_LENGTH]
+
+    def _object_versions(self, bucket: str, prefix: str) -> list[tuple[str, str, int]]:
+        pages = self.account.s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+        return [
+            # Objects that were there before versioning was switched on have the version id "null".
+            (entry["Key"], entry["ETag"] if entry["VersionId"] == "null" else entry["VersionId"], entry["Size"])
+            for page in pages
+            for entry in page.get("Versions", [])
+            if entry["IsLatest"] and not entry["Key"].endswith("/")
+        ]
+
+    def read_json(self, uri: str) -> Any:
+        """The JSON document at a URI.
+
+        Raises:
+            MlopsError: There is none, or it is not JSON.
+        """
+        bucket, key = split_uri(uri)
+        with aws_errors(f"read {uri}"):
+            text = self.account.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise MlopsError(f"{uri} is not JSON: {error}.") from None
+
+    def download(self, uri: str, folder: Path) -> Path:
+        """Bring the object at a URI into a folder, whole or not at all, and return its path.
+
+        Raises:
+            MlopsError: There is no such object, or the folder cannot be written.
+        """
+        bucket, key = split_uri(uri)
+        target = folder / Path(key).name
+        partial = target.with_name(f".{target.name}.part")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with aws_errors(f"download {uri}"):
+                self.account.s3.download_file(bucket, key, str(partial))
+            return partial.replace(target)
+        except OSError as error:
+            raise unwritable(target, error) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """The bucket and the key of an S3 URI.
+
+    Raises:
+        MlopsError: It is not an S3 URI.
+    """
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key).")
+    return bucket, key
