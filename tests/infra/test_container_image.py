@@ -20,7 +20,8 @@ from packaging.utils import canonicalize_name
 from mlops.base.archives import unpack
 from mlops.base.handlers import load_unpacked
 from mlops.project.project import Project
-from mlops.run.platform import LocalPlatform
+from mlops.project.target import Target
+from mlops.registry.local import LocalRegistry
 from mlops.serving.container import TOOLS
 from tests.infra.dockerfile import Image, NotAllowedError, build
 from tests.infra.rendered import OWN_IMAGE, text_of
@@ -104,7 +105,7 @@ def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) ->
 
 
 def test_the_image_serves_a_trained_model_as_its_handlers_answer(ran: Path, image: Image, tmp_path: Path) -> None:
-    registry = LocalPlatform(Project(ran)).registry("doctor-visits")
+    registry = LocalRegistry.of(Target(Project(ran), "local"))
     archive = registry.download_model(registry.versions()[-1], tmp_path)
     unpack(archive, image.root / "opt/ml/model")
     held = sorted(path.name for path in (image.root / "opt/ml/model").iterdir())

@@ -13,11 +13,12 @@ import pytest
 from moto.ecr.exceptions import ScanNotFoundException
 from moto.ecr.models import ECRBackend
 
-from mlops.__main__ import main
 from mlops.base.errors import MlopsError
+from mlops.cli.main import main
 from mlops.pipeline import bundle
 from mlops.project import image
 from mlops.project.project import Project
+from mlops.project.target import Target
 from standin import deploy, patterns
 from standin.account import ACCOUNT, REGION, StandInAccount
 from standin.buildspecs import Build, BuildProject
@@ -344,7 +345,7 @@ def own(digest: str) -> str:
 @pytest.mark.slow
 def test_jobs_packages_and_lineage_name_the_image_that_is_pinned(dev: Path) -> None:
     configure(dev, image_digest=PINNED)
-    compiled = bundle.current(Project(dev), "dev")
+    compiled = bundle.current(Target(Project(dev), "dev"))
     assert images(compiled.definition) == {own(PINNED)}
     steps = {step["Name"]: step for step in compiled.definition["Steps"]}
     register = steps["QualityGate"]["Arguments"]["IfSteps"][0]["Arguments"]
@@ -358,7 +359,7 @@ def test_the_newest_image_is_looked_up_by_upsert_and_kept_to_until_the_next_one(
     ssm.put_parameter(Name=PARAMETER, Value=OLDER, Type="String")
     assert main(["upsert", "--environment", "dev"]) == 0
     ssm.put_parameter(Name=PARAMETER, Value=NEWEST, Overwrite=True)
-    assert images(bundle.current(Project(dev), "dev").definition) == {own(OLDER)}
+    assert images(bundle.current(Target(Project(dev), "dev")).definition) == {own(OLDER)}
     assert main(["upsert", "--environment", "dev"]) == 0
     described = boto3.client("sagemaker", REGION).describe_pipeline(PipelineName=f"{NAME}-training")
     assert images(json.loads(described["PipelineDefinition"])) == {own(NEWEST)}
@@ -401,7 +402,7 @@ def test_compiling_for_the_newest_image_before_anybody_asked_for_it_says_what_to
 def test_what_is_no_digest_is_refused(dev: Path, value: str) -> None:
     configure(dev, image_digest=value)
     with pytest.raises(MlopsError, match="It takes `newest`, or sha256:"):
-        image.digest(Project(dev), Project(dev).environment("dev"))
+        image.digest(Target(Project(dev), "dev"))
 
 
 @pytest.mark.slow
@@ -411,5 +412,5 @@ def test_here_jobs_run_without_the_image(dev: Path) -> None:
 
 
 def test_a_project_with_aws_s_images_takes_none_of_its_own(project: Path) -> None:
-    assert image.digest(Project(project), Project(project).environment("local")) is None
-    assert bundle.current(Project(project), "local").manifest["image_digest"] is None
+    assert image.digest(Target(Project(project), "local")) is None
+    assert bundle.current(Target(Project(project), "local")).manifest["image_digest"] is None

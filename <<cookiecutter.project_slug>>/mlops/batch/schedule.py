@@ -2,25 +2,26 @@
 
 import json
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
-from mlops.project.account import Account, aws_errors
-from mlops.project.project import Project
+from mlops.project.account import aws_errors
+from mlops.project.target import Target
 from mlops.registry.live import live, version_of
 
 
-def scheduled_version(project: Project, environment: str) -> int:
+def scheduled_version(target: Target) -> int:
     """The version that is live in an environment, with which its schedule predicts.
 
     Raises:
         MlopsError: No version is live, there is no schedule or no model, or the model is of another version.
     """
-    account, names = Account.of(project, project.environment(environment)), project.names(environment)
+    account, names, environment = target.account, target.names, target.environment
     account.verify()
     package = live(account, names, [environment]).get(environment)
     if package is None:
         raise MlopsError(
             f"No version is live in {environment}.",
-            f"Deploy: .venv/bin/python -m mlops deploy --environment {environment}",
+            f"Deploy: {MLOPS} deploy --environment {environment}",
         )
     with aws_errors(f"look up the schedule of {environment}"):
         schedule = account.scheduler.get_schedule(
@@ -31,6 +32,6 @@ def scheduled_version(project: Project, environment: str) -> int:
     if container["ModelPackageName"] != package:
         raise MlopsError(
             f"The schedule of {environment} predicts with {container['ModelPackageName']}, but {package} is live.",
-            f"Deploy again: .venv/bin/python -m mlops deploy --environment {environment}",
+            f"Deploy again: {MLOPS} deploy --environment {environment}",
         )
     return version_of(package)

@@ -10,6 +10,7 @@ from mlops.base.errors import MlopsError
 from mlops.compile.compiler import compile_bundle
 from mlops.compile.mistakes import explain
 from mlops.project.project import Project
+from mlops.project.target import Target
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     try:
-        compile_bundle(project, arguments.environment, arguments.output.resolve())
+        compile_bundle(Target(project, arguments.environment), arguments.output.resolve())
     except Exception as error:
         message = explain(error, project.root)
         if message is None:

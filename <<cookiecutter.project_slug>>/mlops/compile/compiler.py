@@ -32,6 +32,7 @@ from mlops.project import image, security
 from mlops.project.environment import Environment
 from mlops.project.names import training_pipeline
 from mlops.project.project import Project
+from mlops.project.target import Target
 
 _PIPELINE_MODULE = "training"
 
@@ -50,21 +51,21 @@ _CPU_INSTANCE = "ml.m5.large"
 _NOTHING = "none"
 
 
-def compile_bundle(project: Project, environment_name: str, output: Path) -> None:
+def compile_bundle(target: Target, output: Path) -> None:
     """Compile the training pipeline of an environment into the folder `output`.
 
     Raises:
         MlopsError: The configuration is incomplete or the definition is not valid.
     """
-    environment = project.environment(environment_name)
+    project, environment = target.project, target.settings
     environment.require_place()
     isolate(project.region)
     account, bucket = str(environment["account"]), str(environment["bucket"])
     aws = OfflineAws(account)
     store = ContentStore(output / OBJECTS, bucket, project.slug)
     session = offline_session(aws, project.region, bucket, f"{project.slug}/{_STAGING}")
-    made_from = provenance(project, environment_name)
-    context = _context(project, environment, session, store, made_from)
+    made_from = provenance(target)
+    context = _context(target, session, store, made_from)
     sys.path.insert(0, str(project.root / "src"))  # the pipeline reads what src/model declares
     ends = limits(environment)
     pipeline = _build(context)
@@ -84,13 +85,13 @@ def compile_bundle(project: Project, environment_name: str, output: Path) -> Non
         )
 
 
-def provenance(project: Project, environment: str) -> dict[str, Any]:
+def provenance(target: Target) -> dict[str, Any]:
     """What the definition is made from, for its manifest and for the lineage of its models."""
     return {
-        **sources(project, environment),
-        "code_digest": code_digest(project),
-        "packages_digest": packages_digest(project),
-        "template_version": project.answer("template_version"),
+        **sources(target),
+        "code_digest": code_digest(target.project),
+        "packages_digest": packages_digest(target.project),
+        "template_version": target.project.answer("template_version"),
         "python": platform.python_version(),
         "sagemaker": version("sagemaker"),
     }
@@ -155,20 +156,19 @@ def _build(context: Any) -> Any:
     return pipeline
 
 
-def _context(
-    project: Project, environment: Environment, session: Any, store: ContentStore, made_from: dict[str, Any]
-) -> Any:
+def _context(target: Target, session: Any, store: ContentStore, made_from: dict[str, Any]) -> Any:
     from mlops.compile.context import Context
 
+    project, environment = target.project, target.settings
     root = project.root
     no_champion = "This prefix stands for a champion that does not exist: it holds no model archive.\n"
-    framework, own_image = project.answer("framework"), image.uri(project, environment)
+    framework, own_image = project.answer("framework"), image.uri(target)
     training_image = own_image or image_uri(project, framework, "training")
     return Context(
         session=session,
         environment=environment,
         pipeline_name=training_pipeline(project.slug),
-        model_package_group=project.model_package_group,
+        model_package_group=target.model_package_group,
         slug=project.slug,
         region=project.region,
         bucket=store.bucket,

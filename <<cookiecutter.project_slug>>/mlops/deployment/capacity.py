@@ -10,10 +10,9 @@ from mlops.deployment import templates
 from mlops.deployment.guardrails import strategy
 from mlops.deployment.rollout import SHADOW
 from mlops.deployment.templates import Template
-from mlops.project import stacks
 from mlops.project.environment import Environment
-from mlops.project.project import Project
 from mlops.project.stacks import Stack
+from mlops.project.target import Target
 
 ALL_SERVERLESS = "Maximum total concurrency that can be allocated across all serverless endpoints"
 ALL_ENDPOINTS = "Number of instances across active endpoints"
@@ -64,26 +63,27 @@ def total(amounts: Iterable[Amount]) -> int:
     return sum(each.lasting for each in amounts) + max((each.passing for each in amounts), default=0)
 
 
-def uses(project: Project, account: str) -> Iterator[Use]:
+def uses(target: Target, account: str) -> Iterator[Use]:
     """What the environments in an account take of its quotas, in the order in which they are deployed.
 
     Raises:
         MlopsError: A value in the configuration is not a number.
     """
     for name in (SHARED, *ENVIRONMENTS):
-        if not (project.root / f"config/{name}.yaml").is_file():
+        if not (target.project.root / f"config/{name}.yaml").is_file():
             continue
-        environment = project.environment(name)
-        if environment.settings["account"] == account:
+        there = target.at(name)
+        if there.settings.settings["account"] == account:
             try:
-                yield from _uses(project, environment)
+                yield from _uses(there)
             except ValueError as error:
-                raise UsageError(f"A figure in {environment.path} cannot be used: {error}.", "Correct it.") from None
+                raise UsageError(f"A figure in {there.settings.path} cannot be used: {error}.", "Correct it.") from None
 
 
-def _uses(project: Project, environment: Environment) -> Iterator[Use]:
-    for stack in stacks.present(project.root, environment.name):
-        template = templates.read(project.root, stack)
+def _uses(target: Target) -> Iterator[Use]:
+    environment = target.settings
+    for stack in target.stacks:
+        template = templates.read(target.project.root, stack)
         section = environment.settings.get(stack.name) or {}
         settings = {templates.parameter_of(key): str(value) for key, value in section.items() if value is not None}
         given = template.with_defaults(settings)

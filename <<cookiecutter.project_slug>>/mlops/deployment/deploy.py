@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.waiting import Clock
@@ -15,9 +16,8 @@ from mlops.deployment.readiness import Finding, Readiness
 from mlops.deployment.rollout import ATTEMPT, PACKAGE, SHADOW, Rollout
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.project import security, stacks
-from mlops.project.account import Account
-from mlops.project.project import Project
 from mlops.project.stacks import SHADOW_MINUTES, Stack
+from mlops.project.target import Target
 from mlops.registry import promotion
 from mlops.registry.live import live, record
 from mlops.registry.sagemaker import AwsRegistry
@@ -34,18 +34,16 @@ _OWN = (
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked for.
+class DeployRequest:
+    """What to deploy.
 
     Attributes:
-        environment: The environment.
         stacks: Names of its stacks; none for all of them.
         version: The version that is to be live; None for the approved one.
-        package: The ARN of that version, asked for by a pipeline: when another version has become the wanted one since,
-            nothing is deployed.
+        package: The ARN of that version, as a pipeline requests it: nothing is deployed if another version has become
+            the one to deploy since.
     """
 
-    environment: str
     stacks: Sequence[str] = ()
     version: int | None = None
     package: str | None = None
@@ -77,31 +75,28 @@ class Deployment:
     """A deployment under way.
 
     Attributes:
-        project: The project.
-        wish: What is asked for.
+        target: The environment.
+        request: What to deploy.
         confirm: Refuses a plan that the reader does not want, by raising an MlopsError.
         say: Tells the reader how things go.
         clock: The time.
     """
 
-    project: Project
-    wish: Wish
+    target: Target
+    request: DeployRequest
     confirm: Callable[[Plan], None]
     say: Callable[[str], None]
     clock: Clock = field(default=time)
 
     def __post_init__(self) -> None:
-        root, environment = self.project.root, self.wish.environment
-        own = stacks.present(root, environment)
-        self.chosen = stacks.selected(own, self.wish.stacks)
-        self.order = [*([] if environment == SHARED else stacks.present(root, SHARED)), *own]
+        target, root = self.target, self.target.project.root
+        self.chosen = stacks.selected(target.stacks, self.request.stacks)
+        self.order = [*([] if target.environment == SHARED else target.shared.stacks), *target.stacks]
         self.templates = {stack: templates.read(root, stack) for stack in self.order}
-        self.settings = self.project.environment(environment)
-        self.registered = templates.outputs_of_others(root, self.project.environment(SHARED).settings)
-        self.account = Account.of(self.project, self.settings)
-        self.names = self.project.names(environment)
-        self.service = StackService(self.account, self.project.slug, self.say, self.clock)
-        self.readiness = Readiness(self.project, environment, self.account, self.service)
+        self.settings, self.account, self.names = target.settings, target.account, target.names
+        self.registered = templates.outputs_of_others(root, target.shared.settings.settings)
+        self.service = StackService(self.account, target.project.slug, self.say, self.clock)
+        self.readiness = Readiness(target, self.service)
         self._require_settings()
 
     def run(self) -> Report:
@@ -114,7 +109,7 @@ class Deployment:
         self.account.verify()
         wanted = self._wanted() if self._serves else None
         if wanted is None and self._serves:
-            return Report(self.wish.environment, None, superseded=True, stacks=())
+            return Report(self.target.environment, None, superseded=True, stacks=())
         self._require_ready()
         done: list[Deployed] = []
         outputs = dict(self.registered)
@@ -123,7 +118,7 @@ class Deployment:
                 done.append(self._deploy(stack, {**outputs, **self._known(stack, wanted)}))
             outputs |= self.service.outputs(self._name(stack))
         self._tell("Next", self.readiness.after())
-        return Report(self.wish.environment, wanted.version if wanted else None, superseded=False, stacks=tuple(done))
+        return Report(self.target.environment, wanted.version if wanted else None, superseded=False, stacks=tuple(done))
 
     def _require_ready(self) -> None:
         """Refuse an account that lacks what the deployment takes, and say what else is open.
@@ -146,7 +141,7 @@ class Deployment:
         return any(PACKAGE in self.templates[stack].parameters for stack in self.chosen)
 
     def _name(self, stack: Stack) -> str:
-        return self.names.stack(stack.name, SHARED if stack.shared else self.wish.environment)
+        return self.names.stack(stack.name, SHARED if stack.shared else self.target.environment)
 
     def _require_settings(self) -> None:
         """Refuse what the reader says wrongly or not at all, before anything is changed.
@@ -154,9 +149,9 @@ class Deployment:
         Raises:
             MlopsError: One of these.
         """
-        if not self._serves and (self.wish.version is not None or self.wish.package):
+        if not self._serves and (self.request.version is not None or self.request.package):
             raise UsageError(
-                f"No stack that is deployed to {self.wish.environment} now takes a version.",
+                f"No stack that is deployed to {self.target.environment} now takes a version.",
                 "Leave out --version and --model-package.",
             )
         later = dict.fromkeys(_OWN, "") | self.registered
@@ -197,24 +192,24 @@ class Deployment:
         Raises:
             MlopsError: There is none, or it is not approved.
         """
-        versions = AwsRegistry(self.account, S3Store(self.account), self.project.model_package_group).versions()
-        if self.wish.package:
-            asked = promotion.approved(versions, self.wish.package)
+        versions = AwsRegistry(self.account, S3Store(self.account), self.target.model_package_group).versions()
+        if self.request.package:
+            asked = promotion.approved(versions, self.request.package)
             return asked if asked == champion(versions) else None
-        version = champion(versions) if self.wish.version is None else find(versions, self.wish.version)
+        version = champion(versions) if self.request.version is None else find(versions, self.request.version)
         if version is None:
-            remedy = "Approve one: .venv/bin/python -m mlops models --environment dev" if versions else TRAIN_ONE
+            remedy = f"Approve one: {MLOPS} models --environment dev" if versions else TRAIN_ONE
             raise MlopsError("There is no approved version to deploy.", remedy)
         return promotion.approved(versions, version.arn)
 
     def _known(self, stack: Stack, wanted: ModelVersion | None) -> dict[str, str]:
         """What the deployment itself says of a stack's parameters."""
-        known = {"ProjectName": self.project.slug, "ProjectId": self.names.id}
+        known = {"ProjectName": self.target.project.slug, "ProjectId": self.names.id}
         if not stack.shared:
-            known["EnvironmentName"] = self.wish.environment
+            known["EnvironmentName"] = self.target.environment
         if _KEY in self.templates[stack].parameters:
-            key = functions.key(self.project.root, self.project.slug)
-            S3Store(self.account).put_once(self.account.bucket, key, functions.archive(self.project.root))
+            key = functions.key(self.target.project.root, self.target.project.slug)
+            S3Store(self.account).put_once(self.account.bucket, key, functions.archive(self.target.project.root))
             known |= {_BUCKET: self.account.bucket, _KEY: key}
         if security.IN_VPC in self.templates[stack].parameters:
             known |= security.Security.of(self.settings).parameters()
@@ -224,9 +219,9 @@ class Deployment:
 
     def _deploy(self, stack: Stack, known: dict[str, str]) -> Deployed:
         name, template, values = self._name(stack), self.templates[stack], self._values(stack, known)
-        role, environment = None if stack.shared else self._role(known), self.wish.environment
+        role, environment = None if stack.shared else self._role(known), self.target.environment
         if stack.endpoint:
-            queued, minutes = self.project.answer("inference") == "async", self._shadow_minutes(stack)
+            queued, minutes = self.target.project.answer("inference") == "async", self._shadow_minutes(stack)
             endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
             if canary := guardrails.canary(template, values):
                 self.say(canary)
@@ -242,6 +237,6 @@ class Deployment:
         if _ROLE not in known:
             raise MlopsError(
                 "There is no role to deploy with yet: the stack workload, as this project has it, makes it.",
-                f"Deploy that first: .venv/bin/python -m mlops deploy --environment {SHARED}",
+                f"Deploy that first: {MLOPS} deploy --environment {SHARED}",
             )
         return known[_ROLE]

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import ENVIRONMENTS, SHARED
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.waiting import Clock
@@ -16,8 +17,8 @@ from mlops.deployment.rollout import PACKAGE
 from mlops.deployment.templates import Template
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.project import stacks
-from mlops.project.account import Account, aws_errors, is_missing
-from mlops.project.project import Project
+from mlops.project.account import aws_errors, is_missing
+from mlops.project.target import Target
 from mlops.registry.live import forget
 
 _KINDS = ("Endpoint", "EndpointConfig", "Model", "Pipeline")
@@ -70,25 +71,21 @@ class Removal:
     """A removal under way.
 
     Attributes:
-        project: The project.
-        environment: The environment.
+        target: The environment.
         only: Names of its stacks; none for all of them, and all that is left of the environment.
         say: Tells the reader how things go.
         clock: The time.
     """
 
-    project: Project
-    environment: str
+    target: Target
     only: Sequence[str]
     say: Callable[[str], None]
     clock: Clock = time
 
     def __post_init__(self) -> None:
-        settings = self.project.environment(self.environment)
-        self.chosen = stacks.selected(stacks.present(self.project.root, self.environment), self.only)
-        self.account = Account.of(self.project, settings)
-        self.names = self.project.names(self.environment)
-        self.service = StackService(self.account, self.project.slug, self.say, self.clock)
+        self.chosen = stacks.selected(self.target.stacks, self.only)
+        self.account, self.names = self.target.account, self.target.names
+        self.service = StackService(self.account, self.target.project.slug, self.say, self.clock)
 
     def standing(self) -> list[str]:
         """The names of the stacks that are to be removed, in the order of their removal.
@@ -97,13 +94,13 @@ class Removal:
             MlopsError: Other environments stand on them, or the credentials are of another account.
         """
         self.account.verify()
-        above = [one for one in ENVIRONMENTS if self.environment == SHARED and self._stands(one)]
+        above = [one for one in ENVIRONMENTS if self.target.environment == SHARED and self._stands(one)]
         if above:
             raise UsageError(
                 f"What is deployed to {' and '.join(above)} stands on the stacks of {SHARED}.",
-                f"Remove that first: .venv/bin/python -m mlops destroy --environment {above[0]}",
+                f"Remove that first: {MLOPS} destroy --environment {above[0]}",
             )
-        names = [self.names.stack(stack.name, self.environment) for stack in reversed(self.chosen)]
+        names = [self.names.stack(stack.name, self.target.environment) for stack in reversed(self.chosen)]
         return [name for name in names if self.service.describe(name)]
 
     def run(self, standing: Sequence[str]) -> Removed:
@@ -124,8 +121,8 @@ class Removal:
             self.service.delete(name)
             retained += kept
         # Also if a removal that ended early deleted the stack already.
-        if any(PACKAGE in templates.read(self.project.root, stack).parameters for stack in self.chosen):
-            forget(self.account, self.names, self.environment)
+        if any(PACKAGE in templates.read(self.target.project.root, stack).parameters for stack in self.chosen):
+            forget(self.account, self.names, self.target.environment)
         leftovers = () if self.only else tuple(self._remove_leftovers())
         return Removed(tuple(standing), leftovers, tuple(retained))
 
@@ -161,7 +158,7 @@ class Removal:
 
     def _remove_leftovers(self) -> Iterator[str]:
         """Delete what is tagged as the environment's and belongs to no stack any more."""
-        AwsEndpoint(self.account, self.names, self.environment, queued=False, clock=self.clock).settle()
+        AwsEndpoint(self.account, self.names, self.target.environment, queued=False, clock=self.clock).settle()
         for kind in _KINDS:
             for name, arn in list(self._tagged(kind)):
                 with aws_errors(f"delete {arn}"):
@@ -171,7 +168,7 @@ class Removal:
 
     def _tagged(self, kind: str) -> Iterator[tuple[str, str]]:
         """Name and ARN of what is tagged as the environment's."""
-        wanted = self.names.tags(self.environment).items()
+        wanted = self.names.tags(self.target.environment).items()
         with aws_errors("look for what failed stacks have left behind"):
             for one in self._listed(kind):
                 # Lists may have ARNs in lower case, by which nothing is found: https://github.com/boto/boto3/issues/4606

@@ -14,14 +14,16 @@ from typing import Any
 import yaml
 from botocore.exceptions import ClientError
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError
 from mlops.deployment import capacity, quotas
 from mlops.deployment.capacity import Amount, Use
 from mlops.deployment.cloudformation import StackService
 from mlops.deployment.quotas import Quota
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import aws_errors, is_missing
 from mlops.project.project import Project
+from mlops.project.target import Target
 
 _CONSOLE = "https://{0}.console.aws.amazon.com/codesuite/settings/connections?region={0}"
 _NOTICE = timedelta(days=90)
@@ -71,15 +73,11 @@ class Readiness:
     """The checks of one environment.
 
     Attributes:
-        project: The project.
-        environment: The environment.
-        account: Its account.
-        service: The stacks there.
+        target: The environment.
+        service: The stacks in its account.
     """
 
-    project: Project
-    environment: str
-    account: Account
+    target: Target
     service: StackService
 
     def before(self, chosen: Collection[str], today: date) -> list[Finding]:
@@ -92,8 +90,8 @@ class Readiness:
         Raises:
             MlopsError: A value in the configuration is not a number.
         """
-        found = [*self._quotas(chosen), *image_support(self.project, today)]
-        if self.environment != SHARED:
+        found = [*self._quotas(chosen), *image_support(self.target.project, today)]
+        if self.target.environment != SHARED:
             return [*found, *self._notification()]
         if "cicd" in chosen and (arn := self._setting("cicd", "connection_arn")):
             found += self._connection(arn, blocks=True)
@@ -103,30 +101,30 @@ class Readiness:
                     blocks=False,
                     what=f"No value for `execution: {{notification_email}}` in config/{SHARED}.yaml.",
                     cost="Failures, alarms and requests for approval reach nobody.",
-                    remedy=f"Set it, then: .venv/bin/python -m mlops deploy --environment {SHARED} --stack execution",
+                    remedy=f"Set it, then: {MLOPS} deploy --environment {SHARED} --stack execution",
                 )
             )
         return found
 
     def after(self) -> list[Finding]:
         """What a person has to complete after a deployment of what all environments share."""
-        if self.environment != SHARED:
+        if self.target.environment != SHARED:
             return []
         arn = self._output("cicd", "SourceArn")
         return [*self._notification(), *(self._connection(arn, blocks=False) if ":connection/" in arn else ())]
 
     def _quotas(self, chosen: Collection[str]) -> Iterator[Finding]:
-        uses = sorted(capacity.uses(self.project, self.account.id), key=attrgetter("service"))
+        uses = sorted(capacity.uses(self.target, self.target.account.id), key=attrgetter("service"))
         try:
             for service, of_service in groupby(uses, key=attrgetter("service")):
                 together: dict[str, list[Use]] = {}
                 for use in of_service:
                     together.setdefault(use.quota, []).append(use)
-                known = quotas.look_up(self.account, service, together)
+                known = quotas.look_up(self.target.account, service, together)
                 for name, its in together.items():
-                    deploys = any(use.environment == self.environment and use.stack in chosen for use in its)
+                    deploys = any(use.environment == self.target.environment and use.stack in chosen for use in its)
                     if name not in known:
-                        yield _unlisted(service, name, self.account.region)
+                        yield _unlisted(service, name, self.target.account.region)
                     elif known[name].value < capacity.total(use.most for use in its):
                         yield self._too_low(known[name], its, deploys and known[name].value < self._now(its))
         except MlopsError as error:
@@ -135,13 +133,13 @@ class Readiness:
     def _now(self, uses: list[Use]) -> int:
         """What this deployment takes of a quota, and what the other environments already have of it."""
         return capacity.total(
-            use.least if use.environment == self.environment else Amount(use.least.lasting)
+            use.least if use.environment == self.target.environment else Amount(use.least.lasting)
             for use in uses
-            if use.environment == self.environment or self._stands(use)
+            if use.environment == self.target.environment or self._stands(use)
         )
 
     def _stands(self, use: Use) -> bool:
-        name = self.project.names(use.environment).stack(use.stack, use.environment)
+        name = self.target.names.stack(use.stack, use.environment)
         return self.service.describe(name) is not None
 
     def _too_low(self, quota: Quota, uses: list[Use], blocks: bool) -> Finding:
@@ -157,12 +155,12 @@ class Readiness:
             blocks=blocks,
             what=f"Quota {quota.code} ({quota.name!r}) is {quota.value:g}; {least} needed{load}: {parts}.",
             cost="AWS refuses what exceeds a quota (ResourceLimitExceeded), and autoscaling stops there.",
-            remedy=f"{remedy} --region {self.account.region}",
+            remedy=f"{remedy} --region {self.target.account.region}",
         )
 
     def _pending(self, quota: Quota) -> float | None:
         try:
-            return quotas.pending_increase(self.account, quota)
+            return quotas.pending_increase(self.target.account, quota)
         except MlopsError:
             return None  # who may not read requests learns of them from the command that makes one
 
@@ -172,7 +170,9 @@ class Readiness:
             return
         try:
             with aws_errors("list the subscriptions to the notifications"):
-                pages = self.account.notifications.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+                pages = self.target.account.notifications.get_paginator("list_subscriptions_by_topic").paginate(
+                    TopicArn=topic
+                )
                 confirmed = {
                     each["Endpoint"]
                     for page in pages
@@ -189,12 +189,12 @@ class Readiness:
                 what=f"{address} has not confirmed its subscription to the notifications.",
                 cost="Until then failures, alarms and requests for approval reach nobody.",
                 remedy="Open the link in the mail from AWS Notifications. To get another mail: "
-                f"{subscribe} --region {self.account.region}",
+                f"{subscribe} --region {self.target.account.region}",
             )
 
     def _connection(self, arn: str, *, blocks: bool) -> Iterator[Finding]:
         """What is missing of a connection; one that a stack has just made waits for a person, which blocks nothing."""
-        place = f"--connection-arn {arn} --region {self.account.region}"
+        place = f"--connection-arn {arn} --region {self.target.account.region}"
         try:
             with aws_errors("look up the connection to the repository"):
                 status = self._connection_status(arn)
@@ -206,7 +206,7 @@ class Readiness:
         if status is None:
             remedy = f"Correct `cicd: {{connection_arn}}` in config/{SHARED}.yaml; null has one made."
         else:
-            console = _CONSOLE.format(self.account.region)
+            console = _CONSOLE.format(self.target.account.region)
             look = f"aws codeconnections get-connection {place}"
             remedy = f"Update the pending connection at {console}; `{look}` shows its status."
         yield Finding(
@@ -218,7 +218,7 @@ class Readiness:
 
     def _connection_status(self, arn: str) -> str | None:
         try:
-            connection: dict[str, str] = self.account.connections.get_connection(ConnectionArn=arn)["Connection"]
+            connection: dict[str, str] = self.target.account.connections.get_connection(ConnectionArn=arn)["Connection"]
         except ClientError as error:
             if is_missing(error):
                 return None
@@ -226,11 +226,11 @@ class Readiness:
         return connection["ConnectionStatus"]
 
     def _setting(self, stack: str, key: str) -> Any:
-        return (self.project.environment(SHARED).settings.get(stack) or {}).get(key)
+        return (self.target.shared.settings.settings.get(stack) or {}).get(key)
 
     def _output(self, stack: str, name: str) -> str:
         """An output of a stack that all environments share; empty without it."""
-        return self.service.outputs(self.project.names(SHARED).stack(stack, SHARED)).get(name, "")
+        return self.service.outputs(self.target.names.stack(stack, SHARED)).get(name, "")
 
 
 def image_support(project: Project, today: date) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError, UsageError
 from mlops.project.stacks import REGISTRY, SHADOW_MINUTES, Stack, template_file
@@ -186,7 +187,7 @@ def _unfilled(name: str, declared: Mapping[str, Any], where: str, origin: Mappin
     remedy = f"--environment {SHARED}" if stack.shared else f"--stack {stack.name} of the same environment"
     return MlopsError(
         f"Nothing says {name} yet: it is an output of the stack {stack.name}, which is not deployed.",
-        f"Deploy that first: .venv/bin/python -m mlops deploy {remedy}",
+        f"Deploy that first: {MLOPS} deploy {remedy}",
     )
 
 

@@ -1,24 +1,23 @@
-"""Which adapter serves which environment: this machine for `local`, AWS for every other."""
+"""The endpoint of an environment: a server on this machine, or SageMaker's."""
 
-from mlops.base.environments import ENVIRONMENTS
 from mlops.endpoints.local import LocalEndpoint
 from mlops.endpoints.port import Endpoint
-from mlops.project.project import Project
-from mlops.registry.adapters import registry
+from mlops.project.target import Target
+from mlops.registry.adapters import registry_of
 
 
-def endpoint(project: Project, environment: str) -> Endpoint | None:
-    """The endpoint of an environment; None in a project that has no server (`inference: batch`).
+def endpoint_of(target: Target) -> Endpoint | None:
+    """The endpoint of an environment; None in a project without a server (`inference: batch`).
 
     An environment that nothing is deployed to has its server on this machine.
 
     Raises:
         MlopsError: There is no such environment, or its configuration lacks what AWS needs.
     """
-    if project.answer("inference") == "batch":
+    if target.project.answer("inference") == "batch":
         return None
-    if environment in ENVIRONMENTS:
-        from mlops.endpoints.sagemaker import AwsEndpoint  # as above
+    if target.is_deployed_to:
+        from mlops.endpoints.sagemaker import AwsEndpoint  # boto3 costs 0.2 s, which local verbs do not pay
 
-        return AwsEndpoint.of(project, environment)
-    return LocalEndpoint(project, environment, registry(project, environment))
+        return AwsEndpoint.of(target)
+    return LocalEndpoint(target, registry_of(target))

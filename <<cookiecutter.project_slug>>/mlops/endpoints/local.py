@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops.base import capture
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import is_locked, locked, write_text
 from mlops.endpoints.port import Deployment
-from mlops.project.project import Project
+from mlops.project.target import Target
 from mlops.registry.archives import unpacked
 from mlops.registry.port import Registry
 from mlops.registry.versions import ModelVersion
@@ -40,24 +41,22 @@ class LocalEndpoint:
     """The server of one environment (see `Endpoint`).
 
     Attributes:
-        project: The project.
-        environment: The environment whose versions it serves.
+        target: The environment whose versions it serves.
         registry: Where these come from.
     """
 
-    project: Project
-    environment: str
+    target: Target
     registry: Registry
 
     @property
     def name(self) -> str:
         """The endpoint's name, as captured records are filed by."""
-        return f"{self.project.slug}-{self.environment}"
+        return f"{self.target.project.slug}-{self.target.environment}"
 
     @property
     def folder(self) -> Path:
         """The folder that the server keeps its state and its log in."""
-        return self.project.state / "endpoint" / self.environment
+        return self.target.project.state / "endpoint" / self.target.environment
 
     @property
     def log(self) -> Path:
@@ -92,7 +91,7 @@ class LocalEndpoint:
             if running and (host or running.host, port or running.port) != (running.host, running.port):
                 raise MlopsError(
                     f"{self.name} is served at {running.host}:{running.port}.",
-                    "End it first: .venv/bin/python -m mlops serve --stop",
+                    f"End it first: {MLOPS} serve --stop",
                 )
             settings = self._settings(version, host, port, workers)
             log_end = self.log.stat().st_size if self.log.exists() else 0
@@ -119,7 +118,7 @@ class LocalEndpoint:
         if running:
             raise MlopsError(
                 f"{self.name} is served already: version {running.version} at {_deployment(running).url}.",
-                "Replace its model with --detach, or end it: .venv/bin/python -m mlops serve --stop",
+                f"Replace its model with --detach, or end it: {MLOPS} serve --stop",
             )
         write_text(self.folder / SETTINGS_FILE, self._settings(version, host, port, workers).as_json())
         return self._command
@@ -150,13 +149,13 @@ class LocalEndpoint:
         if wanted and serving.version == wanted.version:
             return f"it is served at {serving.url}"
         do, option = ("replace", "--detach") if wanted else ("end", "--stop")
-        return f"version {serving.version} is served still; {do} it:  .venv/bin/python -m mlops serve {option}"
+        return f"version {serving.version} is served still; {do} it:  {MLOPS} serve {option}"
 
     def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
         """The answer to a request (see `Endpoint.invoke`)."""
         state = self._state()
         if not state:
-            raise MlopsError(f"{self.name} is not served.", "Serve it: .venv/bin/python -m mlops serve --detach")
+            raise MlopsError(f"{self.name} is not served.", f"Serve it: {MLOPS} serve --detach")
         headers = {"Content-Type": content_type, "Accept": accept}
         if inference_id:
             headers["X-Amzn-SageMaker-Inference-Id"] = inference_id
@@ -187,11 +186,11 @@ class LocalEndpoint:
         return State.read(self.folder)
 
     def _settings(self, version: ModelVersion, host: str | None, port: int | None, workers: int | None) -> Settings:
-        environment = self.project.environment(self.environment)
+        environment = self.target.settings
         if workers is None and not environment.missing("serving.workers"):
             workers = environment.integer("serving.workers")
         settings = Settings(
-            model=unpacked(self.registry, version, self.project.state / "models"),
+            model=unpacked(self.registry, version, self.target.project.state / "models"),
             version=version.version,
             deployment=secrets.token_hex(8),
             host=host or HOST,
@@ -199,9 +198,9 @@ class LocalEndpoint:
             workers=(os.cpu_count() or 1) if workers is None else workers,
             max_payload_mb=environment.number("serving.max_payload_mb"),
             read_timeout_seconds=environment.number("serving.read_timeout_seconds"),
-            capture_percentage=self.project.capture_percentage(self.environment),
-            capture=LocalStore(self.project.store).path(
-                capture.prefix(environment["bucket"], self.project.slug, version.version, self.name)
+            capture_percentage=self.target.capture_percentage,
+            capture=LocalStore.of(self.target).path(
+                capture.prefix(environment["bucket"], self.target.project.slug, version.version, self.name)
             ),
         )
         for name in ("workers", "max_payload_mb", "read_timeout_seconds"):
@@ -212,8 +211,8 @@ class LocalEndpoint:
     def _spawn(self) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self._command, cwd=self.project.root, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                start_new_session=True,
+                self._command, cwd=self.target.project.root, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
     def _wait_for(self, deployment: str, process: "subprocess.Popen[bytes] | None", log_end: int) -> State:

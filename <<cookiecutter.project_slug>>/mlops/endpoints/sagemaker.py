@@ -9,12 +9,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.waiting import RESUME, Clock, wait
 from mlops.endpoints.port import Deployment
 from mlops.project.account import Account, aws_errors, is_missing
 from mlops.project.names import Names
-from mlops.project.project import Project
+from mlops.project.target import Target
 from mlops.registry.live import live, version_of
 from mlops.registry.versions import ModelVersion
 from mlops.store.s3 import split_uri
@@ -48,15 +49,15 @@ class AwsEndpoint:
     clock: Clock = time
 
     @classmethod
-    def of(cls, project: Project, environment: str) -> "AwsEndpoint":
+    def of(cls, target: Target) -> "AwsEndpoint":
         """The endpoint of an environment.
 
         Raises:
             MlopsError: The configuration lacks a value, or the credentials are of another account.
         """
-        account = Account.of(project, project.environment(environment))
-        account.verify()
-        return cls(account, project.names(environment), environment, project.answer("inference") == "async")
+        target.account.verify()
+        queued = target.project.answer("inference") == "async"
+        return cls(target.account, target.names, target.environment, queued)
 
     @property
     def name(self) -> str:
@@ -82,7 +83,7 @@ class AwsEndpoint:
         serving = self.describe()
         if serving is None or wanted is None or serving.version == wanted.version:
             return ""
-        command = f".venv/bin/python -m mlops deploy --environment {self.environment}"
+        command = f"{MLOPS} deploy --environment {self.environment}"
         return f"version {serving.version} is live in {self.environment}; version {wanted.version} instead:  {command}"
 
     def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
@@ -235,11 +236,11 @@ class AwsEndpoint:
 
     @property
     def _deploy(self) -> str:
-        return f"Deploy: .venv/bin/python -m mlops deploy --environment {self.environment}"
+        return f"Deploy: {MLOPS} deploy --environment {self.environment}"
 
     @property
     def _anew(self) -> str:
-        verb = f".venv/bin/python -m mlops destroy --environment {self.environment} --stack endpoint"
+        verb = f"{MLOPS} destroy --environment {self.environment} --stack endpoint"
         return f"Remove it: {verb}; then deploy anew."
 
     def _ask(self, body: bytes, request: dict[str, str]) -> bytes:

@@ -23,10 +23,11 @@ from mlops.monitor.baseline import STATISTICS_FILE
 from mlops.monitor.violations import COMPARISON_FILE, Limits
 from mlops.monitoring import charts
 from mlops.project.project import RUNTIME_ENVIRONMENT
-from mlops.registry.adapters import registry
+from mlops.project.target import Target
+from mlops.registry.adapters import registry_of
 from mlops.registry.archives import unpacked
 from mlops.registry.versions import find
-from mlops.run.platform import LocalPlatform
+from mlops.store.local import LocalStore
 
 WATERMARK = timedelta(seconds=2)
 """What was answered less long ago than this may not be in its file yet: servers flush every second."""
@@ -74,15 +75,15 @@ class Windows:
     """The windows of one environment on this machine.
 
     Attributes:
-        platform: This machine.
+        target: The environment.
     """
 
-    platform: LocalPlatform
+    target: Target
 
     @property
     def folder(self) -> Path:
         """The folder of the windows."""
-        return self.platform.project.state / "monitor" / self.platform.environment
+        return self.target.project.state / "monitor" / self.target.environment
 
     def evaluate(self, since: datetime | None, until: datetime | None) -> Window:
         """Compare what was asked in a window with the baselines of the versions that answered, and keep the result.
@@ -94,7 +95,7 @@ class Windows:
         Raises:
             MlopsError: The configuration, a baseline or an archive cannot be read, or a comparing job failed.
         """
-        settings = self.platform.project.environment(self.platform.environment)
+        settings = self.target.settings
         limits = {name: settings.number(f"monitoring.{name}") for name in Limits.__dataclass_fields__}
         min_rows = settings.integer("monitoring.min_rows")
         start = since or self._last_end()
@@ -119,9 +120,8 @@ class Windows:
         self, folder: Path, start: datetime | None, end: datetime, limits: dict[str, float]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """The comparison of each version that was asked in the window; its documents go below `folder`."""
-        project = self.platform.project
-        bucket = project.environment(self.platform.environment)["bucket"]
-        everything = self.platform.store.path(capture.root(bucket, project.slug))
+        root = capture.root(self.target.settings["bucket"], self.target.project.slug)
+        everything = LocalStore.of(self.target).path(root)
         for version in sorted(int(path.name) for path in everything.glob("[0-9]*")):
             captured = everything / str(version)
             newest = max((path.stat().st_mtime for path in captured.rglob("*.jsonl")), default=0.0)
@@ -140,8 +140,7 @@ class Windows:
         end: datetime,
         limits: dict[str, float],
     ) -> dict[str, Any]:
-        project = self.platform.project
-        source = registry(project, self.platform.environment)
+        project, source = self.target.project, registry_of(self.target)
         version = find(source.versions(), number)
         model = unpacked(source, version, project.state / "models")
         source.download_baseline(version, output / "baseline")
@@ -163,9 +162,11 @@ class Windows:
         documents.mkdir(exist_ok=True)
         write_json(documents / _WINDOW, {**window.document(), "limits": limits})
         if window.comparisons:
+            project = self.target.project
             text = page(
-                self.platform.project,
                 "monitor",
+                project.state / "cache" / "pages",
+                project_name=project.answer("project_name"),
                 start=f"{window.start:%Y-%m-%d %H:%M:%S} UTC" if window.start else "",
                 end=f"{window.end:%Y-%m-%d %H:%M:%S} UTC",
                 comparisons=window.comparisons,

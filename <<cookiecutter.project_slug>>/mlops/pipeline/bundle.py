@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlops.base.environments import ENVIRONMENTS, SHARED
+from mlops.base.commands import MLOPS
+from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import (
     DIGEST_LENGTH,
@@ -31,6 +32,7 @@ from mlops.pipeline.validation import require_usable
 from mlops.project import image, keys
 from mlops.project.lineage import git_commit
 from mlops.project.project import DEVELOPMENT_ENVIRONMENT, Project
+from mlops.project.target import Target
 
 DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
 
@@ -120,55 +122,54 @@ class Bundle:
             return False
 
 
-def sources(project: Project, environment: str) -> dict[str, Any]:
+def sources(target: Target) -> dict[str, Any]:
     """What makes a new bundle when it changes, by its name in the manifest.
 
     Raises:
         MlopsError: The configuration is incomplete.
     """
-    settings = project.environment(environment)
     return {
-        "inputs_digest": inputs_digest(project, environment),
-        "git_commit": git_commit(project.root),
-        "image_digest": image.digest(project, settings),
-        "keys": keys.arns(project, settings),
+        "inputs_digest": inputs_digest(target),
+        "git_commit": git_commit(target.project.root),
+        "image_digest": image.digest(target),
+        "keys": keys.arns(target),
     }
 
 
-def current(project: Project, environment: str) -> Bundle:
+def current(target: Target) -> Bundle:
     """The bundle of the project as it stands now, compiled if need be.
 
     Raises:
         MlopsError: The configuration is incomplete, the pipeline cannot be compiled (the message says where), or the
             bundle cannot be written.
     """
-    if environment in ENVIRONMENTS:
+    if target.is_deployed_to:
         raise UsageError(
-            f"Nothing is trained in {environment}: it gets the versions that {SHARED} has registered.",
-            f"Deploy one there: .venv/bin/python -m mlops deploy --environment {environment}",
+            f"Nothing is trained in {target.environment}: it gets the versions that {SHARED} has registered.",
+            f"Deploy one there: {MLOPS} deploy --environment {target.environment}",
         )
-    project.environment(environment).require_place()
-    folder = project.state / "bundles" / environment
-    made_from = sources(project, environment)
+    target.settings.require_place()
+    folder = target.project.state / "bundles" / target.environment
+    made_from = sources(target)
     bundle = _up_to_date(folder, made_from)
     if bundle:
         return bundle
     try:
         with locked(folder / ".lock"):
             # Another process may have compiled the same sources while this one waited.
-            return _up_to_date(folder, made_from) or _compile(project, environment, folder)
+            return _up_to_date(folder, made_from) or _compile(target, folder)
     except OSError as error:
         raise unwritable(folder, error) from error
 
 
-def inputs_digest(project: Project, environment: str) -> str:
+def inputs_digest(target: Target) -> str:
     """SHA-256 over everything a definition is made from: code, pipelines, configuration, machinery, locks."""
     return _digest(
-        project,
+        target.project,
         "src",
         "pipelines",
         "mlops",
-        f"config/{environment}.yaml",
+        f"config/{target.environment}.yaml",
         "config/images",
         "project.yaml",
         _LOCKS,
@@ -214,31 +215,31 @@ def _up_to_date(folder: Path, made_from: dict[str, Any]) -> Bundle | None:
     return bundle if fresh and bundle.is_whole() else None
 
 
-def _compile(project: Project, environment: str, folder: Path) -> Bundle:
+def _compile(target: Target, folder: Path) -> Bundle:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".compiling-") as temporary:
         made = Path(temporary) / "bundle"
-        _run_compiler(project, environment, made)
+        _run_compiler(target, made)
         bundle = Bundle(made)
         if not bundle.is_whole():
             raise MlopsError(f"The compiled bundle in {made} is not whole.", "Compile once more.")
         digest = sha256_of_file(made / MANIFEST)[:DIGEST_LENGTH]
-        target = folder / f"{bundle.definition_sha256[:DIGEST_LENGTH]}-{digest}"
-        if not Bundle(target).is_whole():  # else it is of the same content, and another process may be reading it
-            shutil.rmtree(target, ignore_errors=True)
-            made.rename(target)
-    write_json(folder / "current.json", {"folder": target.name})
-    return Bundle(target)
+        kept = folder / f"{bundle.definition_sha256[:DIGEST_LENGTH]}-{digest}"
+        if not Bundle(kept).is_whole():  # else it is of the same content, and another process may be reading it
+            shutil.rmtree(kept, ignore_errors=True)
+            made.rename(kept)
+    write_json(folder / "current.json", {"folder": kept.name})
+    return Bundle(kept)
 
 
-def _run_compiler(project: Project, environment: str, output: Path) -> None:
+def _run_compiler(target: Target, output: Path) -> None:
     command = [
-        str(project.python(DEVELOPMENT_ENVIRONMENT)),
+        str(target.project.python(DEVELOPMENT_ENVIRONMENT)),
         *("-m", "mlops.compile"),
-        *("--environment", environment),
+        *("--environment", target.environment),
         *("--output", str(output)),
     ]
     result = subprocess.run(
-        command, cwd=project.root, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        command, cwd=target.project.root, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
     if result.returncode:
         message = result.stderr.strip() or f"The compiler ended with status {result.returncode} and said nothing."

@@ -10,17 +10,16 @@ from mlops.base.files import DIGEST_LENGTH
 from mlops.pipeline import bundle
 from mlops.pipeline.sagemaker import PipelineService
 from mlops.project import image, keys
-from mlops.project.account import Account
 from mlops.project.lookups import key_of_alias, newest_image
-from mlops.project.project import Project
+from mlops.project.target import Target
 from mlops.registry.sagemaker import AwsRegistry
 from mlops.registry.versions import champion
 from mlops.store.s3 import S3Store
 
 
 @dataclass(frozen=True)
-class Upserted:
-    """What an upsert has done.
+class Submission:
+    """What was put into SageMaker.
 
     Attributes:
         pipeline_arn: The pipeline's ARN.
@@ -35,25 +34,23 @@ class Upserted:
     uploaded: list[str]
 
 
-def look_up(project: Project, name: str) -> None:
+def look_up(target: Target) -> None:
     """Ask AWS for what the configuration of an environment leaves to it: the newest image, and the project's own keys.
 
     Raises:
         MlopsError: No image has been built or no key made yet, or AWS refuses a call.
     """
-    environment = project.environment(name)
-    account, names = Account.of(project, environment), project.names(name)
-    takes_newest, unnamed = image.takes_newest(project, environment), keys.unnamed(environment)
+    takes_newest, unnamed = image.takes_newest(target), keys.unnamed(target)
     if takes_newest or unnamed:
-        account.verify()
+        target.account.verify()
     if takes_newest:
-        image.remember(project, environment, newest_image(account, names))
+        image.remember(target, newest_image(target.account, target.names))
     for key in unnamed:
-        alias = names.key_alias(keys.KEYS[key])
-        keys.remember(project, environment, key, key_of_alias(account, alias, key))
+        alias = target.names.key_alias(keys.KEYS[key])
+        keys.remember(target, key, key_of_alias(target.account, alias, key))
 
 
-def upsert(project: Project, environment: str) -> Upserted:
+def submit(target: Target) -> Submission:
     """Bring the pipeline of an environment up to date with the sources.
 
     Uploads the objects that are missing and the bundle's manifest, then creates or updates the pipeline. When nothing
@@ -62,35 +59,31 @@ def upsert(project: Project, environment: str) -> Upserted:
     Raises:
         MlopsError: The configuration is incomplete, the sources do not compile, or AWS refuses a call.
     """
-    account = Account.of(project, project.environment(environment))
-    compiled = bundle.current(project, environment)
+    compiled, account = bundle.current(target), target.account
     account.verify()
     store = S3Store(account)
     store.require_bucket()
     uploaded = store.upload_missing(compiled.objects)
     manifest = json.dumps(compiled.manifest, indent=2, sort_keys=True).encode()
     version = hashlib.sha256(manifest).hexdigest()[:DIGEST_LENGTH]
-    manifest_key = f"{project.slug}/manifests/{compiled.definition_sha256[:DIGEST_LENGTH]}-{version}.json"
+    manifest_key = f"{target.project.slug}/manifests/{compiled.definition_sha256[:DIGEST_LENGTH]}-{version}.json"
     if store.put_once(account.bucket, manifest_key, manifest):
         uploaded.append(f"s3://{account.bucket}/{manifest_key}")
     arn, outcome = PipelineService(account, store).put(
         compiled.pipeline_name,
         compiled.definition_text,
-        key=f"{project.slug}/definitions/{compiled.definition_sha256[:DIGEST_LENGTH]}.json",
-        description=project.answer("project_description"),
-        tags=project.names(environment).tags(environment),
+        key=f"{target.project.slug}/definitions/{compiled.definition_sha256[:DIGEST_LENGTH]}.json",
+        description=target.project.answer("project_description"),
+        tags=target.names.tags(target.environment),
     )
-    return Upserted(arn, outcome, compiled.definition_sha256, uploaded)
+    return Submission(arn, outcome, compiled.definition_sha256, uploaded)
 
 
-def start(
-    project: Project, environment: str, pipeline: str, overrides: Mapping[str, Any], *, token: str | None = None
-) -> str:
+def start(target: Target, pipeline: str, overrides: Mapping[str, Any], *, token: str | None = None) -> str:
     """Start a run of a pipeline on the data and against the champion as they are now.
 
     Args:
-        project: The project.
-        environment: The environment whose pipeline is started.
+        target: The environment whose pipeline is started.
         pipeline: The pipeline's name.
         overrides: Values of pipeline parameters. DataVersion, ChampionArn and ChampionModelUri are found out when they
             are not among them.
@@ -102,7 +95,7 @@ def start(
     Raises:
         MlopsError: A parameter cannot be used, there is no data, or AWS refuses a call.
     """
-    account = Account.of(project, project.environment(environment))
+    account = target.account
     account.verify()
     store = S3Store(account)
     service = PipelineService(account, store)
@@ -111,7 +104,7 @@ def start(
     if "DataVersion" in parameters and "DataVersion" not in values and "InputDataUri" in parameters:
         values["DataVersion"] = store.data_version(str(values.get("InputDataUri", parameters["InputDataUri"].default)))
     if "ChampionArn" in parameters and "ChampionArn" not in values:
-        best = champion(AwsRegistry(account, store, project.model_package_group).versions())
+        best = champion(AwsRegistry(account, store, target.model_package_group).versions())
         if best:
             values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
     return service.start(pipeline, values, token=token)

@@ -14,7 +14,6 @@ from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
 from mlops.endpoints.port import MAX_CONCURRENCY
 from mlops.project.environment import Environment
-from mlops.project.project import Project
 
 _SIGN_IN = "Sign in: `aws sso login` or `aws configure`, and set AWS_PROFILE if you use profiles."
 _CREDENTIAL_ERRORS = (
@@ -53,7 +52,7 @@ class Account:
     role: str
 
     @classmethod
-    def of(cls, project: Project, environment: Environment) -> "Account":
+    def of(cls, environment: Environment) -> "Account":
         """The account of an environment, as configured.
 
         Raises:
@@ -67,7 +66,7 @@ class Account:
         environment.require_place()
         return cls(
             id=str(environment["account"]),
-            region=project.region,
+            region=environment.region,
             bucket=str(environment["bucket"]),
             role=str(environment["pipeline_role"]),
         )

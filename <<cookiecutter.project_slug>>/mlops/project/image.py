@@ -7,10 +7,10 @@ asks, and until it asks again everything uses its answer.
 import re
 from pathlib import Path
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import write_text
-from mlops.project.environment import Environment
-from mlops.project.project import Project
+from mlops.project.target import Target
 
 KEY = "image_digest"
 NEWEST = "newest"
@@ -18,47 +18,46 @@ NEWEST = "newest"
 _is_digest = re.compile(r"sha256:[0-9a-f]{64}").fullmatch
 
 
-def digest(project: Project, environment: Environment) -> str | None:
+def digest(target: Target) -> str | None:
     """The digest of the image that an environment uses; None in a project that uses AWS's images.
 
     Raises:
         MlopsError: The configuration names none, or the newest one, which nobody has looked up yet.
     """
-    if project.answer("training_image") != "custom":
+    if target.project.answer("training_image") != "custom":
         return None
-    wanted = str(environment[KEY])
+    wanted = str(target.settings[KEY])
     if wanted == NEWEST:
-        return _remembered(project, environment)
+        return _remembered(target)
     if not _is_digest(wanted):
         raise UsageError(
-            f"{environment.path} says `{KEY}: {wanted}`.",
+            f"{target.settings.path} says `{KEY}: {wanted}`.",
             f"It takes `{NEWEST}`, or sha256: and the 64 hexadecimal digits of an image.",
         )
     return wanted
 
 
-def uri(project: Project, environment: Environment) -> str | None:
+def uri(target: Target) -> str | None:
     """The URI of the image that an environment uses; None in a project that uses AWS's images.
 
     Raises:
         MlopsError: See `digest`.
     """
-    used = digest(project, environment)
-    registry = f"{environment['account']}.dkr.ecr.{project.region}.amazonaws.com"
-    return f"{registry}/{project.slug}@{used}" if used else None
+    used = digest(target)
+    registry = f"{target.settings['account']}.dkr.ecr.{target.project.region}.amazonaws.com"
+    return f"{registry}/{target.project.slug}@{used}" if used else None
 
 
-def takes_newest(project: Project, environment: Environment) -> bool:
+def takes_newest(target: Target) -> bool:
     """Whether an environment uses whatever image is the newest."""
-    return project.answer("training_image") == "custom" and environment[KEY] == NEWEST
+    return target.project.answer("training_image") == "custom" and target.settings[KEY] == NEWEST
 
 
-def remember(project: Project, environment: Environment, found: str) -> None:
+def remember(target: Target, found: str) -> None:
     """Use an image as the newest one from now on.
 
     Args:
-        project: The project.
-        environment: The environment.
+        target: Where.
         found: What the account says is the newest image's digest.
 
     Raises:
@@ -66,23 +65,23 @@ def remember(project: Project, environment: Environment, found: str) -> None:
     """
     if not _is_digest(found):
         raise MlopsError(
-            f"{environment.path} says `{KEY}: {NEWEST}`, and no image has been built yet.",
-            "`.venv/bin/python -m mlops deploy --environment dev --stack image` makes the pipeline that builds it. "
-            f"If that is there, see why it has not: the CodePipeline {project.names(environment.name).image_pipeline}.",
+            f"{target.settings.path} says `{KEY}: {NEWEST}`, and no image has been built yet.",
+            f"`{MLOPS} deploy --environment dev --stack image` makes the pipeline that builds it. "
+            f"If that is there, see why it has not: the CodePipeline {target.names.image_pipeline}.",
         )
-    write_text(_memory(project, environment), found + "\n")
+    write_text(_memory(target), found + "\n")
 
 
-def _memory(project: Project, environment: Environment) -> Path:
-    return project.state / "image" / environment.name
+def _memory(target: Target) -> Path:
+    return target.project.state / "image" / target.environment
 
 
-def _remembered(project: Project, environment: Environment) -> str:
+def _remembered(target: Target) -> str:
     try:
-        return _memory(project, environment).read_text(encoding="utf-8").strip()
+        return _memory(target).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise UsageError(
-            f"{environment.path} says `{KEY}: {NEWEST}`, and which image that is has not been looked up yet.",
-            f"`.venv/bin/python -m mlops upsert --environment {environment.name}` asks AWS. Without it, name an image: "
-            f"`{KEY}: sha256:...` in {environment.path}.",
+            f"{target.settings.path} says `{KEY}: {NEWEST}`, and which image that is has not been looked up yet.",
+            f"`{MLOPS} upsert --environment {target.environment}` asks AWS. Without it, name an image: "
+            f"`{KEY}: sha256:...` in {target.settings.path}.",
         ) from None

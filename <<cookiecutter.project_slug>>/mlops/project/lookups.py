@@ -2,6 +2,7 @@
 
 from botocore.exceptions import ClientError
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
 from mlops.project.account import Account, aws_errors, is_missing
 from mlops.project.names import Names
@@ -39,5 +40,5 @@ def key_of_alias(account: Account, alias: str, setting: str) -> str:
                 raise
     raise MlopsError(
         f"There is no key {alias} in the account {account.id}.",
-        f"`.venv/bin/python -m mlops deploy --environment dev` makes it. For a bucket of your own, set `{setting}`.",
+        f"`{MLOPS} deploy --environment dev` makes it. For a bucket of your own, set `{setting}`.",
     )

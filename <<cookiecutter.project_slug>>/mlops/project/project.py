@@ -88,41 +88,6 @@ class Project:
         return self.answer("project_scope") == "deploy"
 
     @property
-    def model_package_group(self) -> str:
-        """The name of the model package group that versions are registered in.
-
-        Raises:
-            MlopsError: Another project registers them, and the configuration does not say where.
-        """
-        return str(self.environment(SHARED)["registry.model_package_group"]) if self.deploys_only else self.slug
-
-    @property
-    def trainer(self) -> "Project":
-        """The project on this machine whose versions are served here: this one, if it trains.
-
-        Raises:
-            MlopsError: Another project trains, and the configuration does not say where it is.
-        """
-        if not self.deploys_only:
-            return self
-        environment = self.environment(LOCAL)
-        trainer = Project((self.root / str(environment["trained_in"])).resolve())
-        if not (trainer.root / "project.yaml").is_file() or trainer.deploys_only:
-            raise UsageError(
-                f"{environment.path} says `trained_in: {environment['trained_in']}`: {trainer.root} trains nothing.",
-                "Name the folder of the project that trains, as seen from this one: ../NAME.",
-            )
-        return trainer
-
-    def names(self, environment: str) -> Names:
-        """The names of what the stacks make in the account of an environment.
-
-        Raises:
-            MlopsError: The configuration does not say the account.
-        """
-        return Names(self.slug, str(self.environment(environment)["project_id"]))
-
-    @property
     def state(self) -> Path:
         """The folder of everything local: object store, runs, registry, bundles. Safe to delete."""
         return self.root / ".mlops"
@@ -169,19 +134,6 @@ class Project:
         made = {"project_id": names.id, "bucket": names.data_bucket}
         made |= {"model_bucket": names.model_bucket, "pipeline_role": role}
         return {**place, **{key: value for key, value in made.items() if place[key] is None}}
-
-    def capture_percentage(self, environment: str) -> float:
-        """The percentage of what is asked that is to be captured: none where nothing reads what is captured.
-
-        Raises:
-            MlopsError: The configuration does not say it, or it is no percentage.
-        """
-        if environment != LOCAL or self.answer("monitoring") != "on":
-            return 0
-        percentage = self.environment(environment).number("capture.percentage")
-        if not 0 <= percentage <= 100:
-            raise UsageError(f"capture.percentage must be between 0 and 100, not {percentage:g}.")
-        return percentage
 
     def python(self, environment: str) -> Path:
         """The interpreter of the runtime or the development environment.

@@ -1,35 +1,32 @@
-"""Which registry is that of which environment."""
+"""The registry of an environment: a folder on this machine, or SageMaker."""
 
-from mlops.base.environments import ENVIRONMENTS, LOCAL
-from mlops.project.project import Project
+from mlops.base.environments import ENVIRONMENTS
+from mlops.project.target import Target
+from mlops.registry.local import LocalRegistry
 from mlops.registry.port import Registry
-from mlops.run.platform import LocalPlatform
 
 
-def registry(project: Project, environment: str) -> Registry:
+def registry_of(target: Target) -> Registry:
     """The model registry of an environment.
 
     Raises:
         MlopsError: There is no such environment, or its configuration lacks what AWS needs.
     """
-    if environment == LOCAL:
-        trainer = project.trainer
-        return LocalPlatform(trainer).registry(trainer.model_package_group)
+    if target.is_local:
+        return LocalRegistry.of(target.trainer)
     from mlops.registry.sagemaker import AwsRegistry  # boto3 costs 0.2 s, which local verbs do not pay
 
-    return AwsRegistry.of(project, project.environment(environment))
+    return AwsRegistry.of(target)
 
 
-def live(project: Project, environment: str) -> dict[str, str]:
+def live_packages(target: Target) -> dict[str, str]:
     """The ARN of the package that is live in each environment that models are deployed to from a registry.
 
     Raises:
         MlopsError: There is no such environment, or its configuration lacks what AWS needs.
     """
-    if environment == LOCAL:
+    if target.is_local:
         return {}
-    from mlops.project.account import Account  # as above
-    from mlops.registry.live import live
+    from mlops.registry.live import live  # as above
 
-    account = Account.of(project, project.environment(environment))
-    return live(account, project.names(environment), ENVIRONMENTS)
+    return live(target.account, target.names, ENVIRONMENTS)

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops.base.errors import MlopsError
 from mlops.base.files import locked, read_json, write_json
+from mlops.project.target import Target
 from mlops.registry.versions import APPROVED, PENDING, REJECTED, ModelVersion, baseline_uris, find, require_baseline
 from mlops.store.local import LocalStore
 
@@ -23,6 +24,19 @@ class LocalRegistry:
 
     folder: Path
     store: LocalStore
+
+    @classmethod
+    def of(cls, target: Target, group: str | None = None) -> "LocalRegistry":
+        """The registry of an environment whose pipeline runs here.
+
+        A trial of another environment's pipeline has a registry of its own, so that it is no champion of this one.
+
+        Args:
+            target: The environment.
+            group: The model package group; None for the project's.
+        """
+        folder = target.project.state / "registry" / target.environment / (group or target.model_package_group)
+        return cls(folder, LocalStore.of(target))
 
     def register(self, arguments: dict[str, Any], arn_prefix: str, created_by: str) -> dict[str, Any]:
         """Add a version from the arguments of CreateModelPackage and return its record.

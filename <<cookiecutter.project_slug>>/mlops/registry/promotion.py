@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import ENVIRONMENTS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.registry.versions import APPROVED, ModelVersion, approved_at, champion
@@ -85,6 +86,6 @@ def approved(versions: list[ModelVersion], package: str) -> ModelVersion:
     if version.status != APPROVED:
         raise MlopsError(
             f"Version {version.version} is {version.status}: only approved versions are deployed.",
-            f"Approve it: .venv/bin/python -m mlops approve {version.version} --environment dev",
+            f"Approve it: {MLOPS} approve {version.version} --environment dev",
         )
     return version

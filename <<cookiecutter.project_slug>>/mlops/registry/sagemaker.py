@@ -9,8 +9,7 @@ from botocore.exceptions import ClientError
 
 from mlops.base.errors import UsageError
 from mlops.project.account import Account, aws_errors, is_missing
-from mlops.project.environment import Environment
-from mlops.project.project import Project
+from mlops.project.target import Target
 from mlops.registry import packages
 from mlops.registry.versions import APPROVED, ModelVersion, find, of_package, require_baseline, stamped
 from mlops.store.s3 import S3Store
@@ -33,15 +32,14 @@ class AwsRegistry:
     group: str
 
     @classmethod
-    def of(cls, project: Project, environment: Environment) -> "AwsRegistry":
+    def of(cls, target: Target) -> "AwsRegistry":
         """The registry of an environment.
 
         Raises:
             MlopsError: The configuration lacks a value, or the credentials are of another account.
         """
-        account = Account.of(project, environment)
-        account.verify()
-        return cls(account, S3Store(account), project.model_package_group)
+        target.account.verify()
+        return cls(target.account, S3Store(target.account), target.model_package_group)
 
     def versions(self) -> list[ModelVersion]:
         """Every version, oldest first (see `Registry.versions`)."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 
 APPROVED, PENDING, REJECTED = "Approved", "PendingManualApproval", "Rejected"
@@ -109,9 +110,7 @@ def to_ask(versions: list[ModelVersion], number: int | None) -> ModelVersion:
     """
     version = champion(versions) if number is None and versions else find(versions, number or 0)
     if version is None:
-        raise MlopsError(
-            "No version is approved.", "Approve one of those that `.venv/bin/python -m mlops models` lists."
-        )
+        raise MlopsError("No version is approved.", f"Approve one of those that `{MLOPS} models` lists.")
     return version
 
 

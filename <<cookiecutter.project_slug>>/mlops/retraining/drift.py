@@ -4,26 +4,27 @@ from pathlib import Path
 from typing import Any
 
 from mlops.monitoring.windows import Window, timestamp
+from mlops.project.target import Target
+from mlops.registry.local import LocalRegistry
 from mlops.registry.versions import ModelVersion, champion
 from mlops.retraining.local import Outcome, retrain
 from mlops.retraining.memory import DRIFT
-from mlops.run.platform import LocalPlatform
 
 _LISTED = 8
 
 
-def retrain_if_drifted(platform: LocalPlatform, window: Window, data: Path | None) -> Outcome | str:
+def retrain_if_drifted(target: Target, window: Window, data: Path | None) -> Outcome | str:
     """Train again if the version in use has drifted in a window.
 
     Args:
-        platform: This machine.
+        target: The environment.
         window: The window, compared.
         data: What to train on; None for what the configuration names.
 
     Returns:
         What came of it, or why nothing was done.
     """
-    used = champion(platform.registry(platform.project.model_package_group).versions())
+    used = champion(LocalRegistry.of(target).versions())
     if not used:
         return "no version is approved"
     comparison = window.comparisons.get(used.version, {})
@@ -31,7 +32,7 @@ def retrain_if_drifted(platform: LocalPlatform, window: Window, data: Path | Non
         return why_not
     names = comparison["drifted"]
     reason = f"{len(names)} of {len(comparison['features'])} features drifted: {', '.join(names[:_LISTED])}"
-    return retrain(platform, DRIFT, f"{DRIFT}-{used.version}-{timestamp(window.end)}", reason, data)
+    return retrain(target, DRIFT, f"{DRIFT}-{used.version}-{timestamp(window.end)}", reason, data)
 
 
 def _why_not(used: ModelVersion, comparison: dict[str, Any], min_rows: int) -> str:

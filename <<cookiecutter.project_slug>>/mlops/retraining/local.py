@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import is_locked, locked, read_json, write_json
 from mlops.pipeline.bundle import current
@@ -20,6 +21,8 @@ from mlops.pipeline.definition import Definition
 from mlops.project.environment import Environment
 from mlops.project.lineage import data_version
 from mlops.project.project import Project
+from mlops.project.target import Target
+from mlops.registry.local import LocalRegistry
 from mlops.retraining.memory import (
     COALESCED,
     REFUSED,
@@ -33,7 +36,6 @@ from mlops.retraining.memory import (
 )
 from mlops.retraining.policy import Newest, Policy, Status
 from mlops.run.attend import attend, result, summary
-from mlops.run.platform import LocalPlatform
 from mlops.run.start import new_run
 from mlops.run.state import EXECUTING, FAILED, SUCCEEDED, RunFolder, RunState, find_run
 
@@ -63,7 +65,7 @@ class Outcome:
         if self.decision:
             lines.append(f"{_OUTCOMES[self.decision.outcome]}: {self.decision.reason}.")
             if self.decision.outcome == COALESCED:
-                lines.append("  how it stands:  .venv/bin/python -m mlops retrain --status")
+                lines.append(f"  how it stands:  {MLOPS} retrain --status")
         return "\n".join([*lines, *(summary(project, folder, state) for folder, state in self.runs)])
 
     def document(self) -> dict[str, Any]:
@@ -73,12 +75,12 @@ class Outcome:
 
 
 def retrain(
-    platform: LocalPlatform, kind: str, trigger_id: str, reason: str, data: Path | None, *, force: bool = False
+    target: Target, kind: str, trigger_id: str, reason: str, data: Path | None, *, force: bool = False
 ) -> Outcome:
     """Bring a trigger before the policy; execute the run it starts, and the pending one that becomes due after it.
 
     Args:
-        platform: This machine.
+        target: The environment.
         kind: What triggers: manual, scheduled, data or drift.
         trigger_id: What identifies the cause: the same a second time starts nothing.
         reason: Why, in a person's words; becomes part of the pipeline parameter RunReason.
@@ -89,9 +91,9 @@ def retrain(
         MlopsError: The configuration, the data, the pipeline or the policy's file cannot be used.
         KeyboardInterrupt: The run was interrupted; the policy has been told.
     """
-    guard = Guard.of(platform)
-    current(platform.project, platform.environment)  # a pipeline that does not compile is nobody's turn
-    source = (data or platform.project.root / str(guard.environment["data_folder"])).absolute()
+    guard = Guard.of(target)
+    current(target)  # a pipeline that does not compile is nobody's turn
+    source = (data or target.project.root / str(target.settings["data_folder"])).absolute()
     return guard.serve(Trigger(trigger_id, kind, reason, _now(), str(source), data_version(source), force=force))
 
 
@@ -100,23 +102,21 @@ class Guard:
     """The policy of one project, with its file.
 
     Attributes:
-        platform: This machine.
-        environment: The configuration.
+        target: The environment.
         policy: The rules.
     """
 
-    platform: LocalPlatform
-    environment: Environment
+    target: Target
     policy: Policy
 
     @classmethod
-    def of(cls, platform: LocalPlatform) -> "Guard":
-        """The guard of a platform, with the limits of its configuration.
+    def of(cls, target: Target) -> "Guard":
+        """The guard of an environment, with the limits of its configuration.
 
         Raises:
             MlopsError: A limit is missing or impossible.
         """
-        environment = platform.project.environment(platform.environment)
+        environment = target.settings
         policy = Policy(
             cooldown=timedelta(minutes=_at_least(0, environment, "cooldown_minutes", environment.number)),
             runs_per_day=int(_at_least(1, environment, "runs_per_day", environment.integer)),
@@ -124,7 +124,7 @@ class Guard:
             gathering=timedelta(0),  # no object announces itself here
             lease=timedelta(0),  # looking at a run costs nothing here
         )
-        return cls(platform, environment, policy)
+        return cls(target, policy)
 
     def serve(self, trigger: Trigger | None) -> Outcome:
         """Decide on a trigger, or just let time pass, and execute what is started, one run after the other.
@@ -173,7 +173,7 @@ class Guard:
         Raises:
             MlopsError: The registry cannot be read.
         """
-        versions = self.platform.registry(self.platform.project.model_package_group).versions()
+        versions = LocalRegistry.of(self.target).versions()
         return Newest(versions[-1].version, versions[-1].metadata.get("DataVersion", "")) if versions else None
 
     def standing(self) -> dict[str, Any]:
@@ -215,7 +215,7 @@ class Guard:
         if self.policy.has_opened(before, after):
             print(
                 f"Retraining is stopped: {after.failed_gates} runs in a row failed the quality gate. Other data, or a "
-                "person's `.venv/bin/python -m mlops retrain`, starts it again.",
+                f"person's `{MLOPS} retrain`, starts it again.",
                 file=sys.stderr,
             )
 
@@ -228,17 +228,17 @@ class Guard:
         return None
 
     def _execute(self, run: Run, executing: ExitStack) -> tuple[RunFolder, RunState]:
-        project, request = self.platform.project, run.request
+        request = run.request
         print(f"Retraining ({request.reason}).", file=sys.stderr)
         try:
-            bundle = current(project, self.platform.environment)
+            bundle = current(self.target)
             parameters = {"RunReason": request.reason}
-            folder = new_run(self.platform, self.environment, bundle, Path(request.data), parameters)
+            folder = new_run(self.target, bundle, Path(request.data), parameters)
             version = str(folder.load().parameters.get("DataVersion", request.data_version))
             with locked(self._lock):
                 state = self.policy.confirm(self.read(), request.token, folder.path.name, version)
                 write_json(self._path, to_document(state))
-            return folder, attend(self.platform, folder, use_cache=True)
+            return folder, attend(self.target, folder, use_cache=True)
         except BaseException:
             self._end(executing)
             raise
@@ -264,7 +264,7 @@ class Guard:
     def _status(self, run: Run) -> Status:
         """How a run stands that no process executes as a retraining; it may have been resumed as a plain run."""
         try:
-            folder = find_run(self.platform.project, run.execution)
+            folder = find_run(self.target.project, run.execution)
             state = folder.load()
             kinds = {step.name: step.type for step in Definition.from_text(folder.read_definition()).all_steps}
         except MlopsError:  # it was never prepared, or it was removed
@@ -276,15 +276,15 @@ class Guard:
 
     @property
     def _path(self) -> Path:
-        return self.platform.project.state / "retraining.json"
+        return self.target.project.state / "retraining.json"
 
     @property
     def _lock(self) -> Path:
-        return self.platform.project.state / ".retraining.lock"
+        return self.target.project.state / ".retraining.lock"
 
     @property
     def _executing(self) -> Path:
-        return self.platform.project.state / ".retraining.executing"
+        return self.target.project.state / ".retraining.executing"
 
 
 def _is_executing(run: Run) -> Status:

@@ -4,10 +4,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
 from mlops.project.project import Project
+from mlops.project.target import Target
 from mlops.run import progress
-from mlops.run.platform import LocalPlatform
 from mlops.run.report import write_report
 from mlops.run.start import execute
 from mlops.run.state import FAILED, SUCCEEDED, RunFolder, RunState
@@ -16,7 +17,7 @@ _LOG_LINES = 12
 _LOG_BYTES = 64 * 1024
 
 
-def attend(platform: LocalPlatform, folder: RunFolder, *, use_cache: bool) -> RunState:
+def attend(target: Target, folder: RunFolder, *, use_cache: bool) -> RunState:
     """Execute a prepared or unfinished run to its end, show its steps on standard error, and write its report.
 
     Raises:
@@ -25,11 +26,11 @@ def attend(platform: LocalPlatform, folder: RunFolder, *, use_cache: bool) -> Ru
     """
     try:
         with progress.listener() as listener:
-            state = execute(platform, folder, use_cache=use_cache, listener=listener)
+            state = execute(target, folder, use_cache=use_cache, listener=listener)
     except KeyboardInterrupt:
-        print(f"\nStopped. Continue with `.venv/bin/python -m mlops run --resume {folder.path.name}`.", file=sys.stderr)
+        print(f"\nStopped. Continue with `{MLOPS} run --resume {folder.path.name}`.", file=sys.stderr)
         raise
-    write_report(platform, folder, state)
+    write_report(target, folder, state)
     return state
 
 
@@ -69,14 +70,14 @@ def summary(project: Project, folder: RunFolder, state: RunState) -> str:
             if state.environment != LOCAL:
                 lines.append(f"  here only: a trial of the pipeline of {state.environment}, nothing is in its account")
             elif package.get("ModelApprovalStatus") != "Approved":
-                lines.append(f"  approve it:  .venv/bin/python -m mlops approve {version}")
+                lines.append(f"  approve it:  {MLOPS} approve {version}")
     else:
         lines.append(f"Run {state.id} failed.")
         for name, step in state.steps.items():
             if step.status == FAILED:
                 lines += _failure(folder, name, step.failure, step.folder)
         if any(step.failure.startswith("SageMaker.") for step in state.steps.values() if step.status == FAILED):
-            lines.append(f"Go on with the same code and data: .venv/bin/python -m mlops run --resume {state.id}")
+            lines.append(f"Go on with the same code and data: {MLOPS} run --resume {state.id}")
         else:
             lines.append("Mend the cause, then run again: steps whose code, data and parameters are the same are kept.")
     lines.append(f"  report:      {_relative(folder.report, project.root)}")

@@ -7,43 +7,44 @@ from jinja2 import TemplateError
 
 from mlops.base.files import write_text
 from mlops.base.pages import page
-from mlops.run.platform import LocalPlatform
+from mlops.project.target import Target
 from mlops.run.progress import details
 from mlops.run.state import RunFolder, RunState
+from mlops.store.local import LocalStore
 
 _EVALUATION, _VALIDATION = "evaluation.json", "report.json"
 
 
-def write_report(platform: LocalPlatform, folder: RunFolder, state: RunState) -> None:
+def write_report(target: Target, folder: RunFolder, state: RunState) -> None:
     """Write `report.html` of a run that has ended, with whatever its steps left to show.
 
     Raises:
         MlopsError: The file cannot be written, or a step left a document that is not JSON.
     """
+    store, cache = LocalStore.of(target), target.project.state / "cache" / "pages"
     content = {
+        "project_name": target.project.answer("project_name"),
         "state": state,
         "details": details,
         "gate": [figure for step in state.steps.values() for figure in step.figures],
-        "data": list(_data(_document(platform, state, _VALIDATION))),
+        "data": list(_data(_document(store, state, _VALIDATION))),
         "lineage": _lineage(state),
     }
     try:
-        text = page(
-            platform.project, "run", **content, evaluation=_document(platform, state, _EVALUATION), unreadable=""
-        )
+        text = page("run", cache, **content, evaluation=_document(store, state, _EVALUATION), unreadable="")
     except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A project's own evaluation may say other things than the template's.
-        text = page(platform.project, "run", **content, evaluation={}, unreadable=str(error))
+        text = page("run", cache, **content, evaluation={}, unreadable=str(error))
     write_text(folder.report, text)
 
 
-def _document(platform: LocalPlatform, state: RunState, file: str) -> dict[str, Any]:
+def _document(store: LocalStore, state: RunState, file: str) -> dict[str, Any]:
     """The JSON document of a name among the outputs of the steps; empty when no step wrote it."""
     for step in state.steps.values():
         for output in step.properties.get("ProcessingOutputConfig", {}).get("Outputs", {}).values():
             uri = f"{output['S3Output']['S3Uri'].rstrip('/')}/{file}"
-            if platform.store.path(uri).is_file():
-                document: dict[str, Any] = platform.store.read_json(uri)
+            if store.path(uri).is_file():
+                document: dict[str, Any] = store.read_json(uri)
                 return document
     return {}
 

@@ -3,9 +3,11 @@
 import py_compile
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import files_below, sha256_of_file, unwritable, write_json, write_text
 from mlops.pipeline.bundle import Bundle
@@ -13,9 +15,10 @@ from mlops.pipeline.definition import Definition
 from mlops.project.environment import Environment
 from mlops.project.lineage import data_version
 from mlops.project.project import RUNTIME_ENVIRONMENT
+from mlops.project.target import Target
+from mlops.registry.local import LocalRegistry
 from mlops.registry.versions import champion
 from mlops.run.cache import StepCache
-from mlops.run.platform import LocalPlatform
 from mlops.run.runner import Listener, LocalRun, check_runnable
 from mlops.run.state import NOT_STARTED, SUCCEEDED, RunFolder, RunState, StepState, new_run_folder, new_run_id, now
 from mlops.store.local import LocalStore
@@ -23,14 +26,11 @@ from mlops.store.local import LocalStore
 _BY_HASH = py_compile.PycInvalidationMode.CHECKED_HASH
 
 
-def new_run(
-    platform: LocalPlatform, environment: Environment, bundle: Bundle, data: Path | None, overrides: Mapping[str, str]
-) -> RunFolder:
+def new_run(target: Target, bundle: Bundle, data: Path | None, overrides: Mapping[str, str]) -> RunFolder:
     """Prepare a run of a bundle: its parameters checked, its inputs in the store, its folder made.
 
     Args:
-        platform: This machine.
-        environment: The environment that the bundle was compiled for.
+        target: The environment that the bundle was compiled for.
         bundle: The compiled bundle.
         data: The file or folder to train on; None for the one that the configuration names.
         overrides: Values of pipeline parameters given on the command line.
@@ -38,36 +38,37 @@ def new_run(
     Raises:
         MlopsError: A parameter, the definition or the data cannot be used. No run has been started.
     """
-    platform.project.python(RUNTIME_ENVIRONMENT)
+    project, environment, store = target.project, target.settings, LocalStore.of(target)
+    project.python(RUNTIME_ENVIRONMENT)
     definition = Definition.from_text(bundle.definition_text)
     check_runnable(definition, _functions(environment))
-    values, source = dict(overrides), data or platform.project.root / str(environment["data_folder"])
+    values, source = dict(overrides), data or project.root / str(environment["data_folder"])
     if "InputDataUri" in overrides:
         if data:
             raise UsageError("--data and -p InputDataUri both say which data.", "Give one of them.")
-        source = platform.store.path(overrides["InputDataUri"])
+        source = store.path(overrides["InputDataUri"])
     version = data_version(source)
     if "InputDataUri" in definition.parameters:
-        values.setdefault("InputDataUri", f"s3://{environment['bucket']}/{platform.project.slug}/data/{version}/")
+        values.setdefault("InputDataUri", f"s3://{environment['bucket']}/{project.slug}/data/{version}/")
     if "DataVersion" in definition.parameters:
         values.setdefault("DataVersion", version)
     if "ChampionArn" in definition.parameters and not {"ChampionArn", "ChampionModelUri"} & set(overrides):
-        values |= _champion(platform)
+        values |= _champion(target)
     parameters = definition.values(values)
     bundle.require_within_limits(overrides)
     for name, path in files_below(bundle.objects):
-        if not (platform.store.root / name).exists():
-            platform.store.upload(path, f"s3://{name}")
+        if not (store.root / name).exists():
+            store.upload(path, f"s3://{name}")
             if path.suffix == ".py":
                 # Every job gets a copy of the code: bytecode that is valid by the source's hash is copied along.
-                py_compile.compile(str(platform.store.root / name), invalidation_mode=_BY_HASH, quiet=2)
+                py_compile.compile(str(store.root / name), invalidation_mode=_BY_HASH, quiet=2)
     if "InputDataUri" in definition.parameters and "InputDataUri" not in overrides:
-        _place(source, platform.store.path(str(values["InputDataUri"])))
-    folder = new_run_folder(platform.project)
+        _place(source, store.path(str(values["InputDataUri"])))
+    folder = new_run_folder(project)
     state = RunState(
         id=folder.path.name,
         pipeline=bundle.pipeline_name,
-        environment=environment.name,
+        environment=target.environment,
         definition_sha256=bundle.definition_sha256,
         status=NOT_STARTED,
         started=now(),
@@ -81,19 +82,19 @@ def new_run(
     return folder
 
 
-def _champion(platform: LocalPlatform) -> dict[str, str]:
+def _champion(target: Target) -> dict[str, str]:
     """The parameters that name the champion; none when there is no champion.
 
     Raises:
         MlopsError: The registry cannot be read, or the champion has lost its archive.
     """
-    best = champion(platform.registry(platform.project.model_package_group).versions())
+    best = champion(LocalRegistry.of(target).versions())
     if best is None:
         return {}
-    if not platform.store.exists(best.model_uri):
+    if not LocalStore.of(target).exists(best.model_uri):
         raise MlopsError(
             f"Version {best.version}, which the new model is compared with, has lost its archive: {best.model_uri}.",
-            f"Reject it: .venv/bin/python -m mlops approve {best.version} --reject",
+            f"Reject it: {MLOPS} approve {best.version} --reject",
         )
     return {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
 
@@ -121,7 +122,7 @@ def _place(source: Path, target: Path) -> None:
             raise unwritable(target, error) from error
 
 
-def execute(platform: LocalPlatform, folder: RunFolder, *, use_cache: bool, listener: Listener) -> RunState:
+def execute(target: Target, folder: RunFolder, *, use_cache: bool, listener: Listener) -> RunState:
     """Execute a prepared or unfinished run to its end, and write its manifest; of one that has succeeded, the latter.
 
     Raises:
@@ -131,25 +132,25 @@ def execute(platform: LocalPlatform, folder: RunFolder, *, use_cache: bool, list
     with folder.hold():
         definition = Definition.from_text(folder.read_definition())
         bundle, state = folder.read_bundle(), folder.load()
-        environment = platform.project.environment(state.environment)
+        store = LocalStore.of(target)
         if state.status != SUCCEEDED:
             run = LocalRun(
                 definition=definition,
                 folder=folder,
                 state=state,
-                root=platform.project.root,
-                store=platform.store,
-                registry=platform.registry,
-                cache=StepCache(platform.project.state / "cache", platform.store),
-                python=platform.project.python(RUNTIME_ENVIRONMENT),
-                region=platform.project.region,
-                account=str(environment["account"]),
-                functions=_functions(environment),
+                root=target.project.root,
+                store=store,
+                registry=partial(LocalRegistry.of, target),
+                cache=StepCache(target.project.state / "cache", store),
+                python=target.project.python(RUNTIME_ENVIRONMENT),
+                region=target.project.region,
+                account=str(target.settings["account"]),
+                functions=_functions(target.settings),
                 use_cache=use_cache,
                 listener=listener,
             )
             state = run.execute()
-        write_json(folder.manifest, _manifest(platform.store, bundle, state))
+        write_json(folder.manifest, _manifest(store, bundle, state))
     return state
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import is_locked, locked, read_json, write_text
 from mlops.project.project import Project
@@ -207,7 +208,7 @@ def find_run(project: Project, run_id: str) -> RunFolder:
     """
     folder = RunFolder(_folder(project) / run_id)
     if not run_id.isalnum() or not folder.path.is_dir():
-        raise UsageError(f"There is no run {run_id!r}.", "List them: `.venv/bin/python -m mlops runs`.")
+        raise UsageError(f"There is no run {run_id!r}.", f"List them: `{MLOPS} runs`.")
     return folder
 
 
@@ -219,9 +220,9 @@ def last_unfinished(project: Project) -> RunFolder:
     """
     newest = next(iter(runs(project)), None)
     if newest is None:
-        raise UsageError("No run is left to resume.", "Start one: `.venv/bin/python -m mlops run`.")
+        raise UsageError("No run is left to resume.", f"Start one: `{MLOPS} run`.")
     if newest.load().status == SUCCEEDED:
-        remedy = "To resume an older one, name it: `.venv/bin/python -m mlops runs` lists them."
+        remedy = f"To resume an older one, name it: `{MLOPS} runs` lists them."
         raise UsageError(f"The newest run, {newest.path.name}, has succeeded.", remedy)
     return newest
 

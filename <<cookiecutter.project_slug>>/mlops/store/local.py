@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import copy_file
+from mlops.project.target import Target
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,11 @@ class LocalStore:
     """
 
     root: Path
+
+    @classmethod
+    def of(cls, target: Target) -> "LocalStore":
+        """The store of a project."""
+        return cls(target.project.store)
 
     def path(self, uri: str) -> Path:
         """Where the object or prefix of an S3 URI stands.

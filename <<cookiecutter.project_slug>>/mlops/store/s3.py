@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import DIGEST_LENGTH, files_below, unwritable
 from mlops.project.account import Account, aws_errors, is_missing
@@ -38,7 +39,7 @@ class S3Store:
                     raise
                 raise MlopsError(
                     f"There is no bucket {bucket}.",
-                    "`.venv/bin/python -m mlops deploy --environment dev` makes it; or correct `bucket` in config/.",
+                    f"`{MLOPS} deploy --environment dev` makes it; or correct `bucket` in config/.",
                 ) from None
 
     def upload_missing(self, objects: Path) -> list[str]:

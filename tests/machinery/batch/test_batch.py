@@ -16,9 +16,9 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
 
-from mlops.__main__ import main
 from mlops.base.handlers import Handlers
 from mlops.batch import reading
+from mlops.cli.main import main
 from mlops.cli.verbs import batch
 from mlops.project.project import Project
 from mlops.registry.versions import APPROVED, ModelVersion
@@ -59,7 +59,7 @@ def project(default_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     folder = Path(shutil.copytree(default_project, tmp_path / "project", symlinks=True))
     set_percentage(folder, 100)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(batch, "registry", lambda project, environment: Registry())
+    monkeypatch.setattr(batch, "registry_of", lambda target: Registry())
     monkeypatch.setattr(batch, "load", lambda source, version, models: HANDLERS)
     return folder
 

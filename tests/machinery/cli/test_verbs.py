@@ -11,8 +11,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from mlops.__main__ import main
 from mlops.cli import verbs
+from mlops.cli.main import main
 from standin.account import ACCOUNT, REGION, StandInAccount
 from tests.places import BUCKET, PLACE
 from tests.projects import SOURCES
@@ -110,7 +110,7 @@ def test_a_broken_pipe_is_no_traceback(compiled_project: Path, arguments: str) -
 
 def test_the_overview_says_what_each_verb_does_and_imports_none() -> None:
     listed = subprocess.run(
-        [sys.executable, "-c", "import sys; from mlops.__main__ import main; main(['--help']); print(*sys.modules)"],
+        [sys.executable, "-c", "import sys; from mlops.cli.main import main; main(['--help']); print(*sys.modules)"],
         cwd=SOURCES, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     *overview, modules = listed.splitlines()

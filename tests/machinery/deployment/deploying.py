@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops.__main__ import main
+from mlops.cli.main import main
 from standin.account import StandInAccount
 from tests.machinery.deployment.small_project import NAMES, small_project
 

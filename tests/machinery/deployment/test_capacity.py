@@ -11,6 +11,7 @@ from mlops.base.errors import MlopsError
 from mlops.deployment import capacity
 from mlops.deployment.capacity import ALL_ENDPOINTS, ALL_SERVERLESS, Amount, Use, total
 from mlops.project.project import Project
+from mlops.project.target import Target
 from tests.infra.rendered import texts
 from tests.machinery.deployment.small_project import ACCOUNT, small_project
 
@@ -39,7 +40,7 @@ def project(root: Path, answers: Mapping[str, str], stack: str = "", **settings:
 def taken(made: Project) -> dict[str, tuple[int, int]]:
     """What all environments of the account take together of each quota: to be deployed, and under load."""
     by_quota: dict[str, list[Use]] = {}
-    for use in capacity.uses(made, ACCOUNT):
+    for use in capacity.uses(Target(made, "dev"), ACCOUNT):
         by_quota.setdefault(use.quota, []).append(use)
     return {
         quota: (total(use.least for use in uses), total(use.most for use in uses)) for quota, uses in by_quota.items()
@@ -108,13 +109,13 @@ def test_builds_take_one_of_their_size(tmp_path: Path) -> None:
 def test_environments_of_other_accounts_take_nothing_here(tmp_path: Path) -> None:
     made = project(tmp_path, {}, "endpoint")
     (tmp_path / "config/production.yaml").write_text(json.dumps({"account": "210987654321"}))
-    assert [use.environment for use in capacity.uses(made, ACCOUNT)] == ["staging", "staging"]
-    [one, _] = capacity.uses(made, "210987654321")
+    assert [use.environment for use in capacity.uses(Target(made, "dev"), ACCOUNT)] == ["staging", "staging"]
+    [one, _] = capacity.uses(Target(made, "dev"), "210987654321")
     assert (one.environment, one.least) == ("production", Amount(1, 1))
 
 
 def test_a_figure_that_is_none_is_refused_with_its_file(tmp_path: Path) -> None:
     made = project(tmp_path, {}, "endpoint", production={"min_instance_count": "some"})
     with pytest.raises(MlopsError, match=r"A figure in config/production.yaml cannot be used: .*'some'") as caught:
-        list(capacity.uses(made, ACCOUNT))
+        list(capacity.uses(Target(made, "dev"), ACCOUNT))
     assert caught.value.exit_code == 2

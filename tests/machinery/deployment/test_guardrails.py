@@ -9,8 +9,9 @@ import pytest
 
 from mlops.base.errors import MlopsError
 from mlops.deployment import guardrails
-from mlops.deployment.deploy import Deployment, Wish
+from mlops.deployment.deploy import Deployment, DeployRequest
 from mlops.deployment.templates import Template
+from mlops.project.target import Target
 from standin.template import resolve
 from tests.answers import label
 from tests.infra.checks import exclusions
@@ -72,7 +73,7 @@ def test_deploy_refuses_before_it_asks_aws_for_anything(tmp_path: Path, settings
     section = {"deployment_strategy": "linear", "min_instance_count": 2, **settings}
     (tmp_path / "config/staging.yaml").write_text(json.dumps({"endpoint": section}))
     with pytest.raises(MlopsError, match=said) as caught:
-        Deployment(project, Wish("staging", stacks=["endpoint"]), lambda _: None, lambda _: None)
+        Deployment(Target(project, "staging"), DeployRequest(["endpoint"]), lambda _: None, lambda _: None)
     assert caught.value.exit_code == 2
 
 

@@ -12,6 +12,7 @@ import pytest
 from mlops.deployment.cloudformation import StackService
 from mlops.deployment.readiness import Readiness, image_support
 from mlops.project.account import Account
+from mlops.project.target import Target
 from standin import mail
 from standin.account import StandInAccount
 from standin.scripted import Clock, Refusal, Script
@@ -114,13 +115,15 @@ def readiness(root: Path, environment: str = "dev", **outputs: dict[str, str]) -
     stacks = {NAMES.stack(name.replace("_", "-"), "dev"): said for name, said in outputs.items()}
     answers = SimpleNamespace(outputs=lambda name: stacks.get(name, {}), describe=stacks.get)
     service = cast(StackService, answers)
-    account = Account(id=ACCOUNT, region=REGION, bucket="data", role="role")
-    return Readiness(small_project(root), environment, account, service)
+    target = Target(small_project(root), environment)
+    target.__dict__["account"] = Account(id=ACCOUNT, region=REGION, bucket="data", role="role")
+    return Readiness(target, service)
 
 
 def configured(found: Readiness, **sections: Any) -> None:
-    path = found.project.root / "config/dev.yaml"
+    path = found.target.project.root / "config/dev.yaml"
     path.write_text(json.dumps({"account": ACCOUNT, **sections}))
+    found.target.__dict__.pop("settings", None)  # a target reads them once
 
 
 def denied(operation: str) -> Script:
@@ -137,14 +140,14 @@ def denied(operation: str) -> Script:
 def test_who_may_not_read_requests_for_increases_is_refused_all_the_same(tmp_path: Path) -> None:
     found = readiness(tmp_path, "staging")
     script = denied("ListRequestedServiceQuotaChangeHistoryByQuota")
-    found.account.__dict__["quotas"] = script.client("service-quotas")
+    found.target.account.__dict__["quotas"] = script.client("service-quotas")
     assert [finding.blocks for finding in found.before(["endpoint"], TODAY) if "L-614B09FD" in finding.what] == [True]
 
 
 @pytest.mark.parametrize("operation", ["ListAWSDefaultServiceQuotas", "GetServiceQuota"])
 def test_who_may_not_read_quotas_is_told_which_right_is_missing_and_deploys(tmp_path: Path, operation: str) -> None:
     found = readiness(tmp_path, "staging")
-    found.account.__dict__["quotas"] = denied(operation).client("service-quotas")
+    found.target.account.__dict__["quotas"] = denied(operation).client("service-quotas")
     [warning] = found.before(["endpoint"], TODAY)
     assert not warning.blocks
     assert f"Cannot read the service quotas of sagemaker: {operation} answers AccessDeniedException" in warning.what

@@ -9,12 +9,13 @@ import pytest
 
 from mlops.base.errors import MlopsError
 from mlops.deployment.cloudformation import StackService
-from mlops.deployment.deploy import Deployment, Report, Wish
+from mlops.deployment.deploy import Deployment, DeployRequest, Report
 from mlops.deployment.rollout import PACKAGE, Rollout
 from mlops.deployment.templates import Template
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.project.account import Account
 from mlops.project.project import Project
+from mlops.project.target import Target
 from standin.account import StandInAccount
 from standin.gaps import ring_in_next_update
 from standin.scripted import Clock, Refusal, Script
@@ -366,8 +367,8 @@ def shadowed(
 
 
 def deploy(clock: Clock, said: list[str]) -> Report:
-    wish = Wish("staging", stacks=("endpoint",))
-    return Deployment(Project(Path.cwd()), wish, lambda _: None, said.append, clock).run()
+    request = DeployRequest(("endpoint",))
+    return Deployment(Target(Project(Path.cwd()), "staging"), request, lambda _: None, said.append, clock).run()
 
 
 def shadow_of(account: StandInAccount) -> str:
@@ -400,7 +401,7 @@ def test_an_alarm_takes_a_version_out_of_the_shadow_and_the_live_one_answers_on(
 
 def test_the_live_version_needs_no_shadow(shadowed: Shell) -> None:
     clock = Clock()
-    wish = Wish("staging", stacks=("endpoint",), version=1)
-    report = Deployment(Project(Path.cwd()), wish, lambda _: None, lambda _: None, clock).run()
+    request = DeployRequest(("endpoint",), version=1)
+    report = Deployment(Target(Project(Path.cwd()), "staging"), request, lambda _: None, lambda _: None, clock).run()
     assert [one.outcome for one in report.stacks] == ["unchanged"]
     assert clock.now == 0

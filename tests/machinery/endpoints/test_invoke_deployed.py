@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from mlops.base.errors import MlopsError
-from mlops.endpoints import adapters
+from mlops.endpoints.adapters import endpoint_of
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.project.account import Account
 from mlops.project.project import Project
+from mlops.project.target import Target
 from mlops.registry.versions import ModelVersion
 from standin.scripted import Clock, Refusal, Script
 from tests.machinery.deployment.small_project import ACCOUNT, GROUP, NAMES, REGION, small_project
@@ -132,7 +133,7 @@ def test_environments_that_models_are_deployed_to_are_asked_in_aws(
 ) -> None:
     monkeypatch.setattr(Account, "verify", lambda _: None)
     project: Project = small_project(tmp_path, inference="async")
-    server = adapters.endpoint(project, "production")
+    server = endpoint_of(Target(project, "production"))
     assert isinstance(server, AwsEndpoint)
     assert (server.name, server.queued) == ("visits-production", True)
-    assert not isinstance(adapters.endpoint(project, "local"), AwsEndpoint)
+    assert not isinstance(endpoint_of(Target(project, "local")), AwsEndpoint)

@@ -15,8 +15,10 @@ from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError
 from mlops.endpoints.local import LocalEndpoint
 from mlops.project.project import Project
+from mlops.project.target import Target
+from mlops.registry.local import LocalRegistry
 from mlops.registry.versions import APPROVED, find
-from mlops.run.platform import LocalPlatform
+from mlops.store.local import LocalStore
 from tests.machinery.serving.served import HANDLERS, until
 from tests.projects import mlops
 
@@ -34,26 +36,27 @@ def project(default_project: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def register(folder: Path, factor: str) -> None:
-    platform = LocalPlatform(Project(folder))
+    target = Target(Project(folder), LOCAL)
+    store = LocalStore.of(target)
     uri = f"s3://local-bucket/models/{factor}/model.tar.gz"
     model = folder / "unpacked" / factor
     (model / "code").mkdir(parents=True)
     (model / "code/inference.py").write_text(HANDLERS)
     (model / "factor").write_text(factor)
-    platform.store.path(uri).parent.mkdir(parents=True)
-    pack(model, platform.store.path(uri))
+    store.path(uri).parent.mkdir(parents=True)
+    pack(model, store.path(uri))
     arguments = {
         "ModelPackageGroupName": "doctor-visits",
         "ModelApprovalStatus": APPROVED,
         "InferenceSpecification": {"Containers": [{"ModelDataUrl": uri}]},
     }
-    registry = platform.registry(Project(folder).model_package_group)
+    registry = LocalRegistry.of(target)
     registry.register(arguments, "arn:aws:sagemaker:eu-west-1:000000000000:model-package/doctor-visits", factor)
 
 
 def endpoint(folder: Path) -> LocalEndpoint:
-    project = Project(folder)
-    return LocalEndpoint(project, LOCAL, LocalPlatform(project).registry(project.model_package_group))
+    target = Target(Project(folder), LOCAL)
+    return LocalEndpoint(target, LocalRegistry.of(target))
 
 
 def free_port() -> str:

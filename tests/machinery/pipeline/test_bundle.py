@@ -14,6 +14,7 @@ from mlops.pipeline import bundle
 from mlops.pipeline.bundle import DEFINITION, MANIFEST, OBJECTS, Bundle
 from mlops.project.lineage import git_commit
 from mlops.project.project import Project
+from mlops.project.target import Target
 from tests.places import DATA_KEY, MODEL_KEY
 
 SOURCES = ("src/model/train.py", "pipelines/training.py", "mlops/compile/compiler.py", "config/local.yaml",
@@ -42,12 +43,12 @@ class Compiler:
         self.seconds = 0.0
         self.error: Exception | None = None
 
-    def __call__(self, project: Project, environment: str, output: Path) -> None:
+    def __call__(self, target: Target, output: Path) -> None:
         self.runs += 1
         time.sleep(self.seconds)
         if self.error:
             raise self.error
-        digest = bundle.inputs_digest(project, environment)
+        digest = bundle.inputs_digest(target)
         (output / OBJECTS / "b").mkdir(parents=True)
         (output / OBJECTS / "b" / "code.py").write_text("code")
         (output / DEFINITION).write_text(json.dumps({"Version": "2020-12-01", "Made": digest}))
@@ -55,7 +56,7 @@ class Compiler:
             "pipeline": "visits-training",
             "definition_sha256": sha256_of_file(output / DEFINITION),
             "inputs_digest": digest,
-            "git_commit": git_commit(project.root),
+            "git_commit": git_commit(target.project.root),
             "image_digest": None,
             "keys": {"data_key": DATA_KEY, "model_key": MODEL_KEY},
             "objects": [{"path": "b/code.py", "sha256": sha256_of_file(output / OBJECTS / "b/code.py")}],
@@ -71,7 +72,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch) -> Compiler:
 
 
 def test_unchanged_sources_are_compiled_once(sources: Project, compiler: Compiler) -> None:
-    first, second = bundle.current(sources, "local"), bundle.current(sources, "local")
+    first, second = bundle.current(Target(sources, "local")), bundle.current(Target(sources, "local"))
     assert compiler.runs == 1
     assert first.path == second.path
     assert first.pipeline_name == "visits-training"
@@ -80,10 +81,10 @@ def test_unchanged_sources_are_compiled_once(sources: Project, compiler: Compile
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_change_of_any_source_is_compiled(sources: Project, compiler: Compiler, name: str) -> None:
-    first = bundle.current(sources, "local")
+    first = bundle.current(Target(sources, "local"))
     with (sources.root / name).open("a", encoding="utf-8") as stream:
         stream.write("# a change\n")
-    second = bundle.current(sources, "local")
+    second = bundle.current(Target(sources, "local"))
     assert compiler.runs == 2
     assert second.definition != first.definition
     assert first.is_whole()
@@ -95,10 +96,10 @@ def test_a_change_of_any_source_is_compiled(sources: Project, compiler: Compiler
 def test_what_no_definition_is_made_from_is_not_a_reason_to_compile(
     sources: Project, compiler: Compiler, name: str
 ) -> None:
-    bundle.current(sources, "local")
+    bundle.current(Target(sources, "local"))
     (sources.root / name).parent.mkdir(parents=True, exist_ok=True)
     (sources.root / name).write_text("new")
-    bundle.current(sources, "local")
+    bundle.current(Target(sources, "local"))
     assert compiler.runs == 1
 
 
@@ -119,9 +120,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_bundle_is_made_anew_and_never_used(
     sources: Project, compiler: Compiler, damage: Callable[[Path], object]
 ) -> None:
-    first = bundle.current(sources, "local")
+    first = bundle.current(Target(sources, "local"))
     damage(first.path)
-    second = bundle.current(sources, "local")
+    second = bundle.current(Target(sources, "local"))
     assert compiler.runs == 2
     assert second.is_whole()
     assert Bundle(second.path).manifest["pipeline"] == "visits-training"
@@ -130,11 +131,11 @@ def test_a_damaged_bundle_is_made_anew_and_never_used(
 def test_a_failed_compilation_leaves_no_trace_and_keeps_the_earlier_bundle(
     sources: Project, compiler: Compiler
 ) -> None:
-    first = bundle.current(sources, "local")
+    first = bundle.current(Target(sources, "local"))
     (sources.root / SOURCES[0]).write_text("changed")
     compiler.error = MlopsError("pipelines/training.py, line 3: TypeError")
     with pytest.raises(MlopsError, match="line 3"):
-        bundle.current(sources, "local")
+        bundle.current(Target(sources, "local"))
     assert first.is_whole()
     assert sorted(path.name for path in first.path.parent.iterdir()) == sorted(
         [".lock", "current.json", first.path.name]
@@ -144,7 +145,7 @@ def test_a_failed_compilation_leaves_no_trace_and_keeps_the_earlier_bundle(
 def test_a_full_disk_is_said_and_leaves_no_trace(sources: Project, compiler: Compiler) -> None:
     compiler.error = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(MlopsError, match="No space left on device") as caught:
-        bundle.current(sources, "local")
+        bundle.current(Target(sources, "local"))
     assert "Free some space" in caught.value.remedy
     assert [path.name for path in (sources.state / "bundles/local").iterdir()] == [".lock"]
 
@@ -152,7 +153,9 @@ def test_a_full_disk_is_said_and_leaves_no_trace(sources: Project, compiler: Com
 def test_two_at_once_compile_once(sources: Project, compiler: Compiler) -> None:
     compiler.seconds = 0.2
     found: list[Path] = []
-    threads = [threading.Thread(target=lambda: found.append(bundle.current(sources, "local").path)) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: found.append(bundle.current(Target(sources, "local")).path)) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -164,17 +167,17 @@ def test_two_at_once_compile_once(sources: Project, compiler: Compiler) -> None:
 
 def test_an_environment_without_an_account_is_refused(sources: Project, compiler: Compiler) -> None:
     with pytest.raises(MlopsError) as caught:
-        bundle.current(sources, "dev")
+        bundle.current(Target(sources, "dev"))
     assert str(caught.value.message) == "config/dev.yaml does not say `account`."
     assert caught.value.exit_code == 2
     assert compiler.runs == 0
 
 
 def test_looking_up_a_bundle_takes_no_time_that_anybody_notices(sources: Project, compiler: Compiler) -> None:
-    bundle.current(sources, "local")
+    bundle.current(Target(sources, "local"))
     started = time.perf_counter()
     for _ in range(5):
-        bundle.current(sources, "local")
+        bundle.current(Target(sources, "local"))
     assert (time.perf_counter() - started) / 5 < 0.05
 
 
@@ -184,6 +187,6 @@ def test_what_the_compiler_says_is_the_message(sources: Project) -> None:
     python.write_text("#!/bin/sh\necho 'pipelines/training.py, line 7: wrong' >&2\nexit 1\n")
     python.chmod(0o755)
     with pytest.raises(MlopsError) as caught:
-        bundle.current(sources, "local")
+        bundle.current(Target(sources, "local"))
     assert caught.value.message == "pipelines/training.py, line 7: wrong"
     assert caught.value.exit_code == 1

@@ -21,6 +21,7 @@ from mlops.compile.offline import OfflineAws
 from mlops.pipeline.bundle import Bundle, current
 from mlops.pipeline.definition import Definition
 from mlops.project.project import Project
+from mlops.project.target import Target
 from model import algorithm
 from model.hyperparameters import HYPERPARAMETERS
 from standin.shapes import definition_faults
@@ -34,7 +35,7 @@ LINEAGE = ("CodeDigest", "DefinitionInputs", "PackagesLock")
 
 @pytest.fixture(scope="module")
 def bundle(compiled_project: Path) -> Bundle:
-    return current(Project(compiled_project), "local")
+    return current(Target(Project(compiled_project), "local"))
 
 
 def masked(bundle: Bundle) -> str:

@@ -9,6 +9,7 @@ from mlops.base.errors import MlopsError
 from mlops.pipeline import bundle, submission
 from mlops.project.account import Account
 from mlops.project.project import Project
+from mlops.project.target import Target
 from standin.account import ACCOUNT, REGION
 from standin.calls import CallLog
 from tests.places import BUCKET, PLACE, ROLE
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("with_bucket")
 
 
 @pytest.fixture(scope="module")
-def dev_project(compiled_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def dev(compiled_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Target:
     """The default project with its account filled in, and compiled for it."""
     root = Path(shutil.copytree(compiled_project, tmp_path_factory.mktemp("dev") / "project", symlinks=True))
     path = root / "config/dev.yaml"
@@ -29,28 +30,29 @@ def dev_project(compiled_project: Path, tmp_path_factory: pytest.TempPathFactory
         text = text.replace(f"{key}: null", f"{key}: {value}")
     path.write_text(text, encoding="utf-8")
     project = Project(root)
-    bundle.current(project, "dev")
-    return project
+    target = Target(project, "dev")
+    bundle.current(target)
+    return target
 
 
 @pytest.fixture
-def account(dev_project: Project) -> Account:
-    return Account.of(dev_project, dev_project.environment("dev"))
+def account(dev: Target) -> Account:
+    return dev.account
 
 
 @pytest.mark.slow
-def test_the_second_upsert_changes_nothing(dev_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_upsert_changes_nothing(dev: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     session = boto3.Session(region_name=REGION)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     with CallLog(session) as calls:
-        first = submission.upsert(dev_project, "dev")
+        first = submission.submit(dev)
         assert first.outcome == "created"
-        objects = len(bundle.current(dev_project, "dev").manifest["objects"])
+        objects = len(bundle.current(dev).manifest["objects"])
         manifests = [uri for uri in first.uploaded if "/manifests/" in uri]
         assert (len(first.uploaded), len(manifests)) == (objects + 1, 1)
         assert calls.changing == ["PutObject"] * (objects + 2) + ["CreatePipeline"]  # the definition too
         calls.clear()
-        second = submission.upsert(dev_project, "dev")
+        second = submission.submit(dev)
         assert (second.outcome, second.uploaded) == ("unchanged", [])
         assert calls.operations
         assert calls.changing == []
@@ -58,9 +60,9 @@ def test_the_second_upsert_changes_nothing(dev_project: Project, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_what_is_upserted_is_the_bundle_to_the_byte(dev_project: Project, account: Account) -> None:
-    result = submission.upsert(dev_project, "dev")
-    compiled = bundle.current(dev_project, "dev")
+def test_what_is_upserted_is_the_bundle_to_the_byte(dev: Target, account: Account) -> None:
+    result = submission.submit(dev)
+    compiled = bundle.current(dev)
     assert result.definition_sha256 == compiled.definition_sha256
     described = account.sagemaker.describe_pipeline(PipelineName=PIPELINE)
     assert described["PipelineDefinition"] == compiled.definition_text
@@ -71,10 +73,10 @@ def test_what_is_upserted_is_the_bundle_to_the_byte(dev_project: Project, accoun
         assert body == (compiled.objects / entry["path"]).read_bytes()
 
 
-def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev_project: Project, account: Account) -> None:
-    submission.upsert(dev_project, "dev")
+def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev: Target, account: Account) -> None:
+    submission.submit(dev)
     with pytest.raises(MlopsError, match="There is no data below"):
-        submission.start(dev_project, "dev", PIPELINE, {})
+        submission.start(dev, PIPELINE, {})
     account.s3.put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"1")
     account.sagemaker.create_model_package_group(ModelPackageGroupName="doctor-visits")
     champion = account.sagemaker.create_model_package(
@@ -86,7 +88,7 @@ def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev_project: Proje
             "SupportedResponseMIMETypes": ["text/csv"],
         },
     )["ModelPackageArn"]
-    arn = submission.start(dev_project, "dev", PIPELINE, {"RunReason": "new data"})
+    arn = submission.start(dev, PIPELINE, {"RunReason": "new data"})
     listed = account.sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
     given = {entry["Name"]: entry["Value"] for entry in listed["PipelineParameters"]}
     assert len(given.pop("DataVersion")) == 16
@@ -99,15 +101,15 @@ def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev_project: Proje
 
 @pytest.mark.parametrize("reason", ["drift in age, income", "", "x" * 257])
 def test_a_run_whose_model_could_not_be_registered_is_not_started(
-    dev_project: Project, account: Account, monkeypatch: pytest.MonkeyPatch, reason: str
+    dev: Target, account: Account, monkeypatch: pytest.MonkeyPatch, reason: str
 ) -> None:
-    submission.upsert(dev_project, "dev")
+    submission.submit(dev)
     account.s3.put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"1")
     session = boto3.Session(region_name=REGION)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     with CallLog(session) as calls:
         with pytest.raises(MlopsError, match="Parameter RunReason cannot be") as caught:
-            submission.start(dev_project, "dev", PIPELINE, {"RunReason": reason})
+            submission.start(dev, PIPELINE, {"RunReason": reason})
         assert caught.value.exit_code == 2
         assert calls.operations
         assert calls.changing == []
@@ -118,9 +120,9 @@ def test_an_account_that_is_not_filled_in_is_refused_before_any_call(tmp_path: P
     (tmp_path / "config/dev.yaml").write_text("bucket: null\n", encoding="utf-8")
     (tmp_path / "project.yaml").write_text(json.dumps({"project_slug": "x", "aws_region": REGION}), encoding="utf-8")
     with pytest.raises(MlopsError, match="does not say `account`"):
-        submission.upsert(Project(tmp_path), "dev")
+        submission.submit(Target(Project(tmp_path), "dev"))
 
 
-def test_the_local_environment_cannot_be_upserted(dev_project: Project) -> None:
+def test_the_local_environment_cannot_be_upserted(dev: Target) -> None:
     with pytest.raises(MlopsError, match="is this machine"):
-        submission.upsert(dev_project, "local")
+        submission.submit(dev.at("local"))

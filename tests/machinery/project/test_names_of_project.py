@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mlops.base.errors import MlopsError
-from mlops.project.account import Account
 from mlops.project.names import Names, project_id
 from mlops.project.project import Project
+from mlops.project.target import Target
 from standin.template import parse, resolve
 from tests.infra.checks.names import LONGEST, physical_name
 from tests.infra.rendered import texts
@@ -67,10 +67,11 @@ def test_the_account_is_all_that_a_person_fills_in(root: Path) -> None:
 
 def test_what_the_configuration_says_goes_before(root: Path) -> None:
     project = write(root, "dev", account=ACCOUNT, bucket="mine", project_id="p-0123456789ab")
-    account = Account.of(project, project.environment("dev"))
+    target = Target(project, "dev")
+    account = target.account
     assert account.bucket == "mine"
     assert account.role.endswith("role/sagemaker-visits-p-0123456789ab-pipe")
-    assert project.names("dev").id == "p-0123456789ab"
+    assert target.names.id == "p-0123456789ab"
 
 
 def test_staging_and_production_are_where_dev_is(root: Path) -> None:
@@ -79,12 +80,16 @@ def test_staging_and_production_are_where_dev_is(root: Path) -> None:
     for name in ("staging", "production"):
         environment = project.environment(name)
         assert (environment["account"], environment["bucket"]) == (ACCOUNT, "mine")
-        assert project.names(name) == project.names("dev")
+        assert Target(project, name).names == Target(project, "dev").names
 
 
 def test_another_account_has_names_of_its_own(root: Path) -> None:
     project = write(root, "staging", account="210987654321")
-    assert project.names("staging").id == project_id("210987654321", REGION, SLUG) != project.names("dev").id
+    assert (
+        Target(project, "staging").names.id
+        == project_id("210987654321", REGION, SLUG)
+        != Target(project, "dev").names.id
+    )
 
 
 @pytest.mark.parametrize("account", [123456789012, "12345678901", "1234-5678-9012", ""])

@@ -11,6 +11,7 @@ from mlops.project.instances import has_own_disks
 from mlops.project.keys import arn, arns, unnamed
 from mlops.project.project import Project
 from mlops.project.security import Network, Security, require_encryptable_disks
+from mlops.project.target import Target
 from standin.account import ACCOUNT, REGION, StandInAccount
 from tests.places import DATA_KEY, MODEL_KEY
 
@@ -21,6 +22,12 @@ SWITCHES = {"network_isolation": True, "encrypt_inter_container_traffic": False}
 
 def environment(**settings: Any) -> Environment:
     return Environment("dev", settings, PATH, REGION)
+
+
+def target(project: Project, settings: Environment) -> Target:
+    made = Target(project, settings.name)
+    made.__dict__["settings"] = settings
+    return made
 
 
 def refusal(**section: Any) -> str:
@@ -109,27 +116,27 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_keys_that_the_configuration_names_are_not_looked_up(project: Project) -> None:
-    named = environment(data_key=DATA_KEY, model_key=MODEL_KEY)
+    named = target(project, environment(data_key=DATA_KEY, model_key=MODEL_KEY))
     assert unnamed(named) == []
-    assert arns(project, named) == {"data_key": DATA_KEY, "model_key": MODEL_KEY}
+    assert arns(named) == {"data_key": DATA_KEY, "model_key": MODEL_KEY}
 
 
 def test_this_machine_has_keys_of_its_own_only_where_the_configuration_says_so(project: Project) -> None:
     with pytest.raises(MlopsError, match=r"config/local\.yaml does not say `data_key`"):
-        arns(project, Environment("local", {}, Path("config/local.yaml"), REGION))
+        arns(target(project, Environment("local", {}, Path("config/local.yaml"), REGION)))
 
 
 def test_the_project_s_own_keys_are_known_once_they_are_looked_up(project: Project, here: StandInAccount) -> None:
     with pytest.raises(MlopsError, match="leaves `data_key` to the project's own key") as caught:
-        arn(project, project.environment("dev"), "data_key")
+        arn(Target(project, "dev"), "data_key")
     assert "upsert --environment dev" in caught.value.remedy
     with pytest.raises(MlopsError, match="There is no key alias/visits-data") as caught:
-        submission.look_up(project, "dev")
+        submission.look_up(Target(project, "dev"))
     assert "set `data_key`" in caught.value.remedy
     kms = here.client("kms")
     made = {name: kms.create_key()["KeyMetadata"] for name in ("data", "model")}
     for name, metadata in made.items():
         kms.create_alias(AliasName=f"alias/visits-{name}", TargetKeyId=metadata["KeyId"])
-    submission.look_up(project, "dev")
-    found = arns(project, project.environment("dev"))
+    submission.look_up(Target(project, "dev"))
+    found = arns(Target(project, "dev"))
     assert found == {f"{name}_key": metadata["Arn"] for name, metadata in made.items()}

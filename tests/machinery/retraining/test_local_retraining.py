@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 
-from mlops.__main__ import main
 from mlops.base.errors import MlopsError
+from mlops.cli.main import main
 from mlops.pipeline.bundle import Bundle
 from mlops.project.project import Project
+from mlops.project.target import Target
+from mlops.registry.local import LocalRegistry
 from mlops.retraining import local
 from mlops.retraining.local import Guard, Outcome, retrain
 from mlops.retraining.memory import COALESCED, DRIFT, MANUAL, REFUSED, SCHEDULED, STARTED, to_document
 from mlops.run.attend import attend
-from mlops.run.platform import LocalPlatform
 from mlops.run.start import new_run
 from mlops.run.state import SUCCEEDED, RunFolder, RunState, find_run
+from mlops.store.local import LocalStore
 from tests.projects import mlops, mlops_json
 
 MODEL = "s3://local-bucket/model.tar.gz"
@@ -58,24 +60,24 @@ class Desk:
 
     def __init__(self, project: Path, folder: Path) -> None:
         self.project = Project(project)
-        self.platform = LocalPlatform(self.project)
+        self.target = Target(self.project, "local")
         self.folder = folder
         self.good = True
         self.while_executing: Callable[[], object] = lambda: None
-        archive = self.platform.store.path(MODEL)
+        archive = LocalStore.of(self.target).path(MODEL)
         archive.parent.mkdir(parents=True)
         archive.write_bytes(b"")
 
-    def current(self, project: Project, environment: str) -> Bundle:
+    def current(self, target: Target) -> Bundle:
         return bundle(self.folder, good=self.good)
 
-    def attend(self, platform: LocalPlatform, folder: RunFolder, *, use_cache: bool) -> RunState:
+    def attend(self, target: Target, folder: RunFolder, *, use_cache: bool) -> RunState:
         happens, self.while_executing = self.while_executing, lambda: None
         happens()
-        return attend(platform, folder, use_cache=use_cache)
+        return attend(target, folder, use_cache=use_cache)
 
     def retrain(self, kind: str = DRIFT, name: str = "t1", **options: Any) -> Outcome:
-        return retrain(self.platform, kind, name, options.pop("reason", ""), options.pop("data", None), **options)
+        return retrain(self.target, kind, name, options.pop("reason", ""), options.pop("data", None), **options)
 
     def new_data(self, text: str) -> None:
         (self.project.root / "data/raw/more.csv").write_text(text)
@@ -87,11 +89,11 @@ class Desk:
 
     @property
     def guard(self) -> Guard:
-        return Guard.of(self.platform)
+        return Guard.of(Target(self.project, "local"))
 
     @property
     def reasons(self) -> list[str]:
-        return [version.metadata["RunReason"] for version in self.platform.registry("doctor-visits").versions()]
+        return [version.metadata["RunReason"] for version in LocalRegistry.of(self.target).versions()]
 
 
 @pytest.fixture
@@ -114,13 +116,12 @@ def test_a_version_says_why_it_was_trained(desk: Desk) -> None:
 
 def test_unchanged_data_is_refused_also_after_a_plain_run_on_it(desk: Desk) -> None:
     folder = new_run(
-        desk.platform,
-        desk.project.environment("local"),
+        desk.target,
         bundle(desk.folder, good=True),
         None,
         {"RunReason": "by hand"},
     )
-    assert attend(desk.platform, folder, use_cache=True).status == SUCCEEDED
+    assert attend(desk.target, folder, use_cache=True).status == SUCCEEDED
     outcome = desk.retrain()
     assert outcome.decision
     assert (outcome.decision.outcome, outcome.decision.reason) == (REFUSED, "no new data since version 1")
@@ -182,7 +183,7 @@ def test_what_waits_trains_on_the_data_as_it_is_when_it_starts(desk: Desk) -> No
 
     desk.while_executing = meanwhile
     assert len(desk.retrain(SCHEDULED, "t1").runs) == 2
-    versions = desk.platform.registry("doctor-visits").versions()
+    versions = LocalRegistry.of(desk.target).versions()
     assert len({version.metadata["DataVersion"] for version in versions}) == 2
 
 
@@ -202,11 +203,11 @@ def test_a_killed_process_leaves_nothing_that_has_to_be_cleaned_up(desk: Desk, k
     ended = desk.retrain(SCHEDULED, "t1").runs[0][0]
     guard._path.write_text(written[0])
     if killed == "while it executed":
-        shutil.rmtree(desk.platform.registry("doctor-visits").folder)
+        shutil.rmtree(LocalRegistry.of(desk.target).folder)
         content = json.loads((ended.path / "run.json").read_text())
         (ended.path / "run.json").write_text(json.dumps(content | {"status": "Executing"}))
     if killed == "while it prepared":
-        shutil.rmtree(desk.platform.registry("doctor-visits").folder)
+        shutil.rmtree(LocalRegistry.of(desk.target).folder)
     outcome = desk.retrain(MANUAL, "t2")
     registered = killed == "after the run had ended"
     assert outcome.decision

@@ -5,21 +5,18 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined, select_autoescape
 
-from mlops.project.project import Project
 
-
-def page(project: Project, name: str, **content: Any) -> str:
+def page(name: str, cache: Path, **content: Any) -> str:
     """Fill in the template of a page.
 
     Args:
-        project: The project; its name is on every page.
-        name: The template's name, without its endings.
-        content: What the template asks for.
+        name: The name of the template, without its endings.
+        cache: The folder that compiled templates are kept in.
+        content: The variables of the template, among them `project_name`.
 
     Raises:
         jinja2.TemplateError: The content is not what the template asks for.
     """
-    cache = project.state / "cache" / "pages"
     cache.mkdir(parents=True, exist_ok=True)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -27,4 +24,4 @@ def page(project: Project, name: str, **content: Any) -> str:
         undefined=StrictUndefined,
         bytecode_cache=FileSystemBytecodeCache(str(cache)),
     )
-    return environment.get_template(f"{name}.html.jinja").render(content, project_name=project.answer("project_name"))
+    return environment.get_template(f"{name}.html.jinja").render(content)

@@ -2,11 +2,12 @@
 
 from argparse import ArgumentParser, Namespace
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError
-from mlops.endpoints.adapters import endpoint
-from mlops.project.project import Project
-from mlops.registry.adapters import registry
+from mlops.endpoints.adapters import endpoint_of
+from mlops.project.target import Target
+from mlops.registry.adapters import registry_of
 from mlops.registry.versions import APPROVED, LATEST, PENDING, REJECTED, ModelVersion, champion, named
 
 
@@ -18,27 +19,27 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Give the version its new status."""
-    source = registry(project, options.environment)
+    source = registry_of(target)
     versions = source.versions()
     undecided = [version for version in versions if version.status == PENDING]
     if options.version == LATEST and versions and not undecided:
-        raise MlopsError("Every version is decided on.", "Name one: .venv/bin/python -m mlops models")
+        raise MlopsError("Every version is decided on.", f"Name one: {MLOPS} models")
     number = named(undecided if options.version == LATEST else versions, options.version).version
     version = source.decide(number, REJECTED if options.reject else APPROVED, options.comment)
     print(f"Version {version.version} is {version.status}.")
-    print(_next(project, options.environment, champion(source.versions())))
+    print(_next(target, champion(source.versions())))
     return 0
 
 
-def _next(project: Project, environment: str, wanted: ModelVersion | None) -> str:
+def _next(target: Target, wanted: ModelVersion | None) -> str:
     """What there is to do so that the version to use is used."""
-    server = endpoint(project, environment)
+    server = endpoint_of(target)
     if server and (advice := server.advice(wanted)):
         return f"  {advice}"
     if wanted is None:
         return "  no version is approved"
-    if environment != LOCAL:
+    if not target.is_local:
         return f"  version {wanted.version} is the one to deploy"
-    return f"  version {wanted.version} is the one to use:  .venv/bin/python -m mlops invoke data/request.csv"
+    return f"  version {wanted.version} is the one to use:  {MLOPS} invoke data/request.csv"

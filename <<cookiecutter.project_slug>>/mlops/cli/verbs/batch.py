@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from mlops.base import capture
 from mlops.base.environments import LOCAL
 from mlops.base.errors import UsageError
-from mlops.project.project import Project
-from mlops.registry.adapters import registry
+from mlops.project.target import Target
+from mlops.registry.adapters import registry_of
 from mlops.registry.archives import load
 from mlops.registry.versions import ModelVersion, to_ask
-from mlops.run.platform import LocalPlatform
+from mlops.store.local import LocalStore
 
 if TYPE_CHECKING:
     from mlops.batch.recording import Recorder
@@ -36,7 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Write the predictions and say how many there are."""
     # Here, because only this verb pays for Arrow.
     from mlops.batch.job import Job
@@ -45,10 +45,10 @@ def run(project: Project, options: Namespace) -> int:
     from mlops.batch.writing import check_join
 
     files = find_files(options.input)
-    source = registry(project, options.environment)
+    source = registry_of(target)
     version = to_ask(source.versions(), options.version)
-    scorer = Scorer.of(load(source, version, project.state / "models"))
-    job = Job(scorer, options.output, options.join, _recorder(project, options.environment, scorer, version))
+    scorer = Scorer.of(load(source, version, target.project.state / "models"))
+    job = Job(scorer, options.output, options.join, _recorder(target, scorer, version))
     _check_outputs(options, [job.path(file) for file in files])
     unknown = {name for file in files for name in scorer.check(file)}
     for file in files if options.join else ():
@@ -73,16 +73,16 @@ def run(project: Project, options: Namespace) -> int:
     return 0
 
 
-def _recorder(project: Project, environment: str, scorer: "Scorer", version: ModelVersion) -> "Recorder | None":
+def _recorder(target: Target, scorer: "Scorer", version: ModelVersion) -> "Recorder | None":
     """What captures for monitoring, which compares what was asked of this machine's versions."""
     from mlops.batch.recording import Recorder
 
-    percentage = project.capture_percentage(environment)
+    percentage = target.capture_percentage
     if not percentage:
         return None
-    bucket = project.environment(environment)["bucket"]
-    prefix = capture.prefix(bucket, project.slug, version.version, f"{project.slug}-{environment}-batch")
-    return Recorder(LocalPlatform(project).store.path(prefix), scorer, percentage)
+    bucket, slug = target.settings["bucket"], target.project.slug
+    prefix = capture.prefix(bucket, slug, version.version, f"{slug}-{target.environment}-batch")
+    return Recorder(LocalStore.of(target).path(prefix), scorer, percentage)
 
 
 def _check_outputs(options: Namespace, outputs: list[Path]) -> None:

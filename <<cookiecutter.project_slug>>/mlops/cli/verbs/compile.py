@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from mlops.base.environments import LOCAL
 from mlops.pipeline import bundle
-from mlops.project.project import Project
+from mlops.project.target import Target
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -12,8 +12,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--environment", default=LOCAL, help="the environment to compile for (default: %(default)s)")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Compile when sources changed, and say where the bundle is."""
-    compiled = bundle.current(project, options.environment)
-    print(f"{compiled.pipeline_name}  sha256 {compiled.definition_sha256}\n  {compiled.path.relative_to(project.root)}")
+    compiled = bundle.current(target)
+    folder = compiled.path.relative_to(target.project.root)
+    print(f"{compiled.pipeline_name}  sha256 {compiled.definition_sha256}\n  {folder}")
     return 0

@@ -11,7 +11,7 @@ from mlops.base.errors import MlopsError
 from mlops.cli.console import ask, require_reader, say
 from mlops.deployment import deploy
 from mlops.deployment.cloudformation import Plan
-from mlops.project.project import Project
+from mlops.project.target import Target
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,10 +27,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Deploy, and say what was done."""
-    wish = deploy.Wish(options.environment, options.stack, options.version, options.model_package)
-    deployment = deploy.Deployment(project, wish, _agreed if options.yes else _confirm, say)
+    request = deploy.DeployRequest(options.stack, options.version, options.model_package)
+    deployment = deploy.Deployment(target, request, _agreed if options.yes else _confirm, say)
     if not options.yes:
         require_reader("deploy")
     report = deployment.run()

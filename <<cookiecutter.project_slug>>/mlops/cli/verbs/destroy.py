@@ -10,7 +10,7 @@ from dataclasses import asdict
 from mlops.base.errors import MlopsError
 from mlops.cli.console import ask, require_reader, say
 from mlops.deployment.destroy import Removal
-from mlops.project.project import Project
+from mlops.project.target import Target
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,15 +21,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Say what is to be removed, ask, remove it, and say what stays."""
-    removal = Removal(project, options.environment, options.stack, say)
+    removal = Removal(target, options.stack, say)
     if not options.yes:
         require_reader("remove it")
     standing = removal.standing()
     say("\n".join([f"To be removed from {options.environment}:", *(f"  {name}" for name in standing or ["no stack"])]))
     if not options.yes:
-        _confirm(project.slug)
+        _confirm(target.project.slug)
     removed = removal.run(standing)
     if options.json:
         print(json.dumps(asdict(removed), indent=2))

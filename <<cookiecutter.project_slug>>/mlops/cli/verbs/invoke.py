@@ -9,11 +9,11 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from mlops.base.environments import ENVIRONMENTS, LOCAL
+from mlops.base.environments import LOCAL
 from mlops.base.errors import UsageError
-from mlops.endpoints.adapters import endpoint
-from mlops.project.project import Project
-from mlops.registry.adapters import registry
+from mlops.endpoints.adapters import endpoint_of
+from mlops.project.target import Target
+from mlops.registry.adapters import registry_of
 from mlops.registry.archives import load
 from mlops.registry.versions import to_ask
 
@@ -29,20 +29,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--environment", default=LOCAL, help="whose model (default: %(default)s)")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Print the answer."""
     body, content_type = _request(options)
     accept = options.accept or content_type
-    server = endpoint(project, options.environment) if options.version is None else None
+    server = endpoint_of(target) if options.version is None else None
     serving = server.describe() if server else None
-    if server and (serving or options.environment in ENVIRONMENTS):
+    if server and (serving or target.is_deployed_to):
         answer = server.invoke(body, content_type, accept)
         if serving:
             print(f"version {serving.version} at {serving.url}:", file=sys.stderr)
     else:
-        source = registry(project, options.environment)
+        source = registry_of(target)
         version = to_ask(source.versions(), options.version)
-        answer = load(source, version, project.state / "models").invoke(body, content_type, accept)
+        answer = load(source, version, target.project.state / "models").invoke(body, content_type, accept)
     print(answer.rstrip("\n"))
     return 0
 

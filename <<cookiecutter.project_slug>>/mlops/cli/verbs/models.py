@@ -7,8 +7,8 @@ from typing import Any
 
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
-from mlops.project.project import Project
-from mlops.registry.adapters import live, registry
+from mlops.project.target import Target
+from mlops.registry.adapters import live_packages, registry_of
 from mlops.registry.port import Registry
 from mlops.registry.versions import LATEST, NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, champion, named
 
@@ -25,14 +25,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Print the versions asked for."""
     if len(options.version) > 2:
         raise UsageError("At most two versions can be compared.")
-    source = registry(project, options.environment)
+    source = registry_of(target)
     versions = source.versions()
     chosen = [named(versions, said) for said in options.version] or versions
-    where = live(project, options.environment)
+    where = live_packages(target)
     if options.json:
         print(json.dumps([_as_json(source, version, _live_in(version, where)) for version in chosen], indent=2))
     elif not chosen:

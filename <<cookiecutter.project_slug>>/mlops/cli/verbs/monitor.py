@@ -16,7 +16,7 @@ from mlops.base.environments import LOCAL
 from mlops.base.errors import UsageError
 from mlops.monitoring.windows import Window, Windows
 from mlops.project.project import Project
-from mlops.run.platform import LocalPlatform
+from mlops.project.target import Target
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _LISTED = 8
@@ -35,9 +35,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Evaluate a window, show it, write its report; 0, alarm or not, unless a retraining fails."""
-    if options.environment != LOCAL:
+    if not target.is_local:
         raise UsageError(f"Endpoints of {options.environment} cannot be watched from here yet.")
     if options.data and not options.retrain:
         raise UsageError("--data is what to train again on.", "Give --retrain, too.")
@@ -50,14 +50,13 @@ def run(project: Project, options: Namespace) -> int:
         raise UsageError("The window has not ended yet.", "Leave out --until: the window then ends now.")
     if since and since >= (until or now):
         raise UsageError("The window ends before it begins.")
-    platform = LocalPlatform(project)
-    window = Windows(platform).evaluate(since, until)
+    window = Windows(target).evaluate(since, until)
     document = window.document()
     if not options.json:
-        print(_text(project, window))
+        print(_text(target.project, window))
     code = 0
     if options.retrain:
-        code, document["retraining"] = _retrain(platform, window, options)
+        code, document["retraining"] = _retrain(target, window, options)
     if options.json:
         print(json.dumps(document, indent=2))
     return code
@@ -74,12 +73,12 @@ def _moment(text: str, now: datetime) -> datetime:
     return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
-def _retrain(platform: LocalPlatform, window: Window, options: Namespace) -> tuple[int, dict[str, Any] | None]:
+def _retrain(target: Target, window: Window, options: Namespace) -> tuple[int, dict[str, Any] | None]:
     """Train again if the version in use has drifted; the exit status and what came of it."""
     # Only here, because the runner is not for those who only look.
-    outcome = import_module("mlops.retraining.drift").retrain_if_drifted(platform, window, options.data)
+    outcome = import_module("mlops.retraining.drift").retrain_if_drifted(target, window, options.data)
     if not options.json:
-        print(f"No retraining: {outcome}." if isinstance(outcome, str) else outcome.text(platform.project))
+        print(f"No retraining: {outcome}." if isinstance(outcome, str) else outcome.text(target.project))
     return (0, None) if isinstance(outcome, str) else (outcome.exit_code, outcome.document())
 
 

@@ -4,7 +4,7 @@ import json
 from argparse import ArgumentParser, Namespace
 
 from mlops.deployment.publish import publish
-from mlops.project.project import Project
+from mlops.project.target import Target
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -13,8 +13,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Publish, and say where."""
-    uri = publish(project, options.environment)
+    uri = publish(target)
     print(json.dumps({"uri": uri}, indent=2) if options.json else f"Published {uri}.")
     return 0

@@ -9,12 +9,13 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
 from mlops.project.project import Project
+from mlops.project.target import Target
 from mlops.retraining.local import Guard, Outcome, retrain
 from mlops.retraining.memory import MANUAL, REFUSED
-from mlops.run.platform import LocalPlatform
 from mlops.run.state import new_run_id
 
 _DECISIONS = 10
@@ -32,32 +33,31 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Ask for a retraining, start what waits, or show how things stand; 0 unless a run failed or was refused."""
-    if options.environment != LOCAL:
+    if not target.is_local:
         raise UsageError(
             f"Retraining in {options.environment} has no trigger yet.",
-            f"Start its pipeline: .venv/bin/python -m mlops upsert --environment {options.environment} --start",
+            f"Start its pipeline: {MLOPS} upsert --environment {options.environment} --start",
         )
     if (options.pending or options.status) and (options.reason or options.data or options.force):
         raise UsageError("--reason, --data and --force are of a new retraining.", "Leave them out.")
-    platform = LocalPlatform(project)
     if options.status:
-        standing = Guard.of(platform).standing()
+        standing = Guard.of(target).standing()
         print(json.dumps(standing, indent=2) if options.json else _text(standing))
         return 0
     if options.pending:
-        return _show(project, Guard.of(platform).serve(None), as_json=options.json)
-    outcome = retrain(platform, MANUAL, f"{MANUAL}-{new_run_id()}", options.reason, options.data, force=options.force)
+        return _show(target.project, Guard.of(target).serve(None), as_json=options.json)
+    outcome = retrain(target, MANUAL, f"{MANUAL}-{new_run_id()}", options.reason, options.data, force=options.force)
     refusal = outcome.decision if outcome.decision and outcome.decision.outcome == REFUSED else None
     if refusal and not options.json:
-        remedy = "Bring new data, or train on the same again: .venv/bin/python -m mlops retrain --force"
+        remedy = f"Bring new data, or train on the same again: {MLOPS} retrain --force"
         raise MlopsError(f"No retraining: {refusal.reason}.", remedy)
-    return _show(project, outcome, as_json=options.json) or int(refusal is not None)
+    return _show(target.project, outcome, as_json=options.json) or int(refusal is not None)
 
 
 def _show(project: Project, outcome: Outcome, *, as_json: bool) -> int:
-    text = outcome.text(project) or "Nothing was started: .venv/bin/python -m mlops retrain --status says why."
+    text = outcome.text(project) or f"Nothing was started: {MLOPS} retrain --status says why."
     print(json.dumps(outcome.document(), indent=2) if as_json else text)
     return outcome.exit_code
 
@@ -82,7 +82,7 @@ def _running(running: dict[str, Any]) -> str:
 
 
 def _pending(pending: dict[str, Any]) -> str:
-    waits_for = pending["waits_for"] or "nothing: .venv/bin/python -m mlops retrain --pending"
+    waits_for = pending["waits_for"] or f"nothing: {MLOPS} retrain --pending"
     return f"{pending['reason']}; triggers: {len(pending['triggers'])}; waits for: {waits_for}"
 
 

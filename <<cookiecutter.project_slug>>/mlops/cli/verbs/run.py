@@ -13,9 +13,8 @@ from mlops.base.environments import LOCAL
 from mlops.base.errors import UsageError
 from mlops.pipeline import bundle
 from mlops.pipeline.definition import assignments
-from mlops.project.project import Project
+from mlops.project.target import Target
 from mlops.run.attend import attend, result, summary
-from mlops.run.platform import LocalPlatform
 from mlops.run.start import new_run
 from mlops.run.state import SUCCEEDED, RunFolder, find_run, last_unfinished
 
@@ -34,30 +33,28 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Run or resume, show the steps, write the report; 0 when the run succeeded."""
-    platform = LocalPlatform(project, options.environment)
     if options.resume is None:
-        folder = _start(platform, options)
+        folder = _start(target, options)
     else:
         if options.parameter or options.data:
             raise UsageError(
                 "A resumed run keeps its parameters and its data.", "Leave out -p and --data, or --resume."
             )
-        folder = find_run(project, options.resume) if options.resume else last_unfinished(project)
+        folder = find_run(target.project, options.resume) if options.resume else last_unfinished(target.project)
         state = folder.load()
-        platform = LocalPlatform(project, state.environment)
+        target = target.at(state.environment)
         print(f"Run {state.id} of {state.started[:19]}Z goes on.", file=sys.stderr)
-    state = attend(platform, folder, use_cache=not options.no_cache)
+    state = attend(target, folder, use_cache=not options.no_cache)
     if options.json:
         print(json.dumps(result(folder, state), indent=2))
     else:
-        print(summary(project, folder, state))
+        print(summary(target.project, folder, state))
     return 0 if state.status == SUCCEEDED else 1
 
 
-def _start(platform: LocalPlatform, options: Namespace) -> RunFolder:
-    environment = platform.project.environment(options.environment)
+def _start(target: Target, options: Namespace) -> RunFolder:
     overrides = assignments(options.parameter)
-    compiled = bundle.current(platform.project, options.environment)
-    return new_run(platform, environment, compiled, options.data, overrides)
+    compiled = bundle.current(target)
+    return new_run(target, compiled, options.data, overrides)

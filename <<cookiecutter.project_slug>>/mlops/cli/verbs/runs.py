@@ -5,8 +5,9 @@ import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
-from mlops.project.project import Project
+from mlops.project.target import Target
 from mlops.run import progress
 from mlops.run.state import RunState, find_run, runs
 
@@ -17,16 +18,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Print the list or one run."""
     if options.run:
-        folder = find_run(project, options.run)
+        folder = find_run(target.project, options.run)
         state = folder.load()
         print(json.dumps(asdict(state), indent=2) if options.json else _one(state, str(folder.report)))
         return 0
     states: list[RunState] = []
     damaged: list[str] = []
-    for folder in runs(project):
+    for folder in runs(target.project):
         try:
             states.append(folder.load())
         except MlopsError as error:
@@ -37,7 +38,7 @@ def run(project: Project, options: Namespace) -> int:
     elif states:
         print("\n".join(_line(state) for state in states))
     elif not damaged:
-        print("No run yet. Start one: .venv/bin/python -m mlops run")
+        print(f"No run yet. Start one: {MLOPS} run")
     for message in damaged:
         print(message, file=sys.stderr)
     return 1 if damaged else 0

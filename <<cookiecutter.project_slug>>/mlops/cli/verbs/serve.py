@@ -7,10 +7,11 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
 from mlops.endpoints.local import HOST, PORT, LocalEndpoint
-from mlops.project.project import Project
-from mlops.registry.adapters import registry
+from mlops.project.target import Target
+from mlops.registry.adapters import registry_of
 from mlops.registry.versions import to_ask
 
 
@@ -26,10 +27,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     how.add_argument("--stop", action="store_true", help="end the server that runs in the background")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Serve, replace what is served, or stop."""
-    source = registry(project, options.environment)
-    endpoint = LocalEndpoint(project, options.environment, source)
+    source = registry_of(target)
+    endpoint = LocalEndpoint(target, source)
     if options.stop:
         stopped = endpoint.stop()
         print(f"Version {stopped.version} is no longer served." if stopped else "Nothing is served.")
@@ -42,7 +43,7 @@ def run(project: Project, options: Namespace) -> int:
         os.execv(command[0], command)
     deployment = endpoint.start(version, **where)
     print(f"Version {deployment.version} is served at {deployment.url}.")
-    print("  ask it:  .venv/bin/python -m mlops invoke data/request.csv")
-    print("  end it:  .venv/bin/python -m mlops serve --stop")
-    print(f"  its log: {endpoint.log.relative_to(project.root)}")
+    print(f"  ask it:  {MLOPS} invoke data/request.csv")
+    print(f"  end it:  {MLOPS} serve --stop")
+    print(f"  its log: {endpoint.log.relative_to(target.project.root)}")
     return 0

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base import capture
+from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
 from mlops.endpoints import load_test
-from mlops.endpoints.adapters import endpoint
+from mlops.endpoints.adapters import endpoint_of
 from mlops.endpoints.port import MAX_CONCURRENCY, Endpoint
-from mlops.project.project import Project
-from mlops.registry.adapters import registry
+from mlops.project.target import Target
+from mlops.registry.adapters import registry_of
 from mlops.registry.archives import load
 from mlops.registry.versions import find
 
@@ -43,29 +44,30 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Test, and say how it went; 1 when an answer is wrong or a limit is broken."""
     if options.requests < 1 or not 1 <= options.concurrency <= MAX_CONCURRENCY:
         raise UsageError(f"--requests must be at least 1, and --concurrency from 1 to {MAX_CONCURRENCY}.")
-    server = endpoint(project, options.environment)
+    server = endpoint_of(target)
     if server is None:
-        return _look_up_schedule(project, options)
-    version, rows = _require_right(project, options.environment, server, options.file)
+        return _look_up_schedule(target, options)
+    version, rows = _require_right(target, server, options.file)
     result = {"environment": options.environment, "version": version, "rows": len(rows)}
-    if project.answer("inference") == "async" and options.environment != LOCAL:
+    if target.project.answer("inference") == "async" and not target.is_local:
         _print(result, options, f"Version {version} in {options.environment} answers {len(rows)} rows rightly.")
         return 0
-    settings = project.environment(options.environment)
-    max_p99_ms, max_error_share = (settings.number(f"smoke.{name}") for name in ("max_p99_ms", "max_error_share"))
+    max_p99_ms, max_error_share = (
+        target.settings.number(f"smoke.{name}") for name in ("max_p99_ms", "max_error_share")
+    )
     done = load_test.load(lambda body: _ask(server, body), rows, options.requests, options.concurrency)
     broken = done.broken(max_p99_ms, max_error_share)
     _print({**result, **done.document(), "broken": broken}, options, _table(version, done, max_p99_ms, max_error_share))
     if broken:
-        raise MlopsError(" ".join(broken), f"The limits stand in {settings.path}.")
+        raise MlopsError(" ".join(broken), f"The limits stand in {target.settings.path}.")
     return 0
 
 
-def _require_right(project: Project, environment: str, server: Endpoint, file: Path) -> tuple[int, list[bytes]]:
+def _require_right(target: Target, server: Endpoint, file: Path) -> tuple[int, list[bytes]]:
     """The version that is deployed, and requests of a row each that it answers as the registered model does.
 
     Raises:
@@ -73,13 +75,13 @@ def _require_right(project: Project, environment: str, server: Endpoint, file: P
     """
     serving = server.describe()
     if serving is None:
-        deploy = f"Deploy: .venv/bin/python -m mlops deploy --environment {environment}"
-        remedy = "Serve the approved version first." if environment == LOCAL else deploy
-        raise MlopsError(f"Nothing is deployed to {environment}.", remedy)
+        deploy = f"Deploy: {MLOPS} deploy --environment {target.environment}"
+        remedy = "Serve the approved version first." if target.is_local else deploy
+        raise MlopsError(f"Nothing is deployed to {target.environment}.", remedy)
     header, rows = _read(file)
     body = _as_csv([header, *rows])
-    source = registry(project, environment)
-    model = load(source, find(source.versions(), serving.version), project.state / "models")
+    source = registry_of(target)
+    model = load(source, find(source.versions(), serving.version), target.project.state / "models")
     expected = load_test.probabilities(model.invoke(body, _CSV, _CSV))
     load_test.require_right(load_test.probabilities(_ask(server, body)), len(rows), expected)
     return serving.version, [_as_csv([header, row]) for row in rows]
@@ -111,16 +113,16 @@ def _as_csv(rows: list[list[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _look_up_schedule(project: Project, options: Namespace) -> int:
+def _look_up_schedule(target: Target, options: Namespace) -> int:
     """Make sure that what is scheduled predicts with the version that is live; starts nothing."""
-    if options.environment == LOCAL:
+    if target.is_local:
         raise UsageError(
             "Nothing is deployed on this machine in a project with batch predictions.",
             "Name an environment: --environment staging",
         )
     from mlops.batch.schedule import scheduled_version  # boto3 costs 0.2 s, which the local verbs do not pay
 
-    version = scheduled_version(project, options.environment)
+    version = scheduled_version(target)
     result = {"environment": options.environment, "version": version}
     _print(result, options, f"The schedule of {options.environment} predicts with version {version}, which is live.")
     return 0

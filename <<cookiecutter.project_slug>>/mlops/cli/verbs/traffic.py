@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
 from mlops.endpoints.local import LocalEndpoint
-from mlops.project.project import Project
-from mlops.registry.adapters import registry
+from mlops.project.target import Target
+from mlops.registry.adapters import registry_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,16 +39,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Send the rows, one after the other; 0 when the server answered all of them."""
     if options.rows < 1 or options.seed < 0:
         raise UsageError("--rows must be at least 1, and --seed at least 0.")
     if options.labels and options.labels.exists():
         raise UsageError(f"{options.labels} exists already.", "Name another file, or remove it.")
-    deployment = LocalEndpoint(project, options.environment, registry(project, options.environment)).describe()
+    deployment = LocalEndpoint(target, registry_of(target)).describe()
     if deployment is None:
-        raise MlopsError("Nothing is served.", "Serve: .venv/bin/python -m mlops serve --detach")
-    requests = _requests(project, options)
+        raise MlopsError("Nothing is served.", f"Serve: {MLOPS} serve --detach")
+    requests = _requests(target, options)
     begun = time.perf_counter()
     statuses, refusal = _send(deployment.url, requests)
     seconds = time.perf_counter() - begun
@@ -64,14 +65,14 @@ def run(project: Project, options: Namespace) -> int:
     return 0 if answered == options.rows else 1
 
 
-def _requests(project: Project, options: Namespace) -> list[bytes]:
+def _requests(target: Target, options: Namespace) -> list[bytes]:
     """The body of each request, CSV without a header; the labels are written."""
-    sys.path.insert(0, str(project.root / "src"))
+    sys.path.insert(0, str(target.project.root / "src"))
     from model import dataset, synthetic
     from model.job import JobError
     from model.schema import SCHEMA
 
-    source = options.data or project.root / str(project.environment(options.environment)["data_folder"])
+    source = options.data or target.project.root / str(target.settings["data_folder"])
     try:
         table = dataset.read_typed(source, SCHEMA)
         rows = synthetic.resample(table, SCHEMA, options.rows, options.seed, options.drift)

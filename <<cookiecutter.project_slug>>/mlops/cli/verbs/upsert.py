@@ -13,7 +13,7 @@ from mlops.deployment.readiness import image_support
 from mlops.pipeline import submission
 from mlops.pipeline.bundle import current
 from mlops.pipeline.definition import assignments
-from mlops.project.project import Project
+from mlops.project.target import Target
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,20 +26,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Upsert, start when asked, and say what was done."""
     if options.parameter and not options.start:
         raise UsageError("Parameters are of an execution.", "Add --start, or leave out -p.")
     overrides = assignments(options.parameter)
-    for finding in image_support(project, date.today()):
+    for finding in image_support(target.project, date.today()):
         say(f"Warning: {finding}")
-    submission.look_up(project, options.environment)
-    current(project, options.environment).require_within_limits(overrides)
-    done = submission.upsert(project, options.environment)
+    submission.look_up(target)
+    current(target).require_within_limits(overrides)
+    done = submission.submit(target)
     execution = None
     if options.start:
-        pipeline = current(project, options.environment).pipeline_name
-        execution = submission.start(project, options.environment, pipeline, overrides)
+        pipeline = current(target).pipeline_name
+        execution = submission.start(target, pipeline, overrides)
     if options.json:
         result = {
             "pipeline_arn": done.pipeline_arn,

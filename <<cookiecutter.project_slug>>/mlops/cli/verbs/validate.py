@@ -12,8 +12,7 @@ from typing import Any
 from mlops.pipeline import data_check
 from mlops.pipeline.bundle import current
 from mlops.pipeline.definition import Definition
-from mlops.project.account import Account
-from mlops.project.project import Project
+from mlops.project.target import Target
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,13 +22,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Ask, and say what the data has against it; 1 when it does not fit."""
-    account = Account.of(project, project.environment(options.environment))
-    uri = options.data or _input_data(project, options.environment)
+    account = target.account
+    uri = options.data or _input_data(target)
     account.verify()
-    function = project.names(options.environment).validate_data_function
-    answer = data_check.ask(account, function, uri, _schema(project))
+    function = target.names.validate_data_function
+    answer = data_check.ask(account, function, uri, _schema(target))
     if options.json:
         print(json.dumps(answer, indent=2))
     elif answer["valid"]:
@@ -41,14 +40,14 @@ def run(project: Project, options: Namespace) -> int:
     return 0 if answer["valid"] else 1
 
 
-def _input_data(project: Project, environment: str) -> str:
-    definition = Definition.from_text(current(project, environment).definition_text)
+def _input_data(target: Target) -> str:
+    definition = Definition.from_text(current(target).definition_text)
     return str(definition.parameters["InputDataUri"].default)
 
 
-def _schema(project: Project) -> dict[str, Any]:
+def _schema(target: Target) -> dict[str, Any]:
     """What the function holds the data to: the function itself knows no schema."""
-    sys.path.insert(0, str(project.root / "src"))
+    sys.path.insert(0, str(target.project.root / "src"))
     from model.schema import NUMBER_PATTERN, SCHEMA
 
     facts = ("name", "type", "nullable", "minimum", "maximum", "categories")

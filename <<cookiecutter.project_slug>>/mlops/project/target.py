@@ -1,0 +1,132 @@
+"""This project in one environment: resolved once by the command line, and passed down."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mlops.base.environments import ENVIRONMENTS, LOCAL, SHARED
+from mlops.base.errors import UsageError
+from mlops.project import stacks
+from mlops.project.environment import Environment
+from mlops.project.names import Names
+from mlops.project.project import Project
+from mlops.project.stacks import Stack
+
+if TYPE_CHECKING:
+    from mlops.project.account import Account
+
+
+@dataclass(frozen=True)
+class Target:
+    """A project in one of its environments.
+
+    What it offers is read on first use, and once.
+
+    Attributes:
+        project: The project.
+        environment: The name of the environment: local, dev, staging or production.
+    """
+
+    project: Project
+    environment: str
+
+    @cached_property
+    def settings(self) -> Environment:
+        """The configuration of the environment.
+
+        Raises:
+            MlopsError: There is no such environment, or its configuration cannot be used.
+        """
+        return self.project.environment(self.environment)
+
+    @cached_property
+    def names(self) -> Names:
+        """The names of what the stacks make in the account of the environment.
+
+        Raises:
+            MlopsError: The configuration has no account.
+        """
+        return Names(self.project.slug, str(self.settings["project_id"]))
+
+    @cached_property
+    def account(self) -> "Account":
+        """The AWS account of the environment.
+
+        Raises:
+            MlopsError: The environment is this machine, or its configuration lacks a value.
+        """
+        from mlops.project.account import Account  # boto3 costs 0.2 s, which local verbs do not pay
+
+        return Account.of(self.settings)
+
+    @property
+    def stacks(self) -> Sequence[Stack]:
+        """The stacks that are deployed for the environment, in the order of deployment.
+
+        Raises:
+            MlopsError: Nothing is deployed for it.
+        """
+        return stacks.present(self.project.root, self.environment)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the environment is this machine."""
+        return self.environment == LOCAL
+
+    @property
+    def is_deployed_to(self) -> bool:
+        """Whether versions are deployed to the environment."""
+        return self.environment in ENVIRONMENTS
+
+    @cached_property
+    def shared(self) -> "Target":
+        """The environment that holds what all environments share."""
+        return self.at(SHARED)
+
+    def at(self, environment: str) -> "Target":
+        """The same project in another environment."""
+        return self if environment == self.environment else Target(self.project, environment)
+
+    @property
+    def model_package_group(self) -> str:
+        """The name of the model package group that versions are registered in.
+
+        Raises:
+            MlopsError: Another project registers them, and the configuration does not name the group.
+        """
+        if not self.project.deploys_only:
+            return self.project.slug
+        return str(self.shared.settings["registry.model_package_group"])
+
+    @cached_property
+    def trainer(self) -> "Target":
+        """The project on this machine whose versions are served here: this one, if it trains.
+
+        Raises:
+            MlopsError: Another project trains, and the configuration does not name its folder.
+        """
+        if not self.project.deploys_only:
+            return self.at(LOCAL)
+        settings = self.at(LOCAL).settings
+        trainer = Project((self.project.root / str(settings["trained_in"])).resolve())
+        if not (trainer.root / "project.yaml").is_file() or trainer.deploys_only:
+            raise UsageError(
+                f"{settings.path} says `trained_in: {settings['trained_in']}`: {trainer.root} trains nothing.",
+                "Name the folder of the project that trains, as seen from this one: ../NAME.",
+            )
+        return Target(trainer, LOCAL)
+
+    @property
+    def capture_percentage(self) -> float:
+        """The percentage of the requests to capture: 0 where nothing reads what is captured.
+
+        Raises:
+            MlopsError: The configuration has no value, or it is not a percentage.
+        """
+        if not self.is_local or self.project.answer("monitoring") != "on":
+            return 0
+        percentage = self.settings.number("capture.percentage")
+        if not 0 <= percentage <= 100:
+            raise UsageError(f"capture.percentage must be between 0 and 100, not {percentage:g}.")
+        return percentage
