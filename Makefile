@@ -99,14 +99,15 @@ test-nightly: .venv/.complete
 	$(PYTEST) -m nightly
 
 lint: .venv/.complete
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+	.venv/bin/ruff check --config pyproject.toml .
+	.venv/bin/ruff format --check --config pyproject.toml .
 	.venv/bin/mypy
-	cd '$(PROJECT)' && ../.venv/bin/mypy
+	cd '$(PROJECT)' && ../.venv/bin/mypy src pipelines mlops tests
+	cd '$(PROJECT)' && ../.venv/bin/lint-imports ../pyproject.toml --cache-dir ../.import_linter_cache
 
 format: .venv/.complete
-	.venv/bin/ruff check --fix .
-	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix --config pyproject.toml .
+	.venv/bin/ruff format --config pyproject.toml .
 
 bench: .venv/.complete
 	.venv/bin/python benchmarks/generate.py

@@ -1,9 +1,11 @@
-"""Leave out what belongs to choices that were not made, and give what was chosen its name.
+"""Leave out what belongs to choices that were not made, give what was chosen its name, and record the machinery.
 
-Which files and folders these are stands in cookiecutter.json (`_belongs_to`, `_renames`). Cookiecutter renders this
-file, so that the answers enter it as JSON text; it runs with whatever Python runs cookiecutter: standard library only.
+Which files and folders these are is data in cookiecutter.json (`_belongs_to`, `_renames`, `_machinery`). Cookiecutter
+renders this file, so that the answers enter it as JSON text; it runs with the Python that runs cookiecutter: standard
+library only.
 """
 
+import hashlib
 import json
 import shutil
 import sys
@@ -39,6 +41,24 @@ def left_out(answers: dict[str, Any]) -> set[str]:
     return goes - stays
 
 
+def record_machinery(project: Path, folders: list[str]) -> None:
+    """Write digest and name of each file of the machinery to locks/machinery.txt, and its digest to project.yaml.
+
+    The digest is that of `find <folders> -type f | LC_ALL=C sort | xargs sha256sum`.
+
+    Raises:
+        OSError: A file cannot be read or written.
+    """
+    paths = [path for folder in folders for path in (project / folder).rglob("*") if path.is_file()]
+    names = {path.relative_to(project).as_posix(): path for path in paths}
+    lines = [f"{hashlib.sha256(names[name].read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)]
+    manifest = "".join(lines).encode()
+    (project / "locks" / "machinery.txt").write_bytes(manifest)
+    with (project / "project.yaml").open("a", encoding="utf-8", newline="\n") as answers:
+        answers.write("# SHA-256 of locks/machinery.txt, which `python -m mlops --version` checks.\n")
+        answers.write(f'machinery_sha256: "{hashlib.sha256(manifest).hexdigest()}"\n')
+
+
 def remove(path: Path) -> None:
     """Remove a file, or a folder and all that is in it, if it is there."""
     if path.is_dir():
@@ -51,7 +71,9 @@ def main() -> int:
     """Arrange the project in the working folder and say how to go on."""
     answers = json.loads(ANSWERS)
     arrange(Path.cwd(), answers)
-    print(f"{answers['project_slug']}/ is ready. Go on as its README.md says, beginning with make setup.")
+    record_machinery(Path.cwd(), answers["_machinery"])
+    slug = answers["project_slug"]
+    print(f"{slug}/ is ready. Next: cd {slug} && make setup; its README.md explains the rest.")
     return 0
 
 

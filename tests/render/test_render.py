@@ -17,6 +17,7 @@ import yaml
 from cookiecutter.exceptions import FailedHookException
 
 from hooks.pre_gen_project import refusals
+from mlops.cli.main import verbs_of
 from standin.template import parse
 from tests.answers import (
     CHOICES,
@@ -72,7 +73,7 @@ def expected(answers: dict[str, str]) -> set[str]:
     """The template's files but for those of choices not made, under the names that the project gives them."""
     absent = left_out(answers)
     kept = {name for name in tracked() if not absent & {name, *map(str, Path(name).parents)}}
-    return {QUESTIONS["_renames"].get(name, name) for name in kept}
+    return {"locks/machinery.txt", *(QUESTIONS["_renames"].get(name, name) for name in kept)}
 
 
 def modules(project: Path) -> set[str]:
@@ -142,10 +143,11 @@ def test_nothing_that_stays_needs_what_was_left_out(rendering: Bake, answers: di
 
 
 @each_set_of_answers
-def test_the_project_s_documents_name_only_verbs_that_it_has(rendering: Bake, answers: dict[str, str]) -> None:
+def test_the_project_s_documents_name_only_verbs_that_apply_to_it(rendering: Bake, answers: dict[str, str]) -> None:
     project = rendering(**answers)
-    verbs = {path.stem for path in (project / "mlops/cli/verbs").glob("*.py")}
-    for page in [*project.rglob("*.md"), *project.rglob("*.py"), project / "Makefile"]:
+    verbs = verbs_of(yaml.safe_load((project / "project.yaml").read_text()))
+    owners = [path for folder in ("pipelines", "src", "tests") for path in (project / folder).rglob("*.py")]
+    for page in [*project.rglob("*.md"), *owners, project / "Makefile"]:
         for verb in re.findall(r"(?:-m|`)\s?mlops ([a-z]+)\b", page.read_text(encoding="utf-8")):
             assert verb in verbs, (page.relative_to(project), verb)
 
@@ -256,7 +258,7 @@ def test_the_label_of_a_choice_begins_with_its_name_for_who_is_asked_by_numbers(
 def test_every_answer_and_the_version_stand_in_the_project_as_data(rendering: Bake) -> None:
     written = yaml.safe_load((rendering() / "project.yaml").read_text())
     asked = {name for name in QUESTIONS if not name.startswith("_")}
-    assert set(written) == {*asked, "template_version", "recommended"}
+    assert set(written) == {*asked, "template_version", "recommended", "machinery_sha256"}
     assert written["template_version"] == QUESTIONS["_template_version"]
 
 

@@ -2,20 +2,26 @@
 
 import ast
 import importlib
+import re
 import signal
 import sys
 from argparse import ArgumentParser
+from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
+from mlops.project.capabilities import lack
 
 INTERRUPTED = 130
 
 _VERBS = Path(__file__).with_name("verbs")
+_ANSWER = re.compile(r'^(\w+): "([^"]*)"$', re.MULTILINE)
 
 
 def main(arguments: list[str]) -> int:
@@ -36,18 +42,23 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    names = sorted(path.stem for path in _VERBS.glob("[!_]*.py"))
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview(names))
+        print(_overview())
         return 0 if arguments else 2
+    if arguments[0] == "--version":
+        return _version()
     name, *rest = arguments
-    if name not in names:
-        meant = "".join(f" Did you mean {near!r}?" for near in get_close_matches(name, names, 1))
-        print(f"There is no verb {name!r}.{meant}\n\n{_overview(names)}", file=sys.stderr)
+    path = _VERBS / f"{name}.py"
+    if name.startswith("_") or not path.is_file():
+        known = [path.stem for path in _VERBS.glob("[!_]*.py")]
+        meant = "".join(f" Did you mean {near!r}?" for near in get_close_matches(name, known, 1))
+        print(f"Unknown verb {name!r}.{meant}\n\n{_overview()}", file=sys.stderr)
         return 2
     from mlops.project.project import Project  # the overview does without these
     from mlops.project.target import Target
 
+    if not {"-h", "--help"} & set(rest) and (reason := lack(Project.here().answers, _Verb.read(path).needs)):
+        raise UsageError(reason, f"`{name}` does not apply to it; `{MLOPS} --help` lists the verbs that do.")
     verb = importlib.import_module(f"mlops.cli.verbs.{name}")
     parser = ArgumentParser(prog=f"python -m mlops {name}", description=(verb.__doc__ or "").strip())
     verb.add_arguments(parser)
@@ -61,25 +72,72 @@ def _run(arguments: list[str]) -> int:
     return status
 
 
+def _version() -> int:
+    """Print the release, and what of its machinery was changed; 1 if anything was."""
+    from mlops.project import machinery
+    from mlops.project.project import Project
+
+    project = Project.here()
+    differences = machinery.compare(project)
+    state = "differs from the release:" if differences else "is that of the release."
+    print(f"release {project.answer('template_version')}, machinery sha256 {project.answer(machinery.DIGEST)}")
+    print(f"The machinery ({', '.join(machinery.FOLDERS)}) {state}")
+    if differences:
+        print(differences)
+    return int(bool(differences))
+
+
 def _refuse_undecodable(arguments: list[str]) -> None:
     for argument in arguments:
         if not argument.isascii() and argument != argument.encode(errors="replace").decode():
             raise UsageError(f"The argument {argument!r} is not UTF-8 text.")
 
 
-def _overview(names: list[str]) -> str:
-    """What each verb does: the first line of its module, which is not imported, since some take a second."""
-    lines = [f"  {name:<10}{_summary(_VERBS / f'{name}.py')}" for name in names]
+def verbs_of(answers: Mapping[str, str]) -> dict[str, str]:
+    """What each verb does that applies to a project, by name.
+
+    Args:
+        answers: The answers that the project was generated with; none for every verb there is.
+    """
+    verbs = {path.stem: _Verb.read(path) for path in sorted(_VERBS.glob("[!_]*.py"))}
+    return {name: verb.summary for name, verb in verbs.items() if not answers or not lack(answers, verb.needs)}
+
+
+def _overview() -> str:
+    verbs = verbs_of(_answers(Path("project.yaml")))
     return "\n".join(
-        ["usage: python -m mlops VERB [options]", "", *lines, "", "`python -m mlops VERB --help` says more."]
+        [
+            "usage: python -m mlops VERB [options]",
+            "",
+            *(f"  {name:<10}{summary}" for name, summary in verbs.items()),
+            "",
+            "`python -m mlops VERB --help` describes a verb, `python -m mlops --version` the machinery.",
+        ]
     )
 
 
-def _summary(module: Path) -> str:
-    match ast.parse(module.read_text(encoding="utf-8")).body:
-        case [ast.Expr(ast.Constant(str(text))), *_]:
-            return text.strip().partition("\n")[0]
-    return ""
+@dataclass(frozen=True)
+class _Verb:
+    """What the module of a verb says of it; the module is not imported, since some take a second."""
+
+    summary: str
+    needs: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> "_Verb":
+        summary, needs = "", ()
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            match statement:
+                case ast.Expr(ast.Constant(str(text))):
+                    summary = text.strip().partition("\n")[0]
+                case ast.Assign([ast.Name("NEEDS")], value):
+                    needs = ast.literal_eval(value)
+        return cls(summary, needs)
+
+
+def _answers(path: Path) -> dict[str, str]:
+    """The answers in `project.yaml`, a line each: to import a YAML parser takes as long as all of the overview."""
+    return dict(_ANSWER.findall(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

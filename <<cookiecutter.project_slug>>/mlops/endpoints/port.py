@@ -5,9 +5,6 @@ from typing import Protocol
 
 from mlops.registry.versions import ModelVersion
 
-MAX_CONCURRENCY = 1000
-"""How many requests at a time an endpoint can be sent by one process."""
-
 
 @dataclass(frozen=True)
 class Deployment:

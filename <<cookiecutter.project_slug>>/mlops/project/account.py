@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
-from mlops.endpoints.port import MAX_CONCURRENCY
+from mlops.base.limits import MAX_CONCURRENCY
 from mlops.project.environment import Environment
 
 _SIGN_IN = "Sign in: `aws sso login` or `aws configure`, and set AWS_PROFILE if you use profiles."

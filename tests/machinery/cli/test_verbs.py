@@ -108,21 +108,72 @@ def test_a_broken_pipe_is_no_traceback(compiled_project: Path, arguments: str) -
         assert "Traceback" not in output.read()
 
 
-def test_the_overview_says_what_each_verb_does_and_imports_none() -> None:
-    listed = subprocess.run(
-        [sys.executable, "-c", "import sys; from mlops.cli.main import main; main(['--help']); print(*sys.modules)"],
-        cwd=SOURCES, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    *overview, modules = listed.splitlines()
+def overview(folder: Path) -> list[str]:
+    """What `--help` prints in a folder, and in the last line the modules that were imported."""
+    program = "import sys; from mlops.cli.main import main; main(['--help']); print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+def test_the_overview_describes_each_verb_and_imports_none(tmp_path: Path) -> None:
+    *listed, modules = overview(tmp_path)
     assert not [name for name in modules.split() if name.startswith(("mlops.cli.verbs", "yaml", "boto"))]
     for module in pkgutil.iter_modules(verbs.__path__):
         documented = importlib.import_module(f"mlops.cli.verbs.{module.name}").__doc__
         assert documented is not None
-        assert f"  {module.name:<10}{documented.splitlines()[0]}" in overview
+        assert f"  {module.name:<10}{documented.splitlines()[0]}" in listed
 
 
-def test_a_verb_that_does_not_exist_is_refused_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("answers", "lacking", "reason"),
+    [
+        (
+            {"inference": "batch"},
+            {"serve", "traffic"},
+            "This project serves no endpoint: it was generated with inference: batch.",
+        ),
+        ({"inference": "async"}, {"batch"}, "makes no batch predictions: it was generated with inference: async."),
+        ({"monitoring": "off"}, {"monitor"}, "is not monitored: it was generated with monitoring: off."),
+        ({"project_scope": "build-train"}, {"publish", "smoke"}, "deploys no model: it was generated with"),
+        (
+            {"project_scope": "deploy"},
+            {"compile", "retrain", "run", "runs", "traffic", "upsert", "validate"},
+            "trains no model: it was generated with project_scope: deploy.",
+        ),
+    ],
+)
+def test_a_verb_that_the_answers_leave_out_explains_itself_and_is_not_in_the_overview(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answers: dict[str, str],
+    lacking: set[str],
+    reason: str,
+) -> None:
+    given = {"project_scope": "build-train-deploy", "inference": "realtime", "monitoring": "on", **answers}
+    (tmp_path / "project.yaml").write_text("".join(f'{name}: "{answer}"\n' for name, answer in given.items()))
+    listed = {line.split()[0] for line in overview(tmp_path)[:-1] if line.startswith("  ")}
+    every = {module.name for module in pkgutil.iter_modules(verbs.__path__)}
+    assert every - listed == lacking | ({"batch"} if given["inference"] == "realtime" else set())
+    monkeypatch.chdir(tmp_path)
+    for verb in lacking:
+        assert main([verb]) == 2
+        assert reason in capsys.readouterr().err
+
+
+def test_monitor_of_a_project_that_trains_nothing_does_not_retrain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "project.yaml").write_text("project_scope: deploy\ninference: realtime\nmonitoring: 'on'\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["monitor", "--retrain"]) == 2
+    assert "This project trains no model" in capsys.readouterr().err
+
+
+def test_an_unknown_verb_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["modles"]) == 2
-    assert "There is no verb 'modles'. Did you mean 'models'?" in capsys.readouterr().err
+    assert "Unknown verb 'modles'. Did you mean 'models'?" in capsys.readouterr().err
     assert main(["xyzzy"]) == 2
-    assert "There is no verb 'xyzzy'.\n" in capsys.readouterr().err
+    assert "Unknown verb 'xyzzy'.\n" in capsys.readouterr().err

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.base.errors import MlopsError
+from mlops.base.limits import MAX_CONCURRENCY
 from mlops.endpoints import load_test
 from mlops.endpoints.load_test import Load
-from mlops.endpoints.port import MAX_CONCURRENCY
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.project.account import Account
 from tests.machinery.deployment.small_project import ACCOUNT, NAMES, REGION

@@ -1,5 +1,6 @@
 """The verbs of `python -m mlops`, a module each.
 
-A verb is found by its presence here. Its module says what it does in its docstring and offers two functions:
-`add_arguments(parser)` and `run(project, options) -> exit status`.
+A module describes its verb in its docstring, and offers `add_arguments(parser)` and `run(target, options)`, which
+returns the exit status. `NEEDS` names the capabilities (`mlops.project.capabilities`) without which the verb does not
+apply to a project.
 """

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlops.batch.recording import Recorder
     from mlops.batch.scoring import Scorer
 
+NEEDS = ("batches",)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `batch`."""

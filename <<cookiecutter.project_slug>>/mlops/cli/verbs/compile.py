@@ -6,6 +6,8 @@ from mlops.base.environments import LOCAL
 from mlops.pipeline import bundle
 from mlops.project.target import Target
 
+NEEDS = ("trains",)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `compile`."""

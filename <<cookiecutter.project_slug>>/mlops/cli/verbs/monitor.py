@@ -7,16 +7,17 @@ compared with the data that it was trained on.
 import json
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mlops.base.environments import LOCAL
 from mlops.base.errors import UsageError
 from mlops.monitoring.windows import Window, Windows
+from mlops.project.capabilities import lack
 from mlops.project.project import Project
 from mlops.project.target import Target
+
+NEEDS = ("watches",)
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _LISTED = 8
@@ -27,10 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     when = "a time in UTC such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d"
     parser.add_argument("--since", metavar="TIME", help=f"begin of the window: {when} (default: end of the last one)")
     parser.add_argument("--until", metavar="TIME", help="its end (default: now)")
-    parser.set_defaults(retrain=False, data=None)
-    if find_spec("mlops.retraining.drift"):  # a project that only deploys does not train
-        parser.add_argument("--retrain", action="store_true", help="train again if the version in use has drifted")
-        parser.add_argument("--data", type=Path, help="data to train again on (default: `data_folder` in config)")
+    parser.add_argument("--retrain", action="store_true", help="train again if the version in use has drifted")
+    parser.add_argument("--data", type=Path, help="data to train again on (default: `data_folder` in config)")
     parser.add_argument("--environment", default=LOCAL, help="where (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
@@ -39,6 +38,8 @@ def run(target: Target, options: Namespace) -> int:
     """Evaluate a window, show it, write its report; 0, alarm or not, unless a retraining fails."""
     if not target.is_local:
         raise UsageError(f"Endpoints of {options.environment} cannot be watched from here yet.")
+    if options.retrain and (reason := lack(target.project.answers, ("trains",))):
+        raise UsageError(reason, "Leave out --retrain, and train again in the project that trains.")
     if options.data and not options.retrain:
         raise UsageError("--data is what to train again on.", "Give --retrain, too.")
     if options.data and not options.data.exists():
@@ -75,8 +76,9 @@ def _moment(text: str, now: datetime) -> datetime:
 
 def _retrain(target: Target, window: Window, options: Namespace) -> tuple[int, dict[str, Any] | None]:
     """Train again if the version in use has drifted; the exit status and what came of it."""
-    # Only here, because the runner is not for those who only look.
-    outcome = import_module("mlops.retraining.drift").retrain_if_drifted(target, window, options.data)
+    from mlops.retraining.drift import retrain_if_drifted  # a window alone needs no runner
+
+    outcome = retrain_if_drifted(target, window, options.data)
     if not options.json:
         print(f"No retraining: {outcome}." if isinstance(outcome, str) else outcome.text(target.project))
     return (0, None) if isinstance(outcome, str) else (outcome.exit_code, outcome.document())

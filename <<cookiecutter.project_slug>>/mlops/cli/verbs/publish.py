@@ -6,6 +6,8 @@ from argparse import ArgumentParser, Namespace
 from mlops.deployment.publish import publish
 from mlops.project.target import Target
 
+NEEDS = ("deploys",)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `publish`."""

@@ -18,6 +18,8 @@ from mlops.retraining.local import Guard, Outcome, retrain
 from mlops.retraining.memory import MANUAL, REFUSED
 from mlops.run.state import new_run_id
 
+NEEDS = ("trains",)
+
 _DECISIONS = 10
 
 

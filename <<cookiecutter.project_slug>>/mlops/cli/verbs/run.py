@@ -18,6 +18,8 @@ from mlops.run.attend import attend, result, summary
 from mlops.run.start import new_run
 from mlops.run.state import SUCCEEDED, RunFolder, find_run, last_unfinished
 
+NEEDS = ("trains",)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `run`."""

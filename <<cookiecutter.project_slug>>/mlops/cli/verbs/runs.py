@@ -11,6 +11,8 @@ from mlops.project.target import Target
 from mlops.run import progress
 from mlops.run.state import RunState, find_run, runs
 
+NEEDS = ("trains",)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `runs`."""

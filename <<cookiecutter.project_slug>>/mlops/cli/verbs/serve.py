@@ -14,6 +14,8 @@ from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
 from mlops.registry.versions import to_ask
 
+NEEDS = ("serves",)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `serve`."""

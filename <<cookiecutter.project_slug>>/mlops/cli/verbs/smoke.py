@@ -17,13 +17,16 @@ from mlops.base import capture
 from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
+from mlops.base.limits import MAX_CONCURRENCY
 from mlops.endpoints import load_test
 from mlops.endpoints.adapters import endpoint_of
-from mlops.endpoints.port import MAX_CONCURRENCY, Endpoint
+from mlops.endpoints.port import Endpoint
 from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
 from mlops.registry.archives import load
 from mlops.registry.versions import find
+
+NEEDS = ("deploys",)
 
 _CSV = "text/csv"
 

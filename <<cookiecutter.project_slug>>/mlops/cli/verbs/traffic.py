@@ -24,6 +24,8 @@ from mlops.endpoints.local import LocalEndpoint
 from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
 
+NEEDS = ("serves", "trains")
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `traffic`."""

@@ -15,6 +15,8 @@ from mlops.pipeline.bundle import current
 from mlops.pipeline.definition import assignments
 from mlops.project.target import Target
 
+NEEDS = ("trains",)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `upsert`."""

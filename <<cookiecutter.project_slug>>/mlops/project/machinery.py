@@ -1,0 +1,75 @@
+"""The machinery of this project, held to the bytes that its release was generated with."""
+
+import hashlib
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops.base.errors import UsageError
+from mlops.base.files import files_below, sha256_of_file
+from mlops.project.project import Project
+
+FOLDERS = ("mlops", "modelkit")
+"""What belongs to the template, and is replaced by an upgrade."""
+
+MANIFEST = "locks/machinery.txt"
+"""Digest and name of each file, as `sha256sum --check` reads them."""
+
+DIGEST = "machinery_sha256"
+"""The key of project.yaml that holds the digest of the manifest."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How the files differ from the release.
+
+    Attributes:
+        changed: Files with other content.
+        missing: Files that are gone.
+        added: Files that do not belong there.
+    """
+
+    changed: tuple[str, ...]
+    missing: tuple[str, ...]
+    added: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.missing or self.added)
+
+    def __str__(self) -> str:
+        parts = (("changed", self.changed), ("missing", self.missing), ("added", self.added))
+        lines = [f"  {kind:<9}{name}" for kind, names in parts for name in names]
+        if restored := (*self.changed, *self.missing):
+            generated = f"$(git log -1 --format=%H -- {MANIFEST})"
+            lines.append(f"Restore: git checkout {generated} -- {shlex.join(restored)}")
+        if self.added:
+            lines.append(f"Remove:  rm {shlex.join(self.added)}")
+        return "\n".join(lines)
+
+
+def compare(project: Project) -> Differences:
+    """Compare the files of the machinery with the manifest of the release.
+
+    Raises:
+        MlopsError: The manifest is missing, or is not the one that the project was generated with.
+    """
+    try:
+        manifest = (project.root / MANIFEST).read_bytes()
+    except OSError:
+        manifest = b""
+    if hashlib.sha256(manifest).hexdigest() != project.answer(DIGEST):
+        raise UsageError(
+            f"{MANIFEST} is missing or was changed: it has not the digest that project.yaml holds as `{DIGEST}`.",
+            "Restore both from the commit that generated or upgraded the project.",
+        )
+    wanted = {name: digest for digest, _, name in (line.partition("  ") for line in manifest.decode().splitlines())}
+    found = dict(_files(project.root))
+    return Differences(
+        changed=tuple(name for name in wanted if name in found and sha256_of_file(found[name]) != wanted[name]),
+        missing=tuple(name for name in wanted if name not in found),
+        added=tuple(name for name in found if name not in wanted),
+    )
+
+
+def _files(root: Path) -> list[tuple[str, Path]]:
+    return [(f"{folder}/{name}", path) for folder in FOLDERS for name, path in files_below(root / folder)]
