@@ -14,7 +14,7 @@ import boto3
 from mlops.base.environments import ENVIRONMENTS
 from mlops.registry import packages, promotion
 from mlops.registry.promotion import NONE, START
-from mlops.registry.versions import APPROVED, ModelVersion, stamped
+from mlops.registry.versions import APPROVED, ModelVersion, with_approval_time
 
 VARIABLE = "ModelPackageArn"
 """The variable of the deploy pipeline that names the package."""
@@ -39,13 +39,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _approved(package: str, moment: datetime) -> list[ModelVersion]:
-    """The approved versions; one that was approved at a moment, as an event says, is stamped with it before."""
+    """The approved versions; the time of an approval is first recorded with the version that the event names."""
     sagemaker, group = boto3.client("sagemaker"), os.environ["MODEL_PACKAGE_GROUP"]
     versions = packages.versions(sagemaker, group, APPROVED)
     told = next((version for version in versions if version.arn == package), None)
     if told is None or not promotion.is_newer(moment, told):
         return versions
-    sagemaker.update_model_package(ModelPackageArn=package, CustomerMetadataProperties=stamped(told.metadata, moment))
+    sagemaker.update_model_package(
+        ModelPackageArn=package, CustomerMetadataProperties=with_approval_time(told.metadata, moment)
+    )
     return packages.versions(sagemaker, group, APPROVED)
 
 

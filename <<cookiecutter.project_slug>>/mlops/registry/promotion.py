@@ -56,7 +56,7 @@ def decide(versions: list[ModelVersion], live: Mapping[str, str], last_asked: st
 
 
 def is_newer(moment: datetime, version: ModelVersion) -> bool:
-    """Whether an approval at a moment is later than the one that a version is stamped with, if it is."""
+    """Whether an approval at a moment is later than the one recorded with a version, if any."""
     stamp = approved_at(version.metadata)
     return stamp is None or moment > stamp
 

@@ -11,7 +11,7 @@ from mlops.base.errors import UsageError
 from mlops.project.account import Account, aws_errors, is_missing
 from mlops.project.target import Target
 from mlops.registry import packages
-from mlops.registry.versions import APPROVED, ModelVersion, find, of_package, require_baseline, stamped
+from mlops.registry.versions import APPROVED, ModelVersion, find, of_package, require_baseline, with_approval_time
 from mlops.store.s3 import S3Store
 
 _LONGEST_COMMENT = 1024
@@ -58,7 +58,11 @@ class AwsRegistry:
         if len(comment) > _LONGEST_COMMENT:
             raise UsageError(f"The comment has {len(comment)} characters; SageMaker keeps {_LONGEST_COMMENT}.")
         found = find(self.versions(), version)
-        stamp = {"CustomerMetadataProperties": stamped(found.metadata, datetime.now(UTC))} if status == APPROVED else {}
+        stamp = (
+            {"CustomerMetadataProperties": with_approval_time(found.metadata, datetime.now(UTC))}
+            if status == APPROVED
+            else {}
+        )
         with aws_errors(f"change the status of version {version}"):
             self.account.sagemaker.update_model_package(
                 ModelPackageArn=found.arn, ModelApprovalStatus=status, ApprovalDescription=comment, **stamp

@@ -61,7 +61,7 @@ def approved_at(metadata: Mapping[str, str]) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def stamped(metadata: Mapping[str, str], moment: datetime) -> dict[str, str]:
+def with_approval_time(metadata: Mapping[str, str], moment: datetime) -> dict[str, str]:
     """The metadata of a version that was approved at a moment."""
     return {**metadata, APPROVED_AT: moment.astimezone(UTC).isoformat(timespec="microseconds")}
 
@@ -102,7 +102,7 @@ def find(versions: list[ModelVersion], number: int) -> ModelVersion:
     raise MlopsError(f"There is no version {number}.", f"Versions: {', '.join(str(v.version) for v in versions)}.")
 
 
-def to_ask(versions: list[ModelVersion], number: int | None) -> ModelVersion:
+def version_to_use(versions: list[ModelVersion], number: int | None) -> ModelVersion:
     """The version to predict with: the one with a number or, without a number, the champion.
 
     Raises:
@@ -114,7 +114,7 @@ def to_ask(versions: list[ModelVersion], number: int | None) -> ModelVersion:
     return version
 
 
-def named(versions: list[ModelVersion], name: str) -> ModelVersion:
+def version_named(versions: list[ModelVersion], name: str) -> ModelVersion:
     """The version that a number, or `latest`, names.
 
     Raises:

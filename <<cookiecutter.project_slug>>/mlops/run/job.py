@@ -84,7 +84,7 @@ class JobRunner:
         inputs = arguments.get("ProcessingInputs", [])
         outputs = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
         for entry in inputs:
-            self.store.download(entry["S3Input"]["S3Uri"], sandbox.path(entry["S3Input"]["LocalPath"]))
+            self.store.download_prefix(entry["S3Input"]["S3Uri"], sandbox.path(entry["S3Input"]["LocalPath"]))
         for entry in outputs:
             sandbox.path(entry["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
         cluster = arguments["ProcessingResources"]["ClusterConfig"]
@@ -122,7 +122,7 @@ class JobRunner:
         channels = arguments.get("InputDataConfig", [])
         for channel in channels:
             uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            self.store.download(uri, sandbox.path(f"/opt/ml/input/data/{channel['ChannelName']}"))
+            self.store.download_prefix(uri, sandbox.path(f"/opt/ml/input/data/{channel['ChannelName']}"))
         for part in ("model", "output/data", "checkpoints"):
             sandbox.path(f"/opt/ml/{part}").mkdir(parents=True, exist_ok=True)
         parameters = {key: as_text(value) for key, value in arguments.get("HyperParameters", {}).items()}
@@ -172,8 +172,8 @@ class JobRunner:
         source, target = arguments["TransformInput"], arguments["TransformOutput"]
         downloaded, model = sandbox.path("/opt/ml/archive"), sandbox.path("/opt/ml/model")
         output = sandbox.path("/opt/ml/output/data")
-        self.store.download(source["DataSource"]["S3DataSource"]["S3Uri"], sandbox.path("/opt/ml/input/data"))
-        self.store.download(container["ModelDataUrl"], downloaded)
+        self.store.download_prefix(source["DataSource"]["S3DataSource"]["S3Uri"], sandbox.path("/opt/ml/input/data"))
+        self.store.download_prefix(container["ModelDataUrl"], downloaded)
         unpack(next(downloaded.iterdir()), model)
         output.mkdir(parents=True)
         content_type = source.get("ContentType", "text/csv")

@@ -43,19 +43,23 @@ class LocalStore:
         path = self.path(uri)
         return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
-    def download(self, uri: str, destination: Path) -> None:
+    def download(self, uri: str, folder: Path) -> Path:
+        """Copy the object at a URI into a folder (see `Store.download`)."""
+        source = self.path(uri)
+        if not source.is_file():
+            raise self._missing(uri)
+        copy_file(source, folder / source.name)
+        return folder / source.name
+
+    def download_prefix(self, uri: str, destination: Path) -> None:
         """Copy the object at a URI, or everything below it, into a folder, as SageMaker does for an S3Prefix input.
 
         Raises:
             MlopsError: There is nothing at the URI, or the folder cannot be written.
         """
-        source = self.path(uri)
         if not self.exists(uri):
-            raise MlopsError(
-                f"There is no object at {uri} (locally {source}).",
-                "It was deleted, or never written: `run --no-cache` makes everything anew.",
-            )
-        for name, path in _objects(source):
+            raise self._missing(uri)
+        for name, path in _objects(self.path(uri)):
             copy_file(path, destination / name)
 
     def upload(self, source: Path, uri: str) -> None:
@@ -69,18 +73,20 @@ class LocalStore:
             copy_file(path, target if source.is_file() else target / name)
 
     def read_json(self, uri: str) -> Any:
-        """The JSON document at a URI.
-
-        Raises:
-            MlopsError: There is none, or it is not JSON.
-        """
+        """Read the JSON document at a URI (see `Store.read_json`)."""
         path = self.path(uri)
         try:
             return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise MlopsError(f"There is no object at {uri} (locally {path}).") from None
+        except (FileNotFoundError, IsADirectoryError):
+            raise self._missing(uri) from None
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise MlopsError(f"{uri} is not JSON: {error}.") from None
+
+    def _missing(self, uri: str) -> MlopsError:
+        return MlopsError(
+            f"There is no object at {uri} (locally {self.path(uri)}).",
+            "It was deleted, or never written: `run --no-cache` makes everything anew.",
+        )
 
 
 def _objects(source: Path) -> Iterator[tuple[str, Path]]:

@@ -102,11 +102,7 @@ class S3Store:
         ]
 
     def read_json(self, uri: str) -> Any:
-        """The JSON document at a URI.
-
-        Raises:
-            MlopsError: There is none, or it is not JSON.
-        """
+        """Read the JSON document at a URI (see `Store.read_json`)."""
         bucket, key = split_uri(uri)
         with aws_errors(f"read {uri}"):
             text = self.account.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -116,11 +112,7 @@ class S3Store:
             raise MlopsError(f"{uri} is not JSON: {error}.") from None
 
     def download(self, uri: str, folder: Path) -> Path:
-        """Bring the object at a URI into a folder, whole or not at all, and return its path.
-
-        Raises:
-            MlopsError: There is no such object, or the folder cannot be written.
-        """
+        """Copy the object at a URI into a folder (see `Store.download`)."""
         bucket, key = split_uri(uri)
         target = folder / Path(key).name
         partial = target.with_name(f".{target.name}.part")

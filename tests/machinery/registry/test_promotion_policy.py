@@ -15,7 +15,7 @@ from mlops.base.errors import MlopsError
 from mlops.functions import promote
 from mlops.registry import promotion
 from mlops.registry.promotion import ASKED, LIVE, NONE, START
-from mlops.registry.versions import APPROVED, PENDING, REJECTED, ModelVersion, champion, of_package, stamped
+from mlops.registry.versions import APPROVED, PENDING, REJECTED, ModelVersion, champion, of_package, with_approval_time
 
 PREFIX = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/visits"
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -103,7 +103,7 @@ def test_a_version_is_shipped_superseded_or_refused() -> None:
 
 def test_a_metadata_write_changes_the_time_of_no_stamped_approval() -> None:
     record = package(1, APPROVED, MIDNIGHT)
-    record["CustomerMetadataProperties"] = stamped({"Commit": "0"}, MIDNIGHT)
+    record["CustomerMetadataProperties"] = with_approval_time({"Commit": "0"}, MIDNIGHT)
     record["LastModifiedTime"] = MIDNIGHT + timedelta(days=1)
     assert of_package(record).decided == MIDNIGHT
     assert of_package({**record, "CustomerMetadataProperties": {}}).decided == record["LastModifiedTime"]
@@ -227,7 +227,7 @@ class Promotion:
         if status == APPROVED:
             self.approvals[record["ModelPackageArn"]] = moment
         if status == APPROVED and self.chance.random() < 0.5:
-            record["CustomerMetadataProperties"] = stamped(record["CustomerMetadataProperties"], moment)
+            record["CustomerMetadataProperties"] = with_approval_time(record["CustomerMetadataProperties"], moment)
         detail = {"ModelPackageArn": record["ModelPackageArn"], "ModelApprovalStatus": status}
         self.events.append({"time": moment.isoformat(), "detail": detail})
 

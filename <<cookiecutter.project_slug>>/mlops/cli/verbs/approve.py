@@ -8,7 +8,7 @@ from mlops.base.errors import MlopsError
 from mlops.endpoints.adapters import endpoint_of
 from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
-from mlops.registry.versions import APPROVED, LATEST, PENDING, REJECTED, ModelVersion, champion, named
+from mlops.registry.versions import APPROVED, LATEST, PENDING, REJECTED, ModelVersion, champion, version_named
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def run(target: Target, options: Namespace) -> int:
     undecided = [version for version in versions if version.status == PENDING]
     if options.version == LATEST and versions and not undecided:
         raise MlopsError("Every version is decided on.", f"Name one: {MLOPS} models")
-    number = named(undecided if options.version == LATEST else versions, options.version).version
+    number = version_named(undecided if options.version == LATEST else versions, options.version).version
     version = source.decide(number, REJECTED if options.reject else APPROVED, options.comment)
     print(f"Version {version.version} is {version.status}.")
     print(_next(target, champion(source.versions())))

@@ -17,7 +17,7 @@ from mlops.base.errors import UsageError
 from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
 from mlops.registry.archives import load
-from mlops.registry.versions import ModelVersion, to_ask
+from mlops.registry.versions import ModelVersion, version_to_use
 from mlops.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run(target: Target, options: Namespace) -> int:
 
     files = find_files(options.input)
     source = registry_of(target)
-    version = to_ask(source.versions(), options.version)
+    version = version_to_use(source.versions(), options.version)
     scorer = Scorer.of(load(source, version, target.project.state / "models"))
     job = Job(scorer, options.output, options.join, _recorder(target, scorer, version))
     _check_outputs(options, [job.path(file) for file in files])

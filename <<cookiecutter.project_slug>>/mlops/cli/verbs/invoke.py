@@ -15,7 +15,7 @@ from mlops.endpoints.adapters import endpoint_of
 from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
 from mlops.registry.archives import load
-from mlops.registry.versions import to_ask
+from mlops.registry.versions import version_to_use
 
 _CONTENT_TYPES = {".csv": "text/csv", ".json": "application/json", ".jsonl": "application/jsonlines"}
 
@@ -41,7 +41,7 @@ def run(target: Target, options: Namespace) -> int:
             print(f"version {serving.version} at {serving.url}:", file=sys.stderr)
     else:
         source = registry_of(target)
-        version = to_ask(source.versions(), options.version)
+        version = version_to_use(source.versions(), options.version)
         answer = load(source, version, target.project.state / "models").invoke(body, content_type, accept)
     print(answer.rstrip("\n"))
     return 0

@@ -10,7 +10,7 @@ from mlops.base.errors import MlopsError, UsageError
 from mlops.project.target import Target
 from mlops.registry.adapters import live_packages, registry_of
 from mlops.registry.port import Registry
-from mlops.registry.versions import LATEST, NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, champion, named
+from mlops.registry.versions import LATEST, NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, champion, version_named
 
 _METRICS = "binary_classification_metrics"
 _COLUMNS = ("version", "status", "decided", "auc", "accuracy", "data", "commit", "reason")
@@ -31,7 +31,7 @@ def run(target: Target, options: Namespace) -> int:
         raise UsageError("At most two versions can be compared.")
     source = registry_of(target)
     versions = source.versions()
-    chosen = [named(versions, said) for said in options.version] or versions
+    chosen = [version_named(versions, said) for said in options.version] or versions
     where = live_packages(target)
     if options.json:
         print(json.dumps([_as_json(source, version, _live_in(version, where)) for version in chosen], indent=2))

@@ -12,7 +12,7 @@ from mlops.base.environments import LOCAL
 from mlops.endpoints.local import HOST, PORT, LocalEndpoint
 from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
-from mlops.registry.versions import to_ask
+from mlops.registry.versions import version_to_use
 
 NEEDS = ("serves",)
 
@@ -37,7 +37,7 @@ def run(target: Target, options: Namespace) -> int:
         stopped = endpoint.stop()
         print(f"Version {stopped.version} is no longer served." if stopped else "Nothing is served.")
         return 0
-    version = to_ask(source.versions(), options.version)
+    version = version_to_use(source.versions(), options.version)
     where = {"host": options.host, "port": options.port, "workers": options.workers}
     if not options.detach:
         command = endpoint.command(version, **where)
