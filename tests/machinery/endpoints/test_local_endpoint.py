@@ -10,16 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mlops.base.archives import pack
-from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError
-from mlops.endpoints.local import LocalEndpoint
-from mlops.project.project import Project
-from mlops.project.target import Target
-from mlops.registry.local import LocalRegistry
-from mlops.registry.versions import APPROVED, find
-from mlops.store.local import LocalStore
-from tests.machinery.serving.served import HANDLERS, until
+from mlops.registry.versions import find
+from tests.machinery.endpoints.registered import endpoint, free_port, register
+from tests.machinery.serving.served import until
 from tests.projects import mlops
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -33,35 +27,6 @@ def project(default_project: Path, tmp_path: Path) -> Iterator[Path]:
         register(folder, factor)
     yield folder
     mlops(folder, "serve", "--stop", check=False)
-
-
-def register(folder: Path, factor: str) -> None:
-    target = Target(Project(folder), LOCAL)
-    store = LocalStore.of(target)
-    uri = f"s3://local-bucket/models/{factor}/model.tar.gz"
-    model = folder / "unpacked" / factor
-    (model / "code").mkdir(parents=True)
-    (model / "code/inference.py").write_text(HANDLERS)
-    (model / "factor").write_text(factor)
-    store.path(uri).parent.mkdir(parents=True)
-    pack(model, store.path(uri))
-    arguments = {
-        "ModelPackageGroupName": "doctor-visits",
-        "ModelApprovalStatus": APPROVED,
-        "InferenceSpecification": {"Containers": [{"ModelDataUrl": uri}]},
-    }
-    registry = LocalRegistry.of(target)
-    registry.register(arguments, "arn:aws:sagemaker:eu-west-1:000000000000:model-package/doctor-visits", factor)
-
-
-def endpoint(folder: Path) -> LocalEndpoint:
-    target = Target(Project(folder), LOCAL)
-    return LocalEndpoint(target, LocalRegistry.of(target))
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
 
 
 def ask(folder: Path, numbers: str) -> tuple[str, str]:
@@ -189,9 +154,8 @@ def test_nothing_is_captured_without_monitoring(project: Path) -> None:
 
 
 def test_a_project_without_a_server_is_asked_in_this_process(project: Path) -> None:
-    for path in ("mlops/endpoints/local.py", "mlops/cli/verbs/serve.py"):
-        (project / path).unlink()
-    shutil.rmtree(project / "mlops/serving")
+    answers = project / "project.yaml"
+    answers.write_text(answers.read_text().replace('inference: "realtime"', 'inference: "batch"'))
     answer = mlops(project, "invoke", "-", "--version", "2", input="21")
     assert answer.stdout == "63\n"
     assert (
