@@ -93,8 +93,8 @@ class Deployment:
         self.chosen = stacks.selected(target.stacks, self.request.stacks)
         self.order = [*([] if target.environment == SHARED else target.shared.stacks), *target.stacks]
         self.templates = {stack: templates.read(root, stack) for stack in self.order}
-        self.settings, self.account, self.names = target.settings, target.account, target.names
         self.registered = templates.outputs_of_others(root, target.shared.settings.settings)
+        self.settings, self.account, self.names = target.settings, target.account, target.names
         self.service = StackService(self.account, target.project.slug, self.say, self.clock)
         self.readiness = Readiness(target, self.service)
         self._require_settings()
