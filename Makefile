@@ -102,7 +102,7 @@ lint: .venv/.complete
 	.venv/bin/ruff check --config pyproject.toml .
 	.venv/bin/ruff format --check --config pyproject.toml .
 	.venv/bin/mypy
-	cd '$(PROJECT)' && ../.venv/bin/mypy src pipelines mlops tests
+	cd '$(PROJECT)' && ../.venv/bin/mypy src pipelines mlops modelkit tests
 	cd '$(PROJECT)' && ../.venv/bin/lint-imports ../pyproject.toml --cache-dir ../.import_linter_cache
 
 format: .venv/.complete

@@ -17,12 +17,12 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mlops.base.archives import unpack
 from mlops.base.handlers import load_unpacked
 from mlops.project.project import Project
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
 from mlops.serving.container import TOOLS
+from modelkit.archives import unpack
 from tests.infra.dockerfile import Image, NotAllowedError, build
 from tests.infra.rendered import OWN_IMAGE, text_of
 from tests.projects import Bake
@@ -124,16 +124,7 @@ def test_the_image_serves_a_trained_model_as_its_handlers_answer(ran: Path, imag
 
 def native(model: Path, request: bytes) -> list[float]:
     """What the handlers of a model answer, in this process."""
-    before = {name for name in sys.modules if name.split(".")[0] in ("model", "inference")}
-    hidden = {name: sys.modules.pop(name) for name in before}
-    path = list(sys.path)
-    try:
-        answer = load_unpacked(model, "The model").invoke(request, "text/csv", "text/csv")
-    finally:
-        for name in [name for name in sys.modules if name.split(".")[0] in ("model", "inference")]:
-            del sys.modules[name]
-        sys.modules.update(hidden)
-        sys.path[:] = path
+    answer = load_unpacked(model, "The model").invoke(request, "text/csv", "text/csv")
     return [float(line) for line in answer.splitlines()]
 
 

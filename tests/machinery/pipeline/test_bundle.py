@@ -17,7 +17,8 @@ from mlops.project.project import Project
 from mlops.project.target import Target
 from tests.places import DATA_KEY, MODEL_KEY
 
-SOURCES = ("src/model/train.py", "pipelines/training.py", "mlops/compile/compiler.py", "config/local.yaml",
+SOURCES = ("src/model/algorithm.py", "modelkit/jobs/train.py", "pipelines/training.py",
+           "mlops/compile/compiler.py", "config/local.yaml",
            "config/images/xgboost.yaml", "project.yaml", "locks/runtime.txt")  # fmt: skip
 
 

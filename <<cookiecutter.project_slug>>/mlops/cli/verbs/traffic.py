@@ -70,9 +70,9 @@ def run(target: Target, options: Namespace) -> int:
 def _requests(target: Target, options: Namespace) -> list[bytes]:
     """The body of each request, CSV without a header; the labels are written."""
     sys.path.insert(0, str(target.project.root / "src"))
-    from model import dataset, synthetic
-    from model.job import JobError
     from model.schema import SCHEMA
+    from modelkit import dataset, synthetic
+    from modelkit.job import JobError
 
     source = options.data or target.project.root / str(target.settings["data_folder"])
     try:

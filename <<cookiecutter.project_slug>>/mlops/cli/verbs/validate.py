@@ -50,7 +50,8 @@ def _input_data(target: Target) -> str:
 def _schema(target: Target) -> dict[str, Any]:
     """What the function holds the data to: the function itself knows no schema."""
     sys.path.insert(0, str(target.project.root / "src"))
-    from model.schema import NUMBER_PATTERN, SCHEMA
+    from model.schema import SCHEMA
+    from modelkit.schema import NUMBER_PATTERN
 
     facts = ("name", "type", "nullable", "minimum", "maximum", "categories")
     return {
