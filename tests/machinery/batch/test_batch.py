@@ -57,6 +57,8 @@ def rows(default_project: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def project(default_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = Path(shutil.copytree(default_project, tmp_path / "project", symlinks=True))
+    answers = folder / "project.yaml"
+    answers.write_text(answers.read_text().replace('inference: "realtime"', 'inference: "batch"'))
     set_percentage(folder, 100)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(batch, "registry_of", lambda target: Registry())
