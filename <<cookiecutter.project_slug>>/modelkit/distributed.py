@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 
 from modelkit.job import JobError
 
@@ -58,14 +59,12 @@ def xgboost_together(hosts: Sequence[str], current: str) -> Iterator[bool]:
     if len(hosts) == 1:
         yield True
         return
-    from xgboost import collective  # only a project whose algorithm is XGBoost's has it
-    from xgboost.tracker import RabitTracker
-
+    collective, tracking = import_module("xgboost.collective"), import_module("xgboost.tracker")  # not in every project
     leader = min(hosts)
     address = _resolve(leader)
     tracker = None
     if current == leader:
-        tracker = RabitTracker(len(hosts), address, PORT, sortby="task", timeout=_PATIENCE)
+        tracker = tracking.RabitTracker(len(hosts), address, PORT, sortby="task", timeout=_PATIENCE)
         tracker.start()
     communicator = collective.CommunicatorContext(
         dmlc_tracker_uri=address,

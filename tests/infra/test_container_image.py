@@ -17,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mlops.base import contents
 from mlops.base.handlers import load_unpacked
 from mlops.project.project import Project
 from mlops.project.target import Target
@@ -149,7 +150,7 @@ def test_everything_is_installed_from_the_lock_by_its_hashes(custom: Bake, frame
     ]
     lock = (image.root / "opt/project/runtime.txt").read_text()
     assert lock == (project / "locks/runtime.txt").read_text()
-    sources = {*(image.root / "opt/project").rglob("*.py"), *(project / "src").rglob("*.py")}
+    sources = {*(image.root / "opt/project").rglob("*.py"), *(path for _, path in contents.job_files(project))}
     wanted = {canonicalize_name(name) for name in distributions(sources)}
     assert {"uvicorn", "onnxruntime", "numpy"} <= wanted
     assert wanted - {"torch"} <= locked(lock)
@@ -160,7 +161,7 @@ def distributions(sources: Iterable[Path]) -> set[str]:
     """The distributions that modules import from, as far as they are no part of Python or of the project."""
     providers = packages_distributions()
     names = {name.partition(".")[0] for source in sources for name in imported(source)}
-    own = {"mlops", "model", *sys.stdlib_module_names}
+    own = {"mlops", "model", "modelkit", *sys.stdlib_module_names}
     # xgboost comes as xgboost-cpu, and both may be said to provide it.
     return {"xgboost-cpu" if name == "xgboost" else providers[name][0] for name in names - own}
 
@@ -207,7 +208,10 @@ def test_of_the_machinery_the_server_comes_along_and_nothing_else(image: Image) 
 
 @pytest.mark.slow
 def test_whatever_the_jobs_import_is_tried_when_the_image_is_built(image: Image, custom: Bake, tmp_path: Path) -> None:
-    source = Path(shutil.copytree(custom(framework="xgboost") / "src", tmp_path / "src"))
+    source = tmp_path / "code"
+    for name, path in contents.job_files(custom(framework="xgboost")):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, source / name)
     assert run(image, "check", str(source)).stderr == ""
     (source / "model/extra.py").write_text("import a_package_that_is_in_no_lock\n")
     failed = run(image, "check", str(source))
@@ -221,7 +225,10 @@ def test_an_image_without_what_the_training_driver_calls_is_refused(image: Image
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or sys.executable)
     failed = run(image, "check", "/nowhere", PATH=str(tmp_path / "bin"))
     assert failed.returncode == 1
-    assert "there is no pip3; there is no package `model` in /nowhere" in failed.stderr
+    assert (
+        "there is no pip3; there is no package `model` in /nowhere; there is no package `modelkit` in /nowhere"
+        in failed.stderr
+    )
 
 
 def test_the_tools_are_those_that_the_training_step_calls(compiled_project: Path) -> None:

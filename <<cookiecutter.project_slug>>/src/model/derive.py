@@ -8,7 +8,7 @@ formula changes another name: by the names a model made with other features is r
 
 from collections.abc import Mapping
 
-import numpy as np  # noqa: F401 - for functions such as np.log1p(columns["income"])
+import numpy as np
 
 from model.schema import SCHEMA
 from modelkit.derived import Columns, Derivation, Values
