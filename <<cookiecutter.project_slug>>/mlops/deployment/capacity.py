@@ -11,6 +11,7 @@ from mlops.deployment.guardrails import strategy
 from mlops.deployment.rollout import SHADOW
 from mlops.deployment.templates import Template
 from mlops.project import stacks
+from mlops.project.configuration import BASE
 from mlops.project.environment import Environment
 from mlops.project.project import Project
 from mlops.project.stacks import Stack
@@ -74,17 +75,18 @@ def uses(project: Project, account: str) -> Iterator[Use]:
         if not (project.root / f"config/{name}.yaml").is_file():
             continue
         environment = project.environment(name)
-        if environment.settings["account"] == account:
+        if environment.settings.get("account") == account:
             try:
                 yield from _uses(project, environment)
             except ValueError as error:
-                raise UsageError(f"A figure in {environment.path} cannot be used: {error}.", "Correct it.") from None
+                files = f"{BASE} or {environment.path}"
+                raise UsageError(f"A figure in {files} cannot be used: {error}.", "Correct it.") from None
 
 
 def _uses(project: Project, environment: Environment) -> Iterator[Use]:
     for stack in stacks.present(project.root, environment.name):
         template = templates.read(project.root, stack)
-        section = environment.settings.get(stack.name) or {}
+        section = environment.stack(stack.name)
         settings = {templates.parameter_of(key): str(value) for key, value in section.items() if value is not None}
         given = template.with_defaults(settings)
         for service, quota, what, least, most in _of_stack(environment, stack, template, given):

@@ -29,6 +29,7 @@ from mlops.base.files import (
 from mlops.pipeline.definition import Definition
 from mlops.pipeline.validation import require_usable
 from mlops.project import image, keys
+from mlops.project.configuration import BASE, FOLDER
 from mlops.project.lineage import git_commit
 from mlops.project.project import DEVELOPMENT_ENVIRONMENT, Project
 
@@ -168,7 +169,8 @@ def inputs_digest(project: Project, environment: str) -> str:
         "src",
         "pipelines",
         "mlops",
-        f"config/{environment}.yaml",
+        str(BASE),
+        f"{FOLDER}/{environment}.yaml",
         "config/images",
         "project.yaml",
         _LOCKS,

@@ -1,6 +1,6 @@
 """The project's own image: which build of it the jobs and endpoints of an environment use.
 
-`image_digest` in `config/<environment>.yaml` names one, or says `newest`. Only AWS knows which one that is: `upsert`
+`image_digest` of an environment names one, or says `newest`. Only AWS knows which one that is: `upsert`
 asks, and until it asks again everything uses its answer.
 """
 
@@ -31,7 +31,7 @@ def digest(project: Project, environment: Environment) -> str | None:
         return _remembered(project, environment)
     if not _is_digest(wanted):
         raise UsageError(
-            f"{environment.path} says `{KEY}: {wanted}`.",
+            f"{environment.file(KEY)} says `{KEY}: {wanted}`.",
             f"It takes `{NEWEST}`, or sha256: and the 64 hexadecimal digits of an image.",
         )
     return wanted
@@ -66,7 +66,7 @@ def remember(project: Project, environment: Environment, found: str) -> None:
     """
     if not _is_digest(found):
         raise MlopsError(
-            f"{environment.path} says `{KEY}: {NEWEST}`, and no image has been built yet.",
+            f"{environment.file(KEY)} says `{KEY}: {NEWEST}`, and no image has been built yet.",
             "`.venv/bin/python -m mlops deploy --environment dev --stack image` makes the pipeline that builds it. "
             f"If that is there, see why it has not: the CodePipeline {project.names(environment.name).image_pipeline}.",
         )
@@ -82,7 +82,7 @@ def _remembered(project: Project, environment: Environment) -> str:
         return _memory(project, environment).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise UsageError(
-            f"{environment.path} says `{KEY}: {NEWEST}`, and which image that is has not been looked up yet.",
+            f"{environment.file(KEY)} says `{KEY}: {NEWEST}`, and which image that is has not been looked up yet.",
             f"`.venv/bin/python -m mlops upsert --environment {environment.name}` asks AWS. Without it, name an image: "
-            f"`{KEY}: sha256:...` in {environment.path}.",
+            f"`{KEY}: sha256:...` in {environment.file(KEY)}.",
         ) from None

@@ -37,9 +37,9 @@ def arn(project: Project, environment: Environment, name: str) -> str:
         return _memory(project, environment, name).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise UsageError(
-            f"{environment.path} leaves `{name}` to the project's own key, which has not been looked up yet.",
+            f"{environment.file(name)} leaves `{name}` to the project's own key, which has not been looked up yet.",
             f"`.venv/bin/python -m mlops upsert --environment {environment.name}` asks AWS. Without it, name the key: "
-            f"`{name}: arn:aws:kms:...:key/...` in {environment.path}.",
+            f"`{name}: arn:aws:kms:...:key/...` in {environment.file(name)}.",
         ) from None
 
 
