@@ -45,16 +45,20 @@ def by_hand(project: Path, data: Path, work: Path) -> float:
         folder.mkdir(parents=True)
     started = time.perf_counter()
     limit = config["validation"]["max_null_fraction"]
-    script("model.validate", data=data, report=work / "report", data_version="0", max_null_fraction=limit)
+    script("modelkit.jobs.validate", data=data, report=work / "report", data_version="0", max_null_fraction=limit)
     seed = config["hyperparameters"]["seed"]
-    script("model.preprocess", data=data, output=split, seed=seed, host="algo-1", **config["split"])
+    script("modelkit.jobs.preprocess", data=data, output=split, seed=seed, host="algo-1", **config["split"])
     with ThreadPoolExecutor() as pool:
-        beside = pool.submit(script, "mlops.monitor.baseline", data=split / "train", output=work / "baseline")
+        beside = pool.submit(script, "modelkit.jobs.baseline", data=split / "train", output=work / "baseline")
         script(
-            "model.train", train=split / "train", validation=split / "validation", model_dir=model, **hyperparameters
+            "modelkit.jobs.train",
+            train=split / "train",
+            validation=split / "validation",
+            model_dir=model,
+            **hyperparameters,
         )
         script(
-            "model.evaluate", model=model, test=split / "test", champion=work / "champion", champion_arn="none",
+            "modelkit.jobs.evaluate", model=model, test=split / "test", champion=work / "champion", champion_arn="none",
             output=work / "evaluation",
         )  # fmt: skip
         beside.result()
@@ -84,9 +88,9 @@ def main() -> None:
             data = folder / "data"
             data.mkdir()
             subprocess.run(
-                [project / ".venv/bin/python", "-m", "model.synthetic", "--rows", str(options.rows), "--seed", "1",
+                [project / ".venv/bin/python", "-m", "modelkit.synthetic", "--rows", str(options.rows), "--seed", "1",
                  "--output", data / "visits.csv"],
-                env={"PYTHONPATH": str(project / "src")}, check=True,
+                cwd=project, env={"PYTHONPATH": str(project / "src")}, check=True,
             )  # fmt: skip
         for number in range(options.rounds + 1):
             shutil.rmtree(project / ".mlops", ignore_errors=True)

@@ -189,7 +189,7 @@ def servers(project: Path, folder: Path) -> dict[str, tuple[list[str], int, dict
     (folder / "classic_app.py").write_text(CLASSIC_APP)
     (folder / "null_app.py").write_text(NULL_APP)
     workers = str(WORKERS)
-    variables = {"PYTHONPATH": f"{project / 'src'}:{folder}", "MODEL": str(model(project) / "model.ubj")}
+    variables = {"PYTHONPATH": f"{project / 'src'}:{project}:{folder}", "MODEL": str(model(project) / "model.ubj")}
     gunicorn = [str(classic / "gunicorn"), "-k", "gevent", "-w", workers, "-b", "127.0.0.1:9401", "classic_app:app"]
     uvicorn = [
         python(project), "-m", "uvicorn", "null_app:app", "--port", "9402", "--workers", workers, "--loop", "uvloop",

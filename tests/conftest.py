@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from filelock import FileLock
 from standin import network
 from standin.account import StandInAccount
 from tests.environments import give
+from tests.own_code import kept
 from tests.places import BUCKET
 from tests.projects import SLUG, Bake, copy_template, mlops, rendered
 
@@ -39,13 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh_handlers() -> Iterator[None]:
-    """No test finds the handlers that another one loaded in this process, nor what a fixture of many tests loaded."""
-    path = list(sys.path)
-    sys.modules.pop("inference", None)
-    yield
-    sys.path[:] = path
-    sys.modules.pop("inference", None)
+def own_code() -> Iterator[None]:
+    """No test finds the code of an archive that another one loaded in this process."""
+    with kept():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -44,9 +44,8 @@ from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, Networking, SourceCode
 
 from mlops.compile.context import Context
-from mlops.pipeline import training_metrics
 from model.hyperparameters import HYPERPARAMETERS
-from model.learning import Hyperparameter
+from modelkit.learning import Hyperparameter
 
 # Where jobs find their files, and where the reason of a failure goes (SageMaker shows its first 1024 characters).
 INPUT = "/opt/ml/processing/input"
@@ -130,7 +129,7 @@ def build(context: Context) -> Pipeline:
 
 def validate_data(context: Context, parameters: Parameters) -> ProcessingStep:
     """Check schema, values and bias of the raw data; a violation ends the run. One instance sees all of the data."""
-    processor = _processor(context, parameters, "model.validate")
+    processor = _processor(context, parameters, "modelkit.jobs.validate")
     return ProcessingStep(
         "ValidateData",
         description="Checks the raw data against the schema.",
@@ -151,7 +150,7 @@ def validate_data(context: Context, parameters: Parameters) -> ProcessingStep:
 
 def split_data(context: Context, parameters: Parameters, validate: ProcessingStep) -> ProcessingStep:
     """Split the rows into training, validation and test set. Several instances share the input objects out."""
-    processor = _processor(context, parameters, "model.preprocess", parameters.processing_count)
+    processor = _processor(context, parameters, "modelkit.jobs.preprocess", parameters.processing_count)
     processor.env["DATA_VERSION"] = parameters.data_version
     return ProcessingStep(
         "Preprocess",
@@ -184,7 +183,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
         training_image=context.image,
         source_code=SourceCode(
             source_dir=context.source_folder,
-            command="python3 -m model.train --failure-file /opt/ml/output/failure",
+            command="python3 -m modelkit.jobs.train --failure-file /opt/ml/output/failure",
         ),
         hyperparameters={name: value.to_string() for name, value in parameters.hyperparameters.items()},
         compute=Compute(
@@ -210,7 +209,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
         role=context.role,
         sagemaker_session=context.session,
     )
-    if not training_metrics.built_in(context.image):  # where SageMaker has definitions of its own, it refuses others
+    if context.takes_metrics:  # where SageMaker has definitions of its own, it refuses others
         trainer.with_metric_definitions(
             [
                 MetricDefinition(name="train:auc", regex=r"train-auc:([0-9.]+)"),
@@ -228,7 +227,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
 
 def describe_training_data(context: Context, parameters: Parameters, preprocess: ProcessingStep) -> ProcessingStep:
     """Write the statistics and constraints of the training set that monitoring compares with later."""
-    processor = _processor(context, parameters, "mlops.monitor.baseline")
+    processor = _processor(context, parameters, "modelkit.jobs.baseline")
     return ProcessingStep(
         "Baseline",
         description="Statistics and constraints of the training set.",
@@ -249,7 +248,7 @@ def evaluate_model(
     report: PropertyFile,
 ) -> ProcessingStep:
     """Score the new model and the champion on the same test set."""
-    processor = _processor(context, parameters, "model.evaluate")
+    processor = _processor(context, parameters, "modelkit.jobs.evaluate")
     return ProcessingStep(
         "Evaluate",
         description="Scores the new model and the champion on the test set.",

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from model import preprocess, synthetic, train
 from model.schema import SCHEMA
+from modelkit import synthetic
+from modelkit.jobs import preprocess, train
 
 ROWS = 2_000
 

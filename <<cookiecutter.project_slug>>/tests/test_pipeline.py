@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops.pipeline.bundle import UNPACKING_CODE
 from mlops.project.project import Project
 from model.hyperparameters import HYPERPARAMETERS
 
@@ -16,15 +15,8 @@ ROOT = Path(__file__).parent.parent
 FRAMEWORK = Project(ROOT).answer("framework")
 IMAGE: dict[str, Any] = yaml.safe_load((ROOT / f"config/images/{FRAMEWORK}.yaml").read_text(encoding="utf-8"))
 TWIN = ROOT / "src/model/onnx_twin.py"  # made by the server, in this project's own environment
-STEP_SCRIPTS = sorted(
-    {
-        *(ROOT / "src/model").rglob("*.py"),
-        *(ROOT / "mlops/monitor").rglob("*.py"),
-        *(ROOT / name for name in UNPACKING_CODE),
-    }
-    - {TWIN}
-)
-OWN_PACKAGES = {"model", "mlops"}
+STEP_SCRIPTS = sorted({*(ROOT / "src/model").rglob("*.py")} - {TWIN})
+OWN_PACKAGES = {"model", "modelkit"}
 SOLD_AS = packages_distributions()  # reads the metadata of every package
 
 

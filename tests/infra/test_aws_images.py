@@ -61,7 +61,8 @@ FEW_ROUNDS = {"xgboost": "--num-round=3", "sklearn": "--max-iter=3", "pytorch": 
 TRAIN = """
 import json, sys
 from pathlib import Path
-from model import inference, preprocess, train
+from modelkit import inference
+from modelkit.jobs import preprocess, train
 splits, model, few = sys.argv[1:]
 assert preprocess.main(["--data", "data/raw", "--output", splits]) == 0
 channels = ["--train", f"{splits}/train", "--validation", f"{splits}/validation"]

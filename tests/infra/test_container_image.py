@@ -17,11 +17,12 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mlops.base.archives import unpack
+from mlops.base import contents
 from mlops.base.handlers import load_unpacked
 from mlops.project.project import Project
 from mlops.run.platform import LocalPlatform
 from mlops.serving.container import TOOLS
+from modelkit.archives import unpack
 from tests.infra.dockerfile import Image, NotAllowedError, build
 from tests.infra.rendered import OWN_IMAGE, text_of
 from tests.projects import Bake
@@ -123,16 +124,7 @@ def test_the_image_serves_a_trained_model_as_its_handlers_answer(ran: Path, imag
 
 def native(model: Path, request: bytes) -> list[float]:
     """What the handlers of a model answer, in this process."""
-    before = {name for name in sys.modules if name.split(".")[0] in ("model", "inference")}
-    hidden = {name: sys.modules.pop(name) for name in before}
-    path = list(sys.path)
-    try:
-        answer = load_unpacked(model, "The model").invoke(request, "text/csv", "text/csv")
-    finally:
-        for name in [name for name in sys.modules if name.split(".")[0] in ("model", "inference")]:
-            del sys.modules[name]
-        sys.modules.update(hidden)
-        sys.path[:] = path
+    answer = load_unpacked(model, "The model").invoke(request, "text/csv", "text/csv")
     return [float(line) for line in answer.splitlines()]
 
 
@@ -157,7 +149,7 @@ def test_everything_is_installed_from_the_lock_by_its_hashes(custom: Bake, frame
     ]
     lock = (image.root / "opt/project/runtime.txt").read_text()
     assert lock == (project / "locks/runtime.txt").read_text()
-    sources = {*(image.root / "opt/project").rglob("*.py"), *(project / "src").rglob("*.py")}
+    sources = {*(image.root / "opt/project").rglob("*.py"), *(path for _, path in contents.job_files(project))}
     wanted = {canonicalize_name(name) for name in distributions(sources)}
     assert {"uvicorn", "onnxruntime", "numpy"} <= wanted
     assert wanted - {"torch"} <= locked(lock)
@@ -168,7 +160,7 @@ def distributions(sources: Iterable[Path]) -> set[str]:
     """The distributions that modules import from, as far as they are no part of Python or of the project."""
     providers = packages_distributions()
     names = {name.partition(".")[0] for source in sources for name in imported(source)}
-    own = {"mlops", "model", *sys.stdlib_module_names}
+    own = {"mlops", "model", "modelkit", *sys.stdlib_module_names}
     # xgboost comes as xgboost-cpu, and both may be said to provide it.
     return {"xgboost-cpu" if name == "xgboost" else providers[name][0] for name in names - own}
 
@@ -215,7 +207,10 @@ def test_of_the_machinery_the_server_comes_along_and_nothing_else(image: Image) 
 
 @pytest.mark.slow
 def test_whatever_the_jobs_import_is_tried_when_the_image_is_built(image: Image, custom: Bake, tmp_path: Path) -> None:
-    source = Path(shutil.copytree(custom(framework="xgboost") / "src", tmp_path / "src"))
+    source = tmp_path / "code"
+    for name, path in contents.job_files(custom(framework="xgboost")):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, source / name)
     assert run(image, "check", str(source)).stderr == ""
     (source / "model/extra.py").write_text("import a_package_that_is_in_no_lock\n")
     failed = run(image, "check", str(source))
@@ -229,7 +224,10 @@ def test_an_image_without_what_the_training_driver_calls_is_refused(image: Image
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or sys.executable)
     failed = run(image, "check", "/nowhere", PATH=str(tmp_path / "bin"))
     assert failed.returncode == 1
-    assert "there is no pip3; there is no package `model` in /nowhere" in failed.stderr
+    assert (
+        "there is no pip3; there is no package `model` in /nowhere; there is no package `modelkit` in /nowhere"
+        in failed.stderr
+    )
 
 
 def test_the_tools_are_those_that_the_training_step_calls(compiled_project: Path) -> None:

@@ -221,7 +221,7 @@ def test_an_image_is_built_tried_pushed_scanned_promoted_and_used(
 
 def test_the_same_sources_are_built_once(image_build: ImageBuild, scan: dict[str, int]) -> None:
     first = image_build.run()
-    (image_build.source / "src/model/train.py").write_text("changed\n")
+    (image_build.source / "src/model/algorithm.py").write_text("changed\n")
     second = image_build.run()
     assert second.succeeded, second.phases
     assert (len(image_build.pushes(first)), image_build.pushes(second)) == (1, [])

@@ -12,8 +12,8 @@ from mlops.base import capture
 from mlops.project.names import Names
 from mlops.project.stacks import SHADOW_MINUTES
 from mlops.run.transform import requests
-from model import inference
 from model.schema import SCHEMA
+from modelkit import inference
 from standin import deploy
 from standin.account import StandInAccount
 from standin.patterns import matches

@@ -13,8 +13,8 @@ import pytest
 
 from mlops.base.archives import zipped
 from mlops.functions import validate_data
-from model.parsing import parse
-from model.schema import NUMBER_PATTERN, Column, ColumnType
+from modelkit.parsing import parse
+from modelkit.schema import NUMBER_PATTERN, Column, ColumnType
 from standin import lambdas
 from standin.account import StandInAccount
 from standin.calls import CallRecord

@@ -283,7 +283,7 @@ def test_a_job_that_is_killed_fails_its_run_clearly_or_is_retried(project: Path)
                 environment = (job.parent / "environ").read_bytes()
             except OSError:
                 continue
-            if b"model.train" in command and str(folder).encode() in environment:
+            if b"modelkit.jobs.train" in command and str(folder).encode() in environment:
                 os.kill(int(job.parent.name), signal.SIGKILL)
                 killed += 1
         time.sleep(0.05)

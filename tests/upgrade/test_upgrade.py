@@ -24,7 +24,7 @@ pipx run cruft update --skip-apply-ask
 git add --all
 git commit --message "The new release of the template"
 git revert --no-commit HEAD~1
-git restore --source HEAD --staged --worktree mlops ':(glob)config/*.yaml'
+git restore --source HEAD --staged --worktree mlops modelkit ':(glob)config/*.yaml'
 .venv/bin/python -m mlops convert HEAD~1
 git add --all
 git commit --allow-empty --message "Our edits"
@@ -32,7 +32,7 @@ git commit --allow-empty --message "Our edits"
 """How a project of release 0.4.0 comes over: the steps of the changelog, less `make setup`.
 
 The template is updated below the project as release 0.4.0 generates it, which nothing conflicts with; then git merges
-the owner's edits into the result. Machinery and configuration are not merged: `convert` brings the values of the latter.
+the owner's edits into the result. Machinery and configuration are not merged: `convert` brings the latter's values.
 """
 
 IDENTITY = {

@@ -10,6 +10,8 @@ from typing import Any
 from mlops.base.errors import MlopsError, UsageError
 
 _MODULE = "inference"
+_OF_THE_ARCHIVE = (_MODULE, "model", "modelkit")
+"""The modules and packages that each archive has a copy of."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Handlers:
     """The four functions of SageMaker's framework servers, bound to a loaded model.
 
     Attributes:
+        code: The folder of the archive's code.
         model: What `model_fn` returned.
         input_fn: Parses a request body of a content type.
         predict_fn: Predicts from what `input_fn` returned.
@@ -25,6 +28,7 @@ class Handlers:
         assemble_fn: The second half, from the rows of one request or of many to what `predict_fn` takes.
     """
 
+    code: Path
     model: Any
     input_fn: Callable[[bytes, str], Any]
     predict_fn: Callable[[Any, Any], Any]
@@ -47,22 +51,37 @@ class Handlers:
 
 
 def load_unpacked(folder: Path, what: str) -> Handlers:
-    """Load the model of an unpacked archive with the code in it.
+    """Load the model of an unpacked archive with the code in it, and with no other copy of that code.
+
+    Modules that this process loaded from elsewhere are forgotten: from now on `model` and `modelkit` are the archive's.
 
     Args:
         folder: The unpacked archive.
         what: What the model is, for the message.
 
     Raises:
-        MlopsError: Its handlers do not load.
+        MlopsError: Its handlers do not load, or import `model` or `modelkit` from elsewhere.
     """
-    sys.path.insert(0, str(folder / "code"))
+    code = (folder / "code").absolute()
+    for name in [name for name in sys.modules if name.partition(".")[0] in _OF_THE_ARCHIVE]:
+        del sys.modules[name]
+    sys.path.insert(0, str(code))
+    importlib.invalidate_caches()
     try:
         module = importlib.import_module(_MODULE)
         model = module.model_fn(str(folder))
         halves = (getattr(module, name, None) for name in ("decode_fn", "assemble_fn"))
-        return Handlers(model, module.input_fn, module.predict_fn, module.output_fn, *halves)
+        handlers = Handlers(code, model, module.input_fn, module.predict_fn, module.output_fn, *halves)
     except Exception as error:  # the handlers are the user's code: anything may come out of them
         raise MlopsError(
-            f"{what} does not load: {type(error).__name__}: {error}.", f"Its code is in {folder / 'code'}."
+            f"{what} does not load: {type(error).__name__}: {error}.", f"Its code is in {code}."
         ) from error
+    for name in _OF_THE_ARCHIVE:
+        loaded = sys.modules.get(name)
+        origin = Path(str(loaded.__file__)) if loaded else code
+        if not origin.is_relative_to(code):
+            raise MlopsError(
+                f"{what} does not load: it imports {name} from {origin.parent}, not from its archive.",
+                f"Its code is in {code}: train again with this release of the template.",
+            )
+    return handlers

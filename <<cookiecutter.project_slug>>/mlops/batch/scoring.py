@@ -1,7 +1,8 @@
 """Predictions for tables of raw rows, by the code and the model in the archive of a registered version."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -23,12 +24,14 @@ class Scorer:
     Attributes:
         handlers: Its handlers.
         schema: The schema that it was made under.
+        derived: Its derived features.
         parsing: Its module that turns columns into the schema's types.
         features: Its module that makes the model's numbers of them.
     """
 
     handlers: Handlers
     schema: Any
+    derived: Mapping[str, Any]
     parsing: ModuleType
     features: ModuleType
 
@@ -39,13 +42,14 @@ class Scorer:
         Raises:
             MlopsError: The archive does not hold what typed columns are made with.
         """
+        kit = "modelkit" if (handlers.code / "modelkit").is_dir() else "model"  # release 0.4.0 had no modelkit
         try:
             # Those of the archive: its code is on the path since its handlers were loaded.
-            from model import features, parsing
-            from model.schema import SCHEMA
-        except ImportError as error:
+            parsing, features = import_module(f"{kit}.parsing"), import_module(f"{kit}.features")
+            schema, derived = import_module("model.schema").SCHEMA, import_module("model.derive").DERIVED
+        except (ImportError, AttributeError) as error:
             raise MlopsError(f"The version's archive lacks what files are read with: {error}.") from None
-        return cls(handlers, SCHEMA, parsing, features)
+        return cls(handlers, schema, derived, parsing, features)
 
     def check(self, file: InputFile) -> list[str]:
         """The columns of a file that the schema does not know.
@@ -93,7 +97,7 @@ class Scorer:
         if not table.num_rows:
             return np.empty(0, dtype=np.float32)
         try:
-            return self.handlers.predict_fn(self.features.matrix(table, self.schema), self.handlers.model)
+            return self.handlers.predict_fn(self.features.matrix(table, self.schema, self.derived), self.handlers.model)
         except ValueError as error:
             raise MlopsError(f"The model cannot predict these rows: {error}.") from None
 

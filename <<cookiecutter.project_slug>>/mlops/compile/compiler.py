@@ -5,22 +5,24 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mlops.base import contents
 from mlops.base.errors import MlopsError, UsageError
-from mlops.base.files import files_below, sha256_of_file, write_json, write_text
-from mlops.compile.content import ContentStore, settle
+from mlops.base.files import sha256_of_file, write_json, write_text
+from mlops.compile.content import ContentStore, digest_of, settle
 from mlops.compile.offline import OfflineAws, isolate, offline_session
 from mlops.pipeline.bundle import (
     DEFINITION,
     MANIFEST,
     OBJECTS,
-    UNPACKING_CODE,
     Bundle,
     code_digest,
     packages_digest,
@@ -35,15 +37,6 @@ from mlops.project.project import Project
 
 _PIPELINE_MODULE = "training"
 
-# What describes the training data, and nothing else: a change of what compares with it is no other training.
-_BASELINE_CODE = (
-    "mlops/__init__.py",
-    "mlops/base/__init__.py",
-    "mlops/base/errors.py",
-    "mlops/monitor/__init__.py",
-    "mlops/monitor/baseline.py",
-    "mlops/monitor/statistics.py",
-)
 _STAGING = "compiler-uploads"
 # By the type of instance the SDK chooses between images for CPU and for GPU.
 _CPU_INSTANCE = "ml.m5.large"
@@ -125,7 +118,7 @@ def image_uri(project: Project, framework: str, scope: str) -> str:
 
 
 def limits(environment: Environment) -> dict[str, list[float | None]]:
-    """The smallest and the largest value of each parameter that sets a hyperparameter; None where there is no largest.
+    """The smallest and the largest value of each parameter that sets a hyperparameter; None where there is none.
 
     Raises:
         MlopsError: The configuration sets a hyperparameter that training does not know.
@@ -140,7 +133,7 @@ def limits(environment: Environment) -> dict[str, list[float | None]]:
             f"src/model/hyperparameters.py lists {', '.join(known.name for known in HYPERPARAMETERS)}.",
         )
     return {
-        known.parameter: [known.minimum, known.maximum if math.isfinite(known.maximum) else None]
+        known.parameter: [bound if math.isfinite(bound) else None for bound in (known.minimum, known.maximum)]
         for known in HYPERPARAMETERS
     }
 
@@ -162,6 +155,7 @@ def _context(
     from mlops.compile.context import Context
 
     root = project.root
+    code = _read(contents.job_files(root))
     no_champion = "This prefix stands for a champion that does not exist: it holds no model archive.\n"
     framework, own_image = project.answer("framework"), image.uri(project, environment)
     training_image = own_image or image_uri(project, framework, "training")
@@ -179,11 +173,9 @@ def _context(
         **made_from["keys"],
         security=security.Security.of(environment),
         inference_image=own_image or image_uri(project, framework, "inference"),
-        source_folder="src",
-        model_code=store.add(
-            {name: path.read_bytes() for name, path in files_below(root / "src")} | _read(root, UNPACKING_CODE)
-        ),
-        baseline_code=store.add(_read(root, _BASELINE_CODE)),
+        source_folder=_stage(project, code),
+        model_code=store.add(code),
+        baseline_code=store.add(_read(contents.listed(root, contents.BASELINE))),
         no_champion=store.add_at(f"{store.prefix}/no-champion/", {"README.txt": no_champion.encode()}),
         lineage={
             "GitCommit": made_from["git_commit"] or _NOTHING,
@@ -197,8 +189,26 @@ def _context(
     )
 
 
-def _read(root: Path, names: Iterable[str]) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in names}
+def _read(files: Iterable[tuple[str, Path]]) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in files}
+
+
+def _stage(project: Project, code: Mapping[str, bytes]) -> str:
+    """Put the code of jobs into one folder, for the SDK to send, and return its path below the project's folder.
+
+    It is named after its content, because the SDK writes the path into the definition.
+    """
+    folder = project.state / "code" / digest_of(code)
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".staging-") as temporary:
+            staged = Path(temporary) / "code"
+            for name, content in code.items():
+                (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                (staged / name).write_bytes(content)
+            with suppress(OSError):  # another process has just staged the same
+                staged.rename(folder)
+    return folder.relative_to(project.root).as_posix()
 
 
 def _write(output: Path, definition: dict[str, Any], name: str, context: Any, made_from: dict[str, Any]) -> None:

@@ -32,10 +32,7 @@ class ContentStore:
         Caches and hidden files are left out; gzipped tars are packed anew, free of times and owners.
         """
         contents = {name: _normal(name, content) for name, content in sorted(files.items()) if not _left_out(name)}
-        digest = hashlib.sha256()
-        for name, content in contents.items():
-            digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
-        return self.add_at(f"{self.prefix}/code/{digest.hexdigest()[:DIGEST_LENGTH]}/", contents)
+        return self.add_at(f"{self.prefix}/code/{digest_of(contents)}/", contents)
 
     def add_at(self, prefix: str, files: Mapping[str, bytes]) -> str:
         """Keep files, as they are, under a prefix that ends in a slash; return its URI.
@@ -51,6 +48,14 @@ class ContentStore:
             except OSError as error:
                 raise unwritable(path, error) from error
         return f"s3://{self.bucket}/{prefix}"
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """A digest over the names and contents of files, short enough to name a folder."""
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()[:DIGEST_LENGTH]
 
 
 def _left_out(name: str) -> bool:

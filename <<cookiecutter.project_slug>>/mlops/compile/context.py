@@ -6,6 +6,7 @@ from typing import Any
 
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
+from mlops.pipeline import training_metrics
 from mlops.project.environment import Environment
 from mlops.project.instances import has_own_disks
 from mlops.project.security import Security
@@ -32,9 +33,9 @@ class Context:
         role: The ARN of the role that the pipeline and its jobs run with.
         image: The URI of the image that jobs run in.
         inference_image: The URI of the image that a registered model is served in.
-        source_folder: The folder of the model's code, for `SourceCode(source_dir=...)`.
-        model_code: The S3 prefix of the model's code: the package `model`, and what of `mlops` it imports.
-        baseline_code: The S3 prefix of the code that describes data: `mlops.monitor.baseline`.
+        source_folder: The folder of the code of jobs, for `SourceCode(source_dir=...)`.
+        model_code: The S3 prefix of the code of jobs: the packages `model` and `modelkit`.
+        baseline_code: The S3 prefix of the part of `modelkit` that describes data: `modelkit.jobs.baseline`.
         no_champion: The S3 prefix that stands for "there is no champion": it holds no model archive.
         lineage: Where this definition comes from: commit, digests, image, template version.
     """
@@ -66,6 +67,11 @@ class Context:
             MlopsError: The key is missing or empty.
         """
         return self.environment[key]
+
+    @property
+    def takes_metrics(self) -> bool:
+        """Whether a training job in `image` may define metrics: SageMaker refuses them where it has its own."""
+        return not training_metrics.built_in(self.image)
 
     def volume_key(self, job: str) -> str | None:
         """The ARN of the KMS key of the disks of jobs; None for instances whose hardware encrypts disks of their own.

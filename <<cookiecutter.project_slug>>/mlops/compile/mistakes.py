@@ -36,7 +36,7 @@ def _owned(path: Path, root: Path) -> bool:
     if not path.is_relative_to(root):
         return False
     first = path.relative_to(root).parts[0]
-    return first != "mlops" and not first.startswith(".")
+    return first not in ("mlops", "modelkit") and not first.startswith(".")
 
 
 def _located(path: Path, line: int, said: str, root: Path) -> MlopsError:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops.monitor.violations import Numbers, shares, sketched
+from modelkit.violations import Numbers, shares, sketched
 
 BARS = 16
 """How many bars a number has."""

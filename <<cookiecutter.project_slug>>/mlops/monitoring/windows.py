@@ -19,14 +19,14 @@ from mlops.base import capture
 from mlops.base.errors import MlopsError
 from mlops.base.files import write_json, write_text
 from mlops.base.pages import page
-from mlops.monitor.baseline import STATISTICS_FILE
-from mlops.monitor.violations import COMPARISON_FILE, Limits
 from mlops.monitoring import charts
 from mlops.project.project import RUNTIME_ENVIRONMENT
 from mlops.registry.adapters import registry
-from mlops.registry.archives import unpacked
+from mlops.registry.archives import schema_file, unpacked
 from mlops.registry.versions import find
 from mlops.run.platform import LocalPlatform
+from modelkit.baseline import STATISTICS_FILE
+from modelkit.violations import COMPARISON_FILE, Limits
 
 WATERMARK = timedelta(seconds=2)
 """What was answered less long ago than this may not be in its file yet: servers flush every second."""
@@ -145,14 +145,15 @@ class Windows:
         version = find(source.versions(), number)
         model = unpacked(source, version, project.state / "models")
         source.download_baseline(version, output / "baseline")
+        python = project.python(RUNTIME_ENVIRONMENT)
         command = [
-            *(str(project.python(RUNTIME_ENVIRONMENT)), "-m", "mlops.monitor.compare"),
+            *(str(python), "-m", "modelkit.jobs.compare", "--schema", str(schema_file(model, python))),
             *("--captured", str(captured), "--baseline", str(output / "baseline"), "--output", str(output)),
             *("--start", timestamp(start) if start else "", "--end", timestamp(end)),
+            *("--test-prefix", capture.SMOKE),
             *(f"--{name.replace('_', '-')}={limit}" for name, limit in limits.items()),
         ]
-        path = os.pathsep.join([str(model / "code"), str(project.root)])
-        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(project.root), "PYTHONDONTWRITEBYTECODE": "1"}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if result.returncode:
             raise MlopsError(f"The traffic of version {number} cannot be compared.\n{result.stderr.strip()[-2000:]}")

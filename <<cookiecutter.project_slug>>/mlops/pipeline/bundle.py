@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mlops.base.contents import JOBS
 from mlops.base.environments import ENVIRONMENTS, SHARED
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import (
@@ -35,16 +36,7 @@ from mlops.project.project import DEVELOPMENT_ENVIRONMENT, Project
 
 DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
 
-UNPACKING_CODE = (
-    "mlops/__init__.py",
-    "mlops/base/__init__.py",
-    "mlops/base/archives.py",
-    "mlops/base/errors.py",
-    "mlops/base/files.py",
-)
-"""What the steps that run the model's code import of this package."""
-
-_CODE = ("src", "pipelines", *UNPACKING_CODE, "mlops/monitor")
+_CODE = (*JOBS.values(), "pipelines")
 _LOCKS = "locks"
 
 
@@ -104,11 +96,12 @@ class Bundle:
                 number = float(str(value))
             except ValueError:
                 continue  # not given, or no number: the definition's own complaint
-            if number < minimum or (maximum is not None and number > maximum):
-                upper = "" if maximum is None else f" and at most {maximum:g}"
+            if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
+                bounds = [f"at least {minimum:g}"] if minimum is not None else []
+                bounds += [f"at most {maximum:g}"] if maximum is not None else []
                 raise UsageError(
                     f"Parameter {name} cannot be {value}.",
-                    f"Give a value of at least {minimum:g}{upper}. Defaults stand in config/, under `hyperparameters`.",
+                    f"Give a value of {' and '.join(bounds)}. Defaults stand in config/, under `hyperparameters`.",
                 )
 
     def is_whole(self) -> bool:
@@ -166,8 +159,7 @@ def inputs_digest(project: Project, environment: str) -> str:
     """SHA-256 over everything a definition is made from: code, pipelines, configuration, machinery, locks."""
     return _digest(
         project,
-        "src",
-        "pipelines",
+        *_CODE,
         "mlops",
         str(BASE),
         f"{FOLDER}/{environment}.yaml",

@@ -1,15 +1,26 @@
 """The archives of registered versions, unpacked once and loaded with the code in them."""
 
 import contextlib
+import subprocess
 import tempfile
 from pathlib import Path
 
-from mlops.base.archives import unpack
 from mlops.base.errors import MlopsError
-from mlops.base.files import sha256_of_file
+from mlops.base.files import sha256_of_file, unwritable, write_text
 from mlops.base.handlers import Handlers, load_unpacked
 from mlops.registry.port import Registry
 from mlops.registry.versions import ModelVersion
+from modelkit.archives import ArchiveError, unpack
+from modelkit.signature import SCHEMA_FILE
+
+# Archives of release 0.4.0 hold their schema as code only.
+_SCHEMA_OF_0_4_0 = """
+import dataclasses, json, sys
+sys.path[0] = sys.argv[1]
+from model.derive import DERIVED
+from model.schema import SCHEMA
+print(json.dumps({**dataclasses.asdict(SCHEMA), "derived": list(DERIVED)}))
+"""
 
 
 def load(source: Registry, version: ModelVersion, folder: Path) -> Handlers:
@@ -41,11 +52,35 @@ def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
         partial = Path(temporary) / "model"
         try:
             unpack(archive, partial)
-        except MlopsError as error:
+        except ArchiveError as error:
             raise MlopsError(
-                f"Version {version.version}: {error.message}",
-                "Train again (`run --no-cache`) and approve the new version.",
+                f"Version {version.version}: {error}.", "Train again (`run --no-cache`) and approve the new version."
             ) from None
+        except OSError as error:
+            raise unwritable(partial, error) from error
         with contextlib.suppress(OSError):  # another process has just unpacked the same archive
             partial.rename(destination)
         return destination
+
+
+def schema_file(folder: Path, python: Path) -> Path:
+    """The schema of an unpacked archive as data; it is made of the archive's own code where the archive has none.
+
+    Args:
+        folder: The unpacked archive.
+        python: The interpreter of the project's runtime environment.
+
+    Raises:
+        MlopsError: The archive's code does not load.
+    """
+    path = folder / SCHEMA_FILE
+    if not path.is_file():
+        command = [str(python), "-c", _SCHEMA_OF_0_4_0, str(folder / "code")]
+        made = subprocess.run(
+            command, env={"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True, check=False
+        )
+        if made.returncode:
+            reason = "".join(made.stderr.strip().splitlines()[-1:])
+            raise MlopsError(f"The schema of the model in {folder} cannot be read: {reason}")
+        write_text(path, made.stdout)
+    return path

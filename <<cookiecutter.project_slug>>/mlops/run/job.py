@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops.base.archives import pack, unpack
+from mlops.base.archives import pack
+from mlops.base.errors import MlopsError
 from mlops.pipeline import training_metrics
 from mlops.pipeline.definition import as_text
 from mlops.project.instances import NO_KEY, has_own_disks
 from mlops.run.processes import Processes
 from mlops.run.sandbox import Sandbox
 from mlops.store.local import LocalStore
+from modelkit.archives import ArchiveError, unpack
 
 HOST = "algo-1"
 FAILURE_REASON_LENGTH = 1024
@@ -174,7 +176,10 @@ class JobRunner:
         output = sandbox.path("/opt/ml/output/data")
         self.store.download(source["DataSource"]["S3DataSource"]["S3Uri"], sandbox.path("/opt/ml/input/data"))
         self.store.download(container["ModelDataUrl"], downloaded)
-        unpack(next(downloaded.iterdir()), model)
+        try:
+            unpack(next(downloaded.iterdir()), model)
+        except ArchiveError as error:
+            raise MlopsError(f"{error}.") from None
         output.mkdir(parents=True)
         content_type = source.get("ContentType", "text/csv")
         command = [

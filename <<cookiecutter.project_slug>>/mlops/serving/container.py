@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("serve", help="serve the model in /opt/ml/model at port 8080")
     commands.add_parser("train", help="run the training driver that the SageMaker SDK sent along")
     checking = commands.add_parser("check", help="say whether the image holds what jobs and the server need")
-    checking.add_argument("code", type=Path, help="folder with the package `model`, the code of the jobs")
+    checking.add_argument("code", type=Path, help="folder with the packages `model` and `modelkit`, the code of jobs")
     options = parser.parse_args(arguments)
     folder = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     try:
@@ -78,16 +78,18 @@ def check(code: Path) -> None:
     """Find out whether everything is there that the training driver calls, and that jobs and the server import.
 
     Args:
-        code: The folder with the package `model`.
+        code: The folder with the packages `model` and `modelkit`.
 
     Raises:
         MlopsError: Something is missing, or a module does not load; the message lists all.
     """
     faults = [f"there is no {tool}" for tool in TOOLS if shutil.which(tool) is None]
     sys.path.insert(0, str(code))
-    modules = [f"model.{module.name}" for module in pkgutil.iter_modules([str(code / "model")])]
-    if not modules:
-        faults.append(f"there is no package `model` in {code}")
+    modules = []
+    for package in ("model", "modelkit"):
+        if not (code / package).is_dir():
+            faults.append(f"there is no package `{package}` in {code}")
+        modules += [module.name for module in pkgutil.walk_packages([str(code / package)], f"{package}.")]
     for name in (*_SERVER, *modules):
         try:
             importlib.import_module(name)

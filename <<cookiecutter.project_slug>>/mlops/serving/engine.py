@@ -102,7 +102,7 @@ def load(folder: Path) -> Engine:
     handlers = load_unpacked(folder, f"The model in {folder}")
     in_halves, small = False, None
     try:
-        request = probes.request()
+        request = probes.request(folder)
         rows = handlers.input_fn(request, probes.CONTENT_TYPE)
         in_halves = _halves_agree(handlers, request, rows)
         if (folder / TWIN_FILE).is_file():

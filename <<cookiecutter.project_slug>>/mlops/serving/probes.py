@@ -2,7 +2,10 @@
 
 import json
 import random
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 CONTENT_TYPE = "application/json"
@@ -14,25 +17,32 @@ _EXTREMES: dict[str, tuple[float, ...]] = {
 }
 
 
-def request() -> bytes:
-    """A request to the loaded model's handlers: ordinary rows, and in every other row extreme and missing values."""
-    columns = import_module("model.schema").SCHEMA.features
+def request(folder: Path) -> bytes:
+    """A request to the loaded model in a folder: ordinary rows, and in every other row extreme and missing values."""
+    columns = [column for column in _columns(folder / "schema.json") if column["role"] == "feature"]
     chance = random.Random(0)
     rows = [[_value(column, chance, number % 2 == 1) for column in columns] for number in range(_ROWS)]
     return json.dumps(rows).encode()
 
 
-def _value(column: Any, chance: random.Random, extreme: bool) -> Any:
-    if column.type == "string":
-        values = list(column.categories)
-    elif column.type == "boolean":
+def _columns(path: Path) -> Iterator[Mapping[str, Any]]:
+    if path.is_file():
+        yield from json.loads(path.read_text(encoding="utf-8"))["columns"]
+    else:  # release 0.4.0 kept the schema as code only, which has been loaded with the handlers
+        yield from map(asdict, import_module("model.schema").SCHEMA.columns)
+
+
+def _value(column: Mapping[str, Any], chance: random.Random, extreme: bool) -> Any:
+    if column["type"] == "string":
+        values = list(column["categories"])
+    elif column["type"] == "boolean":
         values = [True, False]
     elif extreme and chance.random() < 0.5:
-        values = list(_EXTREMES[column.type])
+        values = list(_EXTREMES[column["type"]])
     else:
-        low = 0 if column.minimum is None else column.minimum
-        high = low + 100 if column.maximum is None else column.maximum
-        values = [chance.randint(int(low), int(high)) if column.type == "integer" else chance.uniform(low, high)]
-    if column.nullable and extreme:
+        low = 0 if column["minimum"] is None else column["minimum"]
+        high = low + 100 if column["maximum"] is None else column["maximum"]
+        values = [chance.randint(int(low), int(high)) if column["type"] == "integer" else chance.uniform(low, high)]
+    if column["nullable"] and extreme:
         values.append(None)
     return chance.choice(values)

@@ -1,1 +1,1 @@
-"""The model: its data schema and the step scripts that validate, prepare, train, evaluate and serve it."""
+"""The model: its data, its features and its algorithm."""

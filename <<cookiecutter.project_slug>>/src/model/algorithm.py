@@ -1,6 +1,7 @@
 """The classifier: gradient-boosted trees (XGBoost). All that depends on the framework stands here.
 
-Also imported by the server, so that nothing but xgboost and numpy is loaded.
+Any algorithm will do that has `fit`, `save`, `load` and `predict`. The server imports this module too: import nothing
+but xgboost and numpy.
 """
 
 import os
@@ -11,24 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
-from model import distributed
 from model.derive import FEATURE_NAMES
-from model.job import JobError
-from model.learning import Rows, Trained
-from model.schema import SCHEMA
-from model.signature import require_same
+from modelkit import distributed
+from modelkit.job import JobError
+from modelkit.learning import Rows, Trained
 
-MODEL_FILE = "model.ubj"
-"""The booster, within the model's folder."""
-
-VERSIONS = {"xgboost": xgboost.__version__}
-"""The packages that a model depends on, for its record."""
-
-_ENCODING = "encoding"
-"""The attribute of the booster that keeps the schema's encoding."""
-
-together = distributed.together
-"""Joins the instances of a training job for as long as its block lasts; gives whether this one writes the model."""
+together = distributed.xgboost_together
+"""Joins the instances of a training job; without it, training takes one instance."""
 
 _LOOP = ("num_round", "early_stopping_rounds")
 _ROUNDS_PER_LINE = 10
@@ -68,31 +58,19 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
         raise JobError(f"XGBoost cannot train on this: {str(error).strip().splitlines()[0]}") from error
     best = booster.best_iteration
     booster = booster[: best + 1]
-    booster.set_attr(**{_ENCODING: SCHEMA.encoding, "best_iteration": str(best)})
+    booster.set_attr(best_iteration=str(best))
     return Trained(booster, best, curve)
 
 
 def save(model: xgboost.Booster, folder: Path) -> None:
     """Write the model into its folder."""
-    model.save_model(folder / MODEL_FILE)
+    model.save_model(folder / "model.ubj")
 
 
 def load(folder: Path) -> xgboost.Booster:
-    """Load the model from its folder.
-
-    Raises:
-        OtherSchemaError: It was made under another schema, or with other derived features, than this code's.
-        ValueError: There is no model, or it is damaged.
-    """
-    path = folder / MODEL_FILE
-    if not path.is_file():
-        raise ValueError(f"there is no {MODEL_FILE} in {folder}")
+    """Load the model from its folder."""
     booster = xgboost.Booster({"nthread": int(os.environ.get("OMP_NUM_THREADS", "1"))})
-    try:
-        booster.load_model(path)
-    except (xgboost.core.XGBoostError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not an XGBoost model: {str(error).splitlines()[-1]}") from error
-    require_same(booster.feature_names or (), booster.attr(_ENCODING))
+    booster.load_model(folder / "model.ubj")
     return booster
 
 

@@ -1,11 +1,11 @@
 """The classifier: a neural network (PyTorch). All that depends on the framework stands here.
 
-Also imported by the server, so that nothing but torch and numpy is loaded.
+Any algorithm will do that has `fit`, `save`, `load` and `predict`. The server imports this module too: import nothing
+but torch and numpy.
 """
 
 import copy
 import os
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,28 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from model import single_instance
 from model.derive import FEATURE_NAMES
-from model.job import JobError
-from model.learning import Rows, Trained
-from model.metrics import auc
 from model.schema import SCHEMA
-from model.signature import require_same
-
-MODEL_FILE = "model.pt"
-"""The network's tensors and what it is built from, within the model's folder."""
-
-VERSIONS = {"torch": torch.__version__}
-"""The packages that a model depends on, for its record."""
-
-together = partial(single_instance.alone, "the network")
-"""Enters the training, alone: a network of this size gains nothing from several instances."""
+from modelkit.job import JobError
+from modelkit.learning import Rows, Trained
+from modelkit.metrics import auc
 
 _ROWS_AT_ONCE = 65_536
 
 
 class Network(nn.Module):
-    """A multilayer perceptron on the matrix of `model.features`: it prepares the values itself.
+    """A multilayer perceptron on the matrix of `modelkit.features`: it prepares the values itself.
 
     A number is standardised, a category becomes a column for each of its values, and for every feature one more column
     says whether it is missing. A number further than 10 standard deviations from the mean counts as that far: no value
@@ -134,38 +123,15 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
 
 def save(model: Network, folder: Path) -> None:
     """Write the model into its folder."""
-    content = {
-        "architecture": model.architecture,
-        "features": list(FEATURE_NAMES),
-        "encoding": SCHEMA.encoding,
-        "state": model.state_dict(),
-    }
-    torch.save(content, folder / MODEL_FILE)
+    torch.save({"architecture": model.architecture, "state": model.state_dict()}, folder / "model.pt")
 
 
 def load(folder: Path) -> Network:
-    """Load the model from its folder. Whatever the file holds, no code of it is run.
-
-    Raises:
-        OtherSchemaError: It was made under another schema, or with other derived features, than this code's.
-        ValueError: There is no model, or it is damaged.
-    """
-    path = folder / MODEL_FILE
-    if not path.is_file():
-        raise ValueError(f"there is no {MODEL_FILE} in {folder}")
+    """Load the model from its folder. Whatever the file holds, no code of it is run."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        names, encoding = content["features"], content["encoding"]
-        architecture, state = content["architecture"], content["state"]
-    except Exception as error:  # a damaged file may raise anything
-        raise ValueError(f"{path} is damaged, or no PyTorch model of this project: {error!r:.200}") from error
-    require_same(names, encoding)
-    try:
-        model = Network(**architecture)
-        model.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"{path} is of another network than model/algorithm.py describes: {error}") from error
+    content = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
+    model = Network(**content["architecture"])
+    model.load_state_dict(content["state"])
     return model.eval()
 
 

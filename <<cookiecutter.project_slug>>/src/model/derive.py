@@ -6,46 +6,12 @@ get the same values alone as among others, so nothing here may count, sort or av
 formula changes another name: by the names a model made with other features is recognised.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from model.schema import SCHEMA
-
-Values = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The schema's features as columns: `columns["age"]` is an array of n values.
-
-    Numbers are as they are, a boolean is 0 or 1, a string its position among the categories, a missing value NaN.
-
-    Attributes:
-        matrix: The (n, f) matrix of the features.
-        names: Their f names.
-    """
-
-    matrix: Values
-    names: tuple[str, ...]
-
-    def __getitem__(self, name: str) -> Values:
-        """Return the values of a feature.
-
-        Raises:
-            ValueError: The schema has no such feature.
-        """
-        try:
-            return self.matrix[:, self.names.index(name)]
-        except ValueError:
-            message = f"model/derive.py: the schema has no feature '{name}'; change what is derived from it"
-            raise ValueError(message) from None
-
-
-Derivation = Callable[[Columns], Values]
-"""Computes n values from the columns; NaN and infinite ones count as missing."""
+from modelkit.derived import Columns, Derivation, Values
 
 
 def income_per_person(columns: Columns) -> Values:
@@ -66,37 +32,3 @@ DERIVED: Mapping[str, Derivation] = {
 
 FEATURE_NAMES = (*SCHEMA.feature_names, *DERIVED)
 """The names of all features, in the model's order."""
-
-
-def completed(raw: Values, names: tuple[str, ...], derived: Mapping[str, Derivation]) -> Values:
-    """Put the derived features beside the raw ones.
-
-    Args:
-        raw: The (n, f) matrix of the schema's features.
-        names: Their f names.
-        derived: The d features to derive, by name.
-
-    Returns:
-        The (n, f + d) matrix.
-
-    Raises:
-        ValueError: A function needs a feature that is not there, does not give one value for each row, or has the name
-            of a feature.
-    """
-    rows, width = raw.shape
-    columns = Columns(raw, names)
-    result = np.empty((rows, width + len(derived)), dtype=np.float32)
-    result[:, :width] = raw
-    with np.errstate(all="ignore"):
-        for position, (name, function) in enumerate(derived.items(), width):
-            values = np.asarray(function(columns), dtype=np.float32)
-            if values.shape != (rows,):
-                raise ValueError(
-                    f"model/derive.py: '{name}' must be one value for each row, not of shape {values.shape}"
-                )
-            if name in names:
-                raise ValueError(f"model/derive.py: '{name}' is the name of a feature of the schema")
-            result[:, position] = values
-    added = result[:, width:]
-    added[np.isinf(added)] = np.nan
-    return result

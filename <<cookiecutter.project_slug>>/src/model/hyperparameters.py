@@ -6,7 +6,7 @@ and starts the pipeline reads this list too, so it imports no framework.
 
 import math
 
-from model.learning import Hyperparameter
+from modelkit.learning import Hyperparameter
 
 HYPERPARAMETERS = (
     Hyperparameter("num_round", int, 300, 1, math.inf, "most trees to grow"),

@@ -6,7 +6,7 @@ and starts the pipeline reads this list too, so it imports no framework.
 
 import math
 
-from model.learning import Hyperparameter
+from modelkit.learning import Hyperparameter
 
 HYPERPARAMETERS = (
     Hyperparameter("epochs", int, 60, 1, math.inf, "most times to go through the training rows"),

@@ -22,8 +22,8 @@ from mlops.batch import reading
 from mlops.cli.verbs import batch
 from mlops.project.project import Project
 from mlops.registry.versions import APPROVED, ModelVersion
-from model import inference
 from model.schema import SCHEMA
+from modelkit import inference
 from tests.environments import give
 from tests.projects import Bake, mlops, mlops_json
 
@@ -35,7 +35,7 @@ def total(matrix: Any, model: Any) -> Any:
     return (np.nan_to_num(matrix, nan=0.5) * np.arange(1, matrix.shape[1] + 1)).sum(axis=1).astype(np.float32)
 
 
-HANDLERS = Handlers(None, inference.input_fn, total, inference.output_fn)
+HANDLERS = Handlers(Path(), None, inference.input_fn, total, inference.output_fn)
 
 
 class Registry:

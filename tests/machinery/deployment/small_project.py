@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mlops.base.contents import FUNCTIONS
 from mlops.project.names import Names, project_id
 from mlops.project.project import Project
 from standin.account import StandInAccount
@@ -173,7 +174,7 @@ def small_project(root: Path, *, inference: str = "realtime", shadow: bool = Fal
         "infra/workload.yaml": WORKLOAD,
         "infra/endpoint.yaml": ENDPOINT.replace("SHADOW", _SHADOW if shadow else "", 1),
         "infra/api.yaml": API,
-        "mlops/functions/api.py": "def handler(event, context): ...\n",
+        **dict.fromkeys(FUNCTIONS, "def handler(event, context): ...\n"),
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,17 +1,20 @@
 """`deploy` in a small project, against a stand-in account whose CloudFormation makes real resources."""
 
 import io
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlops.base.contents import FUNCTIONS
 from mlops.deployment import functions
 from mlops.endpoints.sagemaker import AwsEndpoint
 from standin.account import StandInAccount
 from tests.machinery.deployment.deploying import Shell, shell
 from tests.machinery.deployment.small_project import ACCOUNT, GROUP, NAMES, REGION, register
+from tests.projects import SOURCES
 
 DEV = ("deploy", "--environment", "dev", "--yes")
 STAGING = ("deploy", "--environment", "staging", "--yes")
@@ -233,23 +236,20 @@ def test_the_code_of_functions_is_uploaded_once_under_a_name_made_of_what_it_hol
     assert ready(*STAGING) == 0
     content = ready.account.client("s3").get_object(Bucket=NAMES.data_bucket, Key=key)["Body"].read()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        assert archive.namelist() == ["mlops/functions/api.py"]
+        assert archive.namelist() == list(FUNCTIONS)
     value = ready.account.client("ssm").get_parameter(Name="/visits/staging/code")["Parameter"]["Value"]
     assert value == f"{NAMES.data_bucket}/{key} asks visits-staging"
 
 
-def test_the_archive_of_functions_is_the_same_for_the_same_files(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        (tmp_path / name / "mlops/functions").mkdir(parents=True)
-        for path in ("mlops/functions/a.py", "mlops/b.py") if name == "one" else ("mlops/b.py", "mlops/functions/a.py"):
-            (tmp_path / name / path).write_text(path)
-    (tmp_path / "two/mlops/__pycache__").mkdir()
-    (tmp_path / "two/mlops/__pycache__/b.pyc").write_text("compiled")
-    (tmp_path / "two/mlops/b.py").touch()
-    assert functions.archive(tmp_path / "one") == functions.archive(tmp_path / "two")
-    assert functions.key(tmp_path / "one", "visits") == functions.key(tmp_path / "two", "visits")
-    (tmp_path / "two/mlops/b.py").write_text("other")
-    assert functions.key(tmp_path / "one", "visits") != functions.key(tmp_path / "two", "visits")
+def test_the_archive_of_functions_changes_with_what_they_import_and_with_nothing_else(tmp_path: Path) -> None:
+    one, two = (Path(shutil.copytree(SOURCES / "mlops", tmp_path / name / "mlops")).parent for name in ("one", "two"))
+    for path in two.rglob("*.py"):
+        path.touch()
+    (two / "mlops/store/local.py").write_text("other")
+    assert functions.archive(one) == functions.archive(two)
+    assert functions.key(one, "visits") == functions.key(two, "visits")
+    (two / "mlops/registry/promotion.py").write_text("other")
+    assert functions.key(one, "visits") != functions.key(two, "visits")
 
 
 def test_the_region_and_the_account_are_those_of_the_project(run: Shell) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import mlops.base.capture as capture
-from model import dataset, synthetic
 from model.schema import SCHEMA
+from modelkit import dataset, synthetic
 from tests.projects import SLUG, mlops, mlops_json
 
 

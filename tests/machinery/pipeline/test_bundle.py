@@ -16,8 +16,9 @@ from mlops.project.lineage import git_commit
 from mlops.project.project import Project
 from tests.places import DATA_KEY, MODEL_KEY
 
-SOURCES = ("src/model/train.py", "pipelines/training.py", "mlops/compile/compiler.py", "config/base.yaml",
-           "config/local.yaml", "config/images/xgboost.yaml", "project.yaml", "locks/runtime.txt")  # fmt: skip
+SOURCES = ("src/model/algorithm.py", "modelkit/jobs/train.py", "pipelines/training.py",
+           "mlops/compile/compiler.py", "config/base.yaml", "config/local.yaml",
+           "config/images/xgboost.yaml", "project.yaml", "locks/runtime.txt")  # fmt: skip
 
 
 @pytest.fixture

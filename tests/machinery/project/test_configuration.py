@@ -110,7 +110,7 @@ def test_the_known_keys_are_those_that_the_files_set() -> None:
 
 def test_the_known_keys_are_those_that_the_code_reads() -> None:
     project = ROOT / "<<cookiecutter.project_slug>>"
-    files = [*project.glob("mlops/**/*.py"), *project.glob("pipelines/*.py")]
+    files = [path for folder in ("mlops", "modelkit", "pipelines") for path in project.glob(f"{folder}/**/*.py")]
     code = "\n".join(file.read_text() for file in files if file.name != "configuration.py")
     read = re.findall(r'(?:\[|number\(|integer\(|missing\()"(\w+)\.(\w+)"', code)
     assert ("gate", "min_auc") in read

@@ -17,8 +17,8 @@ from mlops.base.handlers import Handlers
 from mlops.serving.app import OFF_LOOP_BYTES, Application
 from mlops.serving.engine import Engine
 from mlops.serving.recorder import Recorder
-from model import inference
 from model.schema import SCHEMA
+from modelkit import inference
 
 ROW = ["1", "site-1", "100", "1", "1000", "", "13749", "4", "12", "42.9", "0", "0", "95", "13.7", "0", "", "good"]
 CSV_ROW = (",".join(ROW) + "\n").encode()
@@ -34,7 +34,7 @@ def predict_fn(matrix: Any, model: Any) -> Any:
 
 def engine(**halves: Any) -> Engine:
     handlers = Handlers(
-        None, inference.input_fn, predict_fn, inference.output_fn, inference.decode_fn, inference.assemble_fn
+        Path(), None, inference.input_fn, predict_fn, inference.output_fn, inference.decode_fn, inference.assemble_fn
     )
     return Engine(handlers, in_halves=True, **halves)
 
@@ -206,7 +206,7 @@ def test_only_large_bodies_are_answered_beside_the_loop(rows: int, thread: str) 
     def input_fn(body: bytes, content_type: str) -> Any:
         return inference.assemble_fn(decode_fn(body, content_type))
 
-    handlers = Handlers(None, input_fn, predict_fn, inference.output_fn, decode_fn, inference.assemble_fn)
+    handlers = Handlers(Path(), None, input_fn, predict_fn, inference.output_fn, decode_fn, inference.assemble_fn)
     assert Client(Application(Engine(handlers, in_halves=True), 10**9)).ask(CSV_ROW * rows)[0] == 200
     assert threads == {thread}
 
@@ -228,7 +228,7 @@ def test_a_model_that_refuses_what_was_read_is_at_fault_and_not_who_asks(in_halv
         raise ValueError("feature_names mismatch")  # as XGBoost says it
 
     handlers = Handlers(
-        None, inference.input_fn, broken, inference.output_fn, inference.decode_fn, inference.assemble_fn
+        Path(), None, inference.input_fn, broken, inference.output_fn, inference.decode_fn, inference.assemble_fn
     )
     assert Client(Application(Engine(handlers, in_halves=in_halves), LARGEST)).ask()[0] == 500
 

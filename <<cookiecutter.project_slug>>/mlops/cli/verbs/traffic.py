@@ -67,9 +67,9 @@ def run(project: Project, options: Namespace) -> int:
 def _requests(project: Project, options: Namespace) -> list[bytes]:
     """The body of each request, CSV without a header; the labels are written."""
     sys.path.insert(0, str(project.root / "src"))
-    from model import dataset, synthetic
-    from model.job import JobError
     from model.schema import SCHEMA
+    from modelkit import dataset, synthetic
+    from modelkit.job import JobError
 
     source = options.data or project.root / str(project.environment(options.environment)["data_folder"])
     try:

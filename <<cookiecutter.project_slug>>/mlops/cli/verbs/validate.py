@@ -49,7 +49,8 @@ def _input_data(project: Project, environment: str) -> str:
 def _schema(project: Project) -> dict[str, Any]:
     """What the function holds the data to: the function itself knows no schema."""
     sys.path.insert(0, str(project.root / "src"))
-    from model.schema import NUMBER_PATTERN, SCHEMA
+    from model.schema import SCHEMA
+    from modelkit.schema import NUMBER_PATTERN
 
     facts = ("name", "type", "nullable", "minimum", "maximum", "categories")
     return {

@@ -1,0 +1,60 @@
+"""Read the data set that a baseline describes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+
+from modelkit.job import JobError
+
+STATISTICS_FILE = "statistics.json"
+CONSTRAINTS_FILE = "constraints.json"
+_READERS = {".parquet": parquet.read_table, ".csv": arrow_csv.read_csv, ".csv.gz": arrow_csv.read_csv}
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> Any:
+    """Read the .parquet, .csv and .csv.gz files of a folder and its subfolders into one Arrow table.
+
+    Args:
+        path: The folder, or a single file; hidden files and those named `_...` are left out.
+        columns: The columns to keep; None for all.
+
+    Raises:
+        JobError: There is no file or no row, a file cannot be read, the files differ, a column is missing or holds
+            an infinite value.
+    """
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = [file for file in files if not file.name.startswith((".", "_"))]
+    if not files:
+        raise JobError(f"{path}: there is no file to read; give --data a folder of .parquet or .csv files")
+    tables = [_read_file(file, columns) for file in files]
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise JobError(f"{path}: the files do not have the same columns and types: {error}") from error
+    if table.num_rows == 0:
+        raise JobError(f"{path}: there are no rows, so there is no baseline")
+    for name in table.column_names:
+        if pa.types.is_floating(table[name].type) and pc.any(pc.is_inf(table[name])).as_py():
+            raise JobError(f"{path}: column '{name}' holds an infinite value, which no statistic can describe")
+    return table
+
+
+def _read_file(path: Path, columns: Sequence[str] | None) -> Any:
+    reader = next((reader for suffix, reader in _READERS.items() if path.name.endswith(suffix)), None)
+    if reader is None:
+        raise JobError(f"{path}: not a data file; files must end in {', '.join(_READERS)}")
+    try:
+        table = reader(path)
+    except (pa.ArrowException, OSError) as error:
+        raise JobError(f"{path}: the file cannot be read: {error}") from error
+    if columns is None:
+        return table
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise JobError(f"{path}: no such column: {', '.join(missing)}; it has {', '.join(table.column_names)}")
+    return table.select(columns)

@@ -1,0 +1,136 @@
+"""The figures of a model's quality, in the format of SageMaker Model Monitor's model quality statistics."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from modelkit import metrics
+
+_CURVE_POINTS = 200
+_IMPORTANCE_ROWS = 5_000
+
+
+def quality(labels: metrics.Labels, probabilities: npt.NDArray[np.float32], threshold: float = 0.5) -> dict[str, Any]:
+    """Return the model quality of n predictions as `binary_classification_metrics`.
+
+    Args:
+        labels: What happened, n booleans of both classes.
+        probabilities: What was predicted, n values from 0 to 1.
+        threshold: From which probability on a row is called positive.
+    """
+    called = probabilities >= threshold
+    (tn, fp), (fn, tp) = confusion(labels, called)
+    positives, negatives = tp + fn, tn + fp
+    area = metrics.auc(labels, probabilities)
+    points = metrics.curves(labels, probabilities)
+    kept = np.unique(np.linspace(0, len(points.precisions) - 1, _CURVE_POINTS).round().astype(int))
+    return {
+        "confusion_matrix": {"0": {"0": tn, "1": fp}, "1": {"0": fn, "1": tp}},
+        "auc": {
+            "value": area,
+            "standard_deviation": metrics.auc_standard_deviation(area, positives, negatives),
+        },
+        "accuracy": _proportion(tp + tn, len(labels)),
+        "precision": _proportion(tp, tp + fp),
+        "recall": _proportion(tp, positives),
+        "true_positive_rate": _proportion(tp, positives),
+        "true_negative_rate": _proportion(tn, negatives),
+        "false_positive_rate": _proportion(fp, negatives),
+        "false_negative_rate": _proportion(fn, positives),
+        "f1": {"value": _ratio(2 * tp, 2 * tp + fp + fn)},
+        "log_loss": _mean(metrics.log_losses(labels, probabilities)),
+        "brier_score": _mean(metrics.squared_errors(labels, probabilities)),
+        "receiver_operating_characteristic_curve": {
+            "false_positive_rates": points.false_positive_rates[kept].tolist(),
+            "true_positive_rates": points.true_positive_rates[kept].tolist(),
+        },
+        "precision_recall_curve": {
+            "precisions": points.precisions[kept].tolist(),
+            "recalls": points.true_positive_rates[kept].tolist(),
+        },
+    }
+
+
+def confusion(labels: metrics.Labels, called: metrics.Labels) -> list[list[int]]:
+    """Return the 2 by 2 counts of rows, by what happened and then by what was called."""
+    counts = np.bincount(2 * labels.astype(np.intp) + called, minlength=4)
+    return [[int(counts[0]), int(counts[1])], [int(counts[2]), int(counts[3])]]
+
+
+def classification_report(labels: metrics.Labels, called: metrics.Labels) -> dict[str, Any]:
+    """Return precision, recall, F1 and support of each class, and their plain and weighted means."""
+    matrix = confusion(labels, called)
+    classes: dict[str, dict[str, float]] = {}
+    for index in (0, 1):
+        hits, support = matrix[index][index], sum(matrix[index])
+        calls = matrix[0][index] + matrix[1][index]
+        classes[str(index)] = {
+            "precision": _ratio(hits, calls),
+            "recall": _ratio(hits, support),
+            "f1": _ratio(2 * hits, calls + support),
+            "support": support,
+        }
+    rows = len(labels)
+    measures = ("precision", "recall", "f1")
+    return {
+        **classes,
+        "accuracy": (matrix[0][0] + matrix[1][1]) / rows,
+        "macro_average": {name: sum(row[name] for row in classes.values()) / 2 for name in measures},
+        "weighted_average": {
+            name: sum(row[name] * row["support"] for row in classes.values()) / rows for name in measures
+        },
+    }
+
+
+def feature_importance(
+    predict: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
+    data: npt.NDArray[np.float32],
+    labels: metrics.Labels,
+    names: Sequence[str],
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Return each feature's share of what the model owes to all of them, largest first.
+
+    A feature's importance is by how much the AUC falls when its values are shuffled among the rows (permutation
+    importance: Breiman, Random Forests, 2001), so it means the same for every framework; a feature whose shuffling
+    does no harm has none. At most `_IMPORTANCE_ROWS` rows of each class are looked at.
+
+    Args:
+        predict: Returns the n probabilities for an (n, f + d) matrix.
+        data: The (n, f + d) matrix of the rows.
+        labels: What happened, n booleans of both classes.
+        names: The names of the f + d features.
+        seed: Another seed, other rows and another order.
+    """
+    random = np.random.default_rng(seed)
+    sides = [random.permutation(np.flatnonzero(labels == side))[:_IMPORTANCE_ROWS] for side in (False, True)]
+    chosen = np.concatenate(sides)
+    data, labels = data[chosen], labels[chosen]
+    area = metrics.auc(labels, predict(data))
+    falls = []
+    for position in range(len(names)):
+        shuffled = data.copy()
+        shuffled[:, position] = random.permutation(data[:, position])
+        falls.append(max(0.0, area - metrics.auc(labels, predict(shuffled))))
+    total = sum(falls) or 1.0
+    shares = [{"feature": name, "importance": fall / total} for name, fall in zip(names, falls, strict=True)]
+    return sorted(shares, key=lambda share: -share["importance"])
+
+
+def _ratio(part: float, whole: float) -> float:
+    """Return part / whole, and 0 when the whole is: no row to be right about is no success."""
+    return part / whole if whole else 0.0
+
+
+def _proportion(part: int, whole: int) -> dict[str, float]:
+    """Return a share with the standard deviation of a binomial proportion."""
+    share = _ratio(part, whole)
+    return {"value": share, "standard_deviation": math.sqrt(_ratio(share * (1 - share), whole))}
+
+
+def _mean(values: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Return a mean with its standard error."""
+    return {"value": float(values.mean()), "standard_deviation": float(values.std() / math.sqrt(len(values)))}

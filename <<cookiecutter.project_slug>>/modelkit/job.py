@@ -1,0 +1,81 @@
+"""A step run as a job: arguments in, files and an exit code out, and errors that say what to do."""
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class JobError(Exception):
+    """An error that the user can correct: the message says what is wrong, where, and what to do."""
+
+
+class JobParser(argparse.ArgumentParser):
+    """An argument parser whose complaints are `JobError`s, so that they reach the failure file too."""
+
+    def __init__(self, module: str, description: str | None) -> None:
+        super().__init__(prog=f"python -m modelkit.{module}", description=description, allow_abbrev=False)
+        self.add_argument(
+            "--failure-file", type=Path, metavar="FILE", help="where to write why the job failed, if it does"
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint as a `JobError`."""
+        raise JobError(f"{self.prog}: {message} (see --help)")
+
+
+def run(parser: Callable[[], JobParser], work: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
+    """Parse the arguments and do the work.
+
+    Args:
+        parser: Makes the parser of the arguments the step takes; it may load the owner's code.
+        work: What the step does with them.
+        argv: The arguments; None means those of the process.
+
+    Returns:
+        The exit code: 0, or 1 after an error, which is then written to stderr and to `--failure-file`.
+
+    Raises:
+        Exception: A fault of the step's own code; `--failure-file` says which and where.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        work(parser().parse_args(arguments))
+    except (JobError, OSError) as error:
+        _report(str(error), _failure_file(arguments))
+        return 1
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        _report(f"{type(error).__name__}: {error} ({place}; the log has the traceback)", _failure_file(arguments))
+        raise
+    return 0
+
+
+def write_json(path: Path, document: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Write a document as JSON, indented or on one line, making its folder when there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=indent, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _failure_file(arguments: list[str]) -> Path | None:
+    """Find `--failure-file` also among arguments that do not parse."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, value = argument.partition("=")
+        if name == "--failure-file" and (value or following):
+            return Path(value or following)
+    return None
+
+
+def _report(message: str, failure_file: Path | None) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    if failure_file is None:
+        return
+    try:
+        failure_file.parent.mkdir(parents=True, exist_ok=True)
+        failure_file.write_text(message + "\n", encoding="utf-8")
+    except OSError as error:
+        print(f"error: the failure file could not be written: {error}", file=sys.stderr)

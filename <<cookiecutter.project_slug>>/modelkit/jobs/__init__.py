@@ -1,0 +1,1 @@
+"""The steps that jobs run, each a module: `python -m modelkit.jobs.train`."""

@@ -1,0 +1,108 @@
+"""Compare the requests to a version of the model in a window of time with the data that it was trained on.
+
+Requests are read by the schema that the version was made under.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelkit import captured, signature
+from modelkit.baseline import CONSTRAINTS_FILE, STATISTICS_FILE
+from modelkit.job import JobError, JobParser, run, write_json
+from modelkit.signature import SCHEMA_FILE
+from modelkit.statistics import constraints, statistics
+from modelkit.violations import COMPARISON_FILE, Comparison, Limits, compare
+
+VIOLATIONS_FILE = "constraint_violations.json"
+_BUCKETS = 20
+
+
+def evaluate(
+    rows: captured.Captured, baseline: dict[str, Any], rules: dict[str, Any], limits: Limits
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the comparison of captured rows with a baseline, and the rows' own statistics.
+
+    Args:
+        rows: What was captured.
+        baseline: The baseline's `statistics.json`.
+        rules: The baseline's `constraints.json`.
+        limits: When a difference counts.
+    """
+    found = statistics(rows.table)
+    same = Comparison([], [], drift=False, quality=False)
+    comparison = compare(baseline, rules, found, rows.invalid, limits) if rows.table.num_rows else same
+    counts, _ = np.histogram(rows.predictions, bins=_BUCKETS, range=(0, 1))
+    return {
+        "rows": rows.table.num_rows,
+        "records": rows.records,
+        "smoke": rows.smoke,
+        "torn": rows.torn,
+        "damaged": rows.damaged,
+        "damaged_at": rows.damaged_at,
+        "first": rows.first,
+        "last": rows.last,
+        "predictions": {
+            "mean": float(np.mean(rows.predictions)) if rows.predictions else None,
+            "histogram": counts.tolist(),
+        },
+        **comparison.document(),
+    }, found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the documents; exit code 1 when there is nothing to compare with."""
+    return run(_parser, _work, argv)
+
+
+def _parser() -> JobParser:
+    parser = JobParser("jobs.compare", __doc__)
+    parser.add_argument("--schema", type=Path, required=True, metavar="FILE", help=f"the version's {SCHEMA_FILE}")
+    parser.add_argument("--captured", type=Path, required=True, metavar="DIR", help="the captured objects")
+    parser.add_argument("--baseline", type=Path, required=True, metavar="DIR", help="the documents of the baseline")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="gets the documents of the window")
+    parser.add_argument("--start", default="", metavar="TIME", help="UTC, 2026-01-31T23:59:59Z (default: the first)")
+    parser.add_argument("--end", default="", metavar="TIME", help="UTC, not included (default: no end)")
+    parser.add_argument(
+        "--test-prefix", required=True, metavar="ID", help="leave out records whose inference id begins so"
+    )
+    for name in Limits.__dataclass_fields__:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, required=True, metavar="X")
+    return parser
+
+
+def _work(arguments: argparse.Namespace) -> None:
+    limits = Limits(**{name: getattr(arguments, name) for name in Limits.__dataclass_fields__})
+    baseline = _document(arguments.baseline / STATISTICS_FILE)
+    rules = _document(arguments.baseline / CONSTRAINTS_FILE)
+    try:
+        schema, _ = signature.read(arguments.schema)
+    except ValueError as error:
+        raise JobError(str(error)) from error
+    rows = captured.read(arguments.captured, schema, arguments.start, arguments.end, arguments.test_prefix)
+    try:
+        comparison, found = evaluate(rows, baseline, rules, limits)
+    except (LookupError, TypeError, ValueError) as error:
+        raise JobError(f"{arguments.baseline}: the baseline is not what Model Monitor writes: {error!r}") from error
+    write_json(arguments.output / STATISTICS_FILE, found, indent=None)
+    write_json(arguments.output / CONSTRAINTS_FILE, constraints(found), indent=None)
+    write_json(arguments.output / VIOLATIONS_FILE, {"violations": comparison["violations"]}, indent=None)
+    write_json(arguments.output / COMPARISON_FILE, comparison, indent=None)
+    print(f"{comparison['rows']} rows, {len(comparison['violations'])} violations")
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise JobError(f"{path}: the baseline cannot be read: {error}") from error
+    return document
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Type the data and split it into train, validation and test, as `model/preprocess.py` does.
+
+Any number of instances, each with its share of the files in any order, make the same split without speaking to each
+other.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelkit import owner
+from modelkit.dataset import read_typed, write_parquet
+from modelkit.job import JobError, JobParser, run
+from modelkit.splitting import SPLITS
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step."""
+    return run(_parser, _work, argv)
+
+
+def _parser() -> JobParser:
+    parser = JobParser("jobs.preprocess", __doc__)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of data files, or one file")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="gets train/, validation/ and test/, a file in each",
+    )
+    parser.add_argument("--train-fraction", type=float, default=0.7, metavar="F", help="default %(default)s")
+    parser.add_argument("--validation-fraction", type=float, default=0.15, metavar="F", help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default %(default)s")
+    host = parser.add_mutually_exclusive_group()
+    host.add_argument("--host", default="algo-1", metavar="NAME", help="names the files (default %(default)s)")
+    host.add_argument(
+        "--resource-config", type=Path, metavar="FILE", help="SageMaker's resourceconfig.json, to read the host from"
+    )
+    return parser
+
+
+def _work(arguments: argparse.Namespace) -> None:
+    _check_fractions(arguments.train_fraction, arguments.validation_fraction)
+    host = arguments.host if arguments.resource_config is None else _current_host(arguments.resource_config)
+    schema, split = owner.load("schema", "SCHEMA"), owner.load("preprocess", "split")
+    parts = split(
+        read_typed(arguments.data, schema), arguments.train_fraction, arguments.validation_fraction, arguments.seed
+    )
+    if parts.keys() != set(SPLITS):
+        raise JobError(f"model/preprocess.py: split must return {', '.join(SPLITS)}, not {', '.join(parts)}")
+    for name, part in parts.items():
+        write_parquet(part, arguments.output / name / f"part-{host}.parquet")
+        print(f"{name}: {part.num_rows} rows")
+
+
+def _check_fractions(train: float, validation: float) -> None:
+    for option, value in (("--train-fraction", train), ("--validation-fraction", validation)):
+        if not (math.isfinite(value) and 0 < value < 1):
+            raise JobError(f"{option} must be above 0 and below 1, not {value:g}")
+    if train + validation >= 1:
+        raise JobError(
+            f"--train-fraction {train:g} and --validation-fraction {validation:g} leave nothing for the test"
+        )
+
+
+def _current_host(path: Path) -> str:
+    try:
+        host = json.loads(path.read_text(encoding="utf-8"))["current_host"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise JobError(f"{path}: not a resource configuration with a current_host ({error!r})") from error
+    return str(host)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

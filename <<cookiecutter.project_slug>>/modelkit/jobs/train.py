@@ -1,0 +1,214 @@
+"""Train the classifier of `model.algorithm`, stopped when the AUC on the validation rows stops rising.
+
+On SageMaker paths and hyperparameters come from the SM_* variables of the training job; an argument takes precedence.
+"""
+
+import argparse
+import ast
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from modelkit import features, owner, signature
+from modelkit.archives import CODE_FOLDER
+from modelkit.dataset import read_typed
+from modelkit.distributed import alone
+from modelkit.job import JobError, JobParser, run, write_json
+from modelkit.learning import Hyperparameter, Rows, Trained
+
+TRAINING_FILE = "training.json"
+CURVE_FILE = "learning-curve.json"
+
+_KIT = Path(signature.__file__).parent
+
+
+def read_rows(path: Path) -> Rows:
+    """Read a split.
+
+    Raises:
+        JobError: It cannot be read, or it is empty.
+    """
+    schema = owner.load("schema", "SCHEMA")
+    table = read_typed(path, schema)
+    if table.num_rows == 0:
+        raise JobError(f"{path}: there are no rows")
+    return Rows(features.matrix(table, schema, owner.load("derive", "DERIVED")), features.labels(table, schema))
+
+
+def hyperparameters_from(declared: Sequence[Hyperparameter], given: Mapping[str, Any]) -> dict[str, float]:
+    """Check hyperparameters, numbers or text, and add the defaults of those that are not given.
+
+    Those whose name begins with `sagemaker_` are SageMaker's own and left out.
+
+    Raises:
+        JobError: One is unknown, or its value is not allowed.
+    """
+    known = {hyperparameter.name: hyperparameter for hyperparameter in declared}
+    values: dict[str, float] = {name: each.kind(each.default) for name, each in known.items()}
+    for name, value in given.items():
+        if name.startswith("sagemaker_"):
+            continue
+        if name not in known:
+            raise JobError(f"there is no hyperparameter '{name}'; there are {', '.join(known)}")
+        try:
+            values[name] = known[name].parse(str(value))
+        except ValueError as error:
+            raise JobError(
+                f"hyperparameter {name} (the parameter {known[name].parameter}) is '{value}'; it must be "
+                f"{known[name].expected}"
+            ) from error
+    return values
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step."""
+    return run(_parser, _work, argv)
+
+
+def _parser() -> JobParser:
+    parser = JobParser("jobs.train", __doc__)
+    for option, variable, description in (
+        ("--train", "SM_CHANNEL_TRAIN", "the folder of the rows to learn from"),
+        ("--validation", "SM_CHANNEL_VALIDATION", "the folder of the rows that tell when to stop"),
+        ("--model-dir", "SM_MODEL_DIR", "gets the model and the code that serves it"),
+    ):
+        default = os.environ.get(variable)
+        parser.add_argument(
+            option,
+            type=Path,
+            default=default,
+            required=default is None,
+            metavar="DIR",
+            help=f"{description} (default: ${variable})",
+        )
+    parser.add_argument(
+        "--output-data-dir",
+        type=Path,
+        default=os.environ.get("SM_OUTPUT_DATA_DIR"),
+        metavar="DIR",
+        help="gets the learning curve (default: $SM_OUTPUT_DATA_DIR)",
+    )
+    for hyperparameter in owner.load("hyperparameters", "HYPERPARAMETERS"):
+        name = hyperparameter.name
+        parser.add_argument(
+            *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
+            dest=name,
+            default=None,
+            metavar="N",
+            help=f"{hyperparameter.description} (default: in $SM_HPS, or {hyperparameter.default:g})",
+        )
+    return parser
+
+
+def _work(arguments: argparse.Namespace) -> None:
+    declared: Sequence[Hyperparameter] = owner.load("hyperparameters", "HYPERPARAMETERS")
+    given = _environment("SM_HPS", dict, {})
+    for hyperparameter in declared:
+        value = getattr(arguments, hyperparameter.name)
+        if value is not None:
+            given[hyperparameter.name] = value
+    hyperparameters = hyperparameters_from(declared, given)
+    current = os.environ.get("SM_CURRENT_HOST", "algo-1")
+    hosts = _environment("SM_HOSTS", list, [current])
+    if current not in hosts:
+        raise JobError(f"this host, '{current}', is not one of the hosts: {', '.join(hosts)}")
+    fit = owner.load("algorithm", "fit")
+    together = getattr(sys.modules["model.algorithm"], "together", alone)
+    train, validation = read_rows(arguments.train), read_rows(arguments.validation)
+    with together(hosts, current) as leads:
+        trained = fit(train, validation, hyperparameters, available_threads())
+        if leads:
+            rows = {"train": len(train.labels), "validation": len(validation.labels)}
+            _write(trained, arguments, hyperparameters, rows)
+
+
+def _write(
+    trained: Trained, arguments: argparse.Namespace, hyperparameters: dict[str, float], rows: dict[str, int]
+) -> None:
+    """Write the model last: a folder that has one is complete."""
+    best = trained.best_iteration
+    auc = {} if best is None else {split: metrics["auc"][best] for split, metrics in trained.curve.items()}
+    record = {
+        "hyperparameters": hyperparameters,
+        "best_iteration": best,
+        "auc": auc,
+        "rows": rows,
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "pyarrow": pyarrow.__version__,
+            **versions(Path(sys.modules["model.algorithm"].__file__ or "")),
+        },
+    }
+    if arguments.output_data_dir is not None and trained.curve:
+        write_json(arguments.output_data_dir / CURVE_FILE, {split: dict(each) for split, each in trained.curve.items()})
+    _copy_code(arguments.model_dir / CODE_FOLDER)
+    write_json(arguments.model_dir / TRAINING_FILE, record)
+    signature.write(arguments.model_dir, owner.load("schema", "SCHEMA"), owner.load("derive", "DERIVED"))
+    owner.load("algorithm", "save")(trained.model, arguments.model_dir)
+    if best is None:
+        print("model/algorithm.py gives no best iteration: this model has no learning curve")
+        return
+    # The last line of this form is what SageMaker keeps as the job's metrics.
+    figures = "\t".join(f"{split}-auc:{value:.5f}" for split, value in auc.items())
+    print(f"best: [{best}]\t{figures}")
+
+
+def versions(module: Path) -> dict[str, str]:
+    """Return the version of each package that a module imports, by the name it is imported by, as far as it has one.
+
+    Args:
+        module: The source of a module that is loaded.
+    """
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    packages = sorted({name.partition(".")[0] for name in names} - sys.stdlib_module_names)
+    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in packages}
+    return {name: str(version) for name, version in found.items() if version}
+
+
+def _copy_code(folder: Path) -> None:
+    """Put the packages `model` and `modelkit` beside the model, so that a server needs nothing but the archive.
+
+    The project's server calls `code/inference.py`, those of AWS's images `code/hosting.py` (SAGEMAKER_PROGRAM).
+    """
+    leave_out = shutil.ignore_patterns("__pycache__", ".*")
+    for package in (Path(sys.modules["model"].__file__ or "").parent, _KIT):
+        shutil.copytree(package, folder / package.name, ignore=leave_out, dirs_exist_ok=True)
+    for name in ("inference.py", "hosting.py"):
+        shutil.copyfile(_KIT / name, folder / name)
+
+
+def _environment(variable: str, kind: type[Any], default: Any) -> Any:
+    text = os.environ.get(variable)
+    if not text:
+        return default
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise JobError(f"${variable} is not JSON: {error}") from error
+    if not isinstance(value, kind):
+        raise JobError(f"${variable} must be a JSON {'object' if kind is dict else 'list'}, not {text}")
+    return value
+
+
+def available_threads() -> int:
+    """Return how many threads to use: as many as OMP_NUM_THREADS says, else one for each core."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdigit() and int(text) > 0 else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

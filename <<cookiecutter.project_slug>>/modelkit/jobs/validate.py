@@ -1,0 +1,202 @@
+"""Check a data set against the schema, report all that is wrong with it, and stop the pipeline if anything is."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelkit import bias, features, owner, rules
+from modelkit.dataset import FileError, Source, find_files, read_source
+from modelkit.job import JobError, JobParser, run, write_json
+from modelkit.parsing import ARROW_TYPES
+from modelkit.rules import Finding, Violation
+from modelkit.schema import Column, Schema
+
+REPORT_FILE = "report.json"
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was found in a data set.
+
+    Attributes:
+        files: Name and number of rows of each file that could be read.
+        rows: The number of rows in all.
+        columns: A summary of each column that was there.
+        violations: Everything that is wrong.
+        bias: The bias between the groups of the facet; None without a facet or its data.
+    """
+
+    files: list[dict[str, Any]]
+    rows: int
+    columns: list[dict[str, Any]]
+    violations: list[Violation]
+    bias: bias.DataBias | None
+
+
+def validate(path: Path, schema: Schema, max_null_fraction: float) -> Validation:
+    """Check the files of a folder, and all of them even when one is bad.
+
+    Args:
+        path: The folder, or a single file.
+        schema: What is declared.
+        max_null_fraction: The largest share of missing values in a nullable column without a limit of its own.
+    """
+    sources, violations = _read(path)
+    violations += rules.header_violations(sources, schema)
+    findings: list[Finding] = [finding for source in sources for finding in rules.ragged_findings(source)]
+    null_violations: list[Violation] = []
+    typed: dict[str, Any] = {}
+    for column in schema.columns:
+        values, found = _check_column(sources, column)
+        if values is None:
+            continue
+        findings += found
+        unreadable = sum(finding.rows for finding in found if finding.rule == "type")
+        null_violations += rules.null_violations(column, values, unreadable, max_null_fraction)
+        typed[column.name] = values
+    violations += rules.merged(findings) + null_violations
+    table = pa.table(typed)
+    if sources and (typed or not violations):
+        violations += rules.table_violations(table, schema)
+    measured = _bias(table, schema)
+    if measured is not None and schema.facet is not None:
+        violations += rules.bias_violations(measured, schema.facet)
+    files = [{"name": source.name, "rows": source.table.num_rows + len(source.ragged)} for source in sources]
+    columns = [_summary(column, typed[column.name]) for column in schema.columns if column.name in typed]
+    return Validation(files, sum(file["rows"] for file in files), columns, violations, measured)
+
+
+def report(validation: Validation, data_version: str, schema: Schema) -> dict[str, Any]:
+    """Return the report as a JSON document."""
+    found: dict[str, Any] = {}
+    if validation.bias is not None and schema.facet is not None:
+        found = {
+            "facet": schema.facet.column,
+            "disadvantaged": schema.facet.disadvantaged,
+            "rows": validation.bias.rows,
+            "class_imbalance": {
+                "value": validation.bias.class_imbalance,
+                "limit": schema.facet.max_class_imbalance,
+            },
+            "label_difference": {
+                "value": validation.bias.label_difference,
+                "limit": schema.facet.max_label_difference,
+            },
+        }
+    return {
+        "data_version": data_version,
+        "rows": validation.rows,
+        "files": validation.files,
+        "columns": validation.columns,
+        "violations": [asdict(violation) for violation in validation.violations],
+        "bias": found,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step; exit code 1 when the data breaks a rule."""
+    return run(_parser, _work, argv)
+
+
+def _parser() -> JobParser:
+    parser = JobParser("jobs.validate", __doc__)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of data files, or one file")
+    parser.add_argument("--report", type=Path, required=True, metavar="DIR", help=f"where {REPORT_FILE} is written")
+    parser.add_argument("--data-version", required=True, metavar="V", help="the data's version, kept in the report")
+    parser.add_argument(
+        "--max-null-fraction",
+        type=float,
+        default=0.1,
+        metavar="F",
+        help="largest share of missing values in a nullable column that declares no limit (default %(default)s)",
+    )
+    return parser
+
+
+def _work(arguments: argparse.Namespace) -> None:
+    if not 0 <= arguments.max_null_fraction <= 1:
+        raise JobError(f"--max-null-fraction must be between 0 and 1, not {arguments.max_null_fraction:g}")
+    schema: Schema = owner.load("schema", "SCHEMA")
+    features.check_derived(schema, owner.load("derive", "DERIVED"))  # now, rather than after the data was split
+    validation = validate(arguments.data, schema, arguments.max_null_fraction)
+    destination = arguments.report / REPORT_FILE
+    write_json(destination, report(validation, arguments.data_version, schema))
+    if validation.violations:
+        count = len(validation.violations)
+        lines = [f"the data breaks {count} rule{'s' if count > 1 else ''}; mend the data or edit model/schema.py:"]
+        lines += [f"- {violation.message}" for violation in validation.violations[:_SHOWN]]
+        if count > _SHOWN:
+            lines.append(f"- and {count - _SHOWN} more, all of them in {REPORT_FILE}")
+        raise JobError("\n".join(lines))
+    print(f"the data follows the schema: {validation.rows} rows, files: {len(validation.files)}")
+
+
+def _read(path: Path) -> tuple[list[Source], list[Violation]]:
+    sources: list[Source] = []
+    violations: list[Violation] = []
+    try:
+        files = find_files(path)
+    except FileError as error:
+        return sources, [Violation(None, error.rule, 0, str(error))]
+    for file in files:
+        try:
+            sources.append(read_source(file))
+        except FileError as error:
+            violations.append(Violation(None, error.rule, 0, str(error)))
+    return sources, violations
+
+
+def _check_column(sources: Sequence[Source], column: Column) -> tuple[Any | None, list[Finding]]:
+    """Check one column in all files; rows of a file that lacks it count as nulls only when another file has it."""
+    present = [source for source in sources if source.table.column_names.count(column.name) == 1]
+    if not present:
+        return None, []
+    chunks: list[Any] = []
+    findings: list[Finding] = []
+    for source in sources:
+        if source not in present:
+            chunks.append(pa.nulls(source.table.num_rows, ARROW_TYPES[column.type]))
+            continue
+        values, found = rules.check_values(source, column)
+        chunks += values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+        findings += found
+    return pa.chunked_array(chunks, type=ARROW_TYPES[column.type]), findings
+
+
+def _bias(table: Any, schema: Schema) -> bias.DataBias | None:
+    if schema.facet is None or not {schema.facet.column, schema.target} <= set(table.column_names):
+        return None
+    return bias.measure(table[schema.facet.column], schema.facet.disadvantaged, table[schema.target])
+
+
+def _summary(column: Column, values: Any) -> dict[str, Any]:
+    rows = len(values)
+    summary: dict[str, Any] = {
+        "name": column.name,
+        "type": column.type,
+        "role": column.role,
+        "nulls": values.null_count,
+        "null_fraction": values.null_count / rows if rows else 0.0,
+    }
+    if column.type in ("integer", "number"):
+        extremes = pc.min_max(values)
+        summary |= {
+            "minimum": extremes["min"].as_py(),
+            "maximum": extremes["max"].as_py(),
+            "mean": pc.mean(values).as_py(),
+        }
+    else:
+        counts = pc.value_counts(pc.drop_null(values)).slice(0, 50).to_pylist()
+        summary["counts"] = {str(entry["values"]): entry["counts"] for entry in counts}
+    return summary
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Values of a column as its declared type, vectorised, with a mask of those that are not of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelkit.schema import FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, Column
+
+ARROW_TYPES = {"integer": pa.int64(), "number": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
+"""The Arrow type of each column type."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A column's values in its type.
+
+    Attributes:
+        values: Arrow array of n values; missing and invalid ones are null.
+        invalid: Boolean Arrow array of n, true where a value is not of the type; None when all are.
+    """
+
+    values: Any
+    invalid: Any | None
+
+
+def parse(values: Any, column: Column) -> Parsed:
+    """Turn an Arrow column, of text or already typed, into the column's type.
+
+    Args:
+        values: Arrow array of n values; null is a missing value, and so is NaN in an array of floats.
+        column: The column's declaration.
+    """
+    if pa.types.is_dictionary(values.type):
+        values = pc.cast(values, values.type.value_type)
+    if pa.types.is_large_string(values.type):
+        values = pc.cast(values, pa.string())
+    if pa.types.is_null(values.type):
+        return Parsed(pc.cast(values, ARROW_TYPES[column.type]), None)
+    if pa.types.is_string(values.type):
+        return _from_text(values, column)
+    if pa.types.is_decimal(values.type):
+        values = pc.cast(values, pa.float64())
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), None, values)
+    return _from_typed(values, column)
+
+
+def _from_text(text: Any, column: Column) -> Parsed:
+    if column.type == "string":
+        return Parsed(text, None)
+    try:
+        values = pc.cast(text, ARROW_TYPES[column.type])
+    except pa.ArrowInvalid:
+        return _from_odd_text(text, column)
+    if column.type == "integer" and pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py():
+        return _from_odd_text(text, column)  # Arrow reads hexadecimal integers
+    return _within_float32(values) if column.type == "number" else Parsed(values, None)
+
+
+def _from_odd_text(text: Any, column: Column) -> Parsed:
+    """Parse a column of which some values are not of the type, or are written unusually, such as 3.0 for 3."""
+    if column.type == "boolean":
+        lower = pc.utf8_lower(text)
+        text = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", text))
+    is_number = pc.match_substring_regex(text, f"^(?:{NUMBER_PATTERN})$")
+    numbers = _from_typed(pc.cast(pc.if_else(is_number, text, None), pa.float64()), column)
+    not_number = pc.fill_null(pc.invert(is_number), False)
+    invalid = not_number if numbers.invalid is None else pc.or_(not_number, numbers.invalid)
+    return Parsed(numbers.values, invalid if pc.any(invalid).as_py() else None)
+
+
+def _from_typed(values: Any, column: Column) -> Parsed:
+    kind = values.type
+    if column.type == "boolean" and not pa.types.is_boolean(kind) and _is_numeric(kind):
+        return _masked(values, pc.or_(pc.equal(values, 0), pc.equal(values, 1)), pa.bool_())
+    if column.type == "integer" and pa.types.is_integer(kind):
+        return Parsed(pc.cast(values, pa.int64()), None)
+    if column.type == "integer" and pa.types.is_floating(kind):
+        whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), INTEGER_LIMIT))
+        return _masked(values, whole, pa.int64())
+    if column.type == "number" and _is_numeric(kind):
+        return _within_float32(pc.cast(values, pa.float64()))
+    if ARROW_TYPES[column.type] == kind:
+        return Parsed(values, None)
+    return Parsed(pa.nulls(len(values), ARROW_TYPES[column.type]), pc.is_valid(values))
+
+
+def _is_numeric(kind: Any) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _within_float32(values: Any) -> Parsed:
+    return _masked(values, pc.less_equal(pc.abs(values), FLOAT32_MAXIMUM), pa.float64())
+
+
+def _masked(values: Any, valid: Any, kind: Any) -> Parsed:
+    if pc.all(valid).as_py() is not False:
+        return Parsed(pc.cast(values, kind), None)
+    return Parsed(pc.cast(pc.if_else(valid, values, None), kind), pc.fill_null(pc.invert(valid), False))

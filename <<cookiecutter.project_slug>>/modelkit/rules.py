@@ -1,0 +1,227 @@
+"""The rules a data set is held to: first each file and column, then the table as a whole."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelkit.bias import DataBias
+from modelkit.dataset import Source
+from modelkit.parsing import parse
+from modelkit.schema import Column, Facet, Schema
+
+EXAMPLES = 3
+"""How many offending values a message shows."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that the data breaks.
+
+    Attributes:
+        column: The column, or None when it is the file or the table.
+        rule: The rule's name.
+        rows: How many rows break it; 0 when it is not about rows.
+        message: What is wrong, with a few examples and where they stand.
+    """
+
+    column: str | None
+    rule: str
+    rows: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one file has against one rule; those of several files make one violation."""
+
+    column: str | None
+    rule: str
+    problem: str
+    rows: int
+    examples: tuple[str, ...]
+
+
+def merged(findings: Iterable[Finding]) -> list[Violation]:
+    """Make one violation of the findings of all files about the same rule of the same column."""
+    groups: dict[tuple[str | None, str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.column, finding.rule, finding.problem), []).append(finding)
+    violations = []
+    for (column, rule, problem), members in groups.items():
+        rows = sum(member.rows for member in members)
+        examples = [example for member in members for example in member.examples][:EXAMPLES]
+        subject = f"column '{column}': " if column else ""
+        violations.append(
+            Violation(column, rule, rows, f"{subject}{problem} in {_rows(rows)}, for example {'; '.join(examples)}")
+        )
+    return violations
+
+
+def header_violations(sources: Sequence[Source], schema: Schema) -> list[Violation]:
+    """Find columns that a file lacks, has twice, or should not have."""
+    missing: dict[str, list[str]] = {}
+    repeated: dict[str, list[str]] = {}
+    unexpected: dict[str, list[str]] = {}
+    for source in sources:
+        names = source.table.column_names
+        for name in schema.names:
+            if name not in names:
+                missing.setdefault(name, []).append(source.name)
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                repeated.setdefault(name, []).append(source.name)
+            if name not in schema.names:
+                unexpected.setdefault(name, []).append(source.name)
+    violations = [
+        Violation(name, "missing_column", 0, f"column '{name}' is missing from {_some(files)}")
+        for name, files in missing.items()
+    ]
+    violations += [
+        Violation(name, "duplicate_column", 0, f"column '{name}' stands more than once in the header of {_some(files)}")
+        for name, files in repeated.items()
+    ]
+    return violations + [
+        Violation(name, "unexpected_column", 0, f"column '{name}' of {_some(files)} is not in the schema")
+        for name, files in unexpected.items()
+    ]
+
+
+def ragged_findings(source: Source) -> Iterator[Finding]:
+    """Find the rows that do not have one field for each column."""
+    if source.ragged:
+        examples = tuple(
+            f"row {row.number} of {source.name} has {row.fields} instead of {row.expected}"
+            for row in source.ragged[:EXAMPLES]
+        )
+        yield Finding(None, "ragged_row", "too few or too many fields", len(source.ragged), examples)
+
+
+def check_values(source: Source, column: Column) -> tuple[Any, list[Finding]]:
+    """Check each value of one column of one file: its type, its range, its category.
+
+    Returns:
+        The Arrow array of typed values, null where a value is missing or not of the type, and the findings.
+    """
+    raw = source.table[column.name]
+    parsed = parse(raw, column)
+    findings = []
+
+    def find(rule: str, problem: str, mask: Any) -> None:
+        if mask is not None and pc.any(mask).as_py():
+            examples = tuple(_examples(source, raw, mask))
+            findings.append(Finding(column.name, rule, problem, pc.sum(mask).as_py(), examples))
+
+    find("type", f"not {_article(column.type)}", parsed.invalid)
+    if column.minimum is not None:
+        find("minimum", f"below the minimum {column.minimum:g}", pc.less(parsed.values, column.minimum))
+    if column.maximum is not None:
+        find("maximum", f"above the maximum {column.maximum:g}", pc.greater(parsed.values, column.maximum))
+    if column.categories:
+        known = pc.is_in(parsed.values, value_set=pa.array(column.categories))
+        unknown = pc.and_(pc.is_valid(parsed.values), pc.invert(known))
+        find("category", f"none of the categories {', '.join(column.categories)}", unknown)
+    return parsed.values, findings
+
+
+def null_violations(column: Column, values: Any, unreadable: int, limit: float) -> list[Violation]:
+    """Check how many values of a column are missing.
+
+    Args:
+        column: The column's declaration.
+        values: Arrow array of its n typed values in all files.
+        unreadable: How many of its nulls are values that are not of the type, which have a violation of their own.
+        limit: The largest share of missing values, unless the column declares its own.
+    """
+    rows, nulls = len(values), values.null_count - unreadable
+    if column.max_null_fraction is not None:
+        limit = column.max_null_fraction
+    subject = f"column '{column.name}': "
+    if rows == 0 or nulls == 0:
+        return []
+    if nulls == rows:
+        return [Violation(column.name, "all_null", nulls, f"{subject}no value in any of {_rows(nulls)}")]
+    if not column.nullable:
+        return [Violation(column.name, "null", nulls, f"{subject}no value in {_rows(nulls)}, and it is not nullable")]
+    if nulls > limit * rows:
+        message = f"{subject}no value in {_rows(nulls)}, {nulls / rows:.1%} where {limit:.1%} is allowed"
+        return [Violation(column.name, "null_fraction", nulls, message)]
+    return []
+
+
+def table_violations(table: Any, schema: Schema) -> list[Violation]:
+    """Check the table of all files: enough rows, both classes of the target, no row twice.
+
+    Args:
+        table: Arrow table of typed columns; those that every file lacks are absent.
+        schema: What is declared.
+    """
+    if table.num_rows == 0:
+        return [Violation(None, "no_rows", 0, "there are no rows below the header")]
+    violations = []
+    if table.num_rows < schema.minimum_rows:
+        message = f"there are {table.num_rows} rows, and at least {schema.minimum_rows} are needed"
+        violations.append(Violation(None, "minimum_rows", table.num_rows, message))
+    if schema.target in table.column_names:
+        violations += _class_violations(table[schema.target], schema.target)
+    if schema.key and set(schema.key) <= set(table.column_names):
+        violations += _key_violations(table, schema.key)
+    return violations
+
+
+def bias_violations(bias: DataBias, facet: Facet) -> list[Violation]:
+    """Compare the bias in the data with the limits of the facet."""
+    group = f"column '{facet.column}', group {facet.disadvantaged}:"
+    violations = []
+    if abs(bias.class_imbalance) > facet.max_class_imbalance:
+        message = (
+            f"{group} class imbalance (CI) is {bias.class_imbalance:.3f}; the limit is {facet.max_class_imbalance:g}"
+        )
+        violations.append(Violation(facet.column, "class_imbalance", bias.rows, message))
+    if bias.label_difference is not None and abs(bias.label_difference) > facet.max_label_difference:
+        value, limit = bias.label_difference, facet.max_label_difference
+        message = f"{group} difference in proportions of labels (DPL) is {value:.3f}; the limit is {limit:g}"
+        violations.append(Violation(facet.column, "label_difference", bias.rows, message))
+    return violations
+
+
+def _class_violations(target: Any, name: str) -> list[Violation]:
+    classes = pc.unique(pc.drop_null(target)).to_pylist()
+    if len(classes) != 1:
+        return []
+    message = f"column '{name}': every row has the value {int(classes[0])}; a classifier needs both"
+    return [Violation(name, "one_class", len(target), message)]
+
+
+def _key_violations(table: Any, key: tuple[str, ...]) -> list[Violation]:
+    counts = table.select(key).group_by(list(key)).aggregate([([], "count_all")])
+    for name in key:
+        counts = counts.filter(pc.is_valid(counts[name]))
+    repeated = counts.filter(pc.greater(counts["count_all"], 1))
+    if repeated.num_rows == 0:
+        return []
+    rows = pc.sum(repeated["count_all"]).as_py() - repeated.num_rows
+    examples = [" and ".join(f"{name} {row[name]}" for name in key) for row in repeated.slice(0, EXAMPLES).to_pylist()]
+    names = ", ".join(key)
+    message = f"key ({names}): the key of another row in {_rows(rows)}, for example {'; '.join(examples)}"
+    return [Violation(None, "duplicate_key", rows, message)]
+
+
+def _examples(source: Source, raw: Any, mask: Any) -> Iterator[str]:
+    for index in pc.indices_nonzero(mask)[:EXAMPLES].to_pylist():
+        yield f"{raw[index].as_py()!r:.60} (row {source.row_number(index)} of {source.name})"
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:EXAMPLES])
+    return shown if len(names) <= EXAMPLES else f"{shown} and {len(names) - EXAMPLES} more files"
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

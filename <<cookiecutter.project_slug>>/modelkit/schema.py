@@ -1,0 +1,168 @@
+"""What a schema consists of, as code and as a document.
+
+Only the standard library is imported: the server imports this module too.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+ColumnType = Literal["integer", "number", "string", "boolean"]
+Role = Literal["feature", "target", "attribute"]
+
+FLOAT32_MAXIMUM = 3.4028234663852886e38
+"""The largest value a feature can have: the model computes in float32, where more would be infinite."""
+
+INTEGER_LIMIT = 2.0**63
+"""A whole number must be smaller than this, in absolute value."""
+
+NUMBER_PATTERN = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+"""A number as text, in files and in requests: no blanks, no hexadecimal, no `nan`, no `inf`."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the data set.
+
+    Attributes:
+        name: The column's header.
+        type: `integer` (a whole number), `number`, `string` (a feature needs its `categories`) or `boolean` (0, 1,
+            true or false).
+        role: `feature` goes into the model, `target` is predicted, `attribute` is neither (an identifier, say).
+        description: What it holds, with its unit.
+        nullable: Whether a value may be missing. An empty field is a missing value.
+        max_null_fraction: The share of missing values allowed here, in place of the limit given to the validation.
+        minimum: The smallest value allowed in training data.
+        maximum: The largest value allowed in training data.
+        categories: The values a string may have; the model sees the position in this tuple.
+    """
+
+    name: str
+    type: ColumnType
+    role: Role
+    description: str
+    nullable: bool = False
+    max_null_fraction: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for said, known in ((self.type, get_args(ColumnType)), (self.role, get_args(Role))):
+            if said not in known:
+                raise ValueError(f"schema: column '{self.name}': '{said}' is none of {', '.join(known)}")
+        if self.role == "feature" and self.type == "string" and not self.categories:
+            raise ValueError(f"schema: feature '{self.name}' is a string and needs its categories")
+        if self.categories and self.type != "string":
+            raise ValueError(f"schema: column '{self.name}' has categories, so its type must be string")
+        if len(set(self.categories)) != len(self.categories) or "" in self.categories:
+            raise ValueError(f"schema: the categories of '{self.name}' must be distinct and not empty")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"schema: the minimum of '{self.name}' is above its maximum")
+
+
+@dataclass(frozen=True)
+class Facet:
+    """The sensitive attribute whose groups are compared, and the bias in the data that is still accepted.
+
+    Attributes:
+        column: The attribute's name.
+        disadvantaged: The value that marks the group to protect.
+        max_class_imbalance: Limit on the absolute class imbalance (CI).
+        max_label_difference: Limit on the absolute difference in proportions of labels (DPL).
+    """
+
+    column: str
+    disadvantaged: bool | int | str
+    max_class_imbalance: float
+    max_label_difference: float
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns and what holds for the table as a whole.
+
+    Attributes:
+        columns: All columns a file must have.
+        group: The column whose rows must not be torn apart by the split into train, validation and test; where every
+            row stands for itself, the column that identifies the row.
+        key: The columns that together identify a row.
+        facet: The sensitive attribute, or None when there is none.
+        minimum_rows: Fewer rows than this are refused.
+    """
+
+    columns: tuple[Column, ...]
+    group: str
+    key: tuple[str, ...] = ()
+    facet: Facet | None = None
+    minimum_rows: int = 1
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"schema: columns declared twice: {', '.join(repeated)}")
+        if [column.type for column in self.columns if column.role == "target"] != ["boolean"]:
+            raise ValueError("schema: exactly one column must have the role target, and its type must be boolean")
+        if not self.features:
+            raise ValueError("schema: no column has the role feature")
+        named = {self.group, *self.key} | ({self.facet.column} if self.facet else set())
+        if not named <= set(names):
+            raise ValueError(f"schema: no such column: {', '.join(sorted(named - set(names)))}")
+        group = self.column(self.group)
+        if group.type not in ("integer", "string") or group.nullable:
+            raise ValueError(f"schema: group '{self.group}' must be an integer or a string and not nullable")
+
+    def column(self, name: str) -> Column:
+        """Return the column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of all columns, in order."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def features(self) -> tuple[Column, ...]:
+        """The columns the model sees, in the order in which it sees them."""
+        return tuple(column for column in self.columns if column.role == "feature")
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the features, in the model's order."""
+        return tuple(column.name for column in self.features)
+
+    @cached_property
+    def target(self) -> str:
+        """The name of the column that is predicted."""
+        return next(column.name for column in self.columns if column.role == "target")
+
+    @cached_property
+    def encoding(self) -> str:
+        """How values become numbers, as JSON: kept in a model file to recognise a model made under another schema."""
+        return json.dumps([[column.name, column.type, *column.categories] for column in self.features])
+
+    def document(self) -> dict[str, Any]:
+        """Return the schema as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Schema":
+        """Read the schema from what `document` returned; further members are left alone.
+
+        Raises:
+            LookupError: A member is missing.
+            TypeError: A member has the wrong type, or a column has a member that this release does not know.
+            ValueError: The schema contradicts itself.
+        """
+        columns = (Column(**column | {"categories": tuple(column["categories"])}) for column in document["columns"])
+        facet = document["facet"]
+        return cls(
+            columns=tuple(columns),
+            group=document["group"],
+            key=tuple(document["key"]),
+            facet=None if facet is None else Facet(**facet),
+            minimum_rows=document["minimum_rows"],
+        )

@@ -1,0 +1,66 @@
+"""The features a model was made with: kept in its archive as `schema.json`, and compared with the code beside it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from modelkit.schema import Schema
+
+SCHEMA_FILE = "schema.json"
+"""The schema of a model as data, and under `derived` the names of its derived features, in the model's folder."""
+
+
+class OtherSchemaError(ValueError):
+    """A model that was made under another schema, or with other derived features, than this code's."""
+
+
+def write(folder: Path, schema: Schema, derived: Iterable[str]) -> None:
+    """Keep the schema and the names of the derived features in a model's folder."""
+    document = {**schema.document(), "derived": list(derived)}
+    (folder / SCHEMA_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> tuple[Schema, tuple[str, ...]]:
+    """Read what `write` has written: the schema, and the names of the derived features.
+
+    Raises:
+        ValueError: The file is missing or damaged.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return Schema.from_document(document), tuple(document["derived"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"the model's schema cannot be read from {path}: {error!r:.200}") from error
+
+
+def require_same(folder: Path, schema: Schema, derived: Iterable[str]) -> None:
+    """Accept a model only if it sees in each column what this code puts there.
+
+    Args:
+        folder: The model's folder.
+        schema: The schema of this code.
+        derived: The names of its derived features.
+
+    Raises:
+        OtherSchemaError: The model was made under another schema, or with other derived features.
+        ValueError: The folder has no readable schema.
+    """
+    made_under, made_with = read(folder / SCHEMA_FILE)
+    found, expected = (*made_under.feature_names, *made_with), (*schema.feature_names, *derived)
+    if found != expected:
+        raise OtherSchemaError(f"it was trained on other features: {_difference(found, expected)}")
+    if made_under.encoding != schema.encoding:
+        raise OtherSchemaError("it was trained with other types or categories than the schema's")
+
+
+def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
+    """Say how a model's features differ from those of this code."""
+    lacking = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    parts = [f"{what} {_few(some)}" for what, some in (("without", lacking), ("with", unknown)) if some]
+    return " and ".join(parts) or "in another order"
+
+
+def _few(names: list[str]) -> str:
+    """List some of the names: a job's failure message has little room."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
