@@ -30,7 +30,7 @@ def make_project(folder: Path, *answers: str) -> Path:
 
 def by_hand(project: Path, data: Path, work: Path) -> float:
     """Run the step scripts of the pipeline with nothing around them; seconds."""
-    config = yaml.safe_load((project / "config/local.yaml").read_text())
+    config = yaml.safe_load((project / "config/base.yaml").read_text())
     threads = str(max(1, (os.cpu_count() or 1) // 2))
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{project / 'src'}:{project}", "OMP_NUM_THREADS": threads}
 

@@ -35,7 +35,7 @@ def alone(hosts: Sequence[str], current: str) -> Iterator[bool]:
     if len(hosts) > 1:
         raise JobError(
             f"this algorithm trains on one instance, and {current} is one of {len(hosts)}: set training.instance_count "
-            "in config/<environment>.yaml (the parameter TrainingInstanceCount) to 1"
+            "in config/ (the parameter TrainingInstanceCount) to 1"
         )
     yield True
 

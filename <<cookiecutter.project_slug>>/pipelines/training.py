@@ -62,7 +62,7 @@ INTERRUPTED = SageMakerJobStepRetryPolicy(
 
 
 class Parameters:
-    """What a run may be started with; the defaults stand in `config/<environment>.yaml`.
+    """What a run may be started with; the defaults are set in `config/`.
 
     The step cache of SageMaker compares URIs, arguments and environment, never the content of the inputs. So
     `DataVersion` and `ChampionArn` are among them for the steps that read those inputs: new data is then never answered

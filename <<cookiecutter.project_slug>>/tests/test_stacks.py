@@ -25,7 +25,7 @@ each_stack = pytest.mark.parametrize(
 
 @each_stack
 def test_every_setting_is_a_parameter_of_the_template(environment: str, stack: Stack) -> None:
-    settings = PROJECT.environment(environment).settings.get(stack.name) or {}
+    settings = PROJECT.environment(environment).stack(stack.name)
     assert {templates.parameter_of(key) for key in settings if key != SHADOW_MINUTES} <= set(
         templates.read(PROJECT.root, stack).parameters
     )

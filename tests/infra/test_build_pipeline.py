@@ -314,7 +314,7 @@ def test_a_commit_is_compiled_checked_and_trained_on(
 
     # A later commit, of which the pipeline also lost its tags: what else the role may do.
     sagemaker.delete_tags(ResourceArn=described["PipelineArn"], TagKeys=["sagemaker:project-name"])
-    configured = sources / "config/dev.yaml"
+    configured = sources / "config/base.yaml"
     configured.write_text(configured.read_text().replace("learning_rate: 0.1", "learning_rate: 0.2"))
     again = run(stacks, "Compile")
     assert again.succeeded, again.phases

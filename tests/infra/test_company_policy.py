@@ -151,7 +151,7 @@ def test_with_everything_on_each_job_gets_past_each_statement(bake: Bake, tmp_pa
 @pytest.mark.slow
 def test_disks_that_hardware_encrypts_get_no_key(bake: Bake, tmp_path: Path) -> None:
     project = give(bake())
-    path = project / "config/local.yaml"
+    path = project / "config/base.yaml"
     path.write_text(path.read_text().replace("instance_type: ml.m5.large", "instance_type: ml.g5.xlarge", 1))
     with_keys = {
         action
@@ -162,8 +162,8 @@ def test_disks_that_hardware_encrypts_get_no_key(bake: Bake, tmp_path: Path) -> 
 
 
 def secure(project: Path) -> None:
-    """Turn on all of the section `security` in config/local.yaml."""
-    path = project / "config/local.yaml"
+    """Turn on all of the section `security` in config/base.yaml."""
+    path = project / "config/base.yaml"
     text = path.read_text(encoding="utf-8")
     values = {
         "volume_key": VOLUME_KEY,

@@ -319,12 +319,12 @@ def test_an_evaluation_of_another_form_is_no_reason_to_lose_the_result(after_run
 
 @pytest.mark.slow
 def test_a_configuration_of_the_wrong_type_is_named_with_its_file_and_key(project: Path) -> None:
-    path = project / "config/local.yaml"
+    path = project / "config/base.yaml"
     text = path.read_text()
     path.write_text(text.replace("learning_rate: ", "learning_rate: fast # "))
     result = mlops(project, "run", check=False)
     assert result.returncode == 2
-    assert 'config/local.yaml says `hyperparameters.learning_rate: "fast"`' in result.stderr
+    assert 'config/base.yaml says `hyperparameters.learning_rate: "fast"`' in result.stderr
     path.write_text(text.replace("min_auc_gain: -0.005", "min_auc_gain: -1"))
     mlops(project, "compile")
 
@@ -340,7 +340,7 @@ def test_why_a_step_failed_is_said_once_with_the_place_of_its_whole_log(project:
 
 @pytest.mark.slow
 def test_a_hyperparameter_of_the_configuration_reaches_the_training(project: Path) -> None:
-    path = project / "config/local.yaml"
+    path = project / "config/base.yaml"
     path.write_text(path.read_text().replace("subsample: 0.8", "subsample: 0.5"))
     mlops(project, "run")
     (archive,) = project.glob(".mlops/s3/**/model.tar.gz")

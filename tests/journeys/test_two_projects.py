@@ -92,7 +92,7 @@ def test_where_versions_are_registered_is_asked_for_before_anything_is_deployed(
     project = beside(tmp_path / "none", rendering)
     refused = mlops(project, "deploy", "--environment", "dev", "--yes", check=False)
     assert refused.returncode == 2
-    assert "Nothing says `model_package_group` of `registry` in config/dev.yaml." in refused.stderr
+    assert "No value for `stacks.registry.model_package_group` in config/dev.yaml." in refused.stderr
 
 
 def test_it_has_no_verb_that_trains(rendering: Bake, tmp_path: Path) -> None:

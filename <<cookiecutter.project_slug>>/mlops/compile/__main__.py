@@ -16,7 +16,7 @@ from mlops.project.target import Target
 def main(argv: Sequence[str] | None = None) -> int:
     """Compile; return 0, or 1 for a pipeline that cannot be compiled, or 2 for an incomplete configuration."""
     parser = argparse.ArgumentParser(prog="python -m mlops.compile", description="Compile the training pipeline.")
-    parser.add_argument("--environment", default="local", help="which config/<environment>.yaml (default: local)")
+    parser.add_argument("--environment", default="local", help="the environment to compile for (default: local)")
     parser.add_argument("--output", type=Path, required=True, help="the folder the bundle is written to")
     arguments = parser.parse_args(argv)
     try:

@@ -126,10 +126,11 @@ def limits(environment: Environment) -> dict[str, list[float | None]]:
     """
     from model.hyperparameters import HYPERPARAMETERS
 
-    unknown = set(environment["hyperparameters"]) - {known.name for known in HYPERPARAMETERS}
+    unknown = sorted(set(environment["hyperparameters"]) - {known.name for known in HYPERPARAMETERS})
     if unknown:
+        file = environment.file(f"hyperparameters.{unknown[0]}")
         raise UsageError(
-            f"{environment.path} sets hyperparameters that training does not know: {', '.join(sorted(unknown))}.",
+            f"{file} sets hyperparameters that training does not know: {', '.join(unknown)}.",
             f"src/model/hyperparameters.py lists {', '.join(known.name for known in HYPERPARAMETERS)}.",
         )
     return {

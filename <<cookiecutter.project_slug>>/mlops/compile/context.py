@@ -14,9 +14,9 @@ from mlops.project.security import Security
 
 @dataclass(frozen=True)
 class Context:
-    """The surroundings of a pipeline: `context["training.instance_type"]` is a value of `config/<environment>.yaml`.
+    """The surroundings of a pipeline: `context["training.instance_type"]` is a setting in `config/`.
 
-    Settings of a project's own stand there under `own`, for the other keys are known: `context["own.rounds"]`.
+    A project's own settings go under `own`: `context["own.rounds"]`.
 
     Attributes:
         session: The session that SDK classes take; it makes no call to AWS.

@@ -45,7 +45,7 @@ class OfflineAws:
         if answer is None:
             raise MlopsError(
                 f"Compiling the pipeline calls {operation}, but compiling works without AWS.",
-                "Give the value as an argument or in config/<environment>.yaml instead of asking AWS for it.",
+                "Give the value as an argument or in config/ instead of asking AWS for it.",
             )
         metadata = {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
         response = {"ResponseMetadata": metadata, **answer(context.get("given_parameters", {}))}

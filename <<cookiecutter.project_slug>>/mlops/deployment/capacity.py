@@ -10,6 +10,7 @@ from mlops.deployment import templates
 from mlops.deployment.guardrails import strategy
 from mlops.deployment.rollout import SHADOW
 from mlops.deployment.templates import Template
+from mlops.project.configuration import BASE
 from mlops.project.environment import Environment
 from mlops.project.stacks import Stack
 from mlops.project.target import Target
@@ -73,18 +74,19 @@ def uses(target: Target, account: str) -> Iterator[Use]:
         if not (target.project.root / f"config/{name}.yaml").is_file():
             continue
         there = target.at(name)
-        if there.settings.settings["account"] == account:
+        if there.settings.settings.get("account") == account:
             try:
                 yield from _uses(there)
             except ValueError as error:
-                raise UsageError(f"A figure in {there.settings.path} cannot be used: {error}.", "Correct it.") from None
+                files = f"{BASE} or {there.settings.path}"
+                raise UsageError(f"A figure in {files} cannot be used: {error}.", "Correct it.") from None
 
 
 def _uses(target: Target) -> Iterator[Use]:
     environment = target.settings
     for stack in target.stacks:
         template = templates.read(target.project.root, stack)
-        section = environment.settings.get(stack.name) or {}
+        section = environment.stack(stack.name)
         settings = {templates.parameter_of(key): str(value) for key, value in section.items() if value is not None}
         given = template.with_defaults(settings)
         for service, quota, what, least, most in _of_stack(environment, stack, template, given):

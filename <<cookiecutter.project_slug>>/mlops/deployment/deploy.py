@@ -16,6 +16,7 @@ from mlops.deployment.readiness import Finding, Readiness
 from mlops.deployment.rollout import ATTEMPT, PACKAGE, SHADOW, Rollout
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.project import security, stacks
+from mlops.project.configuration import STACKS
 from mlops.project.stacks import SHADOW_MINUTES, Stack
 from mlops.project.target import Target
 from mlops.registry import promotion
@@ -93,7 +94,7 @@ class Deployment:
         self.chosen = stacks.selected(target.stacks, self.request.stacks)
         self.order = [*([] if target.environment == SHARED else target.shared.stacks), *target.stacks]
         self.templates = {stack: templates.read(root, stack) for stack in self.order}
-        self.registered = templates.outputs_of_others(root, target.shared.settings.settings)
+        self.registered = templates.outputs_of_others(root, target.shared.settings)
         self.settings, self.account, self.names = target.settings, target.account, target.names
         self.service = StackService(self.account, target.project.slug, self.say, self.clock)
         self.readiness = Readiness(target, self.service)
@@ -158,15 +159,15 @@ class Deployment:
         for stack in self.order:
             if stack in self.chosen:
                 self._require_secure(stack)
-                guardrails.require_time(self.templates[stack], self._values(stack, later), self._section(stack))
+                guardrails.require_time(self.templates[stack], self._values(stack, later), stack.name, self.settings)
                 self._shadow_minutes(stack)
             later |= dict.fromkeys(self.templates[stack].outputs, "")
 
     def _require_secure(self, stack: Stack) -> None:
-        section, declared = self.settings.settings.get(stack.name) or {}, self.templates[stack].parameters
-        security.Network.of(section, stack.name, self.settings.path)
+        declared = self.templates[stack].parameters
+        security.Network.of(self.settings, f"{STACKS}.{stack.name}", self.settings.stack(stack.name))
         if security.DISK_ENCRYPTION in declared:
-            security.require_encryptable_disks(section, stack.name, self.settings.path)
+            security.require_encryptable_disks(self.settings, stack.name)
         if security.IN_VPC in declared:
             security.Security.of(self.settings)
 
@@ -174,17 +175,12 @@ class Deployment:
         """The values of a stack's parameters."""
         before = self.order[: self.order.index(stack)]
         origin = {output: one for one in before for output in self.templates[one].outputs}
-        section = self.settings.settings.get(stack.name) or {}
-        return templates.parameters(self.templates[stack], known, section, self._section(stack), origin)
-
-    def _section(self, stack: Stack) -> str:
-        """Where a stack's settings stand, for messages."""
-        return f"`{stack.name}` in {self.settings.path}"
+        return templates.parameters(self.templates[stack], known, stack, self.settings, origin)
 
     def _shadow_minutes(self, stack: Stack) -> float | None:
         if SHADOW not in self.templates[stack].parameters:
             return None
-        return self.settings.number(f"{stack.name}.{SHADOW_MINUTES}")
+        return self.settings.number(f"{STACKS}.{stack.name}.{SHADOW_MINUTES}")
 
     def _wanted(self) -> ModelVersion | None:
         """The version to deploy; None when the one that was asked for is superseded.

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from mlops.base.errors import UsageError
 from mlops.deployment.templates import Template
+from mlops.project.configuration import BASE, STACKS
+from mlops.project.environment import Environment
 
 _TIMEOUT = "UpdateSeconds"
 _IN_STEPS = ("linear", "rolling")
@@ -15,13 +17,14 @@ _FEWEST_IN_STEPS = 2
 """Instances without which a version takes over all at once (infra/endpoint.yaml)."""
 
 
-def require_time(template: Template, values: Mapping[str, str], where: str) -> None:
+def require_time(template: Template, values: Mapping[str, str], stack: str, environment: Environment) -> None:
     """Refuse an update of an endpoint that waits for as long as it is given, or longer.
 
     Args:
         template: The template of a stack; any passes that gives no update a time.
         values: The values of its parameters; one that is left out has its default.
-        where: Where they are set, for messages: `endpoint` in config/staging.yaml.
+        stack: The name of the stack, for messages.
+        environment: The environment, for messages.
 
     Raises:
         MlopsError: The update cannot end in time, or a value is not a number.
@@ -32,12 +35,16 @@ def require_time(template: Template, values: Mapping[str, str], where: str) -> N
     try:
         waiting, timeout = _waiting(given), float(given[_TIMEOUT])
     except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(f"A figure of {where} cannot be used: {error}.", "Correct it.") from None
+        raise UsageError(
+            f"A figure of `{STACKS}.{stack}` in {BASE} or {environment.path} cannot be used: {error}.", "Correct it."
+        ) from None
     if waiting >= timeout:
+        key = f"{STACKS}.{stack}.bake_seconds"
         raise UsageError(
             f"An update would watch its alarms for {waiting:g} seconds, and is given up after {timeout:g}.",
-            f"Lower `bake_seconds` or raise `update_seconds` (up to {template.parameters[_TIMEOUT]['MaxValue']}) of "
-            f"{where}; linear and rolling take fewer steps with a higher `step_percent`.",
+            f"Lower `{key}` in {environment.file(key)} or raise `update_seconds` beside it (up to "
+            f"{template.parameters[_TIMEOUT]['MaxValue']}); linear and rolling take fewer steps with a higher "
+            "`step_percent`.",
         )
 
 

@@ -22,6 +22,8 @@ from mlops.deployment.capacity import Amount, Use
 from mlops.deployment.cloudformation import StackService
 from mlops.deployment.quotas import Quota
 from mlops.project.account import aws_errors, is_missing
+from mlops.project.configuration import STACKS
+from mlops.project.environment import Environment
 from mlops.project.project import Project
 from mlops.project.target import Target
 
@@ -93,13 +95,13 @@ class Readiness:
         found = [*self._quotas(chosen), *image_support(self.target.project, today)]
         if self.target.environment != SHARED:
             return [*found, *self._notification()]
-        if "cicd" in chosen and (arn := self._setting("cicd", "connection_arn")):
+        if "cicd" in chosen and (arn := self._shared.stack("cicd").get("connection_arn")):
             found += self._connection(arn, blocks=True)
-        if self._setting("execution", "notification_email") is None:
+        if self._address is None:
             found.append(
                 Finding(
                     blocks=False,
-                    what=f"No value for `execution: {{notification_email}}` in config/{SHARED}.yaml.",
+                    what=f"No value for `stacks.execution.notification_email` in config/{SHARED}.yaml.",
                     cost="Failures, alarms and requests for approval reach nobody.",
                     remedy=f"Set it, then: {MLOPS} deploy --environment {SHARED} --stack execution",
                 )
@@ -165,7 +167,7 @@ class Readiness:
             return None  # who may not read requests learns of them from the command that makes one
 
     def _notification(self) -> Iterator[Finding]:
-        address, topic = self._setting("execution", "notification_email"), self._output("execution", "TopicArn")
+        address, topic = self._address, self._output("execution", "TopicArn")
         if address is None or not topic:
             return
         try:
@@ -204,7 +206,8 @@ class Readiness:
         if status == "AVAILABLE":
             return
         if status is None:
-            remedy = f"Correct `cicd: {{connection_arn}}` in config/{SHARED}.yaml; null has one made."
+            key = f"{STACKS}.cicd.connection_arn"
+            remedy = f"Correct `{key}` in {self._shared.file(key)}; null has one made."
         else:
             console = _CONSOLE.format(self.target.account.region)
             look = f"aws codeconnections get-connection {place}"
@@ -225,8 +228,13 @@ class Readiness:
             raise
         return connection["ConnectionStatus"]
 
-    def _setting(self, stack: str, key: str) -> Any:
-        return (self.target.shared.settings.settings.get(stack) or {}).get(key)
+    @property
+    def _shared(self) -> Environment:
+        return self.target.shared.settings
+
+    @property
+    def _address(self) -> Any:
+        return self._shared.stack("execution").get("notification_email")
 
     def _output(self, stack: str, name: str) -> str:
         """An output of a stack that all environments share; empty without it."""

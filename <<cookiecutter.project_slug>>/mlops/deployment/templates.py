@@ -12,6 +12,8 @@ import yaml
 from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError, UsageError
+from mlops.project.configuration import STACKS
+from mlops.project.environment import Environment
 from mlops.project.stacks import REGISTRY, SHADOW_MINUTES, Stack, template_file
 
 
@@ -105,24 +107,23 @@ def values_at(key: str, content: Any) -> Iterator[Any]:
             yield from values_at(key, item)
 
 
-def outputs_of_others(root: Path, shared: Mapping[str, Any]) -> dict[str, str]:
+def outputs_of_others(root: Path, shared: Environment) -> dict[str, str]:
     """What another project's stack would say: outputs of `registry` in a project that has no such stack.
 
     Args:
         root: The project's folder.
-        shared: The configuration of the environment that all environments share.
+        shared: The environment that all environments share.
 
     Raises:
         MlopsError: The configuration leaves a value empty.
     """
     if template_file(root, REGISTRY).is_file():
         return {}
-    section = shared.get(REGISTRY.name) or {}
+    section = shared.stack(REGISTRY.name)
     for key, value in section.items():
         if value is None:
-            where = f"`{key}` of `{REGISTRY.name}` in config/{SHARED}.yaml"
-            raise UsageError(f"Nothing says {where}.", "Take it from the project that trains.")
-    return {parameter_of(key): _text(value, f"`{key}` of `{REGISTRY.name}`") for key, value in section.items()}
+            raise UsageError(f"No value for {_place(shared, REGISTRY, key)}.", "Take it from the project that trains.")
+    return {parameter_of(key): _text(value, _place(shared, REGISTRY, key)) for key, value in section.items()}
 
 
 def read(root: Path, stack: Stack) -> Template:
@@ -141,30 +142,31 @@ def read(root: Path, stack: Stack) -> Template:
 
 
 def parameters(
-    template: Template, known: Mapping[str, str], section: Mapping[str, Any], where: str, origin: Mapping[str, Stack]
+    template: Template, known: Mapping[str, str], stack: Stack, environment: Environment, origin: Mapping[str, Stack]
 ) -> dict[str, str]:
     """The values of a template's parameters; one that takes its default is left out.
 
     Args:
         template: The template.
         known: What the deployment itself and the stacks before this one say, by parameter.
-        section: The part of the configuration that is named like the stack.
-        where: That part, for messages: `endpoint in config/staging.yaml`.
+        stack: The stack.
+        environment: The environment, with the settings of the stack.
         origin: By parameter, the stack before this one whose output it is.
 
     Raises:
         MlopsError: The configuration has a key that is of no use, or nothing fills a parameter.
     """
+    section = environment.stack(stack.name)
     settings = {parameter_of(key): key for key in section if key != SHADOW_MINUTES}
     for name, key in settings.items():
-        _require_open(name, f"`{key}` of {where}", template, known)
+        _require_open(name, _place(environment, stack, key), template, known)
     values = {name: value for name, value in known.items() if name in template.parameters}
     for name, key in settings.items():
         if section[key] is not None:
-            values[name] = _text(section[key], f"`{key}` of {where}")
+            values[name] = _text(section[key], _place(environment, stack, key))
     for name, declared in template.parameters.items():
         if name not in values and "Default" not in declared:
-            raise _unfilled(name, declared, where, origin)
+            raise _unfilled(name, declared, _place(environment, stack, _key(name)), origin)
     return values
 
 
@@ -174,21 +176,27 @@ def _require_open(name: str, setting: str, template: Template, known: Mapping[st
         open_ = [_key(parameter) for parameter in template.parameters if parameter not in known]
         nearest = difflib.get_close_matches(_key(name), open_, n=1, cutoff=0)
         remedy = f"Did you mean `{nearest[0]}`?" if nearest else "Remove it: this stack takes no setting."
-        raise UsageError(f"There is no setting {setting}.", remedy)
+        raise UsageError(f"Unknown setting {setting}.", remedy)
     if name in known:
         raise UsageError(f"The deployment itself says what {setting} would.", "Remove it.")
 
 
-def _unfilled(name: str, declared: Mapping[str, Any], where: str, origin: Mapping[str, Stack]) -> MlopsError:
+def _unfilled(name: str, declared: Mapping[str, Any], setting: str, origin: Mapping[str, Stack]) -> MlopsError:
     if name not in origin:
         meaning = f" ({str(declared['Description']).rstrip('.')})" if "Description" in declared else ""
-        return UsageError(f"Nothing says {name}{meaning}.", f"Set `{_key(name)}` of {where}.")
+        return UsageError(f"Nothing says {name}{meaning}.", f"Set {setting}.")
     stack = origin[name]
     remedy = f"--environment {SHARED}" if stack.shared else f"--stack {stack.name} of the same environment"
     return MlopsError(
         f"Nothing says {name} yet: it is an output of the stack {stack.name}, which is not deployed.",
         f"Deploy that first: {MLOPS} deploy {remedy}",
     )
+
+
+def _place(environment: Environment, stack: Stack, key: str) -> str:
+    """A setting of a stack and its file, for messages."""
+    name = f"{STACKS}.{stack.name}.{key}"
+    return f"`{name}` in {environment.file(name)}"
 
 
 def _text(value: Any, setting: str) -> str:

@@ -226,7 +226,7 @@ class AwsEndpoint:
             raise MlopsError(
                 f"The alarm {' and '.join(ringing)} of the endpoint {self.name} rings: an update would be rolled back.",
                 "Wait until it is quiet. If this update is the cure, set `rollback_on_alarm: false` for it, under "
-                f"`endpoint` in config/{self.environment}.yaml.",
+                f"`stacks.endpoint` in config/{self.environment}.yaml.",
             )
 
     def _models(self, config: str) -> set[str]:

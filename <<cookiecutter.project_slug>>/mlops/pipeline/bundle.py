@@ -31,6 +31,7 @@ from mlops.base.files import (
 from mlops.pipeline.definition import Definition
 from mlops.pipeline.validation import require_usable
 from mlops.project import image, keys
+from mlops.project.configuration import BASE, FOLDER
 from mlops.project.lineage import git_commit
 from mlops.project.project import DEVELOPMENT_ENVIRONMENT, Project
 from mlops.project.target import Target
@@ -161,7 +162,8 @@ def inputs_digest(target: Target) -> str:
         target.project,
         *_CODE,
         "mlops",
-        f"config/{target.environment}.yaml",
+        str(BASE),
+        f"{FOLDER}/{target.environment}.yaml",
         "config/images",
         "project.yaml",
         _LOCKS,

@@ -1,95 +1,229 @@
-"""What the configuration of an environment may say: a key that nothing reads is a misspelt one, and is refused."""
+"""The files in `config/`: `base.yaml` for every environment, and one overlay per environment for what differs there.
+
+A key that no environment reads is most likely misspelt and is refused, and so is one in the overlay of an environment
+that does not read it.
+"""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from mlops.base.environments import ENVIRONMENTS, LOCAL, SHARED
 from mlops.base.errors import MlopsError, UsageError
-from mlops.project.stacks import TABLE
+from mlops.project import stacks
+
+FOLDER = Path("config")
+BASE = FOLDER / "base.yaml"
 
 OWN = "own"
 """The section of a project's own settings: `context["own.<key>"]` in its pipeline."""
 
-OPEN = frozenset({OWN, "hyperparameters", "functions", *(stack.name for stack in TABLE)})
-"""Sections whose keys are held to something else: the hyperparameters of the model, a definition, a template."""
+STACKS = "stacks"
+"""The section of the stacks: for each a section of parameters of its template."""
 
-KEYS: Mapping[str, tuple[str, ...]] = {
-    "account": (),
-    "project_id": (),
-    "bucket": (),
-    "model_bucket": (),
-    "pipeline_role": (),
-    "data_key": (),
-    "model_key": (),
-    "image_digest": (),
-    "data_folder": (),
-    "trained_in": (),
-    "processing": ("instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds"),
-    "training": (
-        "instance_type",
-        "instance_count",
-        "volume_size_gb",
-        "max_runtime_seconds",
-        "spot",
-        "max_wait_seconds",
-    ),
-    "security": (
-        "volume_key",
-        "network_isolation",
-        "encrypt_inter_container_traffic",
-        "subnet_ids",
-        "security_group_ids",
-    ),
-    "validation": ("max_null_fraction",),
-    "split": ("train_fraction", "validation_fraction"),
-    "gate": ("min_auc", "min_auc_gain"),
-    "registration": ("approval_status", "inference_instances", "transform_instances"),
-    "cache": ("expire_after",),
-    "monitoring": ("max_distance", "max_drifted_share", "max_missing_increase", "min_rows"),
-    "retraining": ("cooldown_minutes", "runs_per_day", "failed_gates"),
-    "serving": ("max_payload_mb", "read_timeout_seconds", "workers"),
-    "smoke": ("max_p99_ms", "max_error_share"),
-    "capture": ("percentage",),
-}
-"""Every other key at the top of a file, with the keys of its section, if it is one."""
+PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role", "data_key", "model_key")
+"""Where an environment is."""
+
+_EVERY = (LOCAL, SHARED, *ENVIRONMENTS)
+_TRAINING = (LOCAL, SHARED)
+_TRAINS = {"project_scope": ("build-train-deploy", "build-train")}
+_SERVES = {"inference": ("realtime", "serverless", "async")}
+_WATCHES = {"monitoring": ("on",)}
 
 
-def refuse_unknown(settings: Mapping[Any, Any], path: Path) -> None:
-    """Refuse a configuration with a key that nothing reads.
+@dataclass(frozen=True)
+class Key:
+    """A key at the top of the files.
 
-    Args:
-        settings: The content of the file.
-        path: The file, for messages.
-
-    Raises:
-        MlopsError: It has such a key, and the message names the nearest one that is read; or a section is none.
+    Attributes:
+        environments: The environments that read it.
+        keys: The keys of its section; empty for a single value, None for a section that is checked elsewhere.
+        when: The answers of the projects that read it, by question.
     """
-    for name, value in settings.items():
-        if name not in KEYS and name not in OPEN:
-            raise _unknown(str(name), [*KEYS, *OPEN], "", path)
-        if value is not None and not isinstance(value, dict) and (name in OPEN or KEYS[name]):
+
+    environments: tuple[str, ...]
+    keys: tuple[str, ...] | None = ()
+    when: Mapping[str, tuple[str, ...]] | None = None
+
+
+KEYS: Mapping[str, Key] = {
+    **{name: Key(_EVERY) for name in PLACE},
+    OWN: Key(_EVERY, None),
+    STACKS: Key((SHARED, *ENVIRONMENTS), None),
+    "trained_in": Key((LOCAL,), when={"project_scope": ("deploy",)}),
+    "image_digest": Key(_TRAINING, when={**_TRAINS, "training_image": ("custom",)}),
+    "data_folder": Key(_TRAINING, when=_TRAINS),
+    "functions": Key(_TRAINING, None, _TRAINS),
+    "processing": Key(_TRAINING, ("instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds"), _TRAINS),
+    "training": Key(
+        _TRAINING,
+        ("instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds", "spot", "max_wait_seconds"),
+        _TRAINS,
+    ),
+    "security": Key(
+        _TRAINING,
+        (
+            "volume_key",
+            "network_isolation",
+            "encrypt_inter_container_traffic",
+            "subnet_ids",
+            "security_group_ids",
+        ),
+        _TRAINS,
+    ),
+    "validation": Key(_TRAINING, ("max_null_fraction",), _TRAINS),
+    "split": Key(_TRAINING, ("train_fraction", "validation_fraction"), _TRAINS),
+    "hyperparameters": Key(_TRAINING, None, _TRAINS),
+    "gate": Key(_TRAINING, ("min_auc", "min_auc_gain"), _TRAINS),
+    "registration": Key(_TRAINING, ("approval_status", "inference_instances", "transform_instances"), _TRAINS),
+    "cache": Key(_TRAINING, ("expire_after",), _TRAINS),
+    "monitoring": Key((LOCAL,), ("max_distance", "max_drifted_share", "max_missing_increase", "min_rows"), _WATCHES),
+    "retraining": Key((LOCAL,), ("cooldown_minutes", "runs_per_day", "failed_gates"), _TRAINS),
+    "serving": Key(_TRAINING, ("max_payload_mb", "read_timeout_seconds", "workers"), _SERVES),
+    "smoke": Key(_EVERY, ("max_p99_ms", "max_error_share"), _SERVES),
+    "capture": Key((LOCAL,), ("percentage",), _WATCHES),
+}
+"""Every key at the top of the files."""
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Who reads the configuration of a project.
+
+    Attributes:
+        root: The project's folder.
+        answer: The answer to a question, with `recommended` resolved.
+    """
+
+    root: Path
+    answer: Callable[[str], str]
+
+    def overlays(self) -> list[str]:
+        """The names of the environments: those with a file."""
+        return sorted(path.stem for path in (self.root / FOLDER).glob("*.yaml") if path.name != BASE.name)
+
+    def reads(self, environment: str, name: str) -> bool:
+        """Whether an environment reads a key at the top of the files."""
+        key = KEYS.get(name)
+        # An environment of the project's own is one to train in.
+        kind = environment if environment in _EVERY else SHARED
+        if key is None or kind not in key.environments:
+            return False
+        return all(self.answer(question) in choices for question, choices in (key.when or {}).items())
+
+    def deploys(self, environment: str) -> list[str]:
+        """The stacks with settings in an environment: those deployed there, and the registry of another project."""
+        return [
+            stack.name
+            for stack in stacks.TABLE
+            if environment in ((SHARED,) if stack.shared else ENVIRONMENTS)
+            and (stack == stacks.REGISTRY or stacks.template_file(self.root, stack).is_file())
+        ]
+
+    def check(self, path: Path, settings: Mapping[Any, Any]) -> None:
+        """Refuse an overlay with a key that its environment does not read, or `base.yaml` with one that none reads.
+
+        Args:
+            path: The file, relative to the project.
+            settings: Its content.
+
+        Raises:
+            UsageError: It has such a key, and the message names the nearest valid one; or a section is not a mapping.
+        """
+        file = _File(path, [path.stem] if path != BASE else self.overlays())
+
+        def read(name: str) -> bool:
+            return any(self.reads(one, name) for one in file.environments)
+
+        for name, value in settings.items():
+            if not read(name):
+                raise file.unread(str(name), [key for key in KEYS if read(key)])
+            keys = KEYS[name].keys
+            if keys == ():
+                continue
+            file.require_section(name, value)
+            if name == STACKS:
+                deployed = [stack for one in file.environments for stack in self.deploys(one)]
+                for stack, parameters in (value or {}).items():
+                    if stack not in deployed:
+                        raise file.undeployed(str(stack), dict.fromkeys(deployed))
+                    file.require_section(f"{STACKS}.{stack}", parameters)
+            elif keys:
+                for key in value or {}:
+                    if key not in keys:
+                        raise file.unread(f"{name}.{key}", [f"{name}.{one}" for one in keys])
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of the configuration, for messages: its path, and the environments that it applies to."""
+
+    path: Path
+    environments: Collection[str]
+
+    def require_section(self, name: str, value: Any) -> None:
+        if value is not None and not isinstance(value, dict):
             raise UsageError(
-                f"{path} says `{name}: {shown(value)}`, but `{name}` is a section.",
-                "Write its keys below it, indented, or leave it out.",
+                f"`{name}: {shown(value)}` in {self.path} is not a section.",
+                "Write its keys below it, indented, or remove it.",
             )
-        if name in OPEN:
-            continue
-        for key in value if isinstance(value, dict) else ():
-            if key not in KEYS[name]:
-                raise _unknown(str(key), KEYS[name], f"{name}.", path)
+
+    def unread(self, key: str, valid: Collection[str]) -> MlopsError:
+        """The error for a key that no environment of this file reads."""
+        if key in KEYS:
+            elsewhere = "" if self.path == BASE else f" It is valid in: {_listed(KEYS[key].environments)}."
+            hint = f"Remove it.{elsewhere}"
+        elif any(key == stack.name for stack in stacks.TABLE):
+            hint = f"Settings of stacks are in `{STACKS}.{key}`. To convert files of release 0.4.0, see the changelog."
+        else:
+            hint = f"{_did_you_mean(key, valid)} Settings that only your own code reads go under `{OWN}`."
+        who = "no environment reads it" if self.path == BASE else f"{self.path.stem} does not read it"
+        return UsageError(f"`{key}` in {self.path} has no effect: {who}.", hint)
+
+    def undeployed(self, stack: str, deployed: Collection[str]) -> MlopsError:
+        """The error for the section of a stack that no environment of this file has."""
+        who = "this project" if self.path == BASE else self.path.stem
+        return UsageError(
+            f"`{STACKS}.{stack}` in {self.path} has no effect: {who} has no stack `{stack}`.",
+            f"{_did_you_mean(stack, deployed)} Its stacks: {_listed(deployed) or 'none'}.",
+        )
+
+
+def _did_you_mean(key: str, valid: Collection[str]) -> str:
+    nearest = get_close_matches(key, sorted(valid), n=1)
+    return f"Did you mean `{nearest[0]}`?" if nearest else "Remove it."
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(names)
+
+
+def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an environment: mappings merge key by key, every other value replaces the one in `base`.
+
+    An empty section replaces nothing.
+    """
+    result = dict(base)
+    for key, value in overlay.items():
+        before = base.get(key)
+        if isinstance(before, dict) and (value is None or isinstance(value, dict)):
+            result[key] = merged(before, value or {})
+        else:
+            result[key] = value
+    return result
+
+
+def dotted(settings: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    """Each key with its value, sections included: `training`, `training.instance_type`."""
+    for key, value in settings.items():
+        yield f"{section}{key}", value
+        if isinstance(value, dict):
+            yield from dotted(value, f"{section}{key}.")
 
 
 def shown(value: Any) -> str:
-    """A value of a configuration as it is written there, for messages."""
+    """A value as it is written in a file, for messages."""
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _unknown(key: str, known: Collection[str], section: str, path: Path) -> MlopsError:
-    nearest = get_close_matches(key, sorted(known), n=1)
-    hint = f"Did you mean `{section}{nearest[0]}`?" if nearest else "Remove it."
-    return UsageError(
-        f"{path} says `{section}{key}`, which nothing reads.",
-        f"{hint} What only your own pipeline reads stands under `{OWN}`.",
-    )

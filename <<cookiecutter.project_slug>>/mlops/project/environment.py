@@ -1,31 +1,43 @@
 """The configuration of one environment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlops.base.environments import LOCAL, SHARED
 from mlops.base.errors import MlopsError, UsageError
-from mlops.project.configuration import shown
+from mlops.project.configuration import BASE, PLACE, STACKS, shown
 
 _REQUIRED = ("account", "bucket", "pipeline_role")
 
 
 @dataclass(frozen=True)
 class Environment:
-    """The configuration of one environment: `config/<name>.yaml`.
+    """The configuration of one environment: `config/base.yaml`, overlaid with `config/<name>.yaml`.
 
     Attributes:
         name: local, dev, staging or production.
-        settings: The file's content as written.
-        path: The file, for messages.
+        settings: The merged settings.
+        path: The overlay, for messages.
         region: The AWS Region of the project.
+        files: By dotted key, the file that sets it.
     """
 
     name: str
     settings: dict[str, Any]
     path: Path = field(compare=False)
     region: str
+    files: Mapping[str, Path] = field(default_factory=dict, compare=False)
+
+    def file(self, key: str) -> Path:
+        """The file to edit for a dotted key: the one that sets it, else the one that it belongs in."""
+        own = key in (*PLACE, "trained_in", "image_digest") or (self.name == SHARED and key.startswith(f"{STACKS}."))
+        return self.files.get(key, self.path if own else BASE)
+
+    def stack(self, name: str) -> dict[str, Any]:
+        """The settings of a stack: parameters of its template, in snake case."""
+        return (self.settings.get(STACKS) or {}).get(name) or {}
 
     def __getitem__(self, key: str) -> Any:
         """The value at a dotted key (`training.instance_type`).
@@ -37,7 +49,7 @@ class Environment:
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is None:
-            raise UsageError(f"{self.path} does not say `{key}`.", f"Set `{key}` in {self.path}.")
+            raise UsageError(f"{self.file(key)} does not say `{key}`.", f"Set `{key}` in {self.file(key)}.")
         return value
 
     def number(self, key: str) -> float:
@@ -59,7 +71,7 @@ class Environment:
     def _typed(self, key: str, types: tuple[type, ...], wanted: str) -> Any:
         value = self[key]
         if isinstance(value, bool) or not isinstance(value, types):
-            raise UsageError(f"{self.path} says `{key}: {shown(value)}`.", f"It takes {wanted}.")
+            raise UsageError(f"{self.file(key)} says `{key}: {shown(value)}`.", f"It takes {wanted}.")
         return value
 
     def require_place(self) -> None:

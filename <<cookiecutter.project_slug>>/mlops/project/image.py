@@ -1,6 +1,6 @@
 """The project's own image: which build of it the jobs and endpoints of an environment use.
 
-`image_digest` in `config/<environment>.yaml` names one, or says `newest`. Only AWS knows which one that is: `upsert`
+`image_digest` of an environment names one, or says `newest`. Only AWS knows which one that is: `upsert`
 asks, and until it asks again everything uses its answer.
 """
 
@@ -31,7 +31,7 @@ def digest(target: Target) -> str | None:
         return _remembered(target)
     if not _is_digest(wanted):
         raise UsageError(
-            f"{target.settings.path} says `{KEY}: {wanted}`.",
+            f"{target.settings.file(KEY)} says `{KEY}: {wanted}`.",
             f"It takes `{NEWEST}`, or sha256: and the 64 hexadecimal digits of an image.",
         )
     return wanted
@@ -65,7 +65,7 @@ def remember(target: Target, found: str) -> None:
     """
     if not _is_digest(found):
         raise MlopsError(
-            f"{target.settings.path} says `{KEY}: {NEWEST}`, and no image has been built yet.",
+            f"{target.settings.file(KEY)} says `{KEY}: {NEWEST}`, and no image has been built yet.",
             f"`{MLOPS} deploy --environment dev --stack image` makes the pipeline that builds it. "
             f"If that is there, see why it has not: the CodePipeline {target.names.image_pipeline}.",
         )
@@ -81,7 +81,7 @@ def _remembered(target: Target) -> str:
         return _memory(target).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise UsageError(
-            f"{target.settings.path} says `{KEY}: {NEWEST}`, and which image that is has not been looked up yet.",
+            f"{target.settings.file(KEY)} says `{KEY}: {NEWEST}`, and which image that is has not been looked up yet.",
             f"`{MLOPS} upsert --environment {target.environment}` asks AWS. Without it, name an image: "
-            f"`{KEY}: sha256:...` in {target.settings.path}.",
+            f"`{KEY}: sha256:...` in {target.settings.file(KEY)}.",
         ) from None

@@ -35,9 +35,9 @@ def arn(target: Target, name: str) -> str:
         return _memory(target, name).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise UsageError(
-            f"{target.settings.path} leaves `{name}` to the project's own key, which has not been looked up yet.",
+            f"{target.settings.file(name)} leaves `{name}` to the project's own key, which has not been looked up yet.",
             f"`{MLOPS} upsert --environment {target.environment}` asks AWS. Without it, name the key: "
-            f"`{name}: arn:aws:kms:...:key/...` in {target.settings.path}.",
+            f"`{name}: arn:aws:kms:...:key/...` in {target.settings.file(name)}.",
         ) from None
 
 

@@ -6,17 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlops.base.environments import LOCAL, SHARED
 from mlops.base.errors import UsageError
-from mlops.project.configuration import refuse_unknown, shown
+from mlops.project.configuration import BASE, FOLDER, PLACE, Readers, dotted, merged, shown
 from mlops.project.environment import Environment
 from mlops.project.names import Names, project_id
+from mlops.project.yaml_file import read_yaml
 
 LOCAL_ACCOUNT = "000000000000"
-PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role", "data_key", "model_key")
-"""What says where an environment is."""
 
 RUNTIME_ENVIRONMENT = ".venv"
 DEVELOPMENT_ENVIRONMENT = ".venv-dev"
@@ -57,7 +54,7 @@ class Project:
     @cached_property
     def answers(self) -> dict[str, Any]:
         """The content of `project.yaml`: the template's version and the answers."""
-        return _read_yaml(self.root / "project.yaml")
+        return read_yaml(self.root / "project.yaml")
 
     def answer(self, question: str) -> str:
         """The answer to a question; for `recommended`, what it means in this project.
@@ -97,43 +94,71 @@ class Project:
         """The local stand-in for S3: `<bucket>/<key>` below this folder."""
         return self.state / "s3"
 
+    @property
+    def readers(self) -> Readers:
+        """Who reads the configuration."""
+        return Readers(self.root, self.answer)
+
     def environment(self, name: str) -> Environment:
-        """The configuration of an environment; where that is, if the file leaves it empty, as `_place` finds it.
+        """The configuration of an environment: `config/base.yaml`, overlaid with its own file.
+
+        Where it is, if the files leave it empty, is where the shared one is, else as the stacks name it.
 
         Raises:
-            MlopsError: There is no such file, it is not a YAML mapping, it has a key that nothing reads, or its account
-                is none.
+            MlopsError: There is no such environment, a file is missing or is not a YAML mapping, a key has no effect,
+                or its account is none.
         """
-        path = self.root / "config" / f"{name}.yaml"
-        if not path.is_file():
-            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
-            raise UsageError(f"There is no environment {name!r}.", f"Known environments: {known}.")
-        settings, relative = _read_yaml(path), path.relative_to(self.root)
-        refuse_unknown(settings, relative)
-        return Environment(name, {**settings, **self._place(name, settings, relative)}, relative, self.region)
+        readers = self.readers
+        overlays = readers.overlays()
+        if name not in overlays:
+            raise UsageError(f"There is no environment {name!r}.", f"Known environments: {', '.join(overlays)}.")
+        if not (self.root / BASE).is_file():
+            raise UsageError(
+                f"No {BASE} in {self.root}.",
+                "Restore it from git. To convert files of release 0.4.0, see the changelog.",
+            )
+        overlay = FOLDER / f"{name}.yaml"
+        settings: dict[str, Any] = {}
+        files: dict[str, Path] = {}
+        for path in (BASE, overlay):
+            content = read_yaml(self.root / path)
+            readers.check(path, content)
+            settings = merged(settings, content)
+            files |= {key: path for key, _ in dotted(content)}
+        if name not in (LOCAL, SHARED) and settings.get("account") is None:
+            shared = self.environment(SHARED)
+            inherited = [key for key in PLACE if settings.get(key) is None]
+            settings |= {key: shared.settings.get(key) for key in inherited}
+            files |= {key: shared.file(key) for key in inherited}
+        environment = Environment(name, settings, overlay, self.region, files)
+        settings |= {key: value for key, value in self._made(environment).items() if settings.get(key) is None}
+        return environment
 
-    def _place(self, name: str, settings: dict[str, Any], path: Path) -> dict[str, Any]:
-        """Where an environment is: as its file says, else where the shared one is, else as the stacks name it."""
-        place = {key: settings.get(key) for key in PLACE}
-        if name not in (LOCAL, SHARED) and place["account"] is None:
-            shared = self.environment(SHARED).settings
-            place = {key: shared.get(key) if value is None else value for key, value in place.items()}
-        account = place["account"]
-        if name == LOCAL or account is None:
-            return place
+    def _made(self, environment: Environment) -> dict[str, str]:
+        """Where an environment is as the stacks name it; nothing as long as its account is open.
+
+        Raises:
+            MlopsError: What the configuration says of the place cannot be one.
+        """
+        place = environment.settings
+        account = place.get("account")
+        if environment.name == LOCAL or account is None:
+            return {}
         if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
             raise UsageError(
-                f"{path} says `account: {shown(account)}`.",
+                f"{environment.file('account')} says `account: {shown(account)}`.",
                 'It takes twelve digits in quotes: "123456789012".',
             )
         for key, (form, meaning) in _FORMS.items():
-            if place[key] is not None and not re.fullmatch(form, str(place[key])):
-                raise UsageError(f"{path} says `{key}: {shown(place[key])}`.", f"It takes {meaning}.")
-        names = Names(self.slug, place["project_id"] or project_id(account, self.region, self.slug))
-        role = f"arn:aws:iam::{account}:role/{names.pipeline_role}"
-        made = {"project_id": names.id, "bucket": names.data_bucket}
-        made |= {"model_bucket": names.model_bucket, "pipeline_role": role}
-        return {**place, **{key: value for key, value in made.items() if place[key] is None}}
+            if place.get(key) is not None and not re.fullmatch(form, str(place[key])):
+                raise UsageError(f"{environment.file(key)} says `{key}: {shown(place[key])}`.", f"It takes {meaning}.")
+        names = Names(self.slug, place.get("project_id") or project_id(account, self.region, self.slug))
+        return {
+            "project_id": names.id,
+            "bucket": names.data_bucket,
+            "model_bucket": names.model_bucket,
+            "pipeline_role": f"arn:aws:iam::{account}:role/{names.pipeline_role}",
+        }
 
     def python(self, environment: str) -> Path:
         """The interpreter of the runtime or the development environment.
@@ -148,26 +173,3 @@ class Project:
         if not path.exists():
             raise UsageError(f"The environment {environment} is missing.", "Run `make setup` first.")
         return path
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Refuses a key that is given twice, of which YAML keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for number, (key, _) in enumerate(node.value):
-            if key.value in keys[:number]:
-                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is given twice", key.start_mark)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            content = yaml.load(stream, Loader=_Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"Cannot read {path}: {error}", "Correct the file.") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} is not a mapping of keys to values.", "Correct the file.")
-    return content

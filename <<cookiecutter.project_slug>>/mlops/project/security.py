@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlops.base.errors import UsageError
-from mlops.project.configuration import shown
+from mlops.project.configuration import STACKS, shown
 from mlops.project.environment import Environment
 from mlops.project.instances import NO_KEY, has_own_disks
 
@@ -40,22 +39,22 @@ class Network:
     security_group_ids: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, section: Mapping[str, Any], name: str, path: Path) -> "Network":
+    def of(cls, environment: Environment, name: str, section: Mapping[str, Any]) -> "Network":
         """The network in a section of a configuration.
 
         Args:
+            environment: The environment, for messages.
+            name: The dotted name of the section, for messages.
             section: The section.
-            name: Its name, for messages.
-            path: The file that it is in, for messages.
 
         Raises:
             MlopsError: A list is none, holds what is no id or too many of them, or stands there without the other one.
         """
-        found = {key: _ids(section.get(key), f"{name}.{key}", path) for key in _NETWORK}
+        found = {key: _ids(environment, f"{name}.{key}", section.get(key)) for key in _NETWORK}
         for key, other in zip(found, reversed(found), strict=True):
             if found[key] and not found[other]:
                 raise UsageError(
-                    f"{path} says `{name}.{key}` without `{name}.{other}`.",
+                    f"{environment.file(f'{name}.{key}')} says `{name}.{key}` without `{name}.{other}`.",
                     f"SageMaker takes both or neither: set `{name}.{other}`, or remove `{name}.{key}`.",
                 )
         return cls(**found)
@@ -84,17 +83,16 @@ class Security:
         Raises:
             MlopsError: A value is missing, or cannot be what it says; the message names its key.
         """
-        section, path = environment.settings.get(SECTION) or {}, environment.path
         if missing := environment.missing(*(f"{SECTION}.{key}" for key in _SWITCHES)):
             raise UsageError(
-                f"{path} does not say {' and '.join(f'`{key}`' for key in missing)}.",
+                f"{environment.file(missing[0])} does not say {' and '.join(f'`{key}`' for key in missing)}.",
                 f"Write each as true or false in the section `{SECTION}`; docs/security.md says what they do.",
             )
         return cls(
             volume_key=key_arn(environment, f"{SECTION}.volume_key"),
             network_isolation=_switch(environment, "network_isolation"),
             encrypt_inter_container_traffic=_switch(environment, "encrypt_inter_container_traffic"),
-            network=Network.of(section, SECTION, path),
+            network=Network.of(environment, SECTION, environment.settings[SECTION]),
         )
 
     def parameters(self) -> dict[str, str]:
@@ -120,39 +118,42 @@ def key_arn(environment: Environment, name: str) -> str | None:
         return str(value)
     account = environment.settings.get("account") or "123456789012"
     raise UsageError(
-        f"{environment.path} says `{name}: {shown(value)}`.",
+        f"{environment.file(name)} says `{name}: {shown(value)}`.",
         "It takes the ARN of a KMS key, not its id or an alias, in the Region of the project: "
         f"arn:aws:kms:{environment.region}:{account}:key/...",
     )
 
 
-def require_encryptable_disks(section: Mapping[str, Any], name: str, path: Path) -> None:
+def require_encryptable_disks(environment: Environment, stack: str) -> None:
     """Refuse a key for the disks of instances whose hardware encrypts them, before SageMaker does.
 
     Args:
-        section: The section of a stack with instances.
-        name: Its name.
-        path: The file that it is in.
+        environment: The environment.
+        stack: The name of a stack with instances.
 
     Raises:
         MlopsError: Its `instance_type` has disks of its own, and its `disk_encryption` is not `hardware`.
     """
+    section = environment.stack(stack)
     instance_type = section.get("instance_type")
     if has_own_disks(str(instance_type)) and section.get("disk_encryption") != "hardware":
+        key = f"{STACKS}.{stack}.instance_type"
         raise UsageError(
-            f"{path} says `{name}.instance_type: {instance_type}`, which {NO_KEY}.",
-            f"Set `{name}.disk_encryption: hardware`, or another type.",
+            f"{environment.file(key)} says `{key}: {instance_type}`, which {NO_KEY}.",
+            f"Set `{STACKS}.{stack}.disk_encryption: hardware`, or another type.",
         )
 
 
 def _switch(environment: Environment, name: str) -> bool:
-    value = environment[f"{SECTION}.{name}"]
+    key = f"{SECTION}.{name}"
+    value = environment[key]
     if not isinstance(value, bool):
-        raise UsageError(f"{environment.path} says `{SECTION}.{name}: {shown(value)}`.", "It takes true or false.")
+        raise UsageError(f"{environment.file(key)} says `{key}: {shown(value)}`.", "It takes true or false.")
     return value
 
 
-def _ids(value: Any, name: str, path: Path) -> tuple[str, ...]:
+def _ids(environment: Environment, name: str, value: Any) -> tuple[str, ...]:
+    path = environment.file(name)
     is_id, example, most = _NETWORK[name.rpartition(".")[2]]
     if value is None:
         return ()

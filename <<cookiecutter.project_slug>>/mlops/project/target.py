@@ -97,7 +97,7 @@ class Target:
         """
         if not self.project.deploys_only:
             return self.project.slug
-        return str(self.shared.settings["registry.model_package_group"])
+        return str(self.shared.settings["stacks.registry.model_package_group"])
 
     @cached_property
     def trainer(self) -> "Target":

@@ -295,7 +295,7 @@ def _at_least(least: int, environment: Environment, name: str, read: Callable[[s
     key = f"retraining.{name}"
     value = read(key)
     if value < least:
-        raise UsageError(f"{environment.path} says `{key}: {value}`.", f"It takes at least {least}.")
+        raise UsageError(f"{environment.file(key)} says `{key}: {value}`.", f"It takes at least {least}.")
     return value
 
 

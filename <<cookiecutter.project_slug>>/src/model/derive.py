@@ -8,8 +8,6 @@ formula changes another name: by the names a model made with other features is r
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from model.schema import SCHEMA
 from modelkit.derived import Columns, Derivation, Values
 

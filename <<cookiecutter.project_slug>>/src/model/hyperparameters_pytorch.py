@@ -1,6 +1,6 @@
 """The hyperparameters of the neural network that training knows; each is a parameter of the pipeline.
 
-Their values stand in `config/<environment>.yaml`: `learning_rate` there is the parameter LearningRate. What compiles
+Their values stand in `config/`: `learning_rate` there is the parameter LearningRate. What compiles
 and starts the pipeline reads this list too, so it imports no framework.
 """
 

@@ -67,7 +67,7 @@ def project(default_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def set_percentage(project: Path, percentage: int) -> None:
-    path = project / "config/local.yaml"
+    path = project / "config/base.yaml"
     lines = path.read_text().splitlines()
     if "capture:" not in lines:
         lines += ["capture:", "  percentage: 100"]

@@ -159,14 +159,17 @@ def small_project(root: Path, *, inference: str = "realtime", shadow: bool = Fal
         "project_slug": SLUG,
         "aws_region": REGION,
         "project_scope": "build-train-deploy",
+        "training_image": "aws",
         "inference": inference,
+        "monitoring": "on",
     }
     endpoint: dict[str, Any] = {"instance_type": "ml.m5.large", **({"shadow_minutes": 30} if shadow else {})}
     files = {
         "project.yaml": json.dumps(answers),
-        "config/local.yaml": "{}",
-        "config/dev.yaml": f'account: "{ACCOUNT}"\nworkload: {{record_days: 7}}\n',
-        **{f"config/{name}.yaml": json.dumps({"endpoint": endpoint}) for name in ("staging", "production")},
+        "config/base.yaml": "",
+        "config/local.yaml": "",
+        "config/dev.yaml": f'account: "{ACCOUNT}"\nstacks: {{workload: {{record_days: 7}}}}\n',
+        **{f"config/{name}.yaml": json.dumps({"stacks": {"endpoint": endpoint}}) for name in ("staging", "production")},
         "infra/data.yaml": DATA,
         "infra/workload.yaml": WORKLOAD,
         "infra/endpoint.yaml": ENDPOINT.replace("SHADOW", _SHADOW if shadow else "", 1),

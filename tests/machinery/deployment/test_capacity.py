@@ -30,8 +30,9 @@ def project(root: Path, answers: Mapping[str, str], stack: str = "", **settings:
     for name in [stack] if stack else ["execution"]:
         (root / f"infra/{name}.yaml").write_text(texts(answers)[name])
     for name in ("staging", "production"):
-        section = {stack: settings.get(name, {})} if stack in ("endpoint", "transform") else {}
+        section = {"stacks": {stack: settings.get(name, {})}} if stack in ("endpoint", "transform") else {}
         (root / f"config/{name}.yaml").write_text(json.dumps(section))
+    (root / "config/dev.yaml").write_text(json.dumps({"account": ACCOUNT}))
     (root / "infra/data.yaml").write_text("Resources: {Key: {Type: 'AWS::KMS::Key'}}")
     (root / "infra/api.yaml").write_text("Resources: {Api: {Type: 'AWS::ApiGatewayV2::Api'}}")
     return made
@@ -116,6 +117,8 @@ def test_environments_of_other_accounts_take_nothing_here(tmp_path: Path) -> Non
 
 def test_a_figure_that_is_none_is_refused_with_its_file(tmp_path: Path) -> None:
     made = project(tmp_path, {}, "endpoint", production={"min_instance_count": "some"})
-    with pytest.raises(MlopsError, match=r"A figure in config/production.yaml cannot be used: .*'some'") as caught:
+    with pytest.raises(
+        MlopsError, match=r"A figure in config/base.yaml or config/production.yaml cannot be used: .*'some'"
+    ) as caught:
         list(capacity.uses(Target(made, "dev"), ACCOUNT))
     assert caught.value.exit_code == 2

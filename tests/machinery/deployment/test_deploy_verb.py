@@ -95,7 +95,7 @@ def test_what_sagemaker_refuses_of_an_endpoint_is_refused_before_anything_is_dep
     template, configuration = Path("infra/endpoint.yaml"), Path("config/staging.yaml")
     text = template.read_text()
     template.write_text(text.replace("Parameters:\n", "Parameters:\n  DiskEncryption: {Type: String}\n", 1))
-    configuration.write_text(f"endpoint: {{instance_type: ml.g5.xlarge, {setting}}}\n")
+    configuration.write_text(f"stacks: {{endpoint: {{instance_type: ml.g5.xlarge, {setting}}}}}\n")
     before = ready.stacks()
     assert ready(*STAGING) == 2
     assert said in ready.error
@@ -206,7 +206,9 @@ def test_an_alarm_that_brings_nothing_back_refuses_nothing(ready: Shell) -> None
 def test_a_cure_is_deployed_though_the_alarm_rings(ready: Shell) -> None:
     assert ready(*STAGING, "--version", "1") == 0
     ring(ready.account, "visits-staging-errors")
-    Path("config/staging.yaml").write_text('{"endpoint": {"instance_type": "ml.m5.large", "rollback_on_alarm": false}}')
+    Path("config/staging.yaml").write_text(
+        '{"stacks": {"endpoint": {"instance_type": "ml.m5.large", "rollback_on_alarm": false}}}'
+    )
     assert ready(*STAGING) == 0, ready.error
     assert ready.live("staging") == f"{GROUP}/2"
 
@@ -262,5 +264,5 @@ def test_a_setting_that_is_missing_for_the_last_stack_is_said_before_the_first_i
     text = path.read_text().replace("Parameters:\n", "Parameters:\n  Repository: {Type: String}\n", 1)
     path.write_text(text + "  Repository: {Value: !Ref Repository}\n")  # for others it is an output of this one
     assert run(*DEV) == 2
-    assert "Set `repository` of `workload` in config/dev.yaml" in run.error
+    assert "Set `stacks.workload.repository` in config/dev.yaml" in run.error
     assert run.stacks() == []

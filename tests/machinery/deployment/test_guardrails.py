@@ -11,6 +11,7 @@ from mlops.base.errors import MlopsError
 from mlops.deployment import guardrails
 from mlops.deployment.deploy import Deployment, DeployRequest
 from mlops.deployment.templates import Template
+from mlops.project.environment import Environment
 from mlops.project.target import Target
 from standin.template import resolve
 from tests.answers import label
@@ -19,7 +20,7 @@ from tests.infra.rendered import texts
 from tests.infra.serving_stacks import parameters, written
 from tests.machinery.deployment.small_project import small_project
 
-WHERE = "`endpoint` in config/staging.yaml"
+STAGING = Environment("staging", {}, Path("config/staging.yaml"), "eu-west-1")
 ANSWERS = [{"inference": "realtime"}, {"inference": "realtime", "deployment_strategy": "shadow"}]
 RULE = "an update is given the time that it waits"
 SECONDS = [("300", "3600"), ("600", "14400"), ("1200", "3600"), ("1800", "3600"), ("1800", "3601"), ("3600", "28800")]
@@ -27,7 +28,7 @@ SECONDS = [("300", "3600"), ("600", "14400"), ("1200", "3600"), ("1800", "3600")
 
 def refused(template: Template, settings: dict[str, str]) -> bool:
     try:
-        guardrails.require_time(template, settings, WHERE)
+        guardrails.require_time(template, settings, "endpoint", STAGING)
     except MlopsError:
         return True
     return False
@@ -62,8 +63,14 @@ def test_where_no_update_is_given_a_time_nothing_is_refused(inference: str) -> N
     ("settings", "said"),
     [
         ({"step_percent": 10, "bake_seconds": 3600}, "watch its alarms for 39600 seconds, and is given up after 14400"),
-        ({"bake_seconds": "long"}, "A figure of `endpoint` in config/staging.yaml cannot be used: .*'long'"),
-        ({"step_percent": 0}, "A figure of `endpoint` in config/staging.yaml cannot be used"),
+        (
+            {"bake_seconds": "long"},
+            "A figure of `stacks.endpoint` in config/base.yaml or config/staging.yaml cannot be used: .*'long'",
+        ),
+        (
+            {"step_percent": 0},
+            "A figure of `stacks.endpoint` in config/base.yaml or config/staging.yaml cannot be used",
+        ),
     ],
 )
 def test_deploy_refuses_before_it_asks_aws_for_anything(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
@@ -71,7 +78,7 @@ def test_deploy_refuses_before_it_asks_aws_for_anything(tmp_path: Path, settings
     for name, text in texts({}).items():
         (tmp_path / f"infra/{name}.yaml").write_text(text)
     section = {"deployment_strategy": "linear", "min_instance_count": 2, **settings}
-    (tmp_path / "config/staging.yaml").write_text(json.dumps({"endpoint": section}))
+    (tmp_path / "config/staging.yaml").write_text(json.dumps({"stacks": {"endpoint": section}}))
     with pytest.raises(MlopsError, match=said) as caught:
         Deployment(Target(project, "staging"), DeployRequest(["endpoint"]), lambda _: None, lambda _: None)
     assert caught.value.exit_code == 2
@@ -79,5 +86,8 @@ def test_deploy_refuses_before_it_asks_aws_for_anything(tmp_path: Path, settings
 
 def test_the_remedy_names_the_settings_and_how_far_they_go() -> None:
     with pytest.raises(MlopsError) as caught:
-        guardrails.require_time(Template.parse(texts({})["endpoint"]), {"UpdateSeconds": "600"}, WHERE)
-    assert f"raise `update_seconds` (up to 27000) of {WHERE}" in caught.value.remedy
+        guardrails.require_time(Template.parse(texts({})["endpoint"]), {"UpdateSeconds": "600"}, "endpoint", STAGING)
+    assert (
+        "Lower `stacks.endpoint.bake_seconds` in config/base.yaml or raise `update_seconds` beside it (up to 27000)"
+        in caught.value.remedy
+    )

@@ -105,7 +105,7 @@ def test_a_request_that_is_not_decided_is_named_and_asked_for_no_second_time(fre
 
 def test_a_type_of_instances_that_service_quotas_does_not_list_is_a_warning(fresh: Shell) -> None:
     for name in ("staging", "production"):
-        (Path.cwd() / f"config/{name}.yaml").write_text('endpoint: {instance_type: "ml.m99.large"}')
+        (Path.cwd() / f"config/{name}.yaml").write_text('stacks: {endpoint: {instance_type: "ml.m99.large"}}')
     fresh(*STAGING)
     assert f"Warning: Service Quotas lists no 'ml.m99.large for endpoint usage' in {REGION}." in fresh.error
 
@@ -120,9 +120,11 @@ def readiness(root: Path, environment: str = "dev", **outputs: dict[str, str]) -
     return Readiness(target, service)
 
 
-def configured(found: Readiness, **sections: Any) -> None:
+def configured(found: Readiness, **stacks: Any) -> None:
+    for name in stacks:
+        (found.target.project.root / f"infra/{name}.yaml").write_text("Resources: {Topic: {Type: 'AWS::SNS::Topic'}}")
     path = found.target.project.root / "config/dev.yaml"
-    path.write_text(json.dumps({"account": ACCOUNT, **sections}))
+    path.write_text(json.dumps({"account": ACCOUNT, "stacks": stacks}))
     found.target.__dict__.pop("settings", None)  # a target reads them once
 
 
@@ -294,7 +296,9 @@ def test_the_share_of_a_canary_is_said(fresh: Shell) -> None:
         "The canary is one of 2 instances, 50 % of the traffic; `min_instance_count: 3` would make it 33 %."
         in fresh.error
     )
-    (root / "config/staging.yaml").write_text('endpoint: {instance_type: "ml.m5.large", min_instance_count: 1}')
+    (root / "config/staging.yaml").write_text(
+        'stacks: {endpoint: {instance_type: "ml.m5.large", min_instance_count: 1}}'
+    )
     assert fresh(*STAGING) == 0, fresh.error
     assert "canary" not in fresh.error
 

@@ -348,7 +348,9 @@ def test_a_model_of_the_next_configuration_too_outlives_the_one_before(here: Sta
 
 def test_other_settings_of_updates_alone_come_with_another_configuration(staged: Shell) -> None:
     before = staged.account.client("sagemaker").describe_endpoint(EndpointName="visits-staging")
-    Path("config/staging.yaml").write_text('endpoint: {instance_type: ml.m5.large, rollback_on_alarm: "false"}')
+    Path("config/staging.yaml").write_text(
+        'stacks: {endpoint: {instance_type: ml.m5.large, rollback_on_alarm: "false"}}'
+    )
     assert staged("deploy", "--environment", "staging", "--version", "1", "--yes") == 0, staged.error
     after = staged.account.client("sagemaker").describe_endpoint(EndpointName="visits-staging")
     assert before["EndpointConfigName"] != after["EndpointConfigName"]

@@ -6,10 +6,11 @@ import pytest
 from mlops.base.errors import MlopsError
 from mlops.deployment import templates
 from mlops.deployment.templates import Template, parameters
+from mlops.project.environment import Environment
 from mlops.project.stacks import TABLE, Stack, present, selected
 from tests.machinery.deployment.small_project import ENDPOINT, small_project
 
-WHERE = "`endpoint` in config/staging.yaml"
+PATH = Path("config/staging.yaml")
 WORKLOAD = next(stack for stack in TABLE if stack.name == "workload")
 ENDPOINT_STACK = next(stack for stack in TABLE if stack.name == "endpoint")
 TEMPLATE = Template.parse(
@@ -28,7 +29,9 @@ KNOWN = {"ProjectName": "visits", "HostRoleArn": "arn", "Unwanted": "left out"}
 
 
 def filled(section: dict[str, Any], known: dict[str, str] = KNOWN, **origin: Stack) -> dict[str, str]:
-    return parameters(TEMPLATE, known, section, WHERE, origin)
+    files = {"stacks.endpoint.host_role_arn": PATH}
+    environment = Environment("staging", {"stacks": {"endpoint": section}}, PATH, "eu-west-1", files)
+    return parameters(TEMPLATE, known, ENDPOINT_STACK, environment, origin)
 
 
 def names(found: list[Stack]) -> list[str]:
@@ -83,15 +86,27 @@ def test_the_minutes_in_the_shadow_are_no_parameter() -> None:
 @pytest.mark.parametrize(
     ("section", "said", "remedy"),
     [
-        ({"instnce_type": "ml.m5.large"}, "There is no setting `instnce_type` of", "Did you mean `instance_type`?"),
-        ({"host_role_arn": "mine", "instance_type": "x"}, "The deployment itself says", "Remove it"),
-        ({"instance_type": {"is": "a map"}}, "`instance_type` of .* is {'is': 'a map'}", "takes a text"),
+        (
+            {"instnce_type": "ml.m5.large"},
+            "Unknown setting `stacks.endpoint.instnce_type` in",
+            "Did you mean `instance_type`?",
+        ),
+        (
+            {"host_role_arn": "mine", "instance_type": "x"},
+            "The deployment itself says what `stacks.endpoint.host_role_arn` in config/staging.yaml would",
+            "Remove it",
+        ),
+        (
+            {"instance_type": {"is": "a map"}},
+            "`stacks.endpoint.instance_type` in config/base.yaml is {'is': 'a map'}",
+            "takes a text",
+        ),
         (
             {},
             "Nothing says InstanceType .Type of the instances.",
-            "Set `instance_type` of `endpoint` in config/staging",
+            "Set `stacks.endpoint.instance_type` in config/base.yaml.",
         ),
-        ({"instance_type": None}, "Nothing says InstanceType", "Set `instance_type`"),
+        ({"instance_type": None}, "Nothing says InstanceType", "Set `stacks.endpoint.instance_type`"),
     ],
 )
 def test_a_setting_that_is_of_no_use_or_missing_is_refused(section: dict[str, Any], said: str, remedy: str) -> None:

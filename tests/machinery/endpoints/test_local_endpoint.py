@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -132,7 +133,7 @@ def test_without_a_registered_model_nothing_is_served(default_project: Path) -> 
     ],
 )
 def test_a_wrong_setting_is_said_with_its_name(project: Path, before: str, after: str, said: str) -> None:
-    configuration = project / "config/local.yaml"
+    configuration = project / "config/base.yaml"
     assert before in configuration.read_text()
     configuration.write_text(configuration.read_text().replace(before, after))
     served = endpoint(project)
@@ -147,6 +148,8 @@ def test_a_wrong_setting_is_said_with_its_name(project: Path, before: str, after
 def test_nothing_is_captured_without_monitoring(project: Path) -> None:
     answers = project / "project.yaml"
     answers.write_text(answers.read_text().replace('monitoring: "on"', 'monitoring: "off"'))
+    base = project / "config/base.yaml"
+    base.write_text(re.sub(r"(?m)^(monitoring|capture):\n(  .*\n)+", "", base.read_text()))
     mlops(project, "serve", "--detach", "--version", "1", "--port", free_port())
     assert ask(project, "21")[0] == "42\n"
     mlops(project, "serve", "--stop")

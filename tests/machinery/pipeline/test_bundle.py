@@ -18,7 +18,7 @@ from mlops.project.target import Target
 from tests.places import DATA_KEY, MODEL_KEY
 
 SOURCES = ("src/model/algorithm.py", "modelkit/jobs/train.py", "pipelines/training.py",
-           "mlops/compile/compiler.py", "config/local.yaml",
+           "mlops/compile/compiler.py", "config/base.yaml", "config/local.yaml",
            "config/images/xgboost.yaml", "project.yaml", "locks/runtime.txt")  # fmt: skip
 
 

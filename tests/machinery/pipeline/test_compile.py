@@ -167,14 +167,14 @@ def test_a_definition_with_problems_is_not_written(project: Path) -> None:
     ("written", "said"),
     [
         ("subsample: 7", "Parameter Subsample cannot be 7.0.\n  Give a value of at least 0.001 and at most 1."),
-        ("subsampel: 0.8", "config/local.yaml sets hyperparameters that training does not know: subsampel."),
-        ("# subsample: 0.8", "config/local.yaml does not say `hyperparameters.subsample`."),
+        ("subsampel: 0.8", "config/base.yaml sets hyperparameters that training does not know: subsampel."),
+        ("# subsample: 0.8", "config/base.yaml does not say `hyperparameters.subsample`."),
     ],
 )
 def test_a_hyperparameter_that_training_would_refuse_is_refused_when_compiling(
     project: Path, written: str, said: str
 ) -> None:
-    path = project / "config/local.yaml"
+    path = project / "config/base.yaml"
     path.write_text(path.read_text().replace("subsample: 0.8", written))
     result = mlops(project, "compile", check=False)
     assert result.returncode == 2

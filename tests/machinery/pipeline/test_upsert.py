@@ -117,6 +117,7 @@ def test_a_run_whose_model_could_not_be_registered_is_not_started(
 
 def test_an_account_that_is_not_filled_in_is_refused_before_any_call(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
+    (tmp_path / "config/base.yaml").touch()
     (tmp_path / "config/dev.yaml").write_text("bucket: null\n", encoding="utf-8")
     (tmp_path / "project.yaml").write_text(json.dumps({"project_slug": "x", "aws_region": REGION}), encoding="utf-8")
     with pytest.raises(MlopsError, match="does not say `account`"):

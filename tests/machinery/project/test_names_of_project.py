@@ -76,7 +76,7 @@ def test_what_the_configuration_says_goes_before(root: Path) -> None:
 
 def test_staging_and_production_are_where_dev_is(root: Path) -> None:
     project = write(root, "dev", account=ACCOUNT, project_id="p-0123456789ab", bucket="mine")
-    write(root, "staging", account=None, endpoint={})
+    write(root, "staging", account=None, stacks={"endpoint": {}})
     for name in ("staging", "production"):
         environment = project.environment(name)
         assert (environment["account"], environment["bucket"]) == (ACCOUNT, "mine")

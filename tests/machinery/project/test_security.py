@@ -79,11 +79,14 @@ def test_what_sagemaker_would_refuse_is_refused_by_the_name_of_its_key(section: 
     ],
 )
 def test_a_key_for_disks_that_hardware_encrypts_is_refused(section: dict[str, Any], refused: bool) -> None:
+    configured = environment(stacks={"transform": section})
     if not refused:
-        require_encryptable_disks(section, "transform", PATH)
+        require_encryptable_disks(configured, "transform")
         return
-    with pytest.raises(MlopsError, match=r"`transform.instance_type: ml\.g5\.xlarge`, which has disks of its own"):
-        require_encryptable_disks(section, "transform", PATH)
+    with pytest.raises(
+        MlopsError, match=r"`stacks.transform.instance_type: ml\.g5\.xlarge`, which has disks of its own"
+    ):
+        require_encryptable_disks(configured, "transform")
 
 
 # The column "Instance store volumes" of https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-store-volumes.html,
@@ -109,6 +112,7 @@ def test_the_types_that_sagemaker_offers_have_disks_of_their_own_or_not() -> Non
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     (tmp_path / "config").mkdir()
+    (tmp_path / "config/base.yaml").touch()
     (tmp_path / "config/dev.yaml").write_text(f"account: '{ACCOUNT}'\n", encoding="utf-8")
     answers = f"project_slug: visits\naws_region: {REGION}\ntraining_image: aws\nproject_scope: build-train\n"
     (tmp_path / "project.yaml").write_text(answers, encoding="utf-8")

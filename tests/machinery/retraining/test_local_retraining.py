@@ -83,7 +83,7 @@ class Desk:
         (self.project.root / "data/raw/more.csv").write_text(text)
 
     def configure(self, name: str, value: object) -> None:
-        path = self.project.root / "config/local.yaml"
+        path = self.project.root / "config/base.yaml"
         lines = [f"  {name}: {value}" if f" {name}:" in line else line for line in path.read_text().splitlines()]
         path.write_text("\n".join(lines))
 

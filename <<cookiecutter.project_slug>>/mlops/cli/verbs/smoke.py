@@ -66,7 +66,7 @@ def run(target: Target, options: Namespace) -> int:
     broken = done.broken(max_p99_ms, max_error_share)
     _print({**result, **done.document(), "broken": broken}, options, _table(version, done, max_p99_ms, max_error_share))
     if broken:
-        raise MlopsError(" ".join(broken), f"The limits stand in {target.settings.path}.")
+        raise MlopsError(" ".join(broken), f"The limits are in {target.settings.file('smoke.max_p99_ms')}.")
     return 0
 
 
