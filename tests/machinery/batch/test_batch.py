@@ -55,10 +55,8 @@ def rows(default_project: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def project(default_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = Path(shutil.copytree(default_project, tmp_path / "project", symlinks=True))
-    answers = folder / "project.yaml"
-    answers.write_text(answers.read_text().replace('inference: "realtime"', 'inference: "batch"'))
+def project(rendering: Bake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = Path(shutil.copytree(rendering(inference="batch"), tmp_path / "project"))
     set_percentage(folder, 100)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(batch, "registry_of", lambda target: Registry())

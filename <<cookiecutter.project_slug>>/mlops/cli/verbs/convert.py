@@ -12,6 +12,7 @@ from mlops.base.files import write_text
 from mlops.project.configuration import BASE, FOLDER
 from mlops.project.conversion import convert
 from mlops.project.project import Project
+from mlops.project.target import Target
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,8 +23,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(project: Project, options: Namespace) -> int:
+def run(target: Target, options: Namespace) -> int:
     """Convert the files in config/."""
+    project = target.project
     old, generated = _files(project, f"{options.commit}^"), _files(project, options.commit)
     if not old or BASE.stem in old:
         raise UsageError(
