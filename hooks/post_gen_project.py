@@ -48,10 +48,10 @@ def remove(path: Path) -> None:
 
 
 def main() -> int:
-    """Arrange the project in the working folder and name the next step."""
+    """Arrange the project in the working folder and say how to go on."""
     answers = json.loads(ANSWERS)
     arrange(Path.cwd(), answers)
-    print(f"{answers['project_slug']}/ is ready. Follow its README.md.")
+    print(f"{answers['project_slug']}/ is ready. Go on as its README.md says, beginning with make setup.")
     return 0
 
 
