@@ -9,7 +9,7 @@ import pytest
 
 from tests.answers import CHOICES, QUESTIONS
 from tests.isolation import isolated
-from tests.projects import ROOT, copy_template
+from tests.projects import ROOT, SOURCES, copy_template
 
 LOADED = re.compile(r"<(?:script|img|iframe|source)[^>]*\ssrc=\"?([^\s\">]+)|<link[^>]*\shref=\"?([^\s\">]+)")
 REGISTRIES = ("unpkg.com", "jsdelivr.net", "cdnjs.cloudflare.com", "fonts.googleapis.com", "pypi.org", "npmjs")
@@ -67,6 +67,15 @@ def test_every_question_choice_and_rejected_combination_is_on_the_page(site: Pat
     for rule in (*QUESTIONS["_rules"].values(), *QUESTIONS["_refused"]):
         assert rule["why"] in text
         assert rule["remedy"] in text
+
+
+def test_the_verbs_whose_json_builds_read_are_marked_so(site: Path) -> None:
+    page = site.joinpath("reference/public-api.html").read_text(encoding="utf-8")
+    marked = set(re.findall(r"<tr>\s*<td><code>(\w+)</code></td>\s*<td>[^\n]*</td>\s*<td>yes</td>", page))
+    builds = [path.read_text(encoding="utf-8") for path in SOURCES.glob("buildspecs/*.yml")]
+    read = {verb for text in builds for verb in re.findall(r"mlops (\w+) .*--json", text)}
+    assert read
+    assert read <= marked
 
 
 @pytest.mark.parametrize("link", ["no-such-page.md", "../no/such/file.py", "index.md#no-such-heading"])
