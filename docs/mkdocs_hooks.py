@@ -1,4 +1,4 @@
-"""What mkdocs cannot do by itself: pages that stand elsewhere or are generated, and links out of the site.
+"""mkdocs hooks: pages from the root of the repository, generated tables, and links out of the site.
 
 Pages are written for the repository's own viewer too, so their links are relative paths in the repository.
 """
@@ -24,26 +24,26 @@ AT_ROOT = {
     "contributor/changelog.md": "CHANGELOG.md",
     "contributor/security.md": "SECURITY.md",
 }
-"""Pages of the site that stand in the root of the repository, where its viewer looks for them."""
+"""Pages of the site whose sources are in the root of the repository, where its viewer expects them."""
 GENERATED = {
     "<!-- questions -->": questions.page,
     "<!-- context -->": public_api.context,
     "<!-- verbs -->": public_api.verbs,
 }
-"""What stands on the site in the place of a mark."""
+"""What replaces a mark on the site."""
 
 _LINK = re.compile(r"(?<=\]\()(?!#|[a-z]+:)([^)#\s]+)(#[^)\s]*)?(?=\))")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that stand in the root of the repository."""
+    """Add the pages from the root of the repository."""
     for page, name in AT_ROOT.items():
         files.append(File.generated(config, page, content=(ROOT / name).read_text(encoding="utf-8")))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fill in what is generated, and make links of the repository links of the site."""
+    """Insert the generated tables, and turn links of the repository into links of the site."""
     name = page.file.src_uri
     for mark, made in GENERATED.items():
         if mark in markdown:
@@ -53,7 +53,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _target(source: str, page: str, link: str, config: MkDocsConfig) -> str:
-    """Where a link leads on the site: to another page, or to the file in the repository.
+    """Return the target of a link on the site: another page, or a file in the repository.
 
     Args:
         source: The file that holds the link, relative to the repository.
@@ -77,7 +77,7 @@ def _target(source: str, page: str, link: str, config: MkDocsConfig) -> str:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Take out of the theme's script where it would load further scripts from, and the map of its sources."""
+    """Remove the addresses from which the theme's script would load further scripts, and its source maps."""
     for script in Path(config.site_dir, "assets/javascripts").rglob("*.js"):
         text = script.read_text(encoding="utf-8")
         script.write_text(re.sub(r"https://unpkg\.com/[^\"'`]*", "", text), encoding="utf-8")

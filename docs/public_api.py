@@ -1,4 +1,4 @@
-"""The tables of verbs and of a pipeline's context, made from their modules without importing them."""
+"""Generate the tables of verbs and of a pipeline's context from their sources, without importing them."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The table of questions, made from cookiecutter.json; `python docs/questions.py` prints it."""
+"""Generate the table of questions from cookiecutter.json; `python docs/questions.py` prints it."""
 
 import json
 from collections.abc import Iterator
