@@ -11,7 +11,7 @@ UV := .tools/bin/uv
 TORCH := torch==2.13.0
 FRAMEWORKS := xgboost sklearn pytorch
 
-.PHONY: help demo test test-fast test-nightly lint format bench lock golden clean
+.PHONY: help demo test test-fast test-nightly lint format docs bench lock golden clean
 
 help:
 	@echo "make demo       generate a project and go round its whole loop: train, serve, watch, retrain, promote"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-nightly what takes too long for each change: the infrastructure in every Region"
 	@echo "make lint       check style and types of the template and, in place, of what it renders"
 	@echo "make format     put the code into style"
+	@echo "make docs       build the documentation as a site: build/site/index.html"
 	@echo "make bench      measure generating and running against their alternatives"
 	@echo "make golden     renew the golden pipeline definition"
 	@echo "make lock       renew the locks of the template and of the project"
@@ -41,6 +42,11 @@ help:
 .checkov/.complete: locks/checkov.txt .tools/.complete
 	$(UV) venv --quiet --clear --python $(PYTHON) .checkov
 	$(UV) pip sync --quiet --python .checkov --require-hashes --compile-bytecode locks/checkov.txt
+	@touch $@
+
+.docs/.complete: locks/docs.txt .tools/.complete
+	$(UV) venv --quiet --clear --python $(PYTHON) .docs
+	$(UV) pip sync --quiet --python .docs --require-hashes --compile-bytecode locks/docs.txt
 	@touch $@
 
 # AWS's code, which exists as sources only, is built with the setuptools of its own lock. Tests work in copies.
@@ -88,7 +94,7 @@ demo: demo/.complete
 # ARGS=--costs shows what tests take, by file and by folder.
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-test: .venv/.complete .checkov/.complete $(FRAMEWORKS:%=.aws-images/%/.complete) lint
+test: .venv/.complete .checkov/.complete .docs/.complete $(FRAMEWORKS:%=.aws-images/%/.complete) lint
 	.venv/bin/python -m tests.environments
 	$(PYTEST)
 
@@ -108,6 +114,10 @@ lint: .venv/.complete
 format: .venv/.complete
 	.venv/bin/ruff check --fix --config pyproject.toml .
 	.venv/bin/ruff format --config pyproject.toml .
+
+docs: .docs/.complete
+	NO_MKDOCS_2_WARNING=1 .docs/bin/mkdocs build --strict --site-dir build/site
+	@echo "Open build/site/index.html in a browser."
 
 bench: .venv/.complete
 	.venv/bin/python benchmarks/generate.py
@@ -143,11 +153,12 @@ lock: .tools/.complete
 		--output-file locks/dev.txt
 	$(COMPILE) --group pyproject.toml:generate --constraint locks/dev.txt --output-file locks/tools.txt
 	$(COMPILE) --group pyproject.toml:checkov --output-file locks/checkov.txt
+	$(COMPILE) --group pyproject.toml:docs --output-file locks/docs.txt
 	for framework in $(FRAMEWORKS); do \
 		$(COMPILE) --group pyproject.toml:aws-images-$$framework --output-file locks/aws-images-$$framework.txt || exit 1; \
 	done
 
 # The marks first: what is left when this is interrupted is not taken for complete.
 clean:
-	rm -f .tools/.complete .venv/.complete .checkov/.complete .aws-images/*/.complete .environments/*/key demo/.complete
-	rm -rf .tools .venv .checkov .aws-images .environments build demo
+	rm -f .tools/.complete .venv/.complete .checkov/.complete .docs/.complete .aws-images/*/.complete .environments/*/key demo/.complete
+	rm -rf .tools .venv .checkov .docs .aws-images .environments build demo

@@ -1,7 +1,7 @@
-"""Refuse answers that would make a project that does not work: what is wrong, why, and what to do instead.
+"""Reject answers that would generate a broken project, with the reason and a remedy.
 
 Cookiecutter renders this file, so that the answers enter it as JSON text and never as code. It runs with whatever
-Python runs cookiecutter: standard library only. The rules themselves stand in cookiecutter.json.
+Python runs cookiecutter: standard library only. The rules are data in cookiecutter.json.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ ANSWERS = r"""<< cookiecutter | tojson >>"""
 
 
 def refusals(answers: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with the answers, a paragraph each; nothing when they can be used."""
+    """Yield a paragraph for each rule that the answers break."""
     for question, rule in answers["_rules"].items():
         answer = answers[question]
         problem = broken(rule, answer)
@@ -25,17 +25,17 @@ def refusals(answers: dict[str, Any]) -> Iterator[str]:
     for row in answers["_refused"]:
         if all(answers[question] in choices for question, choices in row["when"].items()):
             first, *others = (f"{question} {answers[question]!r}" for question in row["when"])
-            yield f"{first}: it does not go with {' and '.join(others)}.\n  {row['why']}\n  {row['remedy']}"
+            yield f"{first}: cannot be combined with {' and '.join(others)}.\n  {row['why']}\n  {row['remedy']}"
     for question, rule in answers["_recommended"].items():
         if answers[f"__{question}"] != meant(rule, question, answers):
             yield (
-                f"__{question} {answers[f'__{question}']!r}: it follows from {question} and cannot be given.\n"
-                f"  The project's files would contradict its answers.\n  Answer {question} instead."
+                f"__{question} {answers[f'__{question}']!r}: is derived from {question} and cannot be set.\n"
+                f"  The project's files would contradict its answers.\n  Set {question} instead."
             )
 
 
 def meant(rule: dict[str, Any], question: str, answers: dict[str, Any]) -> str:
-    """The answer that is meant: for `recommended`, what follows from other answers."""
+    """Return an answer, with `recommended` resolved by the other answers."""
     answer: Any = answers[question]
     if answer == "recommended":
         answer = rule["answer"]
@@ -45,27 +45,27 @@ def meant(rule: dict[str, Any], question: str, answers: dict[str, Any]) -> str:
 
 
 def broken(rule: dict[str, Any], answer: str) -> str:
-    """Which part of a rule an answer breaks; an empty text when it breaks none."""
+    """Return which part of a rule an answer breaks, or an empty text."""
     if not answer.strip():
-        return "it is empty"
+        return "is empty"
     if rule.get("printable") and not answer.isprintable():
-        return "it has a line break or another character that cannot be printed"
+        return "contains a line break or another non-printable character"
     if any(mark in answer for mark in rule.get("without", ())):
-        return f"it contains {' or '.join(rule['without'])}"
-    length = f"it has {len(answer)} character{'' if len(answer) == 1 else 's'}"
+        return f"contains {' or '.join(rule['without'])}"
+    length = f"has {len(answer)} character{'' if len(answer) == 1 else 's'}"
     if len(answer) < rule.get("shortest", 0):
         return f"{length}, fewer than {rule['shortest']}"
     if len(answer) > rule.get("longest", len(answer)):
         return f"{length}, more than {rule['longest']}"
     if "pattern" in rule and not re.fullmatch(rule["pattern"], answer):
-        return f"it is not of the form {rule['pattern']}"
+        return f"does not match the pattern {rule['pattern']}"
     if "one_of" in rule and answer not in rule["one_of"]:
-        return f"it is none of {', '.join(rule['one_of'])}"
+        return f"is not one of {', '.join(rule['one_of'])}"
     return ""
 
 
 def outdated_cookiecutter() -> str:
-    """The version of a cookiecutter older than 2.7, which renders this template wrongly; empty for any other."""
+    """Return the version of a cookiecutter older than 2.7, which renders this template wrongly, or an empty text."""
     # Up to 2.6 the package kept its version in a file; up to 2.5 it takes the decoy folder for the project.
     package = importlib.util.find_spec("cookiecutter")
     version = Path(package.origin).with_name("VERSION.txt") if package and package.origin else Path()
@@ -75,7 +75,7 @@ def outdated_cookiecutter() -> str:
 
 
 def main() -> int:
-    """Print every refusal to standard error; 1 when there is one."""
+    """Print every problem to standard error; return 1 if there is one."""
     version = outdated_cookiecutter()
     if version:
         problems = [f"cookiecutter {version} is too old.\n  Install 2.7 or newer: pip install --upgrade cookiecutter"]

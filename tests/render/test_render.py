@@ -178,7 +178,7 @@ def test_answers_that_do_not_go_together_are_refused_with_reason_and_remedy(answ
     assert row
     (said,) = (said for said in refusals(completed(**answers)) if row["why"] in said)
     first, *rest = said.splitlines()
-    assert ": it does not go with " in first
+    assert ": cannot be combined with " in first
     assert [line.strip() for line in rest] == [row["why"], row["remedy"]]
 
 
@@ -190,7 +190,7 @@ def test_a_project_of_answers_that_do_not_go_together_is_not_begun(
     with pytest.raises(FailedHookException):
         bake(**answers)
     said = capfd.readouterr().err
-    assert "it does not go with" in said
+    assert "cannot be combined with" in said
     assert f"\n  {row['why']}\n  {row['remedy']}\n" in said
     assert not list((tmp_path / "out").iterdir())
 
@@ -201,7 +201,7 @@ def test_what_follows_from_an_answer_cannot_be_given_itself(
 ) -> None:
     with pytest.raises(FailedHookException):
         bake(**{f"__{question}": "anything"})
-    assert f"Answer {question} instead." in capfd.readouterr().err
+    assert f"Set {question} instead." in capfd.readouterr().err
 
 
 def test_every_file_of_an_answer_exists_and_every_row_leaves_something_out() -> None:
@@ -340,11 +340,11 @@ def test_every_refusal_is_said_at_once(bake: Bake, capfd: pytest.CaptureFixture[
         bake(project_slug="A", aws_region="mars", project_description="a\nb")
     error = capfd.readouterr().err
     assert all(name in error for name in ("project_slug", "aws_region", "project_description"))
-    assert "it has 1 character, fewer than 3" in error
+    assert "has 1 character, fewer than 3" in error
 
 
 def test_answers_on_the_command_line_are_templates(bake: Bake) -> None:
-    # Cookiecutter renders what a caller passes: that is the caller's own code, and the README says so.
+    # Cookiecutter renders what a caller passes: that is the caller's own code, and SECURITY.md says so.
     project = bake(project_description="<< 7 * 7 >>")
     assert yaml.safe_load((project / "project.yaml").read_text())["project_description"] == "49"
 
@@ -364,7 +364,7 @@ def test_typed_answers_are_text_and_refused_when_they_look_like_a_template(
         written = yaml.safe_load((tmp_path / "typed/project.yaml").read_text())
         assert written["project_description"] == typed
     else:
-        assert "project_description '<< 7 * 7 >>': it contains << or # {." in result.stderr
+        assert "project_description '<< 7 * 7 >>': contains << or # {." in result.stderr
         assert not (tmp_path / "typed").exists()
 
 
