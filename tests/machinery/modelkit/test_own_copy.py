@@ -48,6 +48,8 @@ def server(folder: Path, table: Any) -> Any:
 
 def batch(folder: Path, table: Any) -> Any:
     scorer = Scorer.of(load_unpacked(folder, "The model"))
+    for module in (scorer.parsing, scorer.features):
+        assert Path(str(module.__file__)).is_relative_to(folder / "code")
     return scorer.predict(scorer.typed(table, InputFile("rows", Path("rows"), tuple(table.column_names)), 0))
 
 
