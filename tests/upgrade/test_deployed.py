@@ -41,7 +41,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release")
     git(ROOT, "archive", f"--output={folder}/template.zip", releases(ROOT)["0.4.0"])
     shutil.unpack_archive(folder / "template.zip", folder)
-    machinery = folder / "<<cookiecutter.project_slug>>/mlops/deployment/cloudformation.py"
+    machinery = folder / "<<cookiecutter.project_slug>>/mlops/aws/stacks.py"
     # What exists already was imported in a way that the stand-in does not answer; in an empty account nothing does.
     machinery.write_text(machinery.read_text().replace("bool(template.retained())", "False"))
     return folder
