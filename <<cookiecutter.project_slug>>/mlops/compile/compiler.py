@@ -1,4 +1,4 @@
-"""From `pipelines/training.py` and the configuration to a bundle on disk."""
+"""Compile `pipelines/training.py` and the configuration into a bundle."""
 
 import importlib
 import json
@@ -36,7 +36,7 @@ from mlops.project.target import Target
 
 _PIPELINE_MODULE = "training"
 
-# What describes the training data, and nothing else: a change of what compares with it is no other training.
+# The code that describes the training data, without the code that compares with it, which does not affect training.
 _BASELINE_CODE = (
     "mlops/__init__.py",
     "mlops/base/__init__.py",
@@ -46,7 +46,7 @@ _BASELINE_CODE = (
     "mlops/monitor/statistics.py",
 )
 _STAGING = "compiler-uploads"
-# By the type of instance the SDK chooses between images for CPU and for GPU.
+# The SDK chooses between CPU and GPU images by the instance type.
 _CPU_INSTANCE = "ml.m5.large"
 _NOTHING = "none"
 
@@ -69,7 +69,7 @@ def compile_bundle(target: Target, output: Path) -> None:
     sys.path.insert(0, str(project.root / "src"))  # the pipeline reads what src/model declares
     ends = limits(environment)
     pipeline = _build(context)
-    # What the SDK leaves unset it writes as null at the top of the definition.
+    # The SDK writes unset top-level members as null.
     raw = {key: value for key, value in json.loads(pipeline.definition()).items() if value is not None}
     definition = settle(raw, aws.objects, store, f"{project.slug}/{_STAGING}")
     require_valid(definition)
@@ -79,14 +79,14 @@ def compile_bundle(target: Target, output: Path) -> None:
     compiled.require_within_limits({name: each.default for name, each in declared.items() if each.default is not None})
     if made_from["git_commit"] is None:
         print(
-            "Warning: this project is not in git yet, so its models cannot say which code made them.\n"
+            "Warning: this project is not in git yet, so its models do not record the commit of their code.\n"
             "  Commit the untouched output of the template first: git init && git add . && git commit -m 'Generate'",
             file=sys.stderr,
         )
 
 
 def provenance(target: Target) -> dict[str, Any]:
-    """What the definition is made from, for its manifest and for the lineage of its models."""
+    """Return the sources of the definition, for its manifest and the lineage of its models."""
     return {
         **sources(target),
         "code_digest": code_digest(target.project),
@@ -98,7 +98,7 @@ def provenance(target: Target) -> dict[str, Any]:
 
 
 def image_uri(project: Project, framework: str, scope: str) -> str:
-    """The URI of AWS's image for a framework in the project's Region.
+    """Return the URI of AWS's image for a framework in the project's Region.
 
     Args:
         project: The project.
@@ -106,7 +106,7 @@ def image_uri(project: Project, framework: str, scope: str) -> str:
         scope: `training`, or `inference`: the same image unless the file has a section of that name.
 
     Raises:
-        MlopsError: `config/images/<framework>.yaml` is missing, or AWS offers no such image in the Region.
+        MlopsError: `config/images/<framework>.yaml` is missing or invalid, or AWS has no such image in the Region.
     """
     from sagemaker.core import image_uris
 
@@ -114,30 +114,30 @@ def image_uri(project: Project, framework: str, scope: str) -> str:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         chosen = content.get(scope, content)
-        wanted, digest = str(chosen["version"]), chosen.get("digest")
+        release, digest = str(chosen["version"]), chosen.get("digest")
         uri: str = image_uris.retrieve(
-            framework, region=project.region, version=wanted, image_scope=scope, instance_type=_CPU_INSTANCE
+            framework, region=project.region, version=release, image_scope=scope, instance_type=_CPU_INSTANCE
         )
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise MlopsError(
-            f"No image of {framework} for {project.region}: {error}", f"Correct {path.relative_to(project.root)}."
+            f"No image for {framework} in {project.region}: {error}", f"Correct {path.relative_to(project.root)}."
         ) from None
     return f"{uri.rpartition(':')[0]}@{digest}" if digest else uri
 
 
 def limits(environment: Environment) -> dict[str, list[float | None]]:
-    """The smallest and the largest value of each parameter that sets a hyperparameter; None where there is no largest.
+    """Return the minimum and the maximum of each parameter that sets a hyperparameter; None without a maximum.
 
     Raises:
-        MlopsError: The configuration sets a hyperparameter that training does not know.
+        MlopsError: The configuration sets an unknown hyperparameter.
     """
     from model.hyperparameters import HYPERPARAMETERS
 
     unknown = set(environment["hyperparameters"]) - {known.name for known in HYPERPARAMETERS}
     if unknown:
         raise UsageError(
-            f"{environment.path} sets hyperparameters that training does not know: {', '.join(sorted(unknown))}.",
-            f"src/model/hyperparameters.py lists {', '.join(known.name for known in HYPERPARAMETERS)}.",
+            f"{environment.path} sets unknown hyperparameters: {', '.join(sorted(unknown))}.",
+            f"src/model/hyperparameters.py declares {', '.join(known.name for known in HYPERPARAMETERS)}.",
         )
     return {
         known.parameter: [known.minimum, known.maximum if math.isfinite(known.maximum) else None]
@@ -151,7 +151,7 @@ def _build(context: Any) -> Any:
     if not hasattr(pipeline, "definition"):
         raise MlopsError(
             f"pipelines/{_PIPELINE_MODULE}.py has no function build(context) that returns a Pipeline.",
-            "Define it; the file as the template made it shows how.",
+            "Define it as in the file that the template generated.",
         )
     return pipeline
 
@@ -161,7 +161,7 @@ def _context(target: Target, session: Any, store: ContentStore, made_from: dict[
 
     project, environment = target.project, target.settings
     root = project.root
-    no_champion = "This prefix stands for a champion that does not exist: it holds no model archive.\n"
+    no_champion = "This prefix is used when there is no champion: it contains no model archive.\n"
     framework, own_image = project.answer("framework"), image.uri(target)
     training_image = own_image or image_uri(project, framework, "training")
     return Context(
