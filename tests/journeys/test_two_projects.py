@@ -43,7 +43,7 @@ def test_what_is_approved_in_one_is_used_in_the_other(after_run: Path, rendering
     if inference == "batch":
         assert asked in printed
     else:
-        assert "Version 1 answers as the registered model does." in printed
+        assert "Version 1 predicts what the registered model predicts." in printed
         assert "Version 1 is no longer served." in printed
     assert mlops(project, "invoke", "data/request.csv").stdout == asked
     [version] = mlops_json(project, "models")
@@ -92,7 +92,7 @@ def test_where_versions_are_registered_is_asked_for_before_anything_is_deployed(
     project = beside(tmp_path / "none", rendering)
     refused = mlops(project, "deploy", "--environment", "dev", "--yes", check=False)
     assert refused.returncode == 2
-    assert "Nothing says `model_package_group` of `registry` in config/dev.yaml." in refused.stderr
+    assert "No value for `model_package_group` of `registry` in config/dev.yaml." in refused.stderr
 
 
 def test_it_has_no_verb_that_trains(rendering: Bake, tmp_path: Path) -> None:

@@ -61,9 +61,9 @@ def test_where_no_update_is_given_a_time_nothing_is_refused(inference: str) -> N
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"step_percent": 10, "bake_seconds": 3600}, "watch its alarms for 39600 seconds, and is given up after 14400"),
-        ({"bake_seconds": "long"}, "A figure of `endpoint` in config/staging.yaml cannot be used: .*'long'"),
-        ({"step_percent": 0}, "A figure of `endpoint` in config/staging.yaml cannot be used"),
+        ({"step_percent": 10, "bake_seconds": 3600}, "monitor its alarms for 39600 seconds, but times out after 14400"),
+        ({"bake_seconds": "long"}, "`endpoint` in config/staging.yaml has an invalid number: .*'long'"),
+        ({"step_percent": 0}, "`endpoint` in config/staging.yaml has an invalid number"),
     ],
 )
 def test_deploy_refuses_before_it_asks_aws_for_anything(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
