@@ -189,8 +189,8 @@ def test_a_request_that_is_too_large_is_refused_before_the_endpoint_is_asked(
     [
         (400, "{\"error\": \"row 2, column 'age': 'x' is not of type integer\"}", 400, "row 2, column 'age'"),
         (413, '{"error": "the request is larger"}', 413, "the request is larger"),
-        (415, f"<html>{SECRET}</html>", 415, "the model refuses the request"),
-        (400, '["row 2"]', 400, "the model refuses the request"),
+        (415, f"<html>{SECRET}</html>", 415, "the model rejected the request"),
+        (400, '["row 2"]', 400, "the model rejected the request"),
         (500, f'{{"error": "{SECRET}"}}', 502, "the model failed"),
         (503, '{"error": "there is no model"}', 503, "not ready"),
     ],

@@ -225,10 +225,7 @@ def test_an_image_without_what_the_training_driver_calls_is_refused(image: Image
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or sys.executable)
     failed = run(image, "check", "/nowhere", PATH=str(tmp_path / "bin"))
     assert failed.returncode == 1
-    assert (
-        "there is no pip3; there is no package `model` in /nowhere; there is no package `modelkit` in /nowhere"
-        in failed.stderr
-    )
+    assert "pip3 is missing; no package `model` in /nowhere; no package `modelkit` in /nowhere" in failed.stderr
 
 
 def test_the_tools_are_those_that_the_training_step_calls(compiled_project: Path) -> None:
@@ -252,7 +249,7 @@ def test_a_job_without_training_code_is_told_why_it_failed(image: Image) -> None
     failed = run(image, "train")
     assert failed.returncode == 1
     told = (image.root / "opt/ml/output/failure").read_text()
-    assert "this job brought none" in told
+    assert "The job has no training code" in told
     assert told.strip() in failed.stderr
 
 

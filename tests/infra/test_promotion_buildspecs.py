@@ -278,7 +278,7 @@ def test_a_version_that_is_rejected_while_it_waits_is_refused_and_nothing_deploy
     promotion.reject(package)
     shipped = run(PRODUCTION, "Deploy", package, execution)
     assert not shipped.succeeded
-    assert "Version 1 is Rejected: only approved versions are deployed." in shipped.phases[-1].output
+    assert "Version 1 is Rejected: only approved versions can be deployed." in shipped.phases[-1].output
     assert promotion.live() == {}
     assert promotion.executions() == [(package, "InProgress")]  # CodePipeline lets it fail
 
@@ -291,5 +291,5 @@ def test_a_model_that_answers_otherwise_than_the_registered_one_fails_the_test(
     served[0] = 0.75
     tested = run(STAGING, "Test")
     assert not tested.succeeded
-    assert "Row 1 is answered 0.750000; the registered model answers 0.250000." in tested.phases[-1].output
+    assert "Row 1: the endpoint predicts 0.750000, the registered model 0.250000." in tested.phases[-1].output
     assert promotion.live() == {STAGING: package}

@@ -9,7 +9,7 @@ import pytest
 from mlops.base.environments import ENVIRONMENTS, PRODUCTION, STAGING
 from mlops.base.errors import MlopsError
 from mlops.project.account import Account
-from mlops.registry.promotion import ASKED, LIVE, NONE, START
+from mlops.registry.promotion import LIVE, NONE, REQUESTED, START
 from mlops.registry.sagemaker import AwsRegistry
 from mlops.registry.versions import APPROVED, REJECTED
 from mlops.store.s3 import S3Store
@@ -43,7 +43,7 @@ def test_an_approval_starts_the_pipeline_with_the_package_and_a_token_and_is_sta
     event = promotion.approve(package, "2026-11-20T12:00:00Z")
     said = promotion.deliver(event)
     assert said["outcome"] == START
-    assert said["reason"] == "Version 1 is wanted, and not live in staging and production."
+    assert said["reason"] == "Version 1 is the champion, and not live in staging and production."
     assert said["package"] == package
     assert promotion.executions() == [(package, "InProgress")]
     [call] = [call for call in record.calls() if call.operation == "StartPipelineExecution"]
@@ -60,7 +60,7 @@ def test_an_event_that_comes_twice_deploys_once_even_after_the_deployment_has_fa
     package = promotion.register()
     event = promotion.approve(package)
     first = promotion.deliver(event)
-    assert promotion.deliver(event)["outcome"] == ASKED
+    assert promotion.deliver(event)["outcome"] == REQUESTED
     promotion._under_way(package).status = "Failed"
     assert promotion.deliver(event)["execution"] == first["execution"]
     assert promotion.executions() == [(package, "Failed")]
@@ -196,7 +196,7 @@ def test_late_events_out_of_order_deploy_what_was_approved_last_and_no_older_sta
     promotion._under_way(first).status = "Failed"
     assert promotion.deliver(early)["package"] == first
     assert promotion.stamp(first) == "2099-11-20T12:02:00.000000+00:00"
-    assert promotion.deliver(middle)["outcome"] == ASKED
+    assert promotion.deliver(middle)["outcome"] == REQUESTED
     assert promotion.stamp(second) == "2099-11-20T12:01:00.000000+00:00"
 
 
@@ -224,7 +224,7 @@ def test_when_nothing_is_approved_that_is_told_and_nothing_deployed(promotion: P
     assert promotion.deliver(promotion.reject(package))["outcome"] == NONE
     [call] = [call for call in record.calls() if call.operation == "Publish"]
     assert call.parameters["TopicArn"] == promotion.values["TopicArn"]
-    assert call.parameters["Message"] == "No version is approved: what is live stays live."
+    assert call.parameters["Message"] == "No version is approved: the live versions stay live."
     assert promotion.live() == dict.fromkeys(ENVIRONMENTS, package)
 
 

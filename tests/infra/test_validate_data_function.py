@@ -60,19 +60,19 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "empty.csv": (b"", "file_empty", "0 bytes"),
     "headless.csv": (b"\n", "file_empty", "no header"),
     "plain.csv.gz": (GOOD, "file_unreadable", "damaged"),
-    "torn.csv.gz": (gzip.compress(GOOD)[:-12], "file_unreadable", "it ends too early"),
+    "torn.csv.gz": (gzip.compress(GOOD)[:-12], "file_unreadable", "the file is truncated"),
     "flipped.csv.gz": (gzip.compress(GOOD)[:-8] + bytes(8), "file_unreadable", "incorrect data check"),
     "latin.csv": (GOOD.decode().encode("latin-1"), "file_encoding", "not UTF-8"),
-    "no.parquet": (b"PAR1 and no end", "file_unreadable", "no Parquet"),
+    "no.parquet": (b"PAR1 and no end", "file_unreadable", "not a Parquet"),
     "lacks.csv": (table([], HEADER[1:]), "missing_column", "column 'person' is missing"),
     "more.csv": (table([], [*HEADER, "colour"]), "unexpected_column", "'colour' is not in the schema"),
-    "twice.csv": (table([], [*HEADER, "age"]), "duplicate_column", "'age' stands more than once"),
+    "twice.csv": (table([], [*HEADER, "age"]), "duplicate_column", "'age' is in the header more than once"),
     "ragged.csv": (table([*ROWS, ["4"]]), "ragged_row", "1 instead of 5 (row 4)"),
     "text.csv": (table([["x", *ROWS[0][1:]]]), "type", "'person': not an integer in 1 row, for example 'x' (row 1)"),
     "half.csv": (table([["1.5", *ROWS[0][1:]]]), "type", "not an integer"),
     "infinite.csv": (table([["1", "inf", "good", "1", ""]]), "type", "'age': not a number"),
     "maybe.csv": (table([["1", "1", "good", "2", ""]]), "type", "'female': not a boolean"),
-    "fair.csv": (table([["1", "1", "fair", "1", ""]]), "category", "none of the categories poor, good"),
+    "fair.csv": (table([["1", "1", "fair", "1", ""]]), "category", "not one of the categories poor, good"),
     "young.csv": (table([["1", "-1", "good", "1", ""]]), "minimum", "below the minimum 0"),
     "old.csv": (table([["1", "111", "good", "1", ""]]), "maximum", "above the maximum 110"),
     "nobody.csv": (table([["", "1", "good", "1", ""]]), "null", "'person': no value"),
@@ -139,7 +139,7 @@ def test_a_prefix_without_an_object_is_refused(gate: Gate) -> None:
 
 def test_too_few_rows_are_refused_when_all_of_them_were_seen(gate: Gate) -> None:
     [reason] = gate.ask({"one.csv": table(ROWS[:1])})["reasons"]
-    assert (reason["rule"], reason["message"]) == ("minimum_rows", "there are 1 rows, and at least 2 are needed")
+    assert (reason["rule"], reason["message"]) == ("minimum_rows", "1 rows; at least 2 are required")
     assert gate.ask({"other.parquet": b"PAR1 whatever PAR1"})["valid"]
 
 

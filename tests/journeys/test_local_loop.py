@@ -109,7 +109,10 @@ def test_two_versions_are_compared_side_by_side(after_run: Path) -> None:
 def test_a_trial_of_another_environment_is_no_champion_of_this_one(after_run: Path) -> None:
     path = after_run / "config/dev.yaml"
     path.write_text((after_run / "config/local.yaml").read_text())
-    assert "here only" in mlops(after_run, "run", "--environment", "dev", "-p", "ModelApprovalStatus=Approved").stdout
+    assert (
+        "on this machine only"
+        in mlops(after_run, "run", "--environment", "dev", "-p", "ModelApprovalStatus=Approved").stdout
+    )
     assert [version["status"] for version in mlops_json(after_run, "models")] == ["PendingManualApproval"]
     mlops(after_run, "run")
     assert mlops_json(after_run, "models", "2")[0]["metadata"]["ChampionArn"] == "none"
@@ -335,7 +338,7 @@ def test_why_a_step_failed_is_said_once_with_the_place_of_its_whole_log(project:
     said = result.stdout + result.stderr
     assert result.returncode == 1
     assert said.count("the data breaks") == said.count("column 'income' is missing") == 1
-    assert "whole log:" in said
+    assert "full log:" in said
 
 
 @pytest.mark.slow
@@ -359,7 +362,7 @@ def test_an_argument_that_is_no_text_is_refused(after_run: Path, arguments: list
 def test_two_names_for_the_data_are_refused(after_run: Path) -> None:
     result = mlops(after_run, "run", "--data", "data/raw", "-p", "InputDataUri=s3://local-bucket/x/", check=False)
     assert result.returncode == 2
-    assert "both say which data" in result.stderr
+    assert "exclude each other" in result.stderr
 
 
 @pytest.mark.slow
@@ -396,7 +399,7 @@ def test_a_deleted_artifact_is_said_and_the_next_run_makes_it_again(after_run: P
     assert "model archive of version 1 is missing" in asked.stderr
     failed = mlops(after_run, "run", check=False)
     assert failed.returncode == 1
-    assert "Version 1, which the new model is compared with, has lost its archive" in failed.stderr
+    assert "The archive of version 1, the champion to compare with, is missing" in failed.stderr
     assert "approve 1 --reject" in failed.stderr
     mlops(after_run, "approve", "1", "--reject")
     assert mlops_json(after_run, "run")["status"] == "Succeeded"

@@ -43,7 +43,7 @@ def test_what_is_approved_in_one_is_used_in_the_other(after_run: Path, rendering
     if inference == "batch":
         assert asked in printed
     else:
-        assert "Version 1 answers as the registered model does." in printed
+        assert "Version 1 predicts what the registered model predicts." in printed
         assert "Version 1 is no longer served." in printed
     assert mlops(project, "invoke", "data/request.csv").stdout == asked
     [version] = mlops_json(project, "models")

@@ -48,7 +48,7 @@ def test_an_untouched_machinery_is_that_of_the_release(project: Path, capsys: py
     assert main(["--version"]) == 0
     said = capsys.readouterr().out
     assert f"release {QUESTIONS['_template_version']}, machinery sha256 " in said
-    assert "is that of the release." in said
+    assert "matches the release." in said
 
 
 def test_each_byte_that_differs_is_named_with_the_command_that_restores_it(

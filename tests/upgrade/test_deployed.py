@@ -84,7 +84,7 @@ def test_a_deployed_project_is_brought_up_to_this_release(
 
     # Its roles may delete what says which version is live, which no stack holds any more.
     assert run("deploy", "--environment", "staging", "--yes") == 1
-    assert "Deploy that first: .venv/bin/python -m mlops deploy --environment dev" in run.error
+    assert "Deploy that stack first: .venv/bin/python -m mlops deploy --environment dev" in run.error
     assert live() == list(ENVIRONMENTS)
     assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) <= {"updated", "unchanged"}
     with monkeypatch.context() as patch:

@@ -1,1 +1,1 @@
-"""The command line: the verbs, and how they talk to people."""
+"""The command line: the verbs of `python -m mlops`, progress output and prompts."""

@@ -1,29 +1,31 @@
-"""Telling the reader how things go, and asking before they do: on standard error, beside the result."""
+"""Progress and prompts, on standard error, so that standard output holds the result alone."""
 
 import sys
 
 from mlops.base.errors import UsageError
 
 
-def say(text: str) -> None:
-    """Tell the reader at once."""
+def report(text: str) -> None:
+    """Print progress and flush."""
     print(text, file=sys.stderr, flush=True)
 
 
-def require_reader(purpose: str) -> None:
-    """Make sure that somebody can be asked.
+def require_terminal(action: str) -> None:
+    """Make sure that the user can be prompted.
 
     Args:
-        purpose: What they are asked for, to complete "to ... without a question".
+        action: What needs confirmation, to complete "Add --yes to ... without confirmation".
 
     Raises:
-        MlopsError: Standard input is no terminal.
+        MlopsError: Standard input is not a terminal.
     """
     if not sys.stdin.isatty():
-        raise UsageError("There is nobody to ask.", f"Add --yes to {purpose} without a question.")
+        raise UsageError(
+            "Cannot prompt: standard input is not a terminal.", f"Add --yes to {action} without confirmation."
+        )
 
 
-def ask(question: str) -> str:
-    """What the reader types in answer to a question."""
-    say(question)
+def prompt(question: str) -> str:
+    """Ask the user a question and return the line they type."""
+    report(question)
     return sys.stdin.readline().strip()

@@ -1,4 +1,4 @@
-"""The command line: finds a verb, makes its target, and turns errors into messages and exit codes."""
+"""Dispatch a command line to its verb, and turn errors into messages and exit codes."""
 
 import ast
 import importlib
@@ -34,10 +34,11 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: nothing more to say
+        sys.stderr.close()  # the pipe is closed: keep Python from failing once more at exit
         return 1
     except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        file = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror or error}{file}", file=sys.stderr)
         return 1
 
 
@@ -54,17 +55,17 @@ def _run(arguments: list[str]) -> int:
         meant = "".join(f" Did you mean {near!r}?" for near in get_close_matches(name, known, 1))
         print(f"Unknown verb {name!r}.{meant}\n\n{_overview()}", file=sys.stderr)
         return 2
-    from mlops.project.project import Project  # the overview does without these
+    from mlops.project.project import Project  # the overview needs none of these
     from mlops.project.target import Target
 
     if not {"-h", "--help"} & set(rest) and (reason := lack(Project.here().answers, _Verb.read(path).needs)):
-        raise UsageError(reason, f"`{name}` does not apply to it; `{MLOPS} --help` lists the verbs that do.")
+        raise UsageError(reason, f"`{name}` does not apply to this project; `{MLOPS} --help` lists the verbs that do.")
     verb = importlib.import_module(f"mlops.cli.verbs.{name}")
     parser = ArgumentParser(prog=f"python -m mlops {name}", description=(verb.__doc__ or "").strip())
     verb.add_arguments(parser)
     options = parser.parse_args(rest)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
     _refuse_undecodable(rest)
     target = Target(Project.here(), getattr(options, "environment", LOCAL))
@@ -73,13 +74,13 @@ def _run(arguments: list[str]) -> int:
 
 
 def _version() -> int:
-    """Print the release, and what of its machinery was changed; 1 if anything was."""
+    """Print the release and the changes made to its machinery; return 1 if there are any."""
     from mlops.project import machinery
     from mlops.project.project import Project
 
     project = Project.here()
     differences = machinery.compare(project)
-    state = "differs from the release:" if differences else "is that of the release."
+    state = "differs from the release:" if differences else "matches the release."
     print(f"release {project.answer('template_version')}, machinery sha256 {project.answer(machinery.DIGEST)}")
     print(f"The machinery ({', '.join(machinery.FOLDERS)}) {state}")
     if differences:
@@ -94,10 +95,10 @@ def _refuse_undecodable(arguments: list[str]) -> None:
 
 
 def verbs_of(answers: Mapping[str, str]) -> dict[str, str]:
-    """What each verb does that applies to a project, by name.
+    """Return the summaries of the verbs that apply to a project, by name.
 
     Args:
-        answers: The answers that the project was generated with; none for every verb there is.
+        answers: The answers that the project was generated with; empty for all verbs.
     """
     verbs = {path.stem: _Verb.read(path) for path in sorted(_VERBS.glob("[!_]*.py"))}
     return {name: verb.summary for name, verb in verbs.items() if not answers or not lack(answers, verb.needs)}
@@ -111,14 +112,14 @@ def _overview() -> str:
             "",
             *(f"  {name:<10}{summary}" for name, summary in verbs.items()),
             "",
-            "`python -m mlops VERB --help` describes a verb, `python -m mlops --version` the machinery.",
+            "`python -m mlops VERB --help` describes a verb, `python -m mlops --version` the release.",
         ]
     )
 
 
 @dataclass(frozen=True)
 class _Verb:
-    """What the module of a verb says of it; the module is not imported, since some take a second."""
+    """A verb's summary and needs, parsed from its module: importing some modules takes a second."""
 
     summary: str
     needs: tuple[str, ...]
@@ -136,7 +137,7 @@ class _Verb:
 
 
 def _answers(path: Path) -> dict[str, str]:
-    """The answers in `project.yaml`, a line each: to import a YAML parser takes as long as all of the overview."""
+    """Read the answers in `project.yaml`, one per line: importing a YAML parser would double the overview's time."""
     return dict(_ANSWER.findall(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 

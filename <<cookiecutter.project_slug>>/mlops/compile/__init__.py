@@ -1,4 +1,4 @@
-"""Compile the pipelines of this project into definitions, without AWS: `python -m mlops.compile`.
+"""Compile the pipelines of this project into definitions, offline: `python -m mlops.compile`.
 
-Only this package and `pipelines/` import the SageMaker SDK; they run in the development environment.
+Only this package and `pipelines/` import the SageMaker SDK. They run in the development environment.
 """

@@ -14,10 +14,10 @@ from mlops.project.target import Target
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compile; return 0, or 1 for a pipeline that cannot be compiled, or 2 for an incomplete configuration."""
+    """Compile; return 0, 1 if the pipeline cannot be compiled, or 2 if the configuration is incomplete."""
     parser = argparse.ArgumentParser(prog="python -m mlops.compile", description="Compile the training pipeline.")
     parser.add_argument("--environment", default="local", help="the environment to compile for (default: local)")
-    parser.add_argument("--output", type=Path, required=True, help="the folder the bundle is written to")
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write the bundle to")
     arguments = parser.parse_args(argv)
     try:
         project = Project.here()
@@ -36,6 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Importing the SDK makes a million objects that stay: looking for garbage among them takes a third of the time.
+    # Importing the SDK creates a million permanent objects: collecting garbage among them takes a third of the time.
     gc.disable()
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""From `pipelines/training.py` and the configuration to a bundle on disk."""
+"""Compile `pipelines/training.py` and the configuration into a bundle."""
 
 import importlib
 import json
@@ -39,7 +39,7 @@ from mlops.project.target import Target
 _PIPELINE_MODULE = "training"
 
 _STAGING = "compiler-uploads"
-# By the type of instance the SDK chooses between images for CPU and for GPU.
+# The SDK chooses between CPU and GPU images by the instance type.
 _CPU_INSTANCE = "ml.m5.large"
 _NOTHING = "none"
 
@@ -62,7 +62,7 @@ def compile_bundle(target: Target, output: Path) -> None:
     sys.path.insert(0, str(project.root / "src"))  # the pipeline reads what src/model declares
     ends = limits(environment)
     pipeline = _build(context)
-    # What the SDK leaves unset it writes as null at the top of the definition.
+    # The SDK writes unset top-level members as null.
     raw = {key: value for key, value in json.loads(pipeline.definition()).items() if value is not None}
     definition = settle(raw, aws.objects, store, f"{project.slug}/{_STAGING}")
     require_valid(definition)
@@ -72,14 +72,14 @@ def compile_bundle(target: Target, output: Path) -> None:
     compiled.require_within_limits({name: each.default for name, each in declared.items() if each.default is not None})
     if made_from["git_commit"] is None:
         print(
-            "Warning: this project is not in git yet, so its models cannot say which code made them.\n"
+            "Warning: this project is not in git yet, so its models do not record the commit of their code.\n"
             "  Commit the untouched output of the template first: git init && git add . && git commit -m 'Generate'",
             file=sys.stderr,
         )
 
 
 def provenance(target: Target) -> dict[str, Any]:
-    """What the definition is made from, for its manifest and for the lineage of its models."""
+    """Return the sources of the definition, for its manifest and the lineage of its models."""
     return {
         **sources(target),
         "code_digest": code_digest(target.project),
@@ -91,7 +91,7 @@ def provenance(target: Target) -> dict[str, Any]:
 
 
 def image_uri(project: Project, framework: str, scope: str) -> str:
-    """The URI of AWS's image for a framework in the project's Region.
+    """Return the URI of AWS's image for a framework in the project's Region.
 
     Args:
         project: The project.
@@ -99,7 +99,7 @@ def image_uri(project: Project, framework: str, scope: str) -> str:
         scope: `training`, or `inference`: the same image unless the file has a section of that name.
 
     Raises:
-        MlopsError: `config/images/<framework>.yaml` is missing, or AWS offers no such image in the Region.
+        MlopsError: `config/images/<framework>.yaml` is missing or invalid, or AWS has no such image in the Region.
     """
     from sagemaker.core import image_uris
 
@@ -107,22 +107,22 @@ def image_uri(project: Project, framework: str, scope: str) -> str:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         chosen = content.get(scope, content)
-        wanted, digest = str(chosen["version"]), chosen.get("digest")
+        release, digest = str(chosen["version"]), chosen.get("digest")
         uri: str = image_uris.retrieve(
-            framework, region=project.region, version=wanted, image_scope=scope, instance_type=_CPU_INSTANCE
+            framework, region=project.region, version=release, image_scope=scope, instance_type=_CPU_INSTANCE
         )
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise MlopsError(
-            f"No image of {framework} for {project.region}: {error}", f"Correct {path.relative_to(project.root)}."
+            f"No image for {framework} in {project.region}: {error}", f"Correct {path.relative_to(project.root)}."
         ) from None
     return f"{uri.rpartition(':')[0]}@{digest}" if digest else uri
 
 
 def limits(environment: Environment) -> dict[str, list[float | None]]:
-    """The smallest and the largest value of each parameter that sets a hyperparameter; None where there is none.
+    """Return the minimum and the maximum of each parameter that sets a hyperparameter; None where there is none.
 
     Raises:
-        MlopsError: The configuration sets a hyperparameter that training does not know.
+        MlopsError: The configuration sets an unknown hyperparameter.
     """
     from model.hyperparameters import HYPERPARAMETERS
 
@@ -130,8 +130,8 @@ def limits(environment: Environment) -> dict[str, list[float | None]]:
     if unknown:
         file = environment.file(f"hyperparameters.{unknown[0]}")
         raise UsageError(
-            f"{file} sets hyperparameters that training does not know: {', '.join(unknown)}.",
-            f"src/model/hyperparameters.py lists {', '.join(known.name for known in HYPERPARAMETERS)}.",
+            f"{file} sets unknown hyperparameters: {', '.join(unknown)}.",
+            f"src/model/hyperparameters.py declares {', '.join(known.name for known in HYPERPARAMETERS)}.",
         )
     return {
         known.parameter: [bound if math.isfinite(bound) else None for bound in (known.minimum, known.maximum)]
@@ -145,7 +145,7 @@ def _build(context: Any) -> Any:
     if not hasattr(pipeline, "definition"):
         raise MlopsError(
             f"pipelines/{_PIPELINE_MODULE}.py has no function build(context) that returns a Pipeline.",
-            "Define it; the file as the template made it shows how.",
+            "Define it as in the file that the template generated.",
         )
     return pipeline
 
@@ -156,7 +156,7 @@ def _context(target: Target, session: Any, store: ContentStore, made_from: dict[
     project, environment = target.project, target.settings
     root = project.root
     code = _read(contents.job_files(root))
-    no_champion = "This prefix stands for a champion that does not exist: it holds no model archive.\n"
+    no_champion = "This prefix is used when there is no champion: it contains no model archive.\n"
     framework, own_image = project.answer("framework"), image.uri(target)
     training_image = own_image or image_uri(project, framework, "training")
     return Context(

@@ -1,4 +1,4 @@
-"""Uploads named after what they hold, so that a definition changes only when its content does."""
+"""Content-addressed uploads, so that a definition changes only when its content does."""
 
 import gzip
 import hashlib
@@ -13,11 +13,11 @@ from mlops.base.files import DIGEST_LENGTH, unwritable
 
 
 class ContentStore:
-    """A folder of the objects a definition refers to, laid out as `<bucket>/<key>`.
+    """A folder of the objects that a definition refers to, laid out as `<bucket>/<key>`.
 
     Args:
-        folder: Where the objects are written.
-        bucket: The bucket they are meant for.
+        folder: The folder to write objects to.
+        bucket: The bucket that they will be uploaded to.
         prefix: The prefix of their keys.
     """
 
@@ -27,15 +27,15 @@ class ContentStore:
         self.prefix = prefix
 
     def add(self, files: Mapping[str, bytes]) -> str:
-        """Keep files under a prefix that is named after their names and contents; return its URI, ending in a slash.
+        """Write files under a prefix derived from their names and contents; return its URI, ending in a slash.
 
-        Caches and hidden files are left out; gzipped tars are packed anew, free of times and owners.
+        Caches and hidden files are left out; gzipped tars are repacked without times and owners.
         """
         contents = {name: _normal(name, content) for name, content in sorted(files.items()) if not _left_out(name)}
         return self.add_at(f"{self.prefix}/code/{digest_of(contents)}/", contents)
 
     def add_at(self, prefix: str, files: Mapping[str, bytes]) -> str:
-        """Keep files, as they are, under a prefix that ends in a slash; return its URI.
+        """Write files unchanged under a prefix that ends in a slash; return its URI.
 
         Raises:
             MlopsError: The disk is full or the folder cannot be written.
@@ -83,16 +83,16 @@ def _normal(name: str, content: bytes) -> bytes:
 
 
 def settle(value: Any, uploaded: Mapping[tuple[str, str], bytes], store: ContentStore, staging: str) -> Any:
-    """A definition with every URI of something the SDK uploaded replaced by a content-addressed one.
+    """Replace the URIs of the SDK's uploads in a definition by content-addressed ones.
 
     Args:
         value: The definition, or a part of it.
-        uploaded: What the SDK uploaded while compiling, by bucket and key.
-        store: Where the uploads are kept.
-        staging: The key prefix that the SDK's uploads were given.
+        uploaded: The SDK's uploads by bucket and key.
+        store: The store that the uploads are written to.
+        staging: The key prefix of the SDK's uploads.
 
     Raises:
-        MlopsError: Something refers to an upload in a way that cannot be replaced.
+        MlopsError: The definition refers to a staging URI without an upload.
     """
     if isinstance(value, dict):
         return {key: settle(nested, uploaded, store, staging) for key, nested in value.items()}
@@ -109,7 +109,7 @@ def settle(value: Any, uploaded: Mapping[tuple[str, str], bytes], store: Content
              if owner == bucket and name.startswith(prefix)}  # fmt: skip
     if not files:
         raise MlopsError(
-            f"The pipeline refers to {value}, a place the SDK chose, where nothing was uploaded.",
-            "Name the place yourself: an output's URI below the run's folder, for example.",
+            f"The pipeline refers to {value}, a default of the SDK to which nothing was uploaded.",
+            "Set the URI explicitly, for example an output's URI below the execution's prefix.",
         )
     return store.add(files)

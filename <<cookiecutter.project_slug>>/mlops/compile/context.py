@@ -1,4 +1,4 @@
-"""What a pipeline module is given to build its pipeline with."""
+"""The context that a pipeline module builds its pipeline with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from mlops.project.security import Security
 
 @dataclass(frozen=True)
 class Context:
-    """The surroundings of a pipeline: `context["training.instance_type"]` is a setting in `config/`.
+    """The context of a pipeline: `context["training.instance_type"]` is a setting in `config/`.
 
-    A project's own settings go under `own`: `context["own.rounds"]`.
+    A project's own settings are under `own`, since other keys must be known: `context["own.rounds"]`.
 
     Attributes:
-        session: The session that SDK classes take; it makes no call to AWS.
+        session: The session for SDK classes; it makes no calls to AWS.
         environment: The environment's configuration.
         pipeline_name: The name of the pipeline.
         model_package_group: The group that model versions are registered in.
@@ -27,17 +27,17 @@ class Context:
         region: The AWS Region.
         bucket: The S3 bucket of the environment.
         model_bucket: The S3 bucket of its model archives.
-        data_key: The ARN of the KMS key that what jobs write to `bucket` is encrypted with.
-        model_key: The ARN of the KMS key that model archives are encrypted with.
-        security: What the configuration says of isolation, traffic and VPC.
-        role: The ARN of the role that the pipeline and its jobs run with.
+        data_key: The ARN of the KMS key that encrypts what jobs write to `bucket`.
+        model_key: The ARN of the KMS key that encrypts model archives.
+        security: The configured network isolation, traffic encryption and VPC.
+        role: The ARN of the role of the pipeline and its jobs.
         image: The URI of the image that jobs run in.
         inference_image: The URI of the image that a registered model is served in.
-        source_folder: The folder of the code of jobs, for `SourceCode(source_dir=...)`.
-        model_code: The S3 prefix of the code of jobs: the packages `model` and `modelkit`.
+        source_folder: The folder of the jobs' code, for `SourceCode(source_dir=...)`.
+        model_code: The S3 prefix of the jobs' code: the packages `model` and `modelkit`.
         baseline_code: The S3 prefix of the part of `modelkit` that describes data: `modelkit.jobs.baseline`.
-        no_champion: The S3 prefix that stands for "there is no champion": it holds no model archive.
-        lineage: Where this definition comes from: commit, digests, image, template version.
+        no_champion: The S3 prefix to use without a champion; it contains no model archive.
+        lineage: The origin of this definition: commit, digests, image, template version.
     """
 
     session: PipelineSession
@@ -61,7 +61,7 @@ class Context:
     lineage: Mapping[str, str]
 
     def __getitem__(self, key: str) -> Any:
-        """The value at a dotted key of the environment's configuration.
+        """Return the value at a dotted key of the environment's configuration.
 
         Raises:
             MlopsError: The key is missing or empty.
@@ -74,7 +74,7 @@ class Context:
         return not training_metrics.built_in(self.image)
 
     def volume_key(self, job: str) -> str | None:
-        """The ARN of the KMS key of the disks of jobs; None for instances whose hardware encrypts disks of their own.
+        """Return the ARN of the KMS key of job volumes; None for instances whose local disks are hardware-encrypted.
 
         Args:
             job: `processing` or `training`.
@@ -83,17 +83,17 @@ class Context:
         return None if own else self.security.volume_key or self.data_key
 
     def number(self, key: str) -> float:
-        """The number at a dotted key of the environment's configuration.
+        """Return the number at a dotted key of the environment's configuration.
 
         Raises:
-            MlopsError: The key is missing, or what it says is no number.
+            MlopsError: The key is missing, or its value is not a number.
         """
         return self.environment.number(key)
 
     def integer(self, key: str) -> int:
-        """The whole number at a dotted key of the environment's configuration.
+        """Return the integer at a dotted key of the environment's configuration.
 
         Raises:
-            MlopsError: The key is missing, or what it says is no whole number.
+            MlopsError: The key is missing, or its value is not an integer.
         """
         return self.environment.integer(key)

@@ -1,4 +1,4 @@
-"""A SageMaker session that answers the few calls compiling makes, keeps its uploads in memory and refuses the rest."""
+"""An offline SageMaker session: it answers the few calls of a compilation and keeps uploads in memory."""
 
 import io
 import logging
@@ -14,11 +14,11 @@ from mlops.base.errors import MlopsError
 
 
 class OfflineAws:
-    """Answers API calls before they leave the process, through botocore's documented events.
+    """Answers API calls inside the process, through botocore's documented events.
 
     Attributes:
-        account: The account that calls are answered for.
-        objects: What has been uploaded, by bucket and key.
+        account: The account id in responses.
+        objects: The uploaded objects by bucket and key.
     """
 
     def __init__(self, account: str) -> None:
@@ -28,27 +28,27 @@ class OfflineAws:
             "s3:PutObject": self._put_object,
             "s3:HeadBucket": lambda _: {},
             "s3:ListBuckets": lambda _: {"Buckets": []},
-            # How the SDK asks whether the bucket is there, when its uploads have a prefix.
+            # The SDK's check that the bucket exists, when its uploads have a prefix.
             "s3:ListObjectsV2": lambda _: {"KeyCount": 0, "IsTruncated": False},
             "sts:GetCallerIdentity": self._caller_identity,
         }
 
     def answer_calls_of(self, session: boto3.Session) -> None:
-        """Answer every call that clients of `session` make; calls that are not foreseen raise MlopsError."""
-        # The parameters are taken as the caller gave them: before-call sees S3 bodies already wrapped for the wire.
+        """Answer all calls of the clients of `session`; other calls raise MlopsError."""
+        # Keep the caller's parameters: in before-call, S3 bodies are already wrapped for transport.
         session.events.register_first("before-parameter-build", _remember_parameters)
         session.events.register_first("before-call", self._answer)
 
     def _answer(self, model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
         operation = f"{model.service_model.service_name}:{model.name}"
-        answer = self._answers.get(operation)
-        if answer is None:
+        respond = self._answers.get(operation)
+        if respond is None:
             raise MlopsError(
-                f"Compiling the pipeline calls {operation}, but compiling works without AWS.",
-                "Give the value as an argument or in config/ instead of asking AWS for it.",
+                f"The pipeline module calls {operation}, but pipelines are compiled offline.",
+                "Pass the value as an argument, or set it in config/.",
             )
         metadata = {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
-        response = {"ResponseMetadata": metadata, **answer(context.get("given_parameters", {}))}
+        response = {"ResponseMetadata": metadata, **respond(context.get("given_parameters", {}))}
         return botocore.awsrequest.AWSResponse("offline://", 200, {}, io.BytesIO()), response
 
     def _put_object(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _remember_parameters(params: dict[str, Any], context: dict[str, Any], **_: A
 
 
 def isolate(region: str) -> None:
-    """Cut this process off from the reader's AWS configuration. Call it before `sagemaker` is imported."""
+    """Isolate this process from the user's AWS configuration. Call it before `sagemaker` is imported."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(
@@ -80,24 +80,24 @@ def isolate(region: str) -> None:
         AWS_EC2_METADATA_DISABLED="true",
         SAGEMAKER_VALIDATE_ROLE="false",
     )
-    # The SDK tells of its own defaults at level INFO, through loggers it configures itself, and warns about its own use
-    # of pydantic.
+    # The SDK logs its defaults at level INFO, through loggers that it configures itself, and triggers pydantic
+    # warnings.
     logging.disable(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"sagemaker(\.|$)|pydantic(\.|$)")
 
 
 def offline_session(aws: OfflineAws, region: str, bucket: str, prefix: str) -> Any:
-    """A PipelineSession whose calls `aws` answers, and whose uploads go below `prefix` in `bucket`."""
+    """Return a PipelineSession whose calls `aws` answers, with uploads below `prefix` in `bucket`."""
     import sagemaker.core.telemetry.telemetry_logging as telemetry
     from sagemaker.core.workflow.pipeline_context import PipelineSession
 
-    # The SDK reports every call to its makers. Its own opt-out is looked up through the network, which takes seconds.
+    # The SDK sends telemetry for every call. Checking its opt-out takes a network call of some seconds.
     telemetry._send_telemetry_request = lambda *_, **__: None
     session = boto3.Session(region_name=region)
     aws.answer_calls_of(session)
-    # Classes that are given no session make one from boto3's default.
+    # Classes without a session create one from boto3's default.
     boto3.DEFAULT_SESSION = session
     pipeline_session = PipelineSession(boto_session=session, default_bucket=bucket, default_bucket_prefix=prefix)
-    # Defaults from the reader's own configuration files have no place in a definition that others compile too.
+    # Defaults from a user's own configuration files must not change a definition that others compile too.
     pipeline_session.sagemaker_config = {}
     return pipeline_session

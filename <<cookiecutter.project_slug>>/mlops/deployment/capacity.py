@@ -1,4 +1,4 @@
-"""How much the configuration takes of the service quotas that limit instances, requests at a time, and builds."""
+"""The service quotas for instances, concurrent requests and builds that a configuration uses."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,16 +19,16 @@ ALL_SERVERLESS = "Maximum total concurrency that can be allocated across all ser
 ALL_ENDPOINTS = "Number of instances across active endpoints"
 _COMPUTE_TYPE = "BUILD_GENERAL1_MEDIUM"
 _SIDE_BY_SIDE = 2
-"""Processing jobs of the training pipeline that may run at the same time: Baseline and Evaluate."""
+"""Processing jobs of the training pipeline that may run concurrently: Baseline and Evaluate."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much of a quota.
+    """An amount of a quota.
 
     Attributes:
-        lasting: What is taken all the time.
-        passing: What is taken besides while a version takes over.
+        lasting: The amount in steady state.
+        passing: The additional amount during an update.
     """
 
     lasting: int
@@ -37,16 +37,16 @@ class Amount:
 
 @dataclass(frozen=True)
 class Use:
-    """What a stack of an environment takes of a quota.
+    """The use of a quota by a stack of an environment.
 
     Attributes:
-        service: The service of the quota, as Service Quotas calls it.
+        service: The code of the service in Service Quotas.
         quota: The quota's name there.
         environment: The environment.
         stack: The name of the stack.
-        what: What takes it, for messages.
-        least: What its deployment takes.
-        most: What load may make of that.
+        what: What uses it, for messages.
+        least: The use after a deployment.
+        most: The use under maximum load.
     """
 
     service: str
@@ -59,13 +59,13 @@ class Use:
 
 
 def total(amounts: Iterable[Amount]) -> int:
-    """What several uses of a quota take together: versions take over in one environment at a time."""
+    """Return the total of several uses of a quota: only one environment is updated at a time."""
     amounts = list(amounts)
     return sum(each.lasting for each in amounts) + max((each.passing for each in amounts), default=0)
 
 
 def uses(target: Target, account: str) -> Iterator[Use]:
-    """What the environments in an account take of its quotas, in the order in which they are deployed.
+    """Yield the uses of quotas by the environments in an account, in the order of their deployment.
 
     Raises:
         MlopsError: A value in the configuration is not a number.
@@ -73,13 +73,13 @@ def uses(target: Target, account: str) -> Iterator[Use]:
     for name in (SHARED, *ENVIRONMENTS):
         if not (target.project.root / f"config/{name}.yaml").is_file():
             continue
-        there = target.at(name)
-        if there.settings.settings.get("account") == account:
+        other = target.at(name)
+        if other.settings.settings.get("account") == account:
             try:
-                yield from _uses(there)
+                yield from _uses(other)
             except ValueError as error:
-                files = f"{BASE} or {there.settings.path}"
-                raise UsageError(f"A figure in {files} cannot be used: {error}.", "Correct it.") from None
+                files = f"{BASE} or {other.settings.path}"
+                raise UsageError(f"{files} has an invalid number: {error}.", "Correct it.") from None
 
 
 def _uses(target: Target) -> Iterator[Use]:
@@ -97,7 +97,7 @@ _Row = tuple[str, str, str, Amount, Amount]
 
 
 def _of_stack(environment: Environment, stack: Stack, template: Template, given: Mapping[str, str]) -> Iterator[_Row]:
-    """Service, quota, what takes it, and how much at the least and at the most."""
+    """Yield service, quota, what uses it, and the least and the most that it uses."""
     if stack.endpoint:
         yield from _endpoint(environment.name, given, shadowed=SHADOW in template.parameters)
     elif stack.name == "transform":
@@ -107,7 +107,7 @@ def _of_stack(environment: Environment, stack: Stack, template: Template, given:
         yield from _training(environment)
     elif template.of_type("AWS::CodeBuild::Project"):
         size = given.get("ComputeType", _COMPUTE_TYPE).rpartition("_")[2].title()
-        one = Amount(0, 1)  # the pipelines' builds follow one another; those of several wait for their turn
+        one = Amount(0, 1)  # builds of a pipeline run in sequence; concurrent ones are queued
         yield "codebuild", f"Concurrently running builds for Linux/{size} environment", "a build", one, one
 
 
@@ -118,7 +118,7 @@ def _endpoint(environment: str, given: Mapping[str, str], *, shadowed: bool) -> 
         amount = Amount(requests, requests)
         yield "sagemaker", ALL_SERVERLESS, what, amount, amount
         return
-    fewest = max(int(given.get("MinInstanceCount", 1)), 1)  # a new endpoint has one, also where it may shrink to none
+    fewest = max(int(given.get("MinInstanceCount", 1)), 1)  # a new endpoint starts with one, even if it scales to zero
     share = float(given["StepPercent"]) / 100 if strategy(given) == "rolling" else 1
     shadow = fewest if shadowed else 0
     least, most = (

@@ -1,4 +1,4 @@
-"""Stacks in CloudFormation: what a change would do, doing it, and why it failed."""
+"""Stacks in CloudFormation: plan a change, execute it, and find out why it failed."""
 
 import hashlib
 import json
@@ -22,59 +22,59 @@ from mlops.store.s3 import S3Store
 
 IN_PLACE, REPLACED, PERHAPS_REPLACED = "modify in place", "REPLACE", "modify, perhaps REPLACE"
 
-_ACTIONS = {"Add": "add", "Remove": "remove", "Import": "take over, it exists"}
+_ACTIONS = {"Add": "add", "Remove": "remove", "Import": "import, it exists"}
 _REPLACEMENTS = {"True": REPLACED, "Conditional": PERHAPS_REPLACED}
 
 _INLINE_BYTES = 51_200
 _IMPORTED = ("Type", "DeletionPolicy", "UpdateReplacePolicy")
-"""What an import says of a resource besides its properties."""
+"""The attributes of a resource, besides its properties, in the template of an import."""
 
 _NEW = "REVIEW_IN_PROGRESS"
-_NEVER_MADE = "ROLLBACK_COMPLETE"
+_NEVER_COMPLETED = "ROLLBACK_COMPLETE"
 _PREPARING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
-_BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "IMPORT_IN_PROGRESS", "DELETE_IN_PROGRESS")
+_STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "IMPORT_IN_PROGRESS", "DELETE_IN_PROGRESS")
 _GONE = "gone"
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 _CANCELLED = re.compile(r"Resource \w+ cancelled")
-_HANDLER = re.compile(r'Resource handler returned message: "(?P<said>.*)" \(RequestToken: .*\)', re.DOTALL)
+_HANDLER = re.compile(r'Resource handler returned message: "(?P<message>.*)" \(RequestToken: .*\)', re.DOTALL)
 _REQUEST = re.compile(r" ?\(Service: [^()]*(Request ID|Status Code)[^()]*\)")
 
 _STUCK = {
     "UPDATE_ROLLBACK_FAILED": (
-        "an update of it failed, and so did bringing it back",
-        "Remove the cause, let it go back with `aws cloudformation continue-update-rollback --stack-name {name}`, and "
-        "deploy again.",
+        "an update and its rollback failed",
+        "Fix the cause, roll back with `aws cloudformation continue-update-rollback --stack-name {name}`, and deploy "
+        "again.",
     ),
     "ROLLBACK_FAILED": (
-        "it was never made whole, and not all of it could be removed",
-        "Remove the cause, then the rest with `aws cloudformation delete-stack --stack-name {name}`, and deploy again.",
+        "its creation failed, and not all of it could be deleted",
+        "Fix the cause, delete the stack with `aws cloudformation delete-stack --stack-name {name}`, and deploy again.",
     ),
     "CREATE_FAILED": (
-        "it was never made whole",
-        "Remove the cause, then the rest with `aws cloudformation delete-stack --stack-name {name}`, and deploy again.",
+        "its creation failed",
+        "Fix the cause, delete the stack with `aws cloudformation delete-stack --stack-name {name}`, and deploy again.",
     ),
     "IMPORT_ROLLBACK_FAILED": (
-        "what existed could not be imported, and not all of it could be let go again",
-        "Remove the cause, then the stack with `aws cloudformation delete-stack --stack-name {name}`, which keeps what "
-        "is retained, and deploy again.",
+        "the import of existing resources and its rollback failed",
+        "Fix the cause, delete the stack with `aws cloudformation delete-stack --stack-name {name}`, which keeps "
+        "retained resources, and deploy again.",
     ),
     "DELETE_FAILED": (
         "not all of it could be deleted",
-        "Remove the cause, then the rest with `aws cloudformation delete-stack --stack-name {name}`.",
+        "Fix the cause, then delete the stack with `aws cloudformation delete-stack --stack-name {name}`.",
     ),
 }
-"""States that only a person gets a stack out of: what happened, and what to do."""
+"""States that need manual intervention: what happened, and the remedy."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to a resource.
+    """The change of a resource.
 
     Attributes:
-        action: In words.
-        logical_id: Its name in the template.
-        type: Its type.
+        action: The action, as text.
+        logical_id: The logical id of the resource.
+        type: The type of the resource.
     """
 
     action: str
@@ -92,8 +92,8 @@ class Plan:
     Attributes:
         stack: The name of the stack.
         id: The ARN of the change set.
-        creates: Whether the stack is made by it.
-        changes: What happens to its resources.
+        creates: Whether it creates the stack.
+        changes: The changes of resources.
     """
 
     stack: str
@@ -104,12 +104,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Deployed:
-    """What became of a stack.
+    """The result of deploying a stack.
 
     Attributes:
         stack: The name of the stack.
         outcome: `created`, `updated` or `unchanged`.
-        changes: What happened to its resources.
+        changes: The changes of resources.
     """
 
     stack: str
@@ -118,12 +118,12 @@ class Deployed:
 
     @property
     def changed(self) -> bool:
-        """Whether anything of it changed."""
+        """Whether the stack was changed."""
         return self.outcome != UNCHANGED
 
 
 class FailedChangeError(MlopsError):
-    """A change of a stack that was begun and could not be finished."""
+    """A change of a stack was started and failed."""
 
 
 @dataclass(frozen=True)
@@ -132,21 +132,21 @@ class StackService:
 
     Attributes:
         account: The account.
-        slug: The project's short name, which templates in S3 are filed under.
-        say: Tells the reader how things go.
-        clock: The time.
+        slug: The project's short name, the key prefix of templates in S3.
+        report: Prints progress.
+        clock: The clock; tests replace it.
     """
 
     account: Account
     slug: str
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     clock: Clock = time
 
     def describe(self, name: str) -> dict[str, Any] | None:
-        """What CloudFormation says of a stack; None when there is none.
+        """Return CloudFormation's description of a stack; None if it does not exist.
 
         Raises:
-            MlopsError: It cannot be asked.
+            MlopsError: The call fails.
         """
         with aws_errors(f"look up the stack {name}", RESUME):
             try:
@@ -158,10 +158,10 @@ class StackService:
         return found
 
     def settle(self, name: str) -> str:
-        """The state of a stack once nothing is under way; `gone` when there is none.
+        """Wait until no operation is in progress and return the status of the stack; `gone` if it does not exist.
 
         Raises:
-            MlopsError: It changes for too long, or cannot be asked.
+            MlopsError: The operation takes too long, or a call fails.
         """
         reported = ""
 
@@ -172,27 +172,27 @@ class StackService:
             if status == _NEW or not status.endswith("_IN_PROGRESS"):
                 return status
             if status != reported:
-                self.say(f"{name}: {status}")
+                self.report(f"{name}: {status}")
             reported = status
             return None
 
         return wait(look, f"The stack {name}", self.clock)
 
     def parameters(self, name: str) -> dict[str, str]:
-        """The values of a stack's parameters; none without a stack."""
+        """Return the values of a stack's parameters; empty if it does not exist."""
         described = self.describe(name) or {}
         return {one["ParameterKey"]: one["ParameterValue"] for one in described.get("Parameters", [])}
 
     def outputs(self, name: str) -> dict[str, str]:
-        """The outputs of a stack; none without a stack."""
+        """Return the outputs of a stack; empty if it does not exist."""
         described = self.describe(name) or {}
         return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
 
     def resources(self, name: str, type_: str) -> dict[str, str]:
-        """What a stack has made of a type: physical ids by logical id.
+        """Return a stack's resources of a type: physical ids by logical id.
 
         Raises:
-            MlopsError: There is no such stack, or it cannot be asked.
+            MlopsError: The stack does not exist, or a call fails.
         """
         return {
             resource["LogicalResourceId"]: resource["PhysicalResourceId"]
@@ -201,7 +201,7 @@ class StackService:
         }
 
     def _resources(self, name: str) -> Iterator[dict[str, Any]]:
-        with aws_errors(f"list what the stack {name} has made"):
+        with aws_errors(f"list the resources of the stack {name}"):
             pages = self.account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
             for page in pages:
                 for resource in page["StackResourceSummaries"]:
@@ -209,10 +209,10 @@ class StackService:
                         yield resource
 
     def template(self, name: str) -> Template:
-        """The template that a stack was made from.
+        """Return the template that a stack was deployed with.
 
         Raises:
-            MlopsError: There is no such stack, or it cannot be asked.
+            MlopsError: The stack does not exist, or the call fails.
         """
         with aws_errors(f"read the template of the stack {name}"):
             return Template.parse(self.account.cloudformation.get_template(StackName=name)["TemplateBody"])
@@ -226,27 +226,27 @@ class StackService:
         role: str | None,
         confirm: Callable[[Plan], None],
     ) -> Deployed:
-        """Bring a stack up to a template, and wait until that is done; nothing is changed when it is so already.
+        """Deploy a template to a stack and wait for it; a stack that is up to date is not changed.
 
-        What an earlier stack has left behind on purpose is imported first, since an import changes nothing else.
+        Resources that an earlier stack retained are imported first, in a change set of their own.
 
         Args:
             name: The stack's name.
             template: The template.
             parameters: Values of its parameters; the others take their defaults.
-            role: The role that CloudFormation takes on; it can make no roles. None for the reader's own rights.
-            confirm: Refuses a plan by raising an MlopsError.
+            role: The role that CloudFormation assumes, which cannot create roles. None for the caller's permissions.
+            confirm: Declines a plan by raising an MlopsError.
 
         Raises:
-            FailedChangeError: It was begun and failed; the message says why.
-            MlopsError: It was refused, or could not be begun.
+            FailedChangeError: The change was started and failed; the message gives the reason.
+            MlopsError: The plan was declined, or the change could not be started.
         """
         done: list[Plan] = []
         for prepare in (self.plan_import, self.plan):
             plan = prepare(name, template, parameters, role=role)
             if plan is None:
                 continue
-            self.say(
+            self.report(
                 "\n".join([f"{name} {'is new' if plan.creates else 'changes'}:", *(f"  {c}" for c in plan.changes)])
             )
             try:
@@ -257,7 +257,7 @@ class StackService:
             self.execute(plan)
             done.append(plan)
         if not done:
-            self.say(f"{name}: {UNCHANGED}")
+            self.report(f"{name}: {UNCHANGED}")
             return Deployed(name, UNCHANGED)
         changes = tuple(change for plan in done for change in plan.changes)
         return Deployed(name, CREATED if done[0].creates else UPDATED, changes)
@@ -265,14 +265,14 @@ class StackService:
     def plan(
         self, name: str, template: Template, parameters: Mapping[str, str], *, role: str | None = None
     ) -> Plan | None:
-        """What bringing a stack up to a template would do; None when it is up to it already.
+        """Create the change set that deploys a template to a stack; None if the stack is up to date.
 
-        Waits for what is under way. A stack that was never made whole is removed first.
+        Waits for an operation in progress. A stack whose creation failed is deleted first.
 
         Args: as for `put`.
 
         Raises:
-            MlopsError: The stack is in a state that only a person gets it out of, or CloudFormation refuses.
+            MlopsError: The stack needs manual intervention, or CloudFormation refuses the change.
         """
         creates = self._ready(name) in (_GONE, _NEW)
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
@@ -282,21 +282,21 @@ class StackService:
     def plan_import(
         self, name: str, template: Template, parameters: Mapping[str, str], *, role: str | None = None
     ) -> Plan | None:
-        """What importing what earlier stacks have left behind would do; None when there is nothing of it.
+        """Create the change set that imports resources which earlier stacks retained; None if there are none.
 
-        Waits, and removes, as `plan` does. Of an imported resource, the template that is sent says its name and what
-        cannot be changed, so that the next change brings everything else of it up to the template.
+        Waits and deletes like `plan`. For an imported resource, the template of the import holds only its name and
+        its immutable properties; the next change updates all others.
 
         Args: as for `put`.
 
         Raises:
-            MlopsError: As for `plan`; or something that was left behind cannot be used any more.
+            MlopsError: As for `plan`; or a retained resource is no longer usable.
         """
         if not template.retained():
             return None
         creates = self._ready(name) in (_GONE, _NEW)
-        made = () if creates else [one["LogicalResourceId"] for one in self._resources(name)]
-        found = left_behind(self.account, template, parameters, made)
+        held = () if creates else [one["LogicalResourceId"] for one in self._resources(name)]
+        found = left_behind(self.account, template, parameters, held)
         if not found:
             return None
         before: Mapping[str, Any] = {} if creates else self.template(name).content
@@ -323,7 +323,7 @@ class StackService:
         )
 
     def _prepare(self, name: str, template: Template, creates: bool, role: str | None, **request: Any) -> Plan | None:
-        """A change set that is ready; None when it would change nothing.
+        """Create a change set and wait until it is ready; None if it would change nothing.
 
         Raises:
             MlopsError: CloudFormation refuses it.
@@ -335,35 +335,35 @@ class StackService:
             **self._body(template),
         }
         with aws_errors(f"prepare the change of the stack {name}", RESUME):
-            made = self.account.cloudformation.create_change_set(**request)["Id"]
-            prepared = wait(lambda: self._prepared(made), f"Preparing the change of {name}", self.clock)
-        plan = Plan(name, made, creates, tuple(self._changes(made)))
+            id_ = self.account.cloudformation.create_change_set(**request)["Id"]
+            prepared = wait(lambda: self._prepared(id_), f"Preparing the change of {name}", self.clock)
+        plan = Plan(name, id_, creates, tuple(self._changes(id_)))
         if prepared["Status"] != "FAILED":
             return plan
-        reason = str(prepared.get("StatusReason", "no reason is given"))
+        reason = str(prepared.get("StatusReason", "AWS gives no reason"))
         self.discard(plan)
-        if any(said in reason for said in _NO_CHANGES):
+        if any(text in reason for text in _NO_CHANGES):
             return None
         raise MlopsError(
-            f"The stack {name} cannot be changed so: {_clean_reason(reason)}", "Correct that, and deploy again."
+            f"CloudFormation rejects the change of {name}: {_clean_reason(reason)}", "Fix it, and deploy again."
         )
 
     def discard(self, plan: Plan) -> None:
-        """Remove a change set that is not executed, and the empty stack that it would have filled.
+        """Delete a change set that will not be executed, and the empty stack that was created for it.
 
         Raises:
-            MlopsError: It cannot be removed.
+            MlopsError: It cannot be deleted.
         """
-        with aws_errors(f"remove the change set of {plan.stack}"):
+        with aws_errors(f"delete the change set of {plan.stack}"):
             self.account.cloudformation.delete_change_set(ChangeSetName=plan.id)
         if plan.creates:
             self.delete(plan.stack)
 
     def execute(self, plan: Plan) -> None:
-        """Execute a change set, and wait until that is done.
+        """Execute a change set and wait for it.
 
         Raises:
-            FailedChangeError: It failed: the message says what failed first, and why.
+            FailedChangeError: It failed; the message names the first resource that failed, and the reason.
         """
         with aws_errors(f"change the stack {plan.stack}"):
             self.account.cloudformation.execute_change_set(ChangeSetName=plan.id)
@@ -372,17 +372,17 @@ class StackService:
             return
         if status in _STUCK:
             raise self._stuck(plan.stack, status)
-        verb, after = ("made", "Nothing of it is left") if plan.creates else ("changed", "It is as it was before")
+        verb, after = ("create", "It was deleted") if plan.creates else ("update", "It was rolled back")
         raise FailedChangeError(
-            f"The stack {plan.stack} could not be {verb}: {self._first_failure(plan.stack, _BEGINNINGS)}",
-            f"{after}. Remove the cause, and deploy again.",
+            f"Failed to {verb} the stack {plan.stack}: {self._first_failure(plan.stack, _STARTS)}",
+            f"{after}. Fix the cause, and deploy again.",
         )
 
     def delete(self, name: str) -> None:
-        """Delete a stack, in whatever state it is, and wait until it is gone.
+        """Delete a stack in any state, and wait until it is gone.
 
         Raises:
-            MlopsError: Something of it cannot be deleted: the message says what, and why.
+            MlopsError: A resource cannot be deleted; the message names it and the reason.
         """
         if self.settle(name) == _GONE:
             return
@@ -393,17 +393,17 @@ class StackService:
             raise self._stuck(name, status)
 
     def _ready(self, name: str) -> str:
-        """The state of a stack once it can be changed.
+        """Wait until a stack can be changed and return its status.
 
         Raises:
-            MlopsError: Only a person gets it out of its state.
+            MlopsError: It needs manual intervention.
         """
         status = self.settle(name)
         if status in _STUCK:
             raise self._stuck(name, status)
-        if status != _NEVER_MADE:
+        if status != _NEVER_COMPLETED:
             return status
-        self.say(f"{name} was never made whole: what is left of it is removed first.")
+        self.report(f"The creation of {name} failed earlier: what is left of it is deleted first.")
         self.delete(name)
         return _GONE
 
@@ -428,28 +428,30 @@ class StackService:
                     yield Change(_action(resource), resource["LogicalResourceId"], resource["ResourceType"])
 
     def _stuck(self, name: str, status: str) -> FailedChangeError:
-        happened, remedy = _STUCK.get(status, (f"it is {status}", "Look at its events in the CloudFormation console."))
-        beginnings = (f"{status.removesuffix('_FAILED')}_IN_PROGRESS",) if "ROLLBACK" in status else _BEGINNINGS
-        reason = self._first_failure(name, beginnings)
-        return FailedChangeError(f"The stack {name} needs you: {happened}: {reason}", remedy.format(name=name))
+        happened, remedy = _STUCK.get(status, (f"it is {status}", "See its events in the CloudFormation console."))
+        starts = (f"{status.removesuffix('_FAILED')}_IN_PROGRESS",) if "ROLLBACK" in status else _STARTS
+        reason = self._first_failure(name, starts)
+        return FailedChangeError(
+            f"The stack {name} needs manual intervention: {happened}: {reason}", remedy.format(name=name)
+        )
 
-    def _first_failure(self, name: str, beginnings: tuple[str, ...]) -> str:
-        """What failed first since an operation on a stack began, in its innermost stack, and why."""
+    def _first_failure(self, name: str, starts: tuple[str, ...]) -> str:
+        """Return the first failure since the last operation on a stack started, in the innermost stack."""
         failure: dict[str, str] = {}
         with aws_errors(f"find out what failed in {name}"):
-            for event in self._events(name):  # the newest first
+            for event in self._events(name):  # newest first
                 of_stack = event["PhysicalResourceId"] == event["StackId"]
-                if of_stack and event["ResourceStatus"] in beginnings:
+                if of_stack and event["ResourceStatus"] in starts:
                     break
                 cancelled = _CANCELLED.match(event.get("ResourceStatusReason", ""))
                 if event["ResourceStatus"].endswith("_FAILED") and not cancelled and not (of_stack and failure):
                     failure = event
         if not failure:
-            return "CloudFormation does not say why."
+            return "CloudFormation gives no reason."
         nested = str(failure["PhysicalResourceId"])
         if failure["ResourceType"] == "AWS::CloudFormation::Stack" and nested not in ("", failure["StackId"]):
-            return self._first_failure(nested, beginnings)
-        reason = _clean_reason(failure.get("ResourceStatusReason", "no reason is given"))
+            return self._first_failure(nested, starts)
+        reason = _clean_reason(failure.get("ResourceStatusReason", "AWS gives no reason"))
         return f"{failure['LogicalResourceId']} ({failure['ResourceType']}): {reason}"
 
     def _events(self, name: str) -> Iterator[dict[str, Any]]:
@@ -464,7 +466,7 @@ def _action(resource: Mapping[str, Any]) -> str:
 
 
 def _clean_reason(reason: str) -> str:
-    """A reason without what only AWS's support reads."""
+    """Strip a reason of request ids and the like."""
     handler = _HANDLER.fullmatch(reason.strip())
-    said = _REQUEST.sub("", handler["said"] if handler else reason).strip().rstrip(".")
-    return f"{said}."
+    message = _REQUEST.sub("", handler["message"] if handler else reason).strip().rstrip(".")
+    return f"{message}."

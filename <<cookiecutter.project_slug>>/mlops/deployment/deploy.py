@@ -1,4 +1,4 @@
-"""Deploying the stacks of an environment, in their order, and the version of the model that is to be live in it."""
+"""Deploy the stacks of an environment in order, and the version of the model that will be live in it."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ _OWN = (
     *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW, ATTEMPT),
     *(security.VOLUME_KEY, security.IN_VPC),
 )
-"""The parameters that the deployment itself fills."""
+"""The parameters that the deployment sets itself."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class DeployRequest:
     """What to deploy.
 
     Attributes:
-        stacks: Names of its stacks; none for all of them.
-        version: The version that is to be live; None for the approved one.
-        package: The ARN of that version, as a pipeline requests it: nothing is deployed if another version has become
-            the one to deploy since.
+        stacks: The names of the stacks; empty for all.
+        version: The version to deploy; None for the champion.
+        package: The ARN of the version, as a pipeline requests it; nothing is deployed if it is no longer the
+            champion.
     """
 
     stacks: Sequence[str] = ()
@@ -52,12 +52,12 @@ class DeployRequest:
 
 @dataclass(frozen=True)
 class Report:
-    """What a deployment has done.
+    """The result of a deployment.
 
     Attributes:
-        environment: Where.
-        version: The version that is live now; None where no model is.
-        superseded: Whether nothing was deployed because another version has become the wanted one.
+        environment: The environment.
+        version: The version that is live now; None in an environment without a model.
+        superseded: Whether nothing was deployed because another version has become the champion.
         stacks: The stacks, in order.
     """
 
@@ -67,26 +67,26 @@ class Report:
     stacks: tuple[Deployed, ...]
 
     def document(self) -> dict[str, Any]:
-        """The report as JSON has it."""
+        """Return the report as JSON."""
         return asdict(self)
 
 
 @dataclass
 class Deployment:
-    """A deployment under way.
+    """A deployment in progress.
 
     Attributes:
         target: The environment.
         request: What to deploy.
-        confirm: Refuses a plan that the reader does not want, by raising an MlopsError.
-        say: Tells the reader how things go.
-        clock: The time.
+        confirm: Declines a plan by raising an MlopsError.
+        report: Prints progress.
+        clock: The clock; tests replace it.
     """
 
     target: Target
     request: DeployRequest
     confirm: Callable[[Plan], None]
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     clock: Clock = field(default=time)
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class Deployment:
         self.templates = {stack: templates.read(root, stack) for stack in self.order}
         self.registered = templates.outputs_of_others(root, target.shared.settings)
         self.settings, self.account, self.names = target.settings, target.account, target.names
-        self.service = StackService(self.account, target.project.slug, self.say, self.clock)
+        self.service = StackService(self.account, target.project.slug, self.report, self.clock)
         self.readiness = Readiness(target, self.service)
         self._require_settings()
 
@@ -104,64 +104,65 @@ class Deployment:
         """Deploy.
 
         Raises:
-            MlopsError: A version must not be deployed, the account is not ready, the reader does not confirm, or AWS
-                fails; what was done before stays done.
+            MlopsError: The version is not approved, the account is not ready, the user declines, or an AWS call fails.
+                Stacks that were deployed before stay deployed.
         """
         self.account.verify()
-        wanted = self._wanted() if self._serves else None
-        if wanted is None and self._serves:
+        version = self._version() if self._takes_version else None
+        if version is None and self._takes_version:
             return Report(self.target.environment, None, superseded=True, stacks=())
         self._require_ready()
         done: list[Deployed] = []
         outputs = dict(self.registered)
         for stack in self.order:
             if stack in self.chosen:
-                done.append(self._deploy(stack, {**outputs, **self._known(stack, wanted)}))
+                done.append(self._deploy(stack, {**outputs, **self._known(stack, version)}))
             outputs |= self.service.outputs(self._name(stack))
-        self._tell("Next", self.readiness.after())
-        return Report(self.target.environment, wanted.version if wanted else None, superseded=False, stacks=tuple(done))
+        self._report_findings("Next", self.readiness.after())
+        live_version = version.version if version else None
+        return Report(self.target.environment, live_version, superseded=False, stacks=tuple(done))
 
     def _require_ready(self) -> None:
-        """Refuse an account that lacks what the deployment takes, and say what else is open.
+        """Make sure that the account has what the deployment needs, and report what else is missing.
 
         Raises:
-            MlopsError: It lacks something; the message lists all of it.
+            MlopsError: Something is missing; the message lists all of it.
         """
         today = date.fromtimestamp(self.clock.time())
         found = self.readiness.before([stack.name for stack in self.chosen], today)
-        self._tell("Warning", [finding for finding in found if not finding.blocks])
+        self._report_findings("Warning", [finding for finding in found if not finding.blocks])
         readiness.require(found, f"The account {self.account.id} in {self.account.region}")
 
-    def _tell(self, title: str, findings: Sequence[Finding]) -> None:
+    def _report_findings(self, title: str, findings: Sequence[Finding]) -> None:
         for finding in findings:
-            self.say(f"{title}: {finding}")
+            self.report(f"{title}: {finding}")
 
     @property
-    def _serves(self) -> bool:
-        """Whether a stack that is deployed takes a version."""
+    def _takes_version(self) -> bool:
+        """Whether one of the chosen stacks takes a version."""
         return any(PACKAGE in self.templates[stack].parameters for stack in self.chosen)
 
     def _name(self, stack: Stack) -> str:
         return self.names.stack(stack.name, SHARED if stack.shared else self.target.environment)
 
     def _require_settings(self) -> None:
-        """Refuse what the reader says wrongly or not at all, before anything is changed.
+        """Check options and configuration before anything is changed.
 
         Raises:
-            MlopsError: One of these.
+            MlopsError: A value is missing or invalid.
         """
-        if not self._serves and (self.request.version is not None or self.request.package):
+        if not self._takes_version and (self.request.version is not None or self.request.package):
             raise UsageError(
-                f"No stack that is deployed to {self.target.environment} now takes a version.",
+                f"None of the stacks to deploy to {self.target.environment} takes a version.",
                 "Leave out --version and --model-package.",
             )
-        later = dict.fromkeys(_OWN, "") | self.registered
+        known = dict.fromkeys(_OWN, "") | self.registered
         for stack in self.order:
             if stack in self.chosen:
                 self._require_secure(stack)
-                guardrails.require_time(self.templates[stack], self._values(stack, later), stack.name, self.settings)
+                guardrails.require_time(self.templates[stack], self._values(stack, known), stack.name, self.settings)
                 self._shadow_minutes(stack)
-            later |= dict.fromkeys(self.templates[stack].outputs, "")
+            known |= dict.fromkeys(self.templates[stack].outputs, "")
 
     def _require_secure(self, stack: Stack) -> None:
         declared = self.templates[stack].parameters
@@ -172,7 +173,7 @@ class Deployment:
             security.Security.of(self.settings)
 
     def _values(self, stack: Stack, known: Mapping[str, str]) -> dict[str, str]:
-        """The values of a stack's parameters."""
+        """Return the values of a stack's parameters."""
         before = self.order[: self.order.index(stack)]
         origin = {output: one for one in before for output in self.templates[one].outputs}
         return templates.parameters(self.templates[stack], known, stack, self.settings, origin)
@@ -182,24 +183,24 @@ class Deployment:
             return None
         return self.settings.number(f"{STACKS}.{stack.name}.{SHADOW_MINUTES}")
 
-    def _wanted(self) -> ModelVersion | None:
-        """The version to deploy; None when the one that was asked for is superseded.
+    def _version(self) -> ModelVersion | None:
+        """Return the version to deploy; None if the requested package is superseded.
 
         Raises:
-            MlopsError: There is none, or it is not approved.
+            MlopsError: No version is approved, or the requested one is not.
         """
         versions = AwsRegistry(self.account, S3Store(self.account), self.target.model_package_group).versions()
         if self.request.package:
-            asked = promotion.approved(versions, self.request.package)
-            return asked if asked == champion(versions) else None
+            requested = promotion.approved(versions, self.request.package)
+            return requested if requested == champion(versions) else None
         version = champion(versions) if self.request.version is None else find(versions, self.request.version)
         if version is None:
             remedy = f"Approve one: {MLOPS} models --environment dev" if versions else TRAIN_ONE
-            raise MlopsError("There is no approved version to deploy.", remedy)
+            raise MlopsError("No approved version to deploy.", remedy)
         return promotion.approved(versions, version.arn)
 
-    def _known(self, stack: Stack, wanted: ModelVersion | None) -> dict[str, str]:
-        """What the deployment itself says of a stack's parameters."""
+    def _known(self, stack: Stack, version: ModelVersion | None) -> dict[str, str]:
+        """Return the values of a stack's parameters that the deployment sets itself."""
         known = {"ProjectName": self.target.project.slug, "ProjectId": self.names.id}
         if not stack.shared:
             known["EnvironmentName"] = self.target.environment
@@ -209,8 +210,8 @@ class Deployment:
             known |= {_BUCKET: self.account.bucket, _KEY: key}
         if security.IN_VPC in self.templates[stack].parameters:
             known |= security.Security.of(self.settings).parameters()
-        if wanted:
-            known |= {PACKAGE: wanted.arn, SHADOW: "", ATTEMPT: "1"}
+        if version:
+            known |= {PACKAGE: version.arn, SHADOW: "", ATTEMPT: "1"}
         return known
 
     def _deploy(self, stack: Stack, known: dict[str, str]) -> Deployed:
@@ -220,7 +221,7 @@ class Deployment:
             queued, minutes = self.target.project.answer("inference") == "async", self._shadow_minutes(stack)
             endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
             if canary := guardrails.canary(template, values):
-                self.say(canary)
+                self.report(canary)
             rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)
             done = rollout.run(values, live(self.account, self.names, [environment]).get(environment))
         else:
@@ -232,7 +233,7 @@ class Deployment:
     def _role(self, known: Mapping[str, str]) -> str:
         if _ROLE not in known:
             raise MlopsError(
-                "There is no role to deploy with yet: the stack workload, as this project has it, makes it.",
-                f"Deploy that first: {MLOPS} deploy --environment {SHARED}",
+                "The deployment role does not exist yet: this project's stack workload creates it.",
+                f"Deploy that stack first: {MLOPS} deploy --environment {SHARED}",
             )
         return known[_ROLE]

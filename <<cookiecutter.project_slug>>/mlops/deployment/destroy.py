@@ -1,4 +1,4 @@
-"""Removing what was deployed: the stacks in the reverse of their order, and what failed ones have left behind."""
+"""Remove the stacks of an environment in reverse order, and the resources that failed deployments left behind."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ from mlops.project.target import Target
 from mlops.registry.live import forget
 
 _KINDS = ("Endpoint", "EndpointConfig", "Model", "Pipeline")
-"""What of SageMaker may be left behind, in the order in which it can be deleted."""
+"""SageMaker resources that may be left behind, in the order of their deletion."""
 
 _BUCKET = "AWS::S3::Bucket"
 _BY_HAND = {
@@ -33,17 +33,17 @@ _BY_HAND = {
     "AWS::SageMaker::ModelPackageGroup": "delete its versions, then "
     "aws sagemaker delete-model-package-group --model-package-group-name {id}",
 }
-"""How a person removes what outlives its stack."""
+"""The manual steps that delete a retained resource, by type."""
 
 
 @dataclass(frozen=True)
 class Retained:
-    """What outlives its stack on purpose.
+    """A resource that outlives its stack on purpose.
 
     Attributes:
         type: Its type.
         id: Its physical id.
-        remedy: How to remove it by hand.
+        remedy: How to delete it by hand.
     """
 
     type: str
@@ -53,12 +53,12 @@ class Retained:
 
 @dataclass(frozen=True)
 class Removed:
-    """What a removal has done.
+    """The result of a removal.
 
     Attributes:
-        stacks: The stacks that are gone.
-        leftovers: What else is gone: what failed stacks had left behind.
-        retained: What is still there.
+        stacks: The names of the removed stacks.
+        leftovers: The ARNs of other removed resources, which failed stacks had left behind.
+        retained: The retained resources.
     """
 
     stacks: tuple[str, ...]
@@ -68,66 +68,66 @@ class Removed:
 
 @dataclass
 class Removal:
-    """A removal under way.
+    """A removal in progress.
 
     Attributes:
         target: The environment.
-        only: Names of its stacks; none for all of them, and all that is left of the environment.
-        say: Tells the reader how things go.
-        clock: The time.
+        only: The names of the stacks; empty for all, and all leftovers of the environment.
+        report: Prints progress.
+        clock: The clock; tests replace it.
     """
 
     target: Target
     only: Sequence[str]
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     clock: Clock = time
 
     def __post_init__(self) -> None:
         self.chosen = stacks.selected(self.target.stacks, self.only)
         self.account, self.names = self.target.account, self.target.names
-        self.service = StackService(self.account, self.target.project.slug, self.say, self.clock)
+        self.service = StackService(self.account, self.target.project.slug, self.report, self.clock)
 
-    def standing(self) -> list[str]:
-        """The names of the stacks that are to be removed, in the order of their removal.
+    def existing_stacks(self) -> list[str]:
+        """Return the names of the stacks to remove, in the order of their removal.
 
         Raises:
-            MlopsError: Other environments stand on them, or the credentials are of another account.
+            MlopsError: Other environments depend on them, or the credentials belong to another account.
         """
         self.account.verify()
-        above = [one for one in ENVIRONMENTS if self.target.environment == SHARED and self._stands(one)]
-        if above:
+        dependents = [one for one in ENVIRONMENTS if self.target.environment == SHARED and self._is_deployed(one)]
+        if dependents:
             raise UsageError(
-                f"What is deployed to {' and '.join(above)} stands on the stacks of {SHARED}.",
-                f"Remove that first: {MLOPS} destroy --environment {above[0]}",
+                f"The stacks of {' and '.join(dependents)} depend on the stacks of {SHARED}.",
+                f"Remove those first: {MLOPS} destroy --environment {dependents[0]}",
             )
         names = [self.names.stack(stack.name, self.target.environment) for stack in reversed(self.chosen)]
         return [name for name in names if self.service.describe(name)]
 
-    def run(self, standing: Sequence[str]) -> Removed:
-        """Remove stacks, then what is left of the environment.
+    def run(self, names: Sequence[str]) -> Removed:
+        """Remove stacks, then the leftovers of the environment.
 
         Args:
-            standing: The names of the stacks, in the order of their removal.
+            names: The names of the stacks, in the order of their removal.
 
         Raises:
-            MlopsError: Something cannot be removed; run again, it goes on where it ended.
+            MlopsError: Something cannot be removed; another run continues where this one stopped.
         """
         retained: list[Retained] = []
-        for name in standing:
+        for name in names:
             template = self.service.template(name)
             kept = list(self._retained(name, template))
             self._empty_buckets(name, {one.id for one in kept})
-            self.say(f"{name} is being deleted.")
+            self.report(f"Deleting {name}.")
             self.service.delete(name)
             retained += kept
-        # Also if a removal that ended early deleted the stack already.
+        # Also after an interrupted removal that had already deleted the stack.
         if any(PACKAGE in templates.read(self.target.project.root, stack).parameters for stack in self.chosen):
             forget(self.account, self.names, self.target.environment)
         leftovers = () if self.only else tuple(self._remove_leftovers())
-        return Removed(tuple(standing), leftovers, tuple(retained))
+        return Removed(tuple(names), leftovers, tuple(retained))
 
-    def _stands(self, environment: str) -> bool:
-        """Whether any stack of an environment is there, with a template in this project or without."""
+    def _is_deployed(self, environment: str) -> bool:
+        """Return whether any stack of an environment exists, with or without a template in this project."""
         names = [self.names.stack(stack.name, environment) for stack in stacks.TABLE if not stack.shared]
         return any(self.service.describe(name) for name in names)
 
@@ -136,11 +136,11 @@ class Removal:
             type_ = template.resources[logical]["Type"]
             physical = self.service.resources(name, type_).get(logical)
             if physical:
-                remedy = _BY_HAND.get(type_, "delete it in the console").format(id=physical)
+                remedy = _BY_HAND.get(type_, "delete it in the AWS console").format(id=physical)
                 yield Retained(type_, physical, remedy)
 
     def _empty_buckets(self, name: str, kept: set[str]) -> None:
-        """Delete what is in a stack's buckets: CloudFormation deletes empty ones only."""
+        """Delete the objects in a stack's buckets: CloudFormation deletes only empty buckets."""
         for bucket in self.service.resources(name, _BUCKET).values():
             if bucket not in kept:
                 with aws_errors(f"empty the bucket {bucket}"):
@@ -152,32 +152,32 @@ class Removal:
             found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
             if found:
                 objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
-                answer = s3.delete_objects(**owner, Delete={"Objects": objects, "Quiet": True})
-                for error in answer.get("Errors", []):
+                response = s3.delete_objects(**owner, Delete={"Objects": objects, "Quiet": True})
+                for error in response.get("Errors", []):
                     raise MlopsError(f"Cannot delete s3://{bucket}/{error['Key']}: {error['Message']}")
 
     def _remove_leftovers(self) -> Iterator[str]:
-        """Delete what is tagged as the environment's and belongs to no stack any more."""
+        """Delete resources that have the environment's tags and belong to no stack any more."""
         AwsEndpoint(self.account, self.names, self.target.environment, queued=False, clock=self.clock).settle()
         for kind in _KINDS:
             for name, arn in list(self._tagged(kind)):
                 with aws_errors(f"delete {arn}"):
                     self._delete(kind, name)
-                self.say(f"{kind} {name}, which no stack held, is deleted.")
+                self.report(f"Deleted {kind} {name}, which belonged to no stack.")
                 yield arn
 
     def _tagged(self, kind: str) -> Iterator[tuple[str, str]]:
-        """Name and ARN of what is tagged as the environment's."""
-        wanted = self.names.tags(self.target.environment).items()
-        with aws_errors("look for what failed stacks have left behind"):
+        """Yield name and ARN of the resources with the environment's tags."""
+        tags = self.names.tags(self.target.environment).items()
+        with aws_errors("look for resources that failed stacks left behind"):
             for one in self._listed(kind):
-                # Lists may have ARNs in lower case, by which nothing is found: https://github.com/boto/boto3/issues/4606
+                # Listed ARNs may be in lower case, which other calls do not find: https://github.com/boto/boto3/issues/4606
                 name, place = one[f"{kind}Name"], one[f"{kind}Arn"].rpartition("/")[0]
-                if wanted <= self._tags(f"{place}/{name}"):
+                if tags <= self._tags(f"{place}/{name}"):
                     yield name, f"{place}/{name}"
 
     def _tags(self, arn: str) -> set[tuple[str, str]]:
-        """The tags of something; none when it has gone since it was listed."""
+        """Return the tags of a resource; empty if it was deleted after it was listed."""
         pages = self.account.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
         try:
             return {(tag["Key"], tag["Value"]) for page in pages for tag in page["Tags"]}

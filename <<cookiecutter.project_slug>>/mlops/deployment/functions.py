@@ -1,4 +1,4 @@
-"""The code of the project's functions: one archive, named after what it holds."""
+"""The code of the project's Lambda functions: one archive, named by its content."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from mlops.base.files import DIGEST_LENGTH, sha256_of_files
 
 
 def archive(root: Path) -> bytes:
-    """The archive, a zip."""
+    """Return the code of the functions as a zip archive."""
     return zipped(listed(root, FUNCTIONS))
 
 
 def key(root: Path, slug: str) -> str:
-    """Where in the project's bucket that archive stands."""
+    """Return the key of that archive in the project's bucket."""
     return f"{slug}/functions/{sha256_of_files(listed(root, FUNCTIONS))[:DIGEST_LENGTH]}.zip"

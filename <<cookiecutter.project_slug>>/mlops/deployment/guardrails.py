@@ -1,6 +1,6 @@
-"""How an update of an endpoint shifts traffic: the share that a canary is, and the time that the update is given.
+"""Traffic shifting in an endpoint update: the traffic share of a canary, and the timeout of the update.
 
-SageMaker takes back an update that has not ended by then, hours later.
+SageMaker rolls back an update that exceeds its timeout, after hours.
 """
 
 import math
@@ -14,15 +14,15 @@ from mlops.project.environment import Environment
 _TIMEOUT = "UpdateSeconds"
 _IN_STEPS = ("linear", "rolling")
 _FEWEST_IN_STEPS = 2
-"""Instances without which a version takes over all at once (infra/endpoint.yaml)."""
+"""With fewer instances, all traffic shifts at once (infra/endpoint.yaml)."""
 
 
 def require_time(template: Template, values: Mapping[str, str], stack: str, environment: Environment) -> None:
-    """Refuse an update of an endpoint that waits for as long as it is given, or longer.
+    """Refuse an update of an endpoint whose waiting times reach its timeout.
 
     Args:
-        template: The template of a stack; any passes that gives no update a time.
-        values: The values of its parameters; one that is left out has its default.
+        template: The template of a stack; one without a timeout always passes.
+        values: The values of its parameters; the others have their defaults.
         stack: The name of the stack, for messages.
         environment: The environment, for messages.
 
@@ -36,12 +36,12 @@ def require_time(template: Template, values: Mapping[str, str], stack: str, envi
         waiting, timeout = _waiting(given), float(given[_TIMEOUT])
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(
-            f"A figure of `{STACKS}.{stack}` in {BASE} or {environment.path} cannot be used: {error}.", "Correct it."
+            f"`{STACKS}.{stack}` in {BASE} or {environment.path} has an invalid number: {error}.", "Correct it."
         ) from None
     if waiting >= timeout:
         key = f"{STACKS}.{stack}.bake_seconds"
         raise UsageError(
-            f"An update would watch its alarms for {waiting:g} seconds, and is given up after {timeout:g}.",
+            f"An update would monitor its alarms for {waiting:g} seconds, but times out after {timeout:g}.",
             f"Lower `{key}` in {environment.file(key)} or raise `update_seconds` beside it (up to "
             f"{template.parameters[_TIMEOUT]['MaxValue']}); linear and rolling take fewer steps with a higher "
             "`step_percent`.",
@@ -49,11 +49,11 @@ def require_time(template: Template, values: Mapping[str, str], stack: str, envi
 
 
 def canary(template: Template, values: Mapping[str, str]) -> str | None:
-    """What share of the traffic the first instance of a new version gets; None where versions take over otherwise.
+    """Return a sentence on the traffic share of a canary; None with another deployment strategy.
 
     Args:
         template: The template of a stack.
-        values: The values of its parameters; one that is left out has its default.
+        values: The values of its parameters; the others have their defaults.
     """
     given = template.with_defaults(values)
     if strategy(given) != "canary":
@@ -67,7 +67,7 @@ def canary(template: Template, values: Mapping[str, str]) -> str | None:
 
 
 def strategy(given: Mapping[str, str]) -> str | None:
-    """How a new version takes over gradually; None where it takes over all at once.
+    """Return the strategy that shifts traffic gradually; None if all traffic shifts at once.
 
     Args:
         given: The values of all parameters of an endpoint's stack.
@@ -84,9 +84,9 @@ def _share(instances: int) -> str:
 
 
 def _waiting(given: Mapping[str, str]) -> float:
-    """Seconds that an update waits for: after each step and, unless it is rolling, at the end (infra/endpoint.yaml).
+    """Return the seconds that an update waits: after each step and, unless rolling, at the end (infra/endpoint.yaml).
 
-    The time that instances take to start, which is not known before, comes on top.
+    The time that instances take to start is not known in advance, and comes on top.
     """
     chosen = strategy(given)
     steps = math.ceil(100 / float(given["StepPercent"])) if chosen in _IN_STEPS else 1

@@ -1,4 +1,4 @@
-"""CloudFormation's intrinsic functions, as far as they can be evaluated before anything is deployed.
+"""CloudFormation's intrinsic functions, as far as they can be evaluated before a deployment.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html
 """
@@ -18,7 +18,7 @@ def text(expression: Any, values: Mapping[str, str]) -> str:
         values: Parameters and pseudo parameters by name.
 
     Raises:
-        LookupError: Its value is known only after a deployment, or it calls another function.
+        LookupError: Its value is known only after a deployment, or the function is not supported.
     """
     match expression:
         case str() | int() | float():

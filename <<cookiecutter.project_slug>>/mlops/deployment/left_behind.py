@@ -1,7 +1,7 @@
-"""What deleted stacks have left behind on purpose, found so that the stack that would make it anew imports it.
+"""Find the resources that deleted stacks retained, so that the stack that would create them again imports them.
 
-A change set of type IMPORT takes their identifiers. By itself (ImportExistingResources) CloudFormation would import
-only what has a literal name in the template and an identifier that is not read-only, as keys and groups have it:
+A change set of type IMPORT takes their identifiers. By itself (ImportExistingResources) CloudFormation imports only
+resources with a literal name in the template and an identifier that is not read-only, unlike that of keys and groups:
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-automatically.html
 """
 
@@ -24,9 +24,9 @@ class LeftBehind:
     """A resource that exists and belongs to no stack.
 
     Attributes:
-        identifier: What CloudFormation knows it by: the primary identifier of its type.
-        properties: Those that cannot be changed once it exists, as they are.
-        key: The KMS key that it is encrypted with, as the service names it; None for none.
+        identifier: The primary identifier of its type, by which CloudFormation imports it.
+        properties: The current values of its immutable properties.
+        key: The KMS key that it is encrypted with, as the service returns it; None without a key.
     """
 
     identifier: Mapping[str, str]
@@ -69,55 +69,55 @@ _NAMED = {
     "AWS::S3::Bucket": ("BucketName", _bucket),
     "AWS::SageMaker::ModelPackageGroup": ("ModelPackageGroupName", _model_package_group),
 }
-"""By type, the property that names a resource, and how one of that name is looked up."""
+"""By type: the property that names a resource, and the function that looks it up by name."""
 
 FOUND = frozenset({*_NAMED, _KEY})
-"""The types that are looked for: keys by what is encrypted with them, the others by name."""
+"""The types that can be found: keys by what is encrypted with them, the others by name."""
 
 
 def left_behind(
-    account: Account, template: Template, parameters: Mapping[str, str], made: Collection[str]
+    account: Account, template: Template, parameters: Mapping[str, str], held: Collection[str]
 ) -> dict[str, LeftBehind]:
-    """Find what exists of the resources that a template retains and its stack does not hold.
+    """Find existing resources that a template retains and its stack does not contain.
 
     Args:
-        account: Where to look.
+        account: The account to search.
         template: The template.
         parameters: Values of its parameters; the others take their defaults.
-        made: The logical ids of what the stack holds.
+        held: The logical ids of the stack's resources.
 
     Returns:
-        By logical id.
+        The resources by logical id.
 
     Raises:
-        MlopsError: A name is known only after a deployment, a key can no longer be used, or AWS refuses a call.
+        MlopsError: A name is known only after a deployment, a key is no longer usable, or an AWS call fails.
     """
     values = {
         **template.with_defaults(parameters),
         **{"AWS::AccountId": account.id, "AWS::Partition": "aws", "AWS::Region": account.region},
     }
-    wanted = [name for name in template.retained() if name not in made and _is_made(name, template, values)]
+    missing = [name for name in template.retained() if name not in held and _is_created(name, template, values)]
     found: dict[str, LeftBehind] = {}
-    for logical in wanted:
+    for logical in missing:
         resource = template.resources[logical]
         if resource["Type"] in _NAMED:
             property_, look_up = _NAMED[resource["Type"]]
             name = _text(resource["Properties"][property_], f"{property_} of {logical}", values)
-            with aws_errors(f"find out whether {name} is there"):
+            with aws_errors(f"look up {name}"):
                 try:
                     found[logical] = look_up(account, name)
                 except ClientError as error:
                     if not is_missing(error):
                         raise
     keys: dict[str, LeftBehind] = {}
-    for logical in wanted:
+    for logical in missing:
         if template.resources[logical]["Type"] == _KEY:
             for holder, key in _encrypted_with(logical, template, found):
                 keys |= _key(account, logical, holder, key)
     return found | keys
 
 
-def _is_made(logical: str, template: Template, values: Mapping[str, str]) -> bool:
+def _is_created(logical: str, template: Template, values: Mapping[str, str]) -> bool:
     name = template.resources[logical].get("Condition")
     try:
         return name is None or intrinsics.holds({"Condition": name}, template.content["Conditions"], values)
@@ -134,23 +134,23 @@ def _text(expression: Any, what: str, values: Mapping[str, str]) -> str:
 
 def _unknown(what: str, error: LookupError) -> MlopsError:
     return UsageError(
-        f"The {what}, which is retained, cannot be known before it is deployed: {error}.",
-        "Write it with parameters, !Ref and !Sub: what an earlier stack has left behind is found by it.",
+        f"The {what}, a retained resource, cannot be resolved before the deployment: {error}.",
+        "Write it with parameters, !Ref and !Sub: it identifies what an earlier stack retained.",
     )
 
 
 def _encrypted_with(logical: str, template: Template, found: Mapping[str, LeftBehind]) -> Iterator[tuple[str, str]]:
-    """What was found that a template encrypts with one of its keys, each with the key that it really has."""
+    """Yield the found resources that a template encrypts with one of its keys, each with its actual key."""
     for holder, one in found.items():
         if one.key and [logical, "Arn"] in values_at("Fn::GetAtt", template.resources[holder]):
             yield next(iter(one.identifier.values())), one.key
 
 
 def _key(account: Account, logical: str, holder: str, key: str) -> dict[str, LeftBehind]:
-    """The key that something is encrypted with; none when it is not a key of this account's own.
+    """Return the key that a resource is encrypted with; empty if it is not a customer key of this account.
 
     Raises:
-        MlopsError: It can no longer be used.
+        MlopsError: The key is not usable.
     """
     with aws_errors(f"look up the key {key} of {holder}"):
         described = account.kms.describe_key(KeyId=key)["KeyMetadata"]
@@ -159,8 +159,8 @@ def _key(account: Account, logical: str, holder: str, key: str) -> dict[str, Lef
     if described["KeyState"] != "Enabled":
         cancel = f"aws kms cancel-key-deletion --key-id {described['KeyId']} && "
         raise MlopsError(
-            f"What is in {holder} is encrypted with the key {described['KeyId']}, which is {described['KeyState']}.",
+            f"{holder} is encrypted with the key {described['KeyId']}, which is {described['KeyState']}.",
             f"{cancel if described['KeyState'] == 'PendingDeletion' else ''}"
-            f"aws kms enable-key --key-id {described['KeyId']}; or remove {holder}, if nobody needs what is in it.",
+            f"aws kms enable-key --key-id {described['KeyId']}; or delete {holder} if it is no longer needed.",
         )
     return {logical: LeftBehind({"KeyId": described["KeyId"]}, {})}

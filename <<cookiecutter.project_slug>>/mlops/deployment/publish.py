@@ -1,4 +1,4 @@
-"""What is released: the sources that were tested, where the deployment pipeline takes them from."""
+"""Publish the tested sources to the bucket that the deployment pipeline reads."""
 
 from mlops.base.archives import zipped
 from mlops.base.files import files_below
@@ -9,13 +9,13 @@ KEY = "release/project.zip"
 
 
 def publish(target: Target) -> str:
-    """Put the project's files, hidden ones left out, where the deployment pipeline takes them from.
+    """Upload the project's files, without hidden ones, to the bucket that the deployment pipeline reads.
 
     Returns:
         The URI of the zip.
 
     Raises:
-        MlopsError: The configuration is incomplete, or AWS refuses a call.
+        MlopsError: The configuration is incomplete, or an AWS call fails.
     """
     account, bucket = target.account, target.names.artifact_bucket
     account.verify()

@@ -1,4 +1,4 @@
-"""The service quotas of an account: the value of each, and increases that are pending."""
+"""The service quotas of an account: their values and pending increases."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Quota:
     """A quota of one account and Region.
 
     Attributes:
-        service: The service, as Service Quotas calls it: sagemaker.
-        name: Its name there: "ml.m5.large for endpoint usage".
-        code: Its code there: L-614B09FD.
-        value: What the account has.
+        service: The code of the service, for example sagemaker.
+        name: The name of the quota, for example "ml.m5.large for endpoint usage".
+        code: The code of the quota, for example L-614B09FD.
+        value: The value that applies to the account.
     """
 
     service: str
@@ -30,12 +30,12 @@ class Quota:
 
 
 def look_up(account: Account, service: str, names: Iterable[str]) -> dict[str, Quota]:
-    """Quotas by their names; a name that the service does not list in this Region is left out.
+    """Return quotas by name; names that the service does not list in this Region are left out.
 
-    Codes are looked up by name, for there are thousands: each instance type has its own for each use.
+    Codes are looked up by name, because there are thousands: one for each instance type and use.
 
     Raises:
-        MlopsError: The caller may not read them, or AWS fails.
+        MlopsError: The caller lacks permission, or an AWS call fails.
     """
     wanted, listed = set(names), dict[str, dict[str, Any]]()
     with aws_errors(f"read the service quotas of {service}"):
@@ -50,24 +50,24 @@ def look_up(account: Account, service: str, names: Iterable[str]) -> dict[str, Q
 
 
 def pending_increase(account: Account, quota: Quota) -> float | None:
-    """The value that a pending request asks for; None without one.
+    """Return the value of a pending request for an increase; None without one.
 
     Raises:
-        MlopsError: The caller may not read it, or AWS fails.
+        MlopsError: The caller lacks permission, or an AWS call fails.
     """
     with aws_errors(f"read the requests for increases of {quota.code}"):
         pages = account.quotas.get_paginator("list_requested_service_quota_change_history_by_quota")
-        asked = [
+        requested = [
             float(request["DesiredValue"])
             for page in pages.paginate(ServiceCode=quota.service, QuotaCode=quota.code)
             for request in page["RequestedQuotas"]
             if request["Status"] in _UNDECIDED
         ]
-    return max(asked, default=None)
+    return max(requested, default=None)
 
 
 def _value(account: Account, default: dict[str, Any]) -> float:
-    """What applies to the account, which may be more or less than AWS's default."""
+    """Return the value that applies to the account, which may be above or below AWS's default."""
     try:
         applied = account.quotas.get_service_quota(ServiceCode=default["ServiceCode"], QuotaCode=default["QuotaCode"])
     except ClientError as error:

@@ -1,7 +1,7 @@
-"""What an account lacks for a deployment, and what the configuration leaves open: read, and never changed.
+"""Read-only checks before a deployment: what the account lacks, and what the configuration leaves unset.
 
-A fresh account has quotas of 0 for common instance types. Service-linked roles are not among the findings: the role
-that CloudFormation deploys with makes those of autoscaling and of API Gateway itself, with the first use.
+A new account has quotas of 0 for common instance types. Service-linked roles are not checked: the role that
+CloudFormation deploys with creates those of autoscaling and API Gateway on first use.
 """
 
 from collections.abc import Collection, Iterator
@@ -34,13 +34,13 @@ _PENDING = "PendingConfirmation"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is missing.
+    """Something is missing.
 
     Attributes:
-        blocks: Whether a deployment fails without it; else it is advice.
+        blocks: Whether a deployment fails without it; otherwise it is advice.
         what: What is missing.
-        cost: What ignoring it costs.
-        remedy: The command that mends it, or the page.
+        cost: The consequence of ignoring it.
+        remedy: The command or the page that fixes it.
     """
 
     blocks: bool
@@ -56,17 +56,17 @@ def require(findings: Collection[Finding], place: str) -> None:
     """Refuse a deployment that would fail.
 
     Args:
-        findings: What was found.
-        place: Where, for the message.
+        findings: The findings.
+        place: What was checked, for the message.
 
     Raises:
-        MlopsError: One of them blocks; the message lists all that do.
+        MlopsError: At least one finding blocks; the message lists all that do.
     """
     blocking = [finding for finding in findings if finding.blocks]
     if blocking:
         raise MlopsError(
-            "\n".join([f"{place} is not ready, and nothing was changed:", *map(str, blocking)]),
-            "Mend that and deploy again. AWS approves quotas after hours to days; see docs/deploying.md.",
+            "\n".join([f"{place} is not ready; nothing was changed:", *map(str, blocking)]),
+            "Fix this and deploy again. AWS approves quota increases within hours to days; see docs/deploying.md.",
         )
 
 
@@ -83,10 +83,10 @@ class Readiness:
     service: StackService
 
     def before(self, chosen: Collection[str], today: date) -> list[Finding]:
-        """What is found before a deployment.
+        """Return the findings before a deployment.
 
         Args:
-            chosen: The names of the stacks to be deployed; what another stack lacks is advice.
+            chosen: The names of the stacks to deploy; findings of other stacks are advice.
             today: The date.
 
         Raises:
@@ -102,14 +102,14 @@ class Readiness:
                 Finding(
                     blocks=False,
                     what=f"No value for `stacks.execution.notification_email` in config/{SHARED}.yaml.",
-                    cost="Failures, alarms and requests for approval reach nobody.",
+                    cost="No one is notified of failures, alarms and requests for approval.",
                     remedy=f"Set it, then: {MLOPS} deploy --environment {SHARED} --stack execution",
                 )
             )
         return found
 
     def after(self) -> list[Finding]:
-        """What a person has to complete after a deployment of what all environments share."""
+        """Return the manual steps that complete a deployment of the shared stacks."""
         if self.target.environment != SHARED:
             return []
         arn = self._output("cicd", "SourceArn")
@@ -130,27 +130,27 @@ class Readiness:
                     elif known[name].value < capacity.total(use.most for use in its):
                         yield self._too_low(known[name], its, deploys and known[name].value < self._now(its))
         except MlopsError as error:
-            yield _unread(error, "A quota that is too low shows only when AWS refuses an endpoint or a job.")
+            yield _unread(error, "A quota that is too low then only shows when AWS refuses an endpoint or a job.")
 
     def _now(self, uses: list[Use]) -> int:
-        """What this deployment takes of a quota, and what the other environments already have of it."""
+        """Return what this deployment and the other deployed environments use of a quota."""
         return capacity.total(
             use.least if use.environment == self.target.environment else Amount(use.least.lasting)
             for use in uses
-            if use.environment == self.target.environment or self._stands(use)
+            if use.environment == self.target.environment or self._is_deployed(use)
         )
 
-    def _stands(self, use: Use) -> bool:
+    def _is_deployed(self, use: Use) -> bool:
         name = self.target.names.stack(use.stack, use.environment)
         return self.service.describe(name) is not None
 
     def _too_low(self, quota: Quota, uses: list[Use], blocks: bool) -> Finding:
         least, most = _least(uses), capacity.total(use.most for use in uses)
         load = f", {most} under load" if most > least else ""
-        parts = ", ".join(f"{use.what} takes {_amount(use)}" for use in uses)
+        parts = ", ".join(f"{use.what} uses {_amount(use)}" for use in uses)
         place = f"--service-code {quota.service} --quota-code {quota.code}"
         remedy = f"aws service-quotas request-service-quota-increase {place} --desired-value {most}"
-        if pending := self._pending(quota):  # AWS takes no second request
+        if pending := self._pending(quota):  # AWS accepts no second request
             parts += f"; an increase to {pending:g} is requested and pending"
             remedy = f"aws service-quotas list-requested-service-quota-change-history-by-quota {place}"
         return Finding(
@@ -164,7 +164,7 @@ class Readiness:
         try:
             return quotas.pending_increase(self.target.account, quota)
         except MlopsError:
-            return None  # who may not read requests learns of them from the command that makes one
+            return None  # the command that requests an increase reports a pending one
 
     def _notification(self) -> Iterator[Finding]:
         address, topic = self._address, self._output("execution", "TopicArn")
@@ -182,40 +182,40 @@ class Readiness:
                     if each["SubscriptionArn"] != _PENDING
                 }
         except MlopsError as error:
-            yield _unread(error, "Notifications may reach nobody.")
+            yield _unread(error, "Notifications may not be delivered.")
             return
         if address not in confirmed:
             subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint {address}"
             yield Finding(
                 blocks=False,
                 what=f"{address} has not confirmed its subscription to the notifications.",
-                cost="Until then failures, alarms and requests for approval reach nobody.",
-                remedy="Open the link in the mail from AWS Notifications. To get another mail: "
+                cost="Until then, no one is notified of failures, alarms and requests for approval.",
+                remedy="Open the link in the email from AWS Notifications. To send another email: "
                 f"{subscribe} --region {self.target.account.region}",
             )
 
     def _connection(self, arn: str, *, blocks: bool) -> Iterator[Finding]:
-        """What is missing of a connection; one that a stack has just made waits for a person, which blocks nothing."""
+        """Yield what a connection lacks; one that a stack has just created is pending, which blocks nothing."""
         place = f"--connection-arn {arn} --region {self.target.account.region}"
         try:
             with aws_errors("look up the connection to the repository"):
                 status = self._connection_status(arn)
         except MlopsError as error:
-            yield _unread(error, "The pipelines may get no sources.")
+            yield _unread(error, "The pipelines may be unable to read their sources.")
             return
         if status == "AVAILABLE":
             return
         if status is None:
             key = f"{STACKS}.cicd.connection_arn"
-            remedy = f"Correct `{key}` in {self._shared.file(key)}; null has one made."
+            remedy = f"Correct `{key}` in {self._shared.file(key)}, or set it to null to create a connection."
         else:
             console = _CONSOLE.format(self.target.account.region)
-            look = f"aws codeconnections get-connection {place}"
-            remedy = f"Update the pending connection at {console}; `{look}` shows its status."
+            command = f"aws codeconnections get-connection {place}"
+            remedy = f"Update the pending connection at {console}. To see its status: {command}"
         yield Finding(
             blocks=blocks,
             what=f"The connection {arn} {f'is {status}' if status else 'does not exist'}.",
-            cost="Every run of the pipelines fails at its source.",
+            cost="Every execution of the pipelines fails at its source stage.",
             remedy=remedy,
         )
 
@@ -237,15 +237,15 @@ class Readiness:
         return self._shared.stack("execution").get("notification_email")
 
     def _output(self, stack: str, name: str) -> str:
-        """An output of a stack that all environments share; empty without it."""
+        """Return an output of a shared stack; empty if there is none."""
         return self.service.outputs(self.target.names.stack(stack, SHARED)).get(name, "")
 
 
 def image_support(project: Project, today: date) -> Iterator[Finding]:
-    """The images of AWS whose support ends within 90 days, or has ended.
+    """Yield the AWS images whose support ends within 90 days, or has ended.
 
     Args:
-        project: The project; one with an image of its own, or that trains none, uses none of AWS's.
+        project: The project; without AWS images if it has its own image or does not train.
         today: The date.
     """
     path = project.root / f"config/images/{project.answers.get('framework')}.yaml"
@@ -257,15 +257,15 @@ def image_support(project: Project, today: date) -> Iterator[Finding]:
         if end and today >= end - _NOTICE:
             yield Finding(
                 blocks=False,
-                what=f"AWS {'has ended' if today > end else 'ends'} its support of the image "
+                what=f"AWS {'ended' if today > end else 'ends'} its support of the image "
                 f"{content['framework']} {image['version']} on {end}.",
                 cost="After that it gets no security patches.",
-                remedy=f"Name a later version in {path.relative_to(project.root)}.",
+                remedy=f"Set a later version in {path.relative_to(project.root)}.",
             )
 
 
 def _unread(error: MlopsError, cost: str) -> Finding:
-    """What AWS did not let us read."""
+    """Return the finding for something that could not be read."""
     return Finding(blocks=False, what=error.message, cost=cost, remedy=error.remedy)
 
 
@@ -274,7 +274,7 @@ def _least(uses: list[Use]) -> int:
 
 
 def _amount(use: Use) -> str:
-    passing = f" and {use.least.passing} more while a version takes over" if use.least.passing else ""
+    passing = f" and {use.least.passing} more during an update" if use.least.passing else ""
     return f"{use.least.lasting}{passing}"
 
 
@@ -282,6 +282,6 @@ def _unlisted(service: str, name: str, region: str) -> Finding:
     return Finding(
         blocks=False,
         what=f"Service Quotas lists no {name!r} in {region}.",
-        cost="AWS may not offer that instance type there, and would refuse it.",
+        cost="AWS may not offer that instance type there, and would reject it.",
         remedy=f"aws service-quotas list-aws-default-service-quotas --service-code {service} --region {region}",
     )

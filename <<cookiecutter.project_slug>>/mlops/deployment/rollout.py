@@ -1,8 +1,8 @@
-"""Bringing a version into service at an endpoint: quiet alarms first, in the shadow where asked for, and judged after.
+"""The rollout of a version to an endpoint: check the alarms, optionally run a shadow, update, and verify the result.
 
-SageMaker itself shifts the traffic and brings back what was served before when an alarm rings. A stack does not always
-tell that from success: the endpoint's configuration does. What was served before outlives its replacement in the stack,
-and is deleted here, once the endpoint is known to be off it: SageMaker updates no endpoint whose configuration is gone.
+SageMaker shifts the traffic, and rolls back when an alarm goes into ALARM. A stack may report success all the same, so
+the endpoint's configuration decides. The stack retains the previous configuration when it replaces it; it is deleted
+here once the endpoint no longer uses it, because SageMaker cannot update an endpoint whose configuration is gone.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,10 +16,10 @@ from mlops.endpoints.sagemaker import IN_SERVICE, MIXED, AwsEndpoint, serves
 from mlops.registry.live import version_of
 
 PACKAGE, SHADOW = "ModelPackageArn", "ShadowModelPackageArn"
-"""The parameters of the version that answers, and of the one that is only asked the same."""
+"""The parameters of the version that serves, and of the one that gets a copy of its requests."""
 
 ATTEMPT = "Attempt"
-"""The parameter that makes another update of what the stack holds already, and SageMaker has rolled back."""
+"""The parameter that forces another update to a version that the stack has, but SageMaker has rolled back."""
 
 _GUARDED = "RollbackOnAlarm"
 _ALARM, _CONFIG = "AWS::CloudWatch::Alarm", "AWS::SageMaker::EndpointConfig"
@@ -35,9 +35,9 @@ class Rollout:
         service: The stacks.
         stack: The name of the endpoint's stack.
         template: Its template.
-        role: The role that CloudFormation takes on.
-        confirm: Refuses a plan that the reader does not want, by raising an MlopsError.
-        shadow_minutes: How long a version is asked beside the live one; None without a shadow.
+        role: The role that CloudFormation assumes.
+        confirm: Declines a plan by raising an MlopsError.
+        shadow_minutes: How long a version runs as a shadow of the live one; None without a shadow.
     """
 
     endpoint: AwsEndpoint
@@ -53,10 +53,11 @@ class Rollout:
 
         Args:
             values: Values of the template's parameters.
-            live: The ARN of the package that is live; None when there is none.
+            live: The ARN of the live package; None if there is none.
 
         Raises:
-            MlopsError: The endpoint must not be touched, an alarm rang, it was rolled back, or AWS fails.
+            MlopsError: The endpoint cannot be updated, an alarm went into ALARM, the update was rolled back, or an AWS
+                call fails.
         """
         guarded = values.get(_GUARDED) != "false"
 
@@ -68,7 +69,7 @@ class Rollout:
             return self._update(values, confirm)
         self._update({**values, PACKAGE: str(live), SHADOW: values[PACKAGE]}, confirm)
         self._observe(self.shadow_minutes, values, str(live))
-        return self._update(values, _yes)
+        return self._update(values, _accept)
 
     def _update(self, values: Mapping[str, str], confirm: Callable[[Plan], None]) -> Deployed:
         self.service.settle(self.stack)
@@ -90,44 +91,44 @@ class Rollout:
         return done
 
     def _attempt(self, described: dict[str, Any] | None) -> str:
-        """The number of the attempt: another one when the endpoint does not serve what its stack says."""
+        """Return the number of the attempt: a new one if the endpoint does not serve its stack's configuration."""
         attempt = int(self.service.parameters(self.stack).get(ATTEMPT, 1))
         config = self._config()
         rolled_back = described is not None and config is not None and not serves(described, config)
         return str(attempt + rolled_back)
 
     def _config(self) -> str | None:
-        """The name of the stack's endpoint configuration; None before the first deployment."""
-        return next((made.rpartition("/")[2] for made in self._made(_CONFIG).values()), None)
+        """Return the name of the stack's endpoint configuration; None before the first deployment."""
+        return next((id_.rpartition("/")[2] for id_ in self._resources(_CONFIG).values()), None)
 
     def _observe(self, minutes: float, values: Mapping[str, str], live: str) -> None:
-        """Let the version run in the shadow, and take it out of there when an alarm rings.
+        """Monitor the shadow, and remove it when an alarm goes into ALARM.
 
         Raises:
-            MlopsError: An alarm rang.
+            MlopsError: An alarm went into ALARM.
         """
         new, clock = version_of(values[PACKAGE]), self.service.clock
-        self.service.say(f"Version {new} is asked what version {version_of(live)} is asked, for {minutes:g} minutes.")
+        self.service.report(f"Version {new} runs as a shadow of version {version_of(live)} for {minutes:g} minutes.")
         alarms, end = self._alarms(in_shadow=True), clock.time() + minutes * _MINUTE
-        while not (ringing := self.endpoint.in_alarm(alarms)) and clock.time() < end:
+        while not (in_alarm := self.endpoint.in_alarm(alarms)) and clock.time() < end:
             clock.sleep(_MINUTE)
-        if ringing:
-            self._update({**values, PACKAGE: live, SHADOW: ""}, _yes)
+        if in_alarm:
+            self._update({**values, PACKAGE: live, SHADOW: ""}, _accept)
             raise MlopsError(
-                f"The alarm {' and '.join(ringing)} rang while version {new} ran in the shadow: version "
-                f"{version_of(live)} answers on, and the shadow is gone.",
-                "Look at the logs of the shadow variant in CloudWatch (/aws/sagemaker/Endpoints).",
+                f"{' and '.join(in_alarm)} went into ALARM while version {new} ran as a shadow. The shadow was "
+                f"removed; version {version_of(live)} is still live.",
+                "See the logs of the shadow variant in CloudWatch (/aws/sagemaker/Endpoints).",
             )
 
     def _alarms(self, *, in_shadow: bool = False) -> list[str]:
-        """The names of the alarms that speak against a version; none before the first deployment."""
-        guards, made = self.template.guards(), self._made(_ALARM).items()
-        return [name for logical, name in made if logical in guards or (in_shadow and logical.startswith("Shadow"))]
+        """Return the names of the alarms that stop a version; empty before the first deployment."""
+        guards, alarms = self.template.guards(), self._resources(_ALARM).items()
+        return [name for logical, name in alarms if logical in guards or (in_shadow and logical.startswith("Shadow"))]
 
-    def _made(self, type_: str) -> dict[str, str]:
-        """What the stack has made of a type: physical ids by logical id; nothing before the first deployment."""
+    def _resources(self, type_: str) -> dict[str, str]:
+        """Return the stack's resources of a type: physical ids by logical id; empty before the first deployment."""
         return self.service.resources(self.stack, type_) if self.service.describe(self.stack) else {}
 
 
-def _yes(_: Plan) -> None:
-    """No question: it belongs to what was confirmed."""
+def _accept(_: Plan) -> None:
+    """Accept a plan that is part of the confirmed rollout."""

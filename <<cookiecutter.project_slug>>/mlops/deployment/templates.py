@@ -1,4 +1,4 @@
-"""The CloudFormation templates of a project, and what fills the parameters of each."""
+"""The CloudFormation templates of a project, and the values of their parameters."""
 
 import difflib
 import re
@@ -22,8 +22,8 @@ class Template:
     """A CloudFormation template.
 
     Attributes:
-        text: As it is sent.
-        content: What it says; intrinsic functions in their long form, `{"Ref": "Bucket"}`.
+        text: The text that is sent.
+        content: The parsed content; intrinsic functions in their long form, `{"Ref": "Bucket"}`.
     """
 
     text: str
@@ -31,16 +31,16 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> "Template":
-        """The template in a YAML or JSON text.
+        """Parse a template in YAML or JSON.
 
         Raises:
-            MlopsError: It is neither, or has no resources.
+            MlopsError: The text is neither, or has no resources.
         """
         try:
             content = yaml.load(text, Loader=_Loader)
             dict(content["Resources"])
         except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"It is not a CloudFormation template: {error}.") from None
+            raise UsageError(f"Not a CloudFormation template: {error}.") from None
         return cls(text, content)
 
     @property
@@ -59,27 +59,27 @@ class Template:
         return dict(self.content["Resources"])
 
     def retained(self) -> list[str]:
-        """The logical ids of what outlives the stack."""
+        """Return the logical ids of resources that outlive the stack."""
         return [name for name, one in self.resources.items() if str(one.get("DeletionPolicy")).startswith("Retain")]
 
     def with_defaults(self, values: Mapping[str, str]) -> dict[str, str]:
-        """The values of all parameters that have one: as given, else the default."""
-        defaults = {name: str(said["Default"]) for name, said in self.parameters.items() if "Default" in said}
+        """Return the values of all parameters that have one: the given value, else the default."""
+        defaults = {name: str(one["Default"]) for name, one in self.parameters.items() if "Default" in one}
         return defaults | dict(values)
 
     def guards(self) -> set[str]:
-        """The logical ids of the alarms that bring an endpoint back to what it served before."""
+        """Return the logical ids of the alarms that roll an endpoint back."""
         endpoints = self.of_type("AWS::SageMaker::Endpoint")
         return {alarm["Ref"] for endpoint in endpoints for alarm in values_at("AlarmName", self.resources[endpoint])}
 
     def of_type(self, type_: str) -> list[str]:
-        """The logical ids of the resources of a type."""
+        """Return the logical ids of the resources of a type."""
         return [name for name, resource in self.resources.items() if resource.get("Type") == type_]
 
 
-# libyaml's takes a tenth of the time; builds of PyYAML without it are rare.
+# libyaml's loader takes a tenth of the time; builds of PyYAML without it are rare.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads intrinsic functions."""
+    """Parses intrinsic functions."""
 
 
 def _intrinsic(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
@@ -97,7 +97,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def values_at(key: str, content: Any) -> Iterator[Any]:
-    """The value of a key wherever it stands in a part of a template."""
+    """Yield the values of a key anywhere in a part of a template."""
     if isinstance(content, dict):
         if key in content:
             yield content[key]
@@ -108,7 +108,7 @@ def values_at(key: str, content: Any) -> Iterator[Any]:
 
 
 def outputs_of_others(root: Path, shared: Environment) -> dict[str, str]:
-    """What another project's stack would say: outputs of `registry` in a project that has no such stack.
+    """Return the outputs of another project's stack: outputs of `registry` in a project that has no such stack.
 
     Args:
         root: The project's folder.
@@ -122,15 +122,15 @@ def outputs_of_others(root: Path, shared: Environment) -> dict[str, str]:
     section = shared.stack(REGISTRY.name)
     for key, value in section.items():
         if value is None:
-            raise UsageError(f"No value for {_place(shared, REGISTRY, key)}.", "Take it from the project that trains.")
+            raise UsageError(f"No value for {_place(shared, REGISTRY, key)}.", "Copy it from the project that trains.")
     return {parameter_of(key): _text(value, _place(shared, REGISTRY, key)) for key, value in section.items()}
 
 
 def read(root: Path, stack: Stack) -> Template:
-    """The template of a stack.
+    """Read the template of a stack.
 
     Raises:
-        MlopsError: It cannot be read, or is not a template.
+        MlopsError: The file cannot be read, or is not a template.
     """
     path = template_file(root, stack)
     try:
@@ -144,17 +144,17 @@ def read(root: Path, stack: Stack) -> Template:
 def parameters(
     template: Template, known: Mapping[str, str], stack: Stack, environment: Environment, origin: Mapping[str, Stack]
 ) -> dict[str, str]:
-    """The values of a template's parameters; one that takes its default is left out.
+    """Return the values of a template's parameters, without those that take their default.
 
     Args:
         template: The template.
-        known: What the deployment itself and the stacks before this one say, by parameter.
+        known: The values that the deployment itself and the preceding stacks set, by parameter.
         stack: The stack.
         environment: The environment, with the settings of the stack.
-        origin: By parameter, the stack before this one whose output it is.
+        origin: By parameter, the preceding stack whose output sets it.
 
     Raises:
-        MlopsError: The configuration has a key that is of no use, or nothing fills a parameter.
+        MlopsError: The configuration has an unknown key, or a parameter has no value.
     """
     section = environment.stack(stack.name)
     settings = {parameter_of(key): key for key in section if key != SHADOW_MINUTES}
@@ -166,30 +166,30 @@ def parameters(
             values[name] = _text(section[key], _place(environment, stack, key))
     for name, declared in template.parameters.items():
         if name not in values and "Default" not in declared:
-            raise _unfilled(name, declared, _place(environment, stack, _key(name)), origin)
+            raise _without_value(name, declared, _place(environment, stack, _key(name)), origin)
     return values
 
 
 def _require_open(name: str, setting: str, template: Template, known: Mapping[str, str]) -> None:
-    """Refuse a setting that is no parameter, or one that something else fills."""
+    """Refuse a setting that is not a parameter, or that the deployment sets."""
     if name not in template.parameters:
         open_ = [_key(parameter) for parameter in template.parameters if parameter not in known]
         nearest = difflib.get_close_matches(_key(name), open_, n=1, cutoff=0)
-        remedy = f"Did you mean `{nearest[0]}`?" if nearest else "Remove it: this stack takes no setting."
+        remedy = f"Did you mean `{nearest[0]}`?" if nearest else "Remove it: this stack has no settings."
         raise UsageError(f"Unknown setting {setting}.", remedy)
     if name in known:
-        raise UsageError(f"The deployment itself says what {setting} would.", "Remove it.")
+        raise UsageError(f"Setting {setting} is not allowed: the deployment sets it.", "Remove it.")
 
 
-def _unfilled(name: str, declared: Mapping[str, Any], setting: str, origin: Mapping[str, Stack]) -> MlopsError:
+def _without_value(name: str, declared: Mapping[str, Any], setting: str, origin: Mapping[str, Stack]) -> MlopsError:
     if name not in origin:
         meaning = f" ({str(declared['Description']).rstrip('.')})" if "Description" in declared else ""
-        return UsageError(f"Nothing says {name}{meaning}.", f"Set {setting}.")
+        return UsageError(f"No value for {name}{meaning}.", f"Set {setting}.")
     stack = origin[name]
     remedy = f"--environment {SHARED}" if stack.shared else f"--stack {stack.name} of the same environment"
     return MlopsError(
-        f"Nothing says {name} yet: it is an output of the stack {stack.name}, which is not deployed.",
-        f"Deploy that first: {MLOPS} deploy {remedy}",
+        f"No value for {name} yet: it is an output of the stack {stack.name}, which is not deployed.",
+        f"Deploy that stack first: {MLOPS} deploy {remedy}",
     )
 
 
@@ -200,18 +200,18 @@ def _place(environment: Environment, stack: Stack, key: str) -> str:
 
 
 def _text(value: Any, setting: str) -> str:
-    """A value of the configuration as CloudFormation takes it."""
+    """Convert a value of the configuration to a CloudFormation parameter value."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
         return ",".join(_text(item, setting) for item in value)
     if isinstance(value, str | int | float):
         return str(value)
-    raise UsageError(f"{setting} is {value!r}.", "It takes a text, a number or a list of such.")
+    raise UsageError(f"Invalid value of {setting}: {value!r}.", "Set a string, a number, or a list of these.")
 
 
 def parameter_of(key: object) -> str:
-    """The parameter that a key of the configuration fills: `instance_type` fills `InstanceType`."""
+    """Return the parameter that a key of the configuration sets: `instance_type` sets `InstanceType`."""
     return "".join(part[:1].upper() + part[1:] for part in str(key).split("_"))
 
 

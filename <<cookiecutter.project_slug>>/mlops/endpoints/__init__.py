@@ -1,1 +1,1 @@
-"""Deployed models that answer requests, on this machine and in SageMaker."""
+"""Endpoints that serve models, on this machine and in SageMaker."""

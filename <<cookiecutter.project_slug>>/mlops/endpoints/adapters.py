@@ -7,12 +7,12 @@ from mlops.registry.adapters import registry_of
 
 
 def endpoint_of(target: Target) -> Endpoint | None:
-    """The endpoint of an environment; None in a project without a server (`inference: batch`).
+    """Return the endpoint of an environment; None in a project without endpoints (`inference: batch`).
 
-    An environment that nothing is deployed to has its server on this machine.
+    An environment that models are not deployed to is served on this machine.
 
     Raises:
-        MlopsError: There is no such environment, or its configuration lacks what AWS needs.
+        MlopsError: The environment is unknown, or its configuration lacks a value that AWS needs.
     """
     if target.project.answer("inference") == "batch":
         return None

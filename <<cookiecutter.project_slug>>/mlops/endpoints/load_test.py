@@ -1,4 +1,4 @@
-"""Smoke and load tests of a model that is deployed: are its answers right, and does it answer quickly enough."""
+"""Smoke and load tests of a deployed model: correctness of its predictions, latency and errors."""
 
 import math
 import time
@@ -11,20 +11,20 @@ from typing import Any
 from mlops.base.errors import MlopsError
 
 TOLERANCE = 1e-3
-"""How far an answer may be from that of the registered model here: another processor rounds otherwise."""
+"""The allowed difference to a prediction of the registered model on this machine: processors round differently."""
 
-Ask = Callable[[bytes], str]
-"""Sends rows of CSV and returns the answer: a probability a line."""
+Invoke = Callable[[bytes], str]
+"""Sends rows as CSV and returns the response: one probability per line."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """How a deployed model bore many requests.
+    """The result of a load test.
 
     Attributes:
-        requests: How many were sent.
-        milliseconds: How long each took that was answered, ascending.
-        first_error: What the first one said that was not; empty when all were.
+        requests: The number of requests that were sent.
+        milliseconds: The latencies of the successful requests, ascending.
+        first_error: The message of the first failed request; empty if none failed.
     """
 
     requests: int
@@ -33,32 +33,32 @@ class Load:
 
     @property
     def error_share(self) -> float:
-        """The share of the requests that were not answered, 0 to 1."""
+        """The share of failed requests, 0 to 1."""
         return 1 - len(self.milliseconds) / self.requests
 
     def percentile(self, percent: int) -> float:
-        """What that many percent of the answers took at most, in milliseconds; infinite when there is none.
+        """Return a percentile of the latencies in milliseconds; infinite if every request failed.
 
-        It is the nearest rank: one of the measured values.
+        It is the nearest rank, which is one of the measured values.
         """
         if not self.milliseconds:
             return math.inf
         return self.milliseconds[math.ceil(percent / 100 * len(self.milliseconds)) - 1]
 
     def broken(self, max_p99_ms: float, max_error_share: float) -> list[str]:
-        """The limits that it breaks, a sentence each."""
-        faults = []
+        """Return one sentence per limit that is exceeded."""
+        sentences = []
         if self.error_share > max_error_share:
-            faults.append(
+            sentences.append(
                 f"{self.error_share:.2%} of the requests failed; smoke.max_error_share allows {max_error_share:.2%}. "
-                f"The first said: {self.first_error}"
+                f"First error: {self.first_error}"
             )
         if self.percentile(99) > max_p99_ms:
-            faults.append(f"The p99 is {self.percentile(99):.0f} ms; smoke.max_p99_ms allows {max_p99_ms:.0f} ms.")
-        return faults
+            sentences.append(f"The p99 is {self.percentile(99):.0f} ms; smoke.max_p99_ms allows {max_p99_ms:.0f} ms.")
+        return sentences
 
     def document(self) -> dict[str, Any]:
-        """The figures as JSON has them; no percentiles when nothing was answered."""
+        """Return the result as JSON; percentiles are null if every request failed."""
         percentiles = {f"p{percent}_ms": self.percentile(percent) for percent in (50, 95, 99)}
         return {
             "requests": self.requests,
@@ -67,58 +67,58 @@ class Load:
         }
 
 
-def probabilities(answer: str) -> list[float]:
-    """The probabilities that an answer in CSV holds.
+def probabilities(response: str) -> list[float]:
+    """Parse the probabilities in a CSV response.
 
     Raises:
-        MlopsError: One of its lines is none.
+        MlopsError: A line is not a probability.
     """
     try:
-        values = [float(line) for line in answer.split()]
+        values = [float(line) for line in response.split()]
     except ValueError as error:
-        raise MlopsError(f"The answer holds what is no number: {error}.") from None
+        raise MlopsError(f"The response contains a value that is not a number: {error}.") from None
     for value in values:
         if not 0 <= value <= 1:
-            raise MlopsError(f"The answer holds {value}, which is no probability.")
+            raise MlopsError(f"The response contains {value}, which is not a probability.")
     return values
 
 
-def require_right(answers: Sequence[float], rows: int, expected: Sequence[float]) -> None:
-    """Make sure that a deployed model answers as the registered one does.
+def require_correct(predictions: Sequence[float], rows: int, expected: Sequence[float]) -> None:
+    """Make sure that a deployed model predicts what the registered model predicts.
 
     Args:
-        answers: Of the deployed model.
-        rows: How many rows it was asked.
-        expected: The answers of the registered model to the same rows.
+        predictions: The predictions of the deployed model.
+        rows: The number of rows in its request.
+        expected: The predictions of the registered model for the same rows.
 
     Raises:
-        MlopsError: It does not.
+        MlopsError: The predictions differ.
     """
-    if len(answers) != rows:
-        raise MlopsError(f"{rows} rows were asked and {len(answers)} answers came.")
-    for row, (answer, wanted) in enumerate(zip(answers, expected, strict=True), start=1):
-        if abs(answer - wanted) > TOLERANCE:
-            raise MlopsError(f"Row {row} is answered {answer:.6f}; the registered model answers {wanted:.6f}.")
+    if len(predictions) != rows:
+        raise MlopsError(f"A request of {rows} rows returned {len(predictions)} predictions.")
+    for row, (actual, right) in enumerate(zip(predictions, expected, strict=True), start=1):
+        if abs(actual - right) > TOLERANCE:
+            raise MlopsError(f"Row {row}: the endpoint predicts {actual:.6f}, the registered model {right:.6f}.")
 
 
-def load(ask: Ask, bodies: Sequence[bytes], requests: int, concurrency: int) -> Load:
-    """Send requests, some at a time, and measure them.
+def load(invoke: Invoke, bodies: Sequence[bytes], requests: int, concurrency: int) -> Load:
+    """Send requests concurrently and measure them.
 
     Args:
-        ask: Sends one; it is called from several threads.
-        bodies: What is sent in turns: one row of CSV each.
-        requests: How many to send.
-        concurrency: How many at a time.
+        invoke: Sends one request; called from several threads.
+        bodies: The request bodies, sent in rotation: one CSV row each.
+        requests: The number of requests to send.
+        concurrency: The number of requests in flight.
     """
 
     def measured(body: bytes) -> tuple[float, str]:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
-            if len(probabilities(ask(body))) != 1:
-                raise MlopsError("One row was not answered with one probability.")
+            if len(probabilities(invoke(body))) != 1:
+                raise MlopsError("A request of one row did not return one probability.")
         except MlopsError as error:
             return 0, error.message
-        return 1000 * (time.perf_counter() - begun), ""
+        return 1000 * (time.perf_counter() - started), ""
 
     with ThreadPoolExecutor(concurrency) as threads:
         results = list(threads.map(measured, islice(cycle(bodies), requests)))

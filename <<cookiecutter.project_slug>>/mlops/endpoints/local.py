@@ -1,4 +1,4 @@
-"""The endpoint on this machine: one server for each environment, with its folder `.mlops/endpoint/<environment>/`."""
+"""The endpoint on this machine: one server per environment, with its state in `.mlops/endpoint/<environment>/`."""
 
 import http.client
 import json
@@ -26,11 +26,11 @@ from mlops.serving.state import FAILED, LOCK_FILE, LOG_FILE, SETTINGS_FILE, STAT
 from mlops.store.local import LocalStore
 
 HOST, PORT = "127.0.0.1", 8080
-"""Where a server listens unless told otherwise: this machine only."""
+"""The default address of a server, reachable from this machine only."""
 
-_EVERYWHERE = ("0.0.0.0", "::")
+_ANY_ADDRESS = ("0.0.0.0", "::")
 _START_SECONDS = 300
-_ANSWER_SECONDS = 60
+_RESPONSE_SECONDS = 60
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.02
 _LOG_LINES = 5
@@ -42,7 +42,7 @@ class LocalEndpoint:
 
     Attributes:
         target: The environment whose versions it serves.
-        registry: Where these come from.
+        registry: The registry of these versions.
     """
 
     target: Target
@@ -50,48 +50,48 @@ class LocalEndpoint:
 
     @property
     def name(self) -> str:
-        """The endpoint's name, as captured records are filed by."""
+        """The endpoint's name, which is part of the path of captured records."""
         return f"{self.target.project.slug}-{self.target.environment}"
 
     @property
     def folder(self) -> Path:
-        """The folder that the server keeps its state and its log in."""
+        """The folder of the server's state and log."""
         return self.target.project.state / "endpoint" / self.target.environment
 
     @property
     def log(self) -> Path:
-        """The log of servers that run in the background."""
+        """The log of the background server."""
         return self.folder / LOG_FILE
 
     def describe(self) -> Deployment | None:
-        """What is served (see `Endpoint.describe`); what a killed server left behind does not count."""
+        """Describe the running server (see `Endpoint.describe`); the state file of a killed server is ignored."""
         state = self._state()
         return _deployment(state) if state else None
 
     def start(
         self, version: ModelVersion, *, host: str | None = None, port: int | None = None, workers: int | None = None
     ) -> Deployment:
-        """Serve a version in the background, and wait until it answers.
+        """Serve a version in the background, and wait until the server is ready.
 
-        A server that runs already stays, with its address: its workers are replaced, and no request is lost.
+        A running server keeps its address: its workers are replaced without losing a request.
 
         Args:
             version: The version.
-            host: The address to listen at.
-            port: The port to listen at.
-            workers: How many processes answer.
+            host: The address to listen on.
+            port: The port to listen on.
+            workers: The number of worker processes.
 
         Raises:
-            MlopsError: It does not come up, or a server runs at another address.
+            MlopsError: The server does not start, or one is running at another address.
         """
-        with locked(self.folder / "deploying", patience=0) as alone:
-            if not alone:
-                raise MlopsError(f"Another deployment to {self.name} is under way.", "Try again when it is done.")
+        with locked(self.folder / "deploying", patience=0) as acquired:
+            if not acquired:
+                raise MlopsError(f"Another deployment to {self.name} is in progress.", "Try again when it is done.")
             running = self._state()
             if running and (host or running.host, port or running.port) != (running.host, running.port):
                 raise MlopsError(
-                    f"{self.name} is served at {running.host}:{running.port}.",
-                    f"End it first: {MLOPS} serve --stop",
+                    f"{self.name} is already served at {running.host}:{running.port}.",
+                    f"Stop it first: {MLOPS} serve --stop",
                 )
             settings = self._settings(version, host, port, workers)
             log_end = self.log.stat().st_size if self.log.exists() else 0
@@ -105,29 +105,32 @@ class LocalEndpoint:
             if state.failure:
                 if state.status == FAILED:
                     self.stop()
-                raise MlopsError(f"Version {version.version} cannot be served: {state.failure}", f"Its log: {self.log}")
+                raise MlopsError(f"Version {version.version} cannot be served: {state.failure}", f"Log: {self.log}")
             return _deployment(state)
 
     def command(self, version: ModelVersion, *, host: str | None, port: int | None, workers: int | None) -> list[str]:
-        """The command that serves a version in the foreground.
+        """Return the command that serves a version in the foreground.
 
         Raises:
-            MlopsError: A server runs already.
+            MlopsError: A server is already running.
         """
         running = self._state()
         if running:
             raise MlopsError(
-                f"{self.name} is served already: version {running.version} at {_deployment(running).url}.",
-                f"Replace its model with --detach, or end it: {MLOPS} serve --stop",
+                f"{self.name} is already served: version {running.version} at {_deployment(running).url}.",
+                f"Replace its model with --detach, or stop it: {MLOPS} serve --stop",
             )
         write_text(self.folder / SETTINGS_FILE, self._settings(version, host, port, workers).as_json())
         return self._command
 
     def stop(self) -> Deployment | None:
-        """End the server once it has answered what it was asked; what it served, or None when there was none.
+        """Stop the server once the requests in flight are answered.
+
+        Returns:
+            What it served; None if no server was running.
 
         Raises:
-            MlopsError: It does not end.
+            MlopsError: The server does not stop.
         """
         state = self._state()
         if not state:
@@ -137,50 +140,50 @@ class LocalEndpoint:
         deadline = time.monotonic() + _STOP_SECONDS
         while is_locked(self.folder / LOCK_FILE):
             if time.monotonic() > deadline:
-                raise MlopsError(f"The server (process {state.pid}) does not end.", f"End it: kill -9 {state.pid}")
+                raise MlopsError(f"The server (process {state.pid}) does not stop.", f"Kill it: kill -9 {state.pid}")
             time.sleep(_POLL_SECONDS)
         return _deployment(state)
 
-    def advice(self, wanted: ModelVersion | None) -> str:
-        """What to do so that the server serves the version to use (see `Endpoint.advice`)."""
+    def advice(self, best: ModelVersion | None) -> str:
+        """Return how to make the server serve the champion (see `Endpoint.advice`)."""
         serving = self.describe()
         if not serving:
             return ""
-        if wanted and serving.version == wanted.version:
+        if best and serving.version == best.version:
             return f"it is served at {serving.url}"
-        do, option = ("replace", "--detach") if wanted else ("end", "--stop")
-        return f"version {serving.version} is served still; {do} it:  {MLOPS} serve {option}"
+        action, option = ("replace", "--detach") if best else ("stop", "--stop")
+        return f"version {serving.version} is still served; {action} it:  {MLOPS} serve {option}"
 
     def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
-        """The answer to a request (see `Endpoint.invoke`)."""
+        """Send a request and return the response (see `Endpoint.invoke`)."""
         state = self._state()
         if not state:
-            raise MlopsError(f"{self.name} is not served.", f"Serve it: {MLOPS} serve --detach")
+            raise MlopsError(f"{self.name} is not served.", f"Start a server: {MLOPS} serve --detach")
         headers = {"Content-Type": content_type, "Accept": accept}
         if inference_id:
             headers["X-Amzn-SageMaker-Inference-Id"] = inference_id
-        connection = http.client.HTTPConnection(_reachable(state.host), state.port, timeout=_ANSWER_SECONDS)
+        connection = http.client.HTTPConnection(_reachable(state.host), state.port, timeout=_RESPONSE_SECONDS)
         try:
             connection.request("POST", "/invocations", body, headers)
             response = connection.getresponse()
-            answer = response.read().decode(errors="replace")
+            text = response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
-            raise MlopsError(f"The server at {_deployment(state).url} does not answer: {error}.") from None
+            raise MlopsError(f"The server at {_deployment(state).url} does not respond: {error}.") from None
         finally:
             connection.close()
         if response.status != http.client.OK:
-            fault_of_client = 400 <= response.status < 500
-            raise (UsageError if fault_of_client else MlopsError)(
-                f"The server refuses the request ({response.status}): {_reason(answer)}"
+            is_client_error = 400 <= response.status < 500
+            raise (UsageError if is_client_error else MlopsError)(
+                f"The server rejected the request ({response.status}): {_reason(text)}"
             )
-        return answer
+        return text
 
     @property
     def _command(self) -> list[str]:
         return [sys.executable, "-m", "mlops.serving", "--folder", str(self.folder)]
 
     def _state(self) -> State | None:
-        """What the running server says of itself; None when none runs."""
+        """Return the state of the running server; None if none is running."""
         if not is_locked(self.folder / LOCK_FILE) or not (self.folder / STATE_FILE).exists():
             return None
         return State.read(self.folder)
@@ -205,7 +208,7 @@ class LocalEndpoint:
         )
         for name in ("workers", "max_payload_mb", "read_timeout_seconds"):
             if getattr(settings, name) <= 0:
-                raise UsageError(f"{name} must be more than 0, not {getattr(settings, name)}.")
+                raise UsageError(f"{name} must be greater than 0, not {getattr(settings, name)}.")
         return settings
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
@@ -216,15 +219,15 @@ class LocalEndpoint:
             )  # fmt: skip
 
     def _wait_for(self, deployment: str, process: "subprocess.Popen[bytes] | None", log_end: int) -> State:
-        """Wait until the server says how a deployment ended.
+        """Wait until the server has completed a deployment, and return its state.
 
         Args:
-            deployment: The deployment.
-            process: The server, if it was started for this.
-            log_end: Where the log ended before.
+            deployment: The id of the deployment.
+            process: The server process, if it was started for this deployment.
+            log_end: The size of the log before the deployment, in bytes.
 
         Raises:
-            MlopsError: The server ended, or takes too long.
+            MlopsError: The server exited, or takes too long.
         """
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
@@ -233,11 +236,11 @@ class LocalEndpoint:
             if state and state.deployment == deployment:
                 return state
             if ended:
-                raise MlopsError(f"The server ended.\n{self._said(log_end)}", f"Its whole log: {self.log}")
+                raise MlopsError(f"The server exited.\n{self._log_tail(log_end)}", f"Full log: {self.log}")
             time.sleep(_POLL_SECONDS)
-        raise MlopsError(f"The server is not ready after {_START_SECONDS} s.", f"Its log: {self.log}")
+        raise MlopsError(f"The server is not ready after {_START_SECONDS} s.", f"Log: {self.log}")
 
-    def _said(self, log_end: int) -> str:
+    def _log_tail(self, log_end: int) -> str:
         with self.log.open("rb") as stream:
             stream.seek(log_end)
             return "\n".join(stream.read().decode(errors="replace").splitlines()[-_LOG_LINES:])
@@ -248,11 +251,11 @@ def _deployment(state: State) -> Deployment:
 
 
 def _reachable(host: str) -> str:
-    return HOST if host in _EVERYWHERE else host
+    return HOST if host in _ANY_ADDRESS else host
 
 
-def _reason(answer: str) -> str:
+def _reason(text: str) -> str:
     try:
-        return str(json.loads(answer)["error"])
+        return str(json.loads(text)["error"])
     except (ValueError, LookupError, TypeError):
-        return answer
+        return text

@@ -1,4 +1,4 @@
-"""The port through which the verbs reach a deployed model, wherever it is served."""
+"""The interface of an endpoint."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +12,7 @@ class Deployment:
 
     Attributes:
         version: The version of the model.
-        url: Where it answers.
+        url: The URL that takes requests.
         status: As SageMaker calls it: Creating, Updating, InService or Failed.
         started: When the endpoint was started or last changed, UTC, ISO 8601.
     """
@@ -27,20 +27,20 @@ class Endpoint(Protocol):
     """The endpoint of an environment."""
 
     def describe(self) -> Deployment | None:
-        """What is served; None when there is no endpoint."""
+        """Describe what is served; None without an endpoint."""
 
-    def advice(self, wanted: ModelVersion | None) -> str:
-        """How to make the endpoint serve the version to use, if any, in one line; empty without an endpoint."""
+    def advice(self, best: ModelVersion | None) -> str:
+        """Return one line on how to make the endpoint serve the champion, if any; empty without an endpoint."""
 
     def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
-        """The answer to a request.
+        """Send a request and return the response.
 
         Args:
-            body: What is sent.
-            content_type: What it is written in.
-            accept: What the answer is to be written in.
-            inference_id: What the request is called where it is captured; empty for no name.
+            body: The body of the request.
+            content_type: The media type of the request.
+            accept: The media type of the response.
+            inference_id: The id of the request in captured records; empty for none.
 
         Raises:
-            MlopsError: There is no endpoint, or it refuses the request; the message is its own.
+            MlopsError: There is no endpoint, or it rejects the request; the message is the endpoint's.
         """

@@ -1,4 +1,4 @@
-"""The endpoint of an environment in SageMaker: what it serves, how an update of it ended, and asking it."""
+"""The endpoint of an environment in SageMaker: its state, the outcome of updates, and its invocation."""
 
 import time
 import uuid
@@ -21,12 +21,13 @@ from mlops.registry.versions import ModelVersion
 from mlops.store.s3 import split_uri
 
 IN_SERVICE, FAILED, MIXED = "InService", "Failed", "UpdateRollbackFailed"
-"""States of an endpoint; the last one answers, with some instances on the old and some on the new configuration."""
+"""States of an endpoint; in the last one it serves from instances on the old and on the new configuration."""
 
+_NO_REASON = "SageMaker gives no reason."
 _ROLLING = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-rolling.html"
 
-_UNDER_WAY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-_ANSWER_SECONDS = 900
+_IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+_RESPONSE_SECONDS = 900
 _CLIENT_ERRORS = range(400, 500)
 
 
@@ -38,8 +39,8 @@ class AwsEndpoint:
         account: The account.
         names: The project's names there.
         environment: The environment.
-        queued: Whether requests are queued, and answered in S3 (`inference: async`).
-        clock: The time.
+        queued: Whether requests are queued, with their responses in S3 (`inference: async`).
+        clock: The clock; tests replace it.
     """
 
     account: Account
@@ -50,10 +51,10 @@ class AwsEndpoint:
 
     @classmethod
     def of(cls, target: Target) -> "AwsEndpoint":
-        """The endpoint of an environment.
+        """Return the endpoint of an environment.
 
         Raises:
-            MlopsError: The configuration lacks a value, or the credentials are of another account.
+            MlopsError: The configuration lacks a value, or the credentials belong to another account.
         """
         target.account.verify()
         queued = target.project.answer("inference") == "async"
@@ -65,7 +66,7 @@ class AwsEndpoint:
         return self.names.endpoint(self.environment)
 
     def describe(self) -> Deployment | None:
-        """What is served (see `Endpoint.describe`); an endpoint whose first deployment goes on serves nothing yet."""
+        """Describe what is served (see `Endpoint.describe`); None during the first deployment."""
         described = self.look()
         package = live(self.account, self.names, [self.environment]).get(self.environment)
         if described is None or package is None:
@@ -78,27 +79,27 @@ class AwsEndpoint:
             started=described["LastModifiedTime"].isoformat(timespec="seconds"),
         )
 
-    def advice(self, wanted: ModelVersion | None) -> str:
-        """What there is to do so that the version to use is served (see `Endpoint.advice`)."""
+    def advice(self, best: ModelVersion | None) -> str:
+        """Return how to make the endpoint serve the champion (see `Endpoint.advice`)."""
         serving = self.describe()
-        if serving is None or wanted is None or serving.version == wanted.version:
+        if serving is None or best is None or serving.version == best.version:
             return ""
         command = f"{MLOPS} deploy --environment {self.environment}"
-        return f"version {serving.version} is live in {self.environment}; version {wanted.version} instead:  {command}"
+        return f"version {serving.version} is live in {self.environment}; to deploy version {best.version}:  {command}"
 
     def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
-        """The answer to a request (see `Endpoint.invoke`); waits for the answer to one that is queued."""
+        """Send a request and return the response (see `Endpoint.invoke`), waiting for it if requests are queued."""
         request = {"EndpointName": self.name, "ContentType": content_type, "Accept": accept}
         if inference_id:
             request["InferenceId"] = inference_id
-        answer = self._queue(body, request) if self.queued else self._ask(body, request)
-        return answer.decode(errors="replace")
+        response = self._queue(body, request) if self.queued else self._send(body, request)
+        return response.decode(errors="replace")
 
     def look(self) -> dict[str, Any] | None:
-        """What SageMaker says of the endpoint; None when there is none.
+        """Return SageMaker's description of the endpoint; None if it does not exist.
 
         Raises:
-            MlopsError: It cannot be asked.
+            MlopsError: The call fails.
         """
         with aws_errors(f"look up the endpoint {self.name}", RESUME):
             try:
@@ -110,95 +111,95 @@ class AwsEndpoint:
         return described
 
     def settle(self) -> dict[str, Any] | None:
-        """What SageMaker says of the endpoint once no change of it is under way; None when there is none.
+        """Wait until no change is in progress and return SageMaker's description; None if there is no endpoint.
 
         Raises:
-            MlopsError: It changes for too long, or cannot be asked.
+            MlopsError: The change takes too long, or a call fails.
         """
 
         def settled() -> tuple[dict[str, Any] | None] | None:
             described = self.look()
-            return None if described and described["EndpointStatus"] in _UNDER_WAY else (described,)
+            return None if described and described["EndpointStatus"] in _IN_PROGRESS else (described,)
 
         return wait(settled, f"The change of the endpoint {self.name}", self.clock)[0]
 
     def in_alarm(self, alarms: list[str]) -> list[str]:
-        """The names of those of some alarms that are in ALARM.
+        """Return the names of the alarms that are in ALARM.
 
         Raises:
-            MlopsError: They cannot be asked.
+            MlopsError: The call fails.
         """
         if not alarms:
             return []
-        with aws_errors("ask the alarms of the endpoint", RESUME):
+        with aws_errors("look up the alarms of the endpoint", RESUME):
             found = self.account.cloudwatch.describe_alarms(AlarmNames=alarms)["MetricAlarms"]
         return sorted(alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM")
 
     def require(self, config: str, alarms: list[str]) -> str:
-        """Make sure that an update has ended with the endpoint configuration that was wanted.
+        """Make sure that an update ended on an endpoint configuration.
 
         Args:
-            config: The name of that configuration.
-            alarms: The alarms that bring back the one before.
+            config: The name of the configuration.
+            alarms: The alarms that roll an update back.
 
         Returns:
-            Its name as SageMaker writes it.
+            The name as SageMaker writes it.
 
         Raises:
-            MlopsError: The endpoint was rolled back, or failed: the message says why.
+            MlopsError: The endpoint was rolled back, or failed; the message gives the reason.
         """
         described = self.settle()
         if described is None:
-            raise MlopsError(f"There is no endpoint {self.name}.", self._deploy)
+            raise MlopsError(f"Endpoint {self.name} does not exist.", self._deploy)
         if serves(described, config):
             return str(described["EndpointConfigName"])
-        status, reason = described["EndpointStatus"], described.get("FailureReason", "SageMaker does not say why.")
+        status, reason = described["EndpointStatus"], described.get("FailureReason", _NO_REASON)
         if status == IN_SERVICE:
             raise self.rolled_back(alarms, f"it is {status} on {described['EndpointConfigName']}, not on {config}")
         if status == MIXED:
             raise self.mixed(reason)
-        remedy = self._anew if status == FAILED else self._deploy
-        raise MlopsError(f"The endpoint {self.name} is {status}: {reason}", f"Remove the cause. {remedy}")
+        remedy = self._recreate if status == FAILED else self._deploy
+        raise MlopsError(f"Endpoint {self.name} is {status}: {reason}", f"Fix the cause. {remedy}")
 
-    def rolled_back(self, alarms: list[str], because: str) -> MlopsError:
-        """The message for an endpoint that serves what it served before.
+    def rolled_back(self, alarms: list[str], evidence: str) -> MlopsError:
+        """Return the error for an endpoint that was rolled back to its previous configuration.
 
         Args:
-            alarms: The alarms that bring it back.
-            because: How that was found out.
+            alarms: The alarms that roll an update back.
+            evidence: What shows that it was rolled back.
         """
-        ringing = self.in_alarm(alarms)
-        why = f" The alarm {' and '.join(ringing)} rings." if ringing else ""
+        in_alarm = self.in_alarm(alarms)
+        cause = f" {_in_alarm_sentence(in_alarm)}" if in_alarm else ""
         return MlopsError(
-            f"The endpoint {self.name} was rolled back, and serves what it served before: {because}.{why}",
-            "Its logs are in CloudWatch, /aws/sagemaker/Endpoints. Remove the cause, and deploy again.",
+            f"Endpoint {self.name} was rolled back to its previous configuration: {evidence}.{cause}",
+            "Its logs are in CloudWatch, /aws/sagemaker/Endpoints. Fix the cause, and deploy again.",
         )
 
-    def mixed(self, because: str) -> MlopsError:
-        """The message for an endpoint whose rolling update failed, and whose rollback failed too.
+    def mixed(self, reason: str) -> MlopsError:
+        """Return the error for an endpoint whose rolling update failed, and whose rollback failed too.
 
         Args:
-            because: Why.
+            reason: Why the update failed.
         """
         return MlopsError(
-            f"The endpoint {self.name} is {MIXED}: it answers, partly with the version before and partly with the new "
-            f"one. {because}",
-            f"Do not remove it. Remove the cause, and update it until it is {IN_SERVICE} again ({_ROLLING}). "
+            f"Endpoint {self.name} is {MIXED}: some of its instances serve the previous version, others the new one. "
+            f"{reason}",
+            f"Do not delete it. Fix the cause, and update it until it is {IN_SERVICE} again ({_ROLLING}). "
             f"{self._deploy}",
         )
 
     def remove_config(self, old: str, new: str) -> None:
-        """Delete an endpoint configuration, and those of its models that the one in its place does not use.
+        """Delete an endpoint configuration, and its models that the new configuration does not use.
 
         Args:
-            old: The name of the configuration that the endpoint no longer uses.
-            new: The name of the one that it uses.
+            old: The name of the configuration to delete.
+            new: The name of the configuration in use.
 
         Raises:
-            MlopsError: Something cannot be looked up or deleted.
+            MlopsError: A call fails.
         """
         sagemaker = self.account.sagemaker
-        with aws_errors(f"delete what the endpoint {self.name} no longer uses"):
+        with aws_errors(f"delete the previous configuration of endpoint {self.name}"):
             try:
                 unused = self._models(old) - self._models(new)
                 sagemaker.delete_endpoint_config(EndpointConfigName=old)
@@ -209,23 +210,23 @@ class AwsEndpoint:
                     raise
 
     def require_updatable(self, alarms: list[str]) -> None:
-        """Refuse to update an endpoint that failed, or that has an alarm in ALARM: SageMaker would refuse it.
+        """Make sure that the endpoint can be updated: SageMaker refuses it if it failed or has an alarm in ALARM.
 
-        One that is `UpdateRollbackFailed` may be updated: nothing else puts all of it on one configuration.
+        In `UpdateRollbackFailed` it can: an update is the only way to get all instances on one configuration again.
 
         Raises:
-            MlopsError: One of these.
+            MlopsError: It cannot be updated.
         """
         described = self.settle()
         if described is None:
             return
         if described["EndpointStatus"] == FAILED:
-            reason = described.get("FailureReason", "SageMaker does not say why.")
-            raise MlopsError(f"The endpoint {self.name} failed, and cannot be updated: {reason}", self._anew)
-        if ringing := self.in_alarm(alarms):
+            reason = described.get("FailureReason", _NO_REASON)
+            raise MlopsError(f"Endpoint {self.name} failed and cannot be updated: {reason}", self._recreate)
+        if in_alarm := self.in_alarm(alarms):
             raise MlopsError(
-                f"The alarm {' and '.join(ringing)} of the endpoint {self.name} rings: an update would be rolled back.",
-                "Wait until it is quiet. If this update is the cure, set `rollback_on_alarm: false` for it, under "
+                f"{_in_alarm_sentence(in_alarm)} An update of endpoint {self.name} would be rolled back.",
+                "Wait until it is OK. If this update fixes the cause, set `rollback_on_alarm: false` for it, under "
                 f"`stacks.endpoint` in config/{self.environment}.yaml.",
             )
 
@@ -239,14 +240,14 @@ class AwsEndpoint:
         return f"Deploy: {MLOPS} deploy --environment {self.environment}"
 
     @property
-    def _anew(self) -> str:
+    def _recreate(self) -> str:
         verb = f"{MLOPS} destroy --environment {self.environment} --stack endpoint"
-        return f"Remove it: {verb}; then deploy anew."
+        return f"Remove it: {verb}; then deploy again."
 
-    def _ask(self, body: bytes, request: dict[str, str]) -> bytes:
-        with self._answers():
-            answer = self.account.runtime.invoke_endpoint(Body=body, **request)
-            content: bytes = answer["Body"].read()
+    def _send(self, body: bytes, request: dict[str, str]) -> bytes:
+        with self._endpoint_errors():
+            response = self.account.runtime.invoke_endpoint(Body=body, **request)
+            content: bytes = response["Body"].read()
         return content
 
     def _queue(self, body: bytes, request: dict[str, str]) -> bytes:
@@ -254,18 +255,18 @@ class AwsEndpoint:
         key = f"{self.names.slug}/async/{self.environment}/requests/{uuid.uuid4()}"
         with aws_errors(f"upload the request to s3://{bucket}/{key}"):
             self.account.s3.put_object(Bucket=bucket, Key=key, Body=body, ExpectedBucketOwner=self.account.id)
-        with self._answers():
+        with self._endpoint_errors():
             queued = self.account.runtime.invoke_endpoint_async(InputLocation=f"s3://{bucket}/{key}", **request)
 
         def look() -> tuple[bool, bytes] | None:
-            answer = self._object(queued["OutputLocation"])
-            failure = self._object(queued["FailureLocation"]) if answer is None else None
-            content = failure if answer is None else answer
-            return None if content is None else (answer is not None, content)
+            output = self._object(queued["OutputLocation"])
+            failure = self._object(queued["FailureLocation"]) if output is None else None
+            content = failure if output is None else output
+            return None if content is None else (output is not None, content)
 
-        answered, content = wait(look, f"The answer of {self.name}", self.clock, _ANSWER_SECONDS)
-        if not answered:
-            raise MlopsError(f"The endpoint {self.name} failed at the request: {content.decode(errors='replace')}")
+        succeeded, content = wait(look, f"The response of {self.name}", self.clock, _RESPONSE_SECONDS)
+        if not succeeded:
+            raise MlopsError(f"Endpoint {self.name} failed to process the request: {content.decode(errors='replace')}")
         return content
 
     def _object(self, uri: str) -> bytes | None:
@@ -280,28 +281,32 @@ class AwsEndpoint:
         return content
 
     @contextmanager
-    def _answers(self) -> Iterator[None]:
-        """Turn what the endpoint says against a request into a message."""
-        with aws_errors(f"ask the endpoint {self.name}"):
+    def _endpoint_errors(self) -> Iterator[None]:
+        """Turn errors of the endpoint into messages."""
+        with aws_errors(f"invoke the endpoint {self.name}"):
             try:
                 yield
             except ClientError as error:
                 if "OriginalStatusCode" in error.response:
                     status = int(error.response["OriginalStatusCode"])
                     raise (UsageError if status in _CLIENT_ERRORS else MlopsError)(
-                        f"The endpoint refuses the request ({status}): {error.response.get('OriginalMessage', '')}"
+                        f"The endpoint rejected the request ({status}): {error.response.get('OriginalMessage', '')}"
                     ) from None
                 if is_missing(error) or "not found" in str(error):
-                    raise MlopsError(f"There is no endpoint {self.name}.", self._deploy) from None
+                    raise MlopsError(f"Endpoint {self.name} does not exist.", self._deploy) from None
                 raise
 
 
 def serves(described: dict[str, Any], config: str) -> bool:
-    """Whether all of an endpoint is on an endpoint configuration.
+    """Return whether an endpoint is in service on an endpoint configuration, with all of its instances.
 
     Args:
-        described: What SageMaker says of the endpoint.
-        config: The name of the configuration; its case does not matter, since SageMaker's ARNs may be in lower case.
+        described: SageMaker's description of the endpoint.
+        config: The name of the configuration; case is ignored, since SageMaker's ARNs may be in lower case.
     """
     serving = str(described["EndpointConfigName"])
     return described["EndpointStatus"] == IN_SERVICE and serving.lower() == config.lower()
+
+
+def _in_alarm_sentence(names: list[str]) -> str:
+    return f"Alarm {names[0]} is in ALARM." if len(names) == 1 else f"Alarms {' and '.join(names)} are in ALARM."

@@ -1,1 +1,1 @@
-"""Functions that AWS Lambda runs: each module's `handler`. They import nothing that Lambda's Python does not hold."""
+"""AWS Lambda functions: the `handler` of each module. They import only what Lambda's Python runtime includes."""

@@ -1,7 +1,7 @@
-"""The function behind the HTTP API: it hands requests to the endpoint, and its answers back.
+"""The function behind the HTTP API: forward requests to the endpoint, and return its responses.
 
-Whatever cannot be answered becomes `{"error": <reason>}`. Only the reason of a refusal, which the model's server writes
-for clients, is passed on: what SageMaker says besides names accounts and log groups, and goes into the function's log.
+Errors become `{"error": <reason>}`. Only the reason that the model's server gives for clients is passed on: other error
+messages of SageMaker contain account ids and log groups, and are only logged.
 """
 
 import base64
@@ -21,17 +21,17 @@ _HEADERS = {
     "x-amzn-sagemaker-inference-id": "InferenceId",
     "x-amzn-sagemaker-custom-attributes": "CustomAttributes",
 }
-"""The headers that are handed on, and what InvokeEndpoint calls them."""
+"""The headers that are forwarded, and their parameters of InvokeEndpoint."""
 
 _UNAVAILABLE = (503, "the endpoint is not ready; try again later")
-_FAILED = (502, "the endpoint cannot be asked; the log of the function says why")
+_FAILED = (502, "the endpoint cannot be invoked; see the log of the function")
 _ERRORS = {
     "InternalDependencyException": _UNAVAILABLE,
     "InternalFailure": _UNAVAILABLE,
     "ModelNotReadyException": _UNAVAILABLE,
     "ServiceUnavailable": _UNAVAILABLE,
-    "ThrottlingException": (429, "too many requests at a time; try again later"),
-    "ValidationError": (400, "SageMaker refuses the request; check its headers"),
+    "ThrottlingException": (429, "too many requests; try again later"),
+    "ValidationError": (400, "SageMaker rejected the request; check its headers"),
 }
 """Status and reason for the error codes of InvokeEndpoint."""
 
@@ -39,24 +39,24 @@ _log = logging.getLogger(__name__)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Answer a request to the API.
+    """Handle a request to the API.
 
     Args:
-        event: As API Gateway hands it over, in its format 2.0.
+        event: The event of API Gateway, payload format version 2.0.
 
     Returns:
-        Status, headers and body of the answer, in that format.
+        Status, headers and body of the response, in that format.
     """
     text = event.get("body") or ""
     body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
     if len(body) > (largest := int(os.environ["MAX_BYTES"])):
         return _refusal(413, f"the request is larger than {largest} bytes; send fewer rows at a time")
-    said = {_HEADERS[name]: value for name, value in event["headers"].items() if name in _HEADERS and value}
+    parameters = {_HEADERS[name]: value for name, value in event["headers"].items() if name in _HEADERS and value}
     try:
-        answer = _runtime().invoke_endpoint(EndpointName=os.environ["ENDPOINT_NAME"], Body=body, **said)
-        content = answer["Body"].read()
+        response = _runtime().invoke_endpoint(EndpointName=os.environ["ENDPOINT_NAME"], Body=body, **parameters)
+        content = response["Body"].read()
     except ClientError as error:
-        return _refusal(*_said_of(error))
+        return _refusal(*_reason_of(error))
     except ReadTimeoutError:
         return _refusal(504, f"the model took longer than {os.environ['ANSWER_SECONDS']} seconds; send fewer rows")
     except BotoCoreError as error:
@@ -64,7 +64,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         return _refusal(*_FAILED)
     return {
         "statusCode": 200,
-        "headers": {"content-type": answer["ContentType"]},
+        "headers": {"content-type": response["ContentType"]},
         "body": base64.b64encode(content).decode(),
         "isBase64Encoded": True,
     }
@@ -72,35 +72,35 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 @functools.cache
 def _runtime() -> Any:
-    """The client, kept from one request to the next; whoever asks may ask again, so it does not."""
+    """Return the client, which is reused. It does not retry: that is up to the caller of the API."""
     seconds = int(os.environ["ANSWER_SECONDS"])
     config = Config(connect_timeout=2, read_timeout=seconds, retries={"total_max_attempts": 1})
     return boto3.client("sagemaker-runtime", config=config)
 
 
-def _said_of(error: ClientError) -> tuple[int, str]:
-    """Status and reason for an error of SageMaker."""
-    said = error.response["Error"]
-    if said["Code"] == "ModelError":
-        return _said_by_the_model(error.response)
-    _log.error("%s: %s", said["Code"], said["Message"])
-    if said["Code"] == "ValidationError" and "not found" in said["Message"]:
+def _reason_of(error: ClientError) -> tuple[int, str]:
+    """Return status and reason for an error of SageMaker."""
+    details = error.response["Error"]
+    if details["Code"] == "ModelError":
+        return _model_reason(error.response)
+    _log.error("%s: %s", details["Code"], details["Message"])
+    if details["Code"] == "ValidationError" and "not found" in details["Message"]:
         return _UNAVAILABLE
-    return _ERRORS.get(said["Code"], _FAILED)
+    return _ERRORS.get(details["Code"], _FAILED)
 
 
-def _said_by_the_model(response: dict[str, Any]) -> tuple[int, str]:
-    """Status and reason for an answer of the model's server that is an error."""
+def _model_reason(response: dict[str, Any]) -> tuple[int, str]:
+    """Return status and reason for an error response of the model's server."""
     status = response["OriginalStatusCode"]
     _log.warning("the model answered %s", status)
     if status == 503:
         return _UNAVAILABLE
     if not 400 <= status < 500:
-        return 502, "the model failed; the log of the endpoint says why"
+        return 502, "the model failed; see the log of the endpoint"
     try:
         reason = json.loads(response["OriginalMessage"])["error"]
     except (ValueError, LookupError, TypeError):
-        reason = "the model refuses the request"
+        reason = "the model rejected the request"
     return status, str(reason)
 
 

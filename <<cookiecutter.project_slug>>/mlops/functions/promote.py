@@ -1,7 +1,7 @@
-"""Starts the deployment of the wanted version after a version was approved or rejected.
+"""Start the deployment of the champion after a version was approved or rejected.
 
-Events may be late, doubled and out of order, so the event only says that something has happened, and when: which
-version is wanted is read from the registry.
+Events may be late, duplicated and out of order. An event is therefore only a notification with a time; the champion is
+read from the registry.
 """
 
 import json
@@ -17,55 +17,55 @@ from mlops.registry.promotion import NONE, START
 from mlops.registry.versions import APPROVED, ModelVersion, with_approval_time
 
 VARIABLE = "ModelPackageArn"
-"""The variable of the deploy pipeline that names the package."""
+"""The variable of the deploy pipeline with the ARN of the package."""
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Stamp the approval, decide, and do it; log and return what was decided."""
+    """Record the time of the approval, decide and act; log and return the decision."""
     moment, detail = datetime.fromisoformat(event["time"]), event["detail"]
     versions = _approved(detail["ModelPackageArn"] if detail["ModelApprovalStatus"] == APPROVED else "", moment)
-    decision = promotion.decide(versions, _live(), _last_asked())
-    said = {
+    decision = promotion.decide(versions, _live(), _last_requested())
+    result = {
         "event": f"{detail['ModelPackageArn']} {detail['ModelApprovalStatus']} {event['time']}",
         "outcome": decision.outcome,
         "reason": decision.reason,
     }
-    if decision.wanted and decision.outcome == START:
-        said |= {"package": decision.wanted.arn, "execution": _start(decision.wanted.arn, moment)}
+    if decision.version and decision.outcome == START:
+        result |= {"package": decision.version.arn, "execution": _start(decision.version.arn, moment)}
     if decision.outcome == NONE:
-        _tell(decision.reason)
-    print(json.dumps(said))
-    return said
+        _notify(decision.reason)
+    print(json.dumps(result))
+    return result
 
 
 def _approved(package: str, moment: datetime) -> list[ModelVersion]:
-    """The approved versions; the time of an approval is first recorded with the version that the event names."""
+    """Record the time of the approval with the package of the event, then return the approved versions."""
     sagemaker, group = boto3.client("sagemaker"), os.environ["MODEL_PACKAGE_GROUP"]
     versions = packages.versions(sagemaker, group, APPROVED)
-    told = next((version for version in versions if version.arn == package), None)
-    if told is None or not promotion.is_newer(moment, told):
+    version = next((version for version in versions if version.arn == package), None)
+    if version is None or not promotion.is_newer(moment, version):
         return versions
     sagemaker.update_model_package(
-        ModelPackageArn=package, CustomerMetadataProperties=with_approval_time(told.metadata, moment)
+        ModelPackageArn=package, CustomerMetadataProperties=with_approval_time(version.metadata, moment)
     )
     return packages.versions(sagemaker, group, APPROVED)
 
 
 def _live() -> dict[str, str]:
-    """ARN of the package that is live, by environment."""
+    """Return the ARN of the live package by environment."""
     names = {os.environ[f"LIVE_{environment.upper()}"]: environment for environment in ENVIRONMENTS}
     parameters = boto3.client("ssm").get_parameters(Names=list(names))["Parameters"]
     return {names[parameter["Name"]]: parameter["Value"] for parameter in parameters}
 
 
-def _last_asked() -> str | None:
-    """ARN of the package of the newest execution under way; what is being stopped is none."""
+def _last_requested() -> str | None:
+    """Return the ARN of the package of the newest execution in progress; stopping ones do not count."""
     codepipeline, pipeline = boto3.client("codepipeline"), os.environ["PIPELINE"]
     executions = codepipeline.list_pipeline_executions(pipelineName=pipeline)["pipelineExecutionSummaries"]
-    under_way = [execution for execution in executions if execution["status"] == "InProgress"]
-    if not under_way:
+    in_progress = [execution for execution in executions if execution["status"] == "InProgress"]
+    if not in_progress:
         return None
-    newest = max(under_way, key=lambda execution: execution["startTime"])
+    newest = max(in_progress, key=lambda execution: execution["startTime"])
     variables = codepipeline.get_pipeline_execution(
         pipelineName=pipeline, pipelineExecutionId=newest["pipelineExecutionId"]
     )["pipelineExecution"]["variables"]
@@ -81,7 +81,7 @@ def _start(package: str, moment: datetime) -> str:
     return str(started["pipelineExecutionId"])
 
 
-def _tell(reason: str) -> None:
+def _notify(reason: str) -> None:
     boto3.client("sns").publish(
         TopicArn=os.environ["TOPIC_ARN"], Subject=f"{os.environ['PIPELINE']}: nothing to deploy", Message=reason
     )

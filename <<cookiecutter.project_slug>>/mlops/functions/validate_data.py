@@ -1,7 +1,7 @@
-"""The gate before training: whether what lies below an S3 prefix looks like the data that the schema declares.
+"""The data check before training: compare samples of the objects below an S3 prefix with the schema.
 
-Cheap on purpose: all objects are listed, and the beginnings of some are read. What it lets pass, the pipeline's first
-step reads as a whole; its rules have the same names here.
+It is cheap on purpose: objects are listed, and the start of some is read. The pipeline's first step checks all data, by
+rules of the same names.
 """
 
 import codecs
@@ -19,22 +19,22 @@ import boto3
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 LISTED, SAMPLED, REASONS, EXAMPLES = 10_000, 20, 20, 3
-"""The most objects that are listed, objects that are read, reasons that are told, and values that a reason shows."""
+"""The maximum number of listed objects, of sampled objects, of reasons returned, and of examples in a reason."""
 SAMPLE_BYTES, TEXT_BYTES, ROWS = 1 << 18, 1 << 20, 10_000
-"""What is read of an object, the most text that is unpacked from it, and the most rows that are looked at."""
+"""The maximum of bytes read from an object, of text unpacked from it, and of rows checked."""
 RESERVE_MILLISECONDS = 10_000
-"""When no more is left of the function's time, no further object is read."""
+"""The remaining time of the function below which no more objects are read."""
 
 _PARQUET = b"PAR1"
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why the data does not fit.
+    """Why the data does not match the schema.
 
     Attributes:
         rule: The rule's name.
-        key: The object's key, or the prefix when it is about all of them.
+        key: The object's key, or the prefix if the reason is about all objects.
         message: What is wrong.
     """
 
@@ -44,10 +44,10 @@ class Reason:
 
 
 class UnreadableError(Exception):
-    """An object that is no table.
+    """An object is not a table.
 
     Args:
-        rule: The rule that it breaks.
+        rule: The violated rule.
         message: What is wrong with it.
     """
 
@@ -58,12 +58,12 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """The beginning of an object.
+    """The start of an object.
 
     Attributes:
-        header: The names of its columns; none of a Parquet file, which the pipeline alone reads.
-        rows: The rows that are there as a whole.
-        whole: Whether these are all.
+        header: The names of its columns; empty for a Parquet file, which only the pipeline reads.
+        rows: The complete rows.
+        whole: Whether these are all rows.
     """
 
     header: list[str]
@@ -72,23 +72,23 @@ class Sample:
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Look at the data and say whether it fits.
+    """Check the data against a schema.
 
     Args:
-        event: The `uri` of the data, and the `schema` that it is held to: its `columns` (name, type, nullable, minimum,
+        event: The `uri` of the data, and the `schema`: its `columns` (name, type, nullable, minimum,
             maximum, categories), its `minimum_rows`, and the `number_pattern` of numbers as text.
-        context: What Lambda says of the invocation.
+        context: The Lambda context.
 
     Returns:
-        Whether it is `valid`, the number of `objects`, of those `sampled` and of the `rows` seen in them, and the
-        `reasons` against it.
+        Whether it is `valid`, the number of `objects`, of `sampled` objects and of `rows` in them, and the `reasons` if
+        it is not valid.
     """
     bucket, _, prefix = event["uri"].removeprefix("s3://").partition("/")
     s3, schema = boto3.client("s3"), event["schema"]
     sizes = _sizes(s3, bucket, prefix)
     reasons = [reason for key, size in sizes.items() for reason in _listed_faults(key, size)]
     if not sizes:
-        reasons.append(Reason("file_missing", prefix, f"there is no object; expected {', '.join(SUFFIXES)}"))
+        reasons.append(Reason("file_missing", prefix, f"no objects; expected {', '.join(SUFFIXES)}"))
     refused = {reason.key for reason in reasons}
     readable = [key for key in sizes if key not in refused]
     rows, sampled, all_seen = 0, 0, True
@@ -104,7 +104,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         if sample.header:
             reasons += [Reason(rule, key, message) for rule, message in faults(sample, schema)]
     if all_seen and sampled == len(sizes) > 0 and rows < schema["minimum_rows"]:
-        message = f"there are {rows} rows, and at least {schema['minimum_rows']} are needed"
+        message = f"{rows} rows; at least {schema['minimum_rows']} are required"
         reasons.append(Reason("minimum_rows", prefix, message))
     return {
         "valid": not reasons,
@@ -116,14 +116,14 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What the beginning of a CSV file has against the schema: names of rules, and messages."""
+    """Yield the violations of the schema at the start of a CSV file: names of rules, and messages."""
     names, header = [column["name"] for column in schema["columns"]], sample.header
     for name in names:
         if name not in header:
             yield "missing_column", f"column '{name}' is missing"
     for name in dict.fromkeys(header):
         if header.count(name) > 1:
-            yield "duplicate_column", f"column '{name}' stands more than once in the header"
+            yield "duplicate_column", f"column '{name}' is in the header more than once"
         if name not in names:
             yield "unexpected_column", f"column '{name}' is not in the schema"
     found: dict[tuple[str, str], list[str]] = {}
@@ -146,13 +146,13 @@ def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str
 
 
 def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple[str, str] | None:
-    """The rule that a value breaks and what is wrong with it; an empty text is a missing value."""
+    """Return the violated rule of a value and what is wrong; an empty string is a missing value."""
     kind, minimum, maximum, categories = (column[fact] for fact in ("type", "minimum", "maximum", "categories"))
     if not text:
-        return None if column["nullable"] else ("null", "no value, and it is not nullable,")
+        return None if column["nullable"] else ("null", "required value missing")
     if kind == "string":
         known = not categories or text in categories
-        return None if known else ("category", f"none of the categories {', '.join(categories)}")
+        return None if known else ("category", f"not one of the categories {', '.join(categories)}")
     value = _number(kind, text, number_pattern)
     if value is None:
         return "type", f"not {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
@@ -164,7 +164,7 @@ def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple
 
 
 def _number(kind: str, text: str, pattern: str) -> float | None:
-    """A value of a type as a number; None when it is not of the type."""
+    """Convert a value of a type to a number; None if it is not of the type."""
     if kind == "boolean" and text.lower() in ("true", "false"):
         return float(text.lower() == "true")
     value = float(text) if re.fullmatch(pattern, text) else math.nan
@@ -173,7 +173,7 @@ def _number(kind: str, text: str, pattern: str) -> float | None:
 
 
 def _sizes(s3: Any, bucket: str, prefix: str) -> dict[str, int]:
-    """The sizes of the data's objects by key; folders, hidden objects and those named `_...` are left out."""
+    """Return the sizes of the data's objects by key, without folders, hidden objects and those named `_...`."""
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": LISTED}
     )
@@ -190,10 +190,10 @@ def _listed_faults(key: str, size: int) -> Iterator[Reason]:
 
 
 def _sample(s3: Any, bucket: str, key: str, size: int) -> Sample:
-    """The beginning of an object.
+    """Read the start of an object.
 
     Raises:
-        UnreadableError: It is damaged, or not what its name says.
+        UnreadableError: It is damaged, or its content does not match its name.
     """
 
     def read(span: str) -> bytes:
@@ -203,7 +203,7 @@ def _sample(s3: Any, bucket: str, key: str, size: int) -> Sample:
     if key.endswith(".parquet"):
         edge = len(_PARQUET)
         if size < 3 * edge or read(f"0-{edge - 1}") != _PARQUET or read(f"-{edge}") != _PARQUET:
-            raise UnreadableError("file_unreadable", "damaged or no Parquet file")
+            raise UnreadableError("file_unreadable", "damaged or not a Parquet file")
         return Sample([], [], whole=False)
     content, whole = read(f"0-{SAMPLE_BYTES - 1}"), size <= SAMPLE_BYTES
     try:
@@ -213,7 +213,9 @@ def _sample(s3: Any, bucket: str, key: str, size: int) -> Sample:
     except UnicodeDecodeError as error:
         raise UnreadableError("file_encoding", f"not UTF-8 text ({error.reason})") from error
     except (zlib.error, csv.Error) as error:
-        raise UnreadableError("file_unreadable", f"damaged or not what its name says ({error})") from error
+        raise UnreadableError(
+            "file_unreadable", f"damaged, or its content does not match its name ({error})"
+        ) from error
     if not lines or not any(lines[0]):
         missing = "the file has no header" if whole else f"no line ends within {len(content)} bytes"
         raise UnreadableError("file_empty", missing)
@@ -221,22 +223,22 @@ def _sample(s3: Any, bucket: str, key: str, size: int) -> Sample:
 
 
 def _unzipped(content: bytes, *, whole: bool) -> tuple[bytes, bool]:
-    """The beginning of what gzip has packed, and whether it is all."""
+    """Return the start of the unpacked content, and whether it is complete."""
     text = b""
-    while content:  # files packed one after the other are one
+    while content:  # concatenated gzip members are one file
         member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         text += member.decompress(content, TEXT_BYTES - len(text))
         if len(text) >= TEXT_BYTES:
             return text, False
         if whole and not member.eof:
-            raise zlib.error("it ends too early")
+            raise zlib.error("the file is truncated")
         content = member.unused_data.lstrip(b"\0")
     return text, whole
 
 
 def _lines(content: bytes, *, whole: bool) -> tuple[list[list[str]], bool]:
-    """The first lines of a CSV file, header included, and whether these are all."""
+    """Return the first lines of a CSV file, including its header, and whether these are all."""
     text = codecs.getincrementaldecoder("utf-8-sig")().decode(content, final=whole)
     lines = list(itertools.islice(csv.reader(io.StringIO(text, newline="")), ROWS + 2))
     whole = whole and len(lines) < ROWS + 2
-    return (lines, True) if whole else (lines[:-1], False)  # the last may be a part of one
+    return (lines, True) if whole else (lines[:-1], False)  # the last line may be incomplete

@@ -1,1 +1,1 @@
-"""Windows of captured traffic, compared with the data that a version was trained on."""
+"""Windows of captured traffic, compared with the training data of the version that served them."""

@@ -1,4 +1,4 @@
-"""What a report draws: the shares of a feature's values in the baseline and in a window, between the same bounds."""
+"""Chart data of a report: the distribution of a feature in the baseline and in a window, on the same bins."""
 
 from itertools import pairwise
 from typing import Any
@@ -8,13 +8,13 @@ import numpy as np
 from modelkit.violations import Numbers, shares, sketched
 
 BARS = 16
-"""How many bars a number has."""
+"""The number of bars of a numeric feature."""
 
 _CATEGORIES = 12
 
 
 def chart(before: dict[str, Any], now: dict[str, Any]) -> dict[str, list[Any]]:
-    """Return the `labels` of the bars and the shares, `before` and `now`, of one feature of two statistics."""
+    """Return the `labels` of the bars and the shares `before` and `now` of one feature."""
     sides = {"before": before, "now": now}
     numeric = {side: sketched(feature) for side, feature in sides.items() if "numerical_statistics" in feature}
     if numeric:
@@ -27,14 +27,14 @@ def chart(before: dict[str, Any], now: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def predictions(counts: list[int]) -> dict[str, list[Any]]:
-    """Return the bars of a histogram of probabilities."""
+    """Return the bars of a histogram of probabilities, from its counts."""
     edges = np.linspace(0, 1, len(counts) + 1)
     labels = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges)]
     return {"labels": labels, "now": [count / max(1, sum(counts)) for count in counts]}
 
 
 def _numbers(sides: dict[str, tuple[Numbers, Numbers]]) -> dict[str, list[Any]]:
-    """The bars of values and their weights; a side without any has none."""
+    """Return the bars of weighted values; all zero for a side without values."""
     low = min(values[0] for values, _ in sides.values())
     high = max(values[-1] for values, _ in sides.values())
     edges = np.linspace(low, high if high > low else low + 1, BARS + 1)

@@ -1,6 +1,6 @@
-"""The windows of time whose captured traffic was compared with the baseline, below `.mlops/monitor/<environment>/`.
+"""Windows of time whose captured traffic is compared with the baseline, below `.mlops/monitor/<environment>/`.
 
-Each window has a folder named by its end: `window.json`, `report.html`, and the documents of each version asked.
+Each window has a folder named by its end: `window.json`, `report.html`, and the documents of each version that served.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from modelkit.baseline import STATISTICS_FILE
 from modelkit.violations import COMPARISON_FILE, Limits
 
 WATERMARK = timedelta(seconds=2)
-"""What was answered less long ago than this may not be in its file yet: servers flush every second."""
+"""More recent records may not be in their file yet: servers flush every second."""
 
 _WINDOW, _REPORT = "window.json", "report.html"
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -41,11 +41,11 @@ class Window:
     """An evaluated window.
 
     Attributes:
-        start: Its begin, included; None for the first request.
-        end: Its end, not included.
-        comparisons: For each version that was asked, the `comparison.json` of the comparing job.
-        min_rows: How many rows a window needs.
-        folder: Where it is kept; None when it has too few rows, so that they wait for more.
+        start: Its start, inclusive; None for the first request.
+        end: Its end, exclusive.
+        comparisons: The `comparison.json` of each version that served requests, by version.
+        min_rows: The number of rows that a window needs.
+        folder: Its folder; None if it has too few rows, which then count for the next window.
     """
 
     start: datetime | None
@@ -56,11 +56,11 @@ class Window:
 
     @property
     def report(self) -> Path | None:
-        """The report for people; None when there is nothing to report."""
+        """The HTML report; None if there is nothing to report."""
         return self.folder / _REPORT if self.folder and self.comparisons else None
 
     def document(self) -> dict[str, Any]:
-        """The window as JSON."""
+        """Return the window as JSON."""
         return {
             "start": timestamp(self.start) if self.start else None,
             "end": timestamp(self.end),
@@ -86,14 +86,14 @@ class Windows:
         return self.target.project.state / "monitor" / self.target.environment
 
     def evaluate(self, since: datetime | None, until: datetime | None) -> Window:
-        """Compare what was asked in a window with the baselines of the versions that answered, and keep the result.
+        """Compare the requests of a window with the baselines of the versions that served them, and save the result.
 
         Args:
-            since: The begin of the window, included; None for the end of the last one.
-            until: Its end, not included; None for now.
+            since: The start of the window, inclusive; None for the end of the last window.
+            until: The end of the window, exclusive; None for now.
 
         Raises:
-            MlopsError: The configuration, a baseline or an archive cannot be read, or a comparing job failed.
+            MlopsError: The configuration, a baseline or an archive cannot be read, or a comparison failed.
         """
         settings = self.target.settings
         limits = {name: settings.number(f"monitoring.{name}") for name in Limits.__dataclass_fields__}
@@ -106,8 +106,8 @@ class Windows:
             kept = Path(temporary) / "window"
             comparisons = dict(self._compare(kept, start, end, limits))
             rows = sum(comparison["rows"] for comparison in comparisons.values())
-            waits = not (since or until) and rows < min_rows
-            window = Window(start, end, comparisons, min_rows, None if waits else self.folder / f"{end:{_STAMP}}")
+            too_small = not (since or until) and rows < min_rows
+            window = Window(start, end, comparisons, min_rows, None if too_small else self.folder / f"{end:{_STAMP}}")
             if window.folder:
                 self._keep(window, window.folder, kept, limits)
         return window
@@ -119,7 +119,7 @@ class Windows:
     def _compare(
         self, folder: Path, start: datetime | None, end: datetime, limits: dict[str, float]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The comparison of each version that was asked in the window; its documents go below `folder`."""
+        """Yield the comparison of each version that served requests in the window, and write its documents."""
         root = capture.root(self.target.settings["bucket"], self.target.project.slug)
         everything = LocalStore.of(self.target).path(root)
         for version in sorted(int(path.name) for path in everything.glob("[0-9]*")):
@@ -155,7 +155,7 @@ class Windows:
         environment = {**os.environ, "PYTHONPATH": str(project.root), "PYTHONDONTWRITEBYTECODE": "1"}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if result.returncode:
-            raise MlopsError(f"The traffic of version {number} cannot be compared.\n{result.stderr.strip()[-2000:]}")
+            raise MlopsError(f"Cannot compare the traffic of version {number}.\n{result.stderr.strip()[-2000:]}")
         comparison: dict[str, Any] = json.loads((output / COMPARISON_FILE).read_text())
         return comparison
 
@@ -175,13 +175,13 @@ class Windows:
                 limits=limits,
             )
             write_text(documents / _REPORT, text)
-        with contextlib.suppress(FileNotFoundError):  # the same window once more: the new result takes its place
+        with contextlib.suppress(FileNotFoundError):  # an earlier result for the same window is replaced
             folder.replace(documents.parent / "before")
         documents.replace(folder)
 
 
 def timestamp(moment: datetime) -> str:
-    """A time as captured records write it: UTC, ISO 8601, to the second."""
+    """Format a time like captured records: UTC, ISO 8601, to the second."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -1,1 +1,1 @@
-"""Pipeline definitions: what they say, what is wrong with them, and putting them into SageMaker."""
+"""Pipeline definitions: interpretation, validation, and submission to SageMaker."""

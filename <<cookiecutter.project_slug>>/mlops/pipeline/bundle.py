@@ -1,6 +1,6 @@
-"""A bundle: a compiled definition, the objects it refers to, and the manifest of what it was made from.
+"""A bundle: a compiled definition, the objects it refers to, and the manifest of its sources.
 
-Local runs and AWS take the same bundle. It is compiled anew only when something it is made from has changed.
+Local runs and AWS use the same bundle. It is recompiled only when one of its sources has changed.
 """
 
 import json
@@ -44,7 +44,7 @@ _LOCKS = "locks"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A finished bundle; nothing in its folder changes any more.
+    """A complete bundle; its folder does not change any more.
 
     Attributes:
         path: Its folder.
@@ -75,8 +75,10 @@ class Bundle:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What the bundle was made from and what it holds."""
-        content: dict[str, Any] = read_json(self.path / MANIFEST, "The bundle's manifest", "Compile the bundle anew.")
+        """The sources and the content of the bundle."""
+        content: dict[str, Any] = read_json(
+            self.path / MANIFEST, "The bundle's manifest", f"Compile it again: {MLOPS} compile"
+        )
         return content
 
     @property
@@ -85,7 +87,7 @@ class Bundle:
         return self.path / OBJECTS
 
     def require_within_limits(self, values: Mapping[str, object]) -> None:
-        """Refuse values of parameters that a job would refuse: a definition itself knows types and choices only.
+        """Refuse parameter values that a job would refuse: a definition declares only types and choices.
 
         Raises:
             MlopsError: A number is below its parameter's minimum or above its maximum, or a value does not fit the
@@ -97,17 +99,17 @@ class Bundle:
             try:
                 number = float(str(value))
             except ValueError:
-                continue  # not given, or no number: the definition's own complaint
+                continue  # not given, or not a number, which the definition reports
             if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
                 bounds = [f"at least {minimum:g}"] if minimum is not None else []
                 bounds += [f"at most {maximum:g}"] if maximum is not None else []
                 raise UsageError(
                     f"Parameter {name} cannot be {value}.",
-                    f"Give a value of {' and '.join(bounds)}. Defaults stand in config/, under `hyperparameters`.",
+                    f"Give a value of {' and '.join(bounds)}. Defaults are in config/, under `hyperparameters`.",
                 )
 
-    def is_whole(self) -> bool:
-        """Whether the definition and every object are there with the content that the manifest says."""
+    def is_complete(self) -> bool:
+        """Return whether the definition and all objects exist with the digests in the manifest."""
         try:
             listed = {entry["path"]: entry["sha256"] for entry in self.manifest["objects"]}
             found = {name: sha256_of_file(path) for name, path in _all_files(self.objects)}
@@ -117,7 +119,7 @@ class Bundle:
 
 
 def sources(target: Target) -> dict[str, Any]:
-    """What makes a new bundle when it changes, by its name in the manifest.
+    """Return the facts that require a new bundle when they change, by their names in the manifest.
 
     Raises:
         MlopsError: The configuration is incomplete.
@@ -131,7 +133,7 @@ def sources(target: Target) -> dict[str, Any]:
 
 
 def current(target: Target) -> Bundle:
-    """The bundle of the project as it stands now, compiled if need be.
+    """Return the bundle of the current sources, compiled if necessary.
 
     Raises:
         MlopsError: The configuration is incomplete, the pipeline cannot be compiled (the message says where), or the
@@ -139,8 +141,8 @@ def current(target: Target) -> Bundle:
     """
     if target.is_deployed_to:
         raise UsageError(
-            f"Nothing is trained in {target.environment}: it gets the versions that {SHARED} has registered.",
-            f"Deploy one there: {MLOPS} deploy --environment {target.environment}",
+            f"No pipeline runs in {target.environment}: versions from {SHARED} are deployed to it.",
+            f"Deploy a version: {MLOPS} deploy --environment {target.environment}",
         )
     target.settings.require_place()
     folder = target.project.state / "bundles" / target.environment
@@ -157,7 +159,7 @@ def current(target: Target) -> Bundle:
 
 
 def inputs_digest(target: Target) -> str:
-    """SHA-256 over everything a definition is made from: code, pipelines, configuration, machinery, locks."""
+    """Return the SHA-256 over all sources of a definition: code, pipelines, configuration, machinery, locks."""
     return _digest(
         target.project,
         *_CODE,
@@ -171,12 +173,12 @@ def inputs_digest(target: Target) -> str:
 
 
 def code_digest(project: Project) -> str:
-    """SHA-256 over the code that runs in jobs and the pipelines that call it."""
+    """Return the SHA-256 over the code that runs in jobs and the pipelines that call it."""
     return _digest(project, *_CODE)
 
 
 def packages_digest(project: Project) -> str | None:
-    """SHA-256 over the lists of locked packages; None when the project has none."""
+    """Return the SHA-256 over the lists of locked packages; None if the project has none."""
     return _digest(project, _LOCKS) if (project.root / _LOCKS).is_dir() else None
 
 
@@ -206,7 +208,7 @@ def _up_to_date(folder: Path, made_from: dict[str, Any]) -> Bundle | None:
         fresh = all(bundle.manifest[key] == value for key, value in made_from.items())
     except (MlopsError, KeyError, TypeError):
         return None
-    return bundle if fresh and bundle.is_whole() else None
+    return bundle if fresh and bundle.is_complete() else None
 
 
 def _compile(target: Target, folder: Path) -> Bundle:
@@ -214,11 +216,11 @@ def _compile(target: Target, folder: Path) -> Bundle:
         made = Path(temporary) / "bundle"
         _run_compiler(target, made)
         bundle = Bundle(made)
-        if not bundle.is_whole():
-            raise MlopsError(f"The compiled bundle in {made} is not whole.", "Compile once more.")
+        if not bundle.is_complete():
+            raise MlopsError(f"The compiled bundle in {made} is incomplete.", f"Compile again: {MLOPS} compile")
         digest = sha256_of_file(made / MANIFEST)[:DIGEST_LENGTH]
         kept = folder / f"{bundle.definition_sha256[:DIGEST_LENGTH]}-{digest}"
-        if not Bundle(kept).is_whole():  # else it is of the same content, and another process may be reading it
+        if not Bundle(kept).is_complete():  # else the content is the same, and another process may be reading it
             shutil.rmtree(kept, ignore_errors=True)
             made.rename(kept)
     write_json(folder / "current.json", {"folder": kept.name})
@@ -236,6 +238,6 @@ def _run_compiler(target: Target, output: Path) -> None:
         command, cwd=target.project.root, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
     if result.returncode:
-        message = result.stderr.strip() or f"The compiler ended with status {result.returncode} and said nothing."
+        message = result.stderr.strip() or f"The compiler exited with status {result.returncode} and no message."
         raise (UsageError if result.returncode == UsageError.exit_code else MlopsError)(message)
     print(result.stderr, end="", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The gate before training: what the function beside the data says of it."""
+"""The data check before training, by a Lambda function."""
 
 import json
 from collections.abc import Mapping
@@ -8,29 +8,28 @@ from mlops.base.errors import MlopsError
 from mlops.project.account import Account, aws_errors
 
 
-def ask(account: Account, function: str, uri: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether the data looks as a schema declares.
+def check(account: Account, function: str, uri: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Check samples of the data against a schema.
 
     Args:
-        account: Where the function is.
-        function: Its name.
+        account: The account of the function.
+        function: The name of the function.
         uri: The S3 prefix of the data.
-        schema: What the data is held to, as `mlops.functions.validate_data` takes it.
+        schema: The schema, as `mlops.functions.validate_data` takes it.
 
     Returns:
-        Its answer: whether the data is `valid`, what was seen of it, and the `reasons` against it.
+        The response of the function: whether the data is `valid`, what was read, and the `reasons` if it is not.
 
     Raises:
-        MlopsError: The function cannot be asked, or failed.
+        MlopsError: The function cannot be invoked, or failed.
     """
     event = json.dumps({"uri": uri, "schema": schema}).encode()
-    with aws_errors(f"ask the function {function}"):
-        answer = account.functions.invoke(FunctionName=function, Payload=event)
-        said = json.loads(answer["Payload"].read())
-    if "FunctionError" in answer:
+    with aws_errors(f"invoke the function {function}"):
+        response = account.functions.invoke(FunctionName=function, Payload=event)
+        result: dict[str, Any] = json.loads(response["Payload"].read())
+    if "FunctionError" in response:
         raise MlopsError(
-            f"The function {function} failed: {said.get('errorMessage', said)}",
-            f"Its log is the log group /aws/lambda/{function}.",
+            f"The function {function} failed: {result.get('errorMessage', result)}",
+            f"See its log group /aws/lambda/{function}.",
         )
-    verdict: dict[str, Any] = said
-    return verdict
+    return result

@@ -1,6 +1,6 @@
 """A compiled pipeline definition: its parameters, steps and references, and the values of its expressions.
 
-The format is that of SageMaker Pipelines, version "2020-12-01". Everything here is pure: no file, no network.
+The format is that of SageMaker Pipelines, version "2020-12-01". This module reads no files and makes no calls.
 """
 
 import json
@@ -19,7 +19,7 @@ _PATH_PART = re.compile(r"""\.?([^.\[\]]+)|\['([^']*)'\]|\["([^"]*)"\]|\[(\d+)\]
 
 
 class Reference(NamedTuple):
-    """What an expression refers to: `Steps.Train.ModelArtifacts.S3ModelArtifacts` is (Steps, Train, the rest)."""
+    """The target of an expression: `Steps.Train.ModelArtifacts.S3ModelArtifacts` is (Steps, Train, the rest)."""
 
     kind: str
     name: str
@@ -33,8 +33,8 @@ class Parameter:
     Attributes:
         name: The parameter's name.
         type: String, Integer, Float or Boolean.
-        default: The declared default value; None when a value must be given.
-        choices: The permitted values; empty when any value of the type will do.
+        default: The declared default; None if a value is required.
+        choices: The allowed values; empty if all values of the type are allowed.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Parameter:
     choices: tuple[str, ...]
 
     def value(self, given: object) -> str | int | float | bool:
-        """`given` (text from the command line, or a JSON value) as a value of this parameter.
+        """Convert `given` (text from the command line, or a JSON value) to a value of this parameter.
 
         Raises:
             MlopsError: It is not of the parameter's type, or not one of its choices.
@@ -93,8 +93,8 @@ class Step:
     Attributes:
         name: The step's name, unique in the definition.
         type: Processing, Training, RegisterModel, Condition, Fail, ...
-        request: The step as it stands in the definition.
-        branch: The condition step that this one stands under and the outcome that starts it; None at the top.
+        request: The step in the definition.
+        branch: The condition step that contains this one and the outcome that starts it; None at the top level.
     """
 
     name: str
@@ -139,15 +139,15 @@ class Definition:
         """Parse a definition.
 
         Raises:
-            MlopsError: It is not JSON, or of a version this package does not know.
+            MlopsError: It is not JSON, or of an unsupported version.
         """
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
-            raise MlopsError(f"The pipeline definition is not JSON: {error}.", "Compile it anew.") from None
+            raise MlopsError(f"The pipeline definition is not JSON: {error}.", "Compile it again.") from None
         version = content.get("Version") if isinstance(content, dict) else None
         if version != "2020-12-01":
-            raise MlopsError(f"The pipeline definition has version {version!r}; only '2020-12-01' is known.")
+            raise MlopsError(f"The pipeline definition has version {version!r}; only '2020-12-01' is supported.")
         return cls(content)
 
     @cached_property
@@ -162,7 +162,7 @@ class Definition:
 
     @cached_property
     def all_steps(self) -> tuple[Step, ...]:
-        """Every step in the order of the definition, those under conditions included, duplicates too."""
+        """All steps in the order of the definition, including nested and duplicate ones."""
         return tuple(_walk(self.content["Steps"], None))
 
     @cached_property
@@ -171,10 +171,10 @@ class Definition:
         return {step.name: step for step in self.all_steps}
 
     def in_order(self) -> list[Step]:
-        """The steps, each after those it depends on.
+        """Return the steps in topological order.
 
         Raises:
-            MlopsError: Steps wait for each other, or for a step that is not there.
+            MlopsError: Dependencies are cyclic, or a step depends on one that does not exist.
         """
         ordered: list[Step] = []
         waiting = dict(self.steps)
@@ -182,17 +182,17 @@ class Definition:
             done = {step.name for step in ordered}
             ready = [step for step in waiting.values() if step.dependencies <= done]
             if not ready:
-                raise UsageError(f"These steps wait for each other, or for no step: {', '.join(waiting)}.")
+                raise UsageError(f"These steps have cyclic or missing dependencies: {', '.join(waiting)}.")
             ordered += ready
             for step in ready:
                 del waiting[step.name]
         return ordered
 
     def values(self, overrides: Mapping[str, object]) -> dict[str, str | int | float | bool]:
-        """The value of every parameter, `overrides` before defaults.
+        """Return the value of every parameter: `overrides`, else the defaults.
 
         Raises:
-            MlopsError: A parameter is unknown, of another type, not one of its choices, or left without a value.
+            MlopsError: A parameter is unknown or has no value, or a value has the wrong type or is not a choice.
         """
         unknown = sorted(set(overrides) - set(self.parameters))
         if unknown:
@@ -211,7 +211,7 @@ class Definition:
 
 
 def assignments(texts: Iterable[str]) -> dict[str, str]:
-    """Values of parameters as they are given on a command line, `NAME=VALUE` each.
+    """Parse values of parameters from a command line, `NAME=VALUE` each.
 
     Raises:
         MlopsError: One has no `=`, or a name is given twice.
@@ -236,12 +236,12 @@ def _walk(steps: list[dict[str, Any]], branch: tuple[str, bool] | None) -> Itera
 
 
 def is_expression(value: object) -> bool:
-    """Whether a JSON value is a pipeline expression (Get, Std:Join or Std:JsonGet) and not plain data."""
+    """Return whether a JSON value is a pipeline expression (Get, Std:Join or Std:JsonGet)."""
     return isinstance(value, dict) and len(value) == 1 and next(iter(value)) in EXPRESSIONS
 
 
 def references(value: object) -> Iterator[Reference]:
-    """Every reference to a parameter, a step or the execution in a JSON value, nested ones included."""
+    """Yield every reference to a parameter, a step or the execution in a JSON value, including nested ones."""
     if isinstance(value, dict):
         target = value.get(GET)
         if is_expression(value) and isinstance(target, str):
@@ -263,7 +263,7 @@ def _split_name(text: str) -> tuple[str, str]:
 
 
 def path_parts(path: str) -> list[str | int]:
-    """The keys and indexes of a property or JSON path: `Outputs['train'].S3Output` is Outputs, train, S3Output."""
+    """Split a property or JSON path into keys and indexes: `Outputs['train'].S3Output` is Outputs, train, S3Output."""
     parts: list[str | int] = []
     for plain, single, double, index in _PATH_PART.findall(path):
         parts.append(int(index) if index else plain or single or double)
@@ -271,10 +271,10 @@ def path_parts(path: str) -> list[str | int]:
 
 
 def look_up(value: Any, path: str) -> Any:
-    """The value at a property or JSON path.
+    """Return the value at a property or JSON path.
 
     Raises:
-        KeyError: There is nothing at that path; the message names the part that is missing.
+        KeyError: The path does not exist; the message names the missing part.
     """
     for part in path_parts(path):
         try:
@@ -285,12 +285,12 @@ def look_up(value: Any, path: str) -> Any:
 
 
 class Scope(NamedTuple):
-    """What expressions are evaluated against while a pipeline runs.
+    """The values that expressions are evaluated with while a pipeline runs.
 
     Attributes:
         parameters: Values of the parameters.
         execution: Values of the execution variables (PipelineExecutionId, StartDateTime, ...).
-        properties: What each ended step's Describe call would say.
+        properties: The response of the Describe call of each step that has ended.
         read_json: Reads a JSON document by S3 URI.
         steps: The steps, for their property files.
     """
@@ -303,10 +303,10 @@ class Scope(NamedTuple):
 
 
 def evaluate(value: Any, scope: Scope) -> Any:
-    """A JSON value with every expression in it replaced by its value.
+    """Replace every expression in a JSON value by its value.
 
     Raises:
-        MlopsError: An expression refers to something that is not there.
+        MlopsError: An expression refers to something that does not exist.
     """
     if isinstance(value, list):
         return [evaluate(nested, scope) for nested in value]
@@ -322,7 +322,7 @@ def evaluate(value: Any, scope: Scope) -> Any:
 
 
 def as_text(value: object) -> str:
-    """A value as SageMaker writes it into a string: `true`, not `True`."""
+    """Format a value like SageMaker does in a string: `true`, not `True`."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -335,7 +335,7 @@ def _get(target: str, scope: Scope) -> Any:
             return scope.execution[reference.name]
         return look_up(scope.properties[reference.name], reference.path)
     except KeyError as error:
-        raise MlopsError(f"Nothing at {target}: {error.args[0]} is missing.") from None
+        raise MlopsError(f"No value at {target}: {error.args[0]} is missing.") from None
 
 
 def _json_get(expression: dict[str, Any], scope: Scope) -> Any:
@@ -350,7 +350,7 @@ def _json_get(expression: dict[str, Any], scope: Scope) -> Any:
 
 
 def property_file_uri(target: Any, scope: Scope) -> str:
-    """The S3 URI of the property file that `{"Get": "Steps.<step>.PropertyFiles.<name>"}` refers to."""
+    """Return the S3 URI of the property file that `{"Get": "Steps.<step>.PropertyFiles.<name>"}` refers to."""
     reference = next(references(target))
     name = reference.path.partition(".")[2]
     declared = scope.steps[reference.name].request.get("PropertyFiles", [])
@@ -363,7 +363,7 @@ def property_file_uri(target: Any, scope: Scope) -> str:
 
 
 class Comparison(NamedTuple):
-    """One comparison of a condition, with the figures it was decided on."""
+    """One comparison of a condition, with its values."""
 
     figure: str
     left: Any
@@ -393,7 +393,7 @@ CONDITIONS = frozenset({*_OPERATORS, "And", "Or", "Not", "In"})
 
 
 def condition_types(condition: dict[str, Any]) -> Iterator[str]:
-    """The types of a condition and of those nested in it."""
+    """Yield the types of a condition and of its nested conditions."""
     yield condition["Type"]
     nested = condition.get("Conditions", [])
     for inner in [*nested, condition["Expression"]] if "Expression" in condition else nested:
@@ -401,10 +401,10 @@ def condition_types(condition: dict[str, Any]) -> Iterator[str]:
 
 
 def decide(condition: dict[str, Any], scope: Scope) -> tuple[bool, list[Comparison]]:
-    """Whether a condition holds, and the comparisons that decided it.
+    """Return whether a condition holds, and its comparisons.
 
     Raises:
-        MlopsError: A figure is missing, or two figures cannot be compared.
+        MlopsError: A value is missing, or two values cannot be compared.
     """
     kind = condition["Type"]
     if kind in ("And", "Or"):
@@ -429,7 +429,7 @@ def decide(condition: dict[str, Any], scope: Scope) -> tuple[bool, list[Comparis
 
 
 def _label(value: Any) -> str:
-    """What a person calls a figure: the last telling part of its path, or the parameter's name."""
+    """Return a readable name of a value: the last meaningful part of its path, or the parameter's name."""
     if not is_expression(value):
         return ""
     if JSON_GET in value:

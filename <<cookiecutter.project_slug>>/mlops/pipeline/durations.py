@@ -1,4 +1,4 @@
-"""Durations as pipeline definitions write them."""
+"""Durations in pipeline definitions."""
 
 import re
 from datetime import timedelta
@@ -14,10 +14,10 @@ _DAYS = {"years": 365.0, "months": 30.0, "weeks": 7.0, "days": 1.0, "hours": 1 /
 
 
 def lifetime(expire_after: str) -> timedelta:
-    """The length of an ISO 8601 duration (`P30D`, `30d`, `PT12H`); a month counts 30 days, a year 365.
+    """Parse an ISO 8601 duration (`P30D`, `30d`, `PT12H`); a month has 30 days, a year 365.
 
     Raises:
-        MlopsError: It is not such a duration.
+        MlopsError: The text is not such a duration.
     """
     match = _DURATION.fullmatch(expire_after)
     if not match or not any(match.groupdict().values()):

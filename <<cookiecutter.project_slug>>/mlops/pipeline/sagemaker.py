@@ -1,4 +1,4 @@
-"""Pipelines in SageMaker: put a definition there, and start runs of it."""
+"""Pipelines in SageMaker: create or update them, and start executions."""
 
 import hashlib
 import json
@@ -22,20 +22,20 @@ class PipelineService:
 
     Attributes:
         account: The account.
-        store: Its object store, which definitions go through.
+        store: Its object store, which definitions are uploaded to.
     """
 
     account: Account
     store: S3Store
 
     def put(self, name: str, text: str, *, key: str, description: str, tags: Mapping[str, str]) -> tuple[str, str]:
-        """Create a pipeline, or bring it up to date; nothing is changed when it is so already.
+        """Create or update a pipeline; one that is up to date is not changed.
 
         Args:
             name: The pipeline's name.
             text: The definition.
-            key: Where in the bucket the definition is uploaded to: a key named after its content.
-            description: What the pipeline is, for people.
+            key: The key that the definition is uploaded to, named by its content.
+            description: The description of the pipeline.
             tags: Its tags.
 
         Returns:
@@ -45,21 +45,21 @@ class PipelineService:
             MlopsError: A call failed.
         """
         present = self._describe(name)
-        wanted = {"RoleArn": self.account.role, "PipelineDescription": description}
-        if present and wanted.items() <= present.items() and _same(present["PipelineDefinition"], text):
+        desired = {"RoleArn": self.account.role, "PipelineDescription": description}
+        if present and desired.items() <= present.items() and _same(present["PipelineDefinition"], text):
             self._tag(present["PipelineArn"], tags)
             return present["PipelineArn"], UNCHANGED
         self.store.put_once(self.account.bucket, key, text.encode())
         request = {
             "PipelineName": name,
             "PipelineDefinitionS3Location": {"Bucket": self.account.bucket, "ObjectKey": key},
-            **wanted,
+            **desired,
         }
-        with aws_errors(f"put the pipeline {name} into SageMaker"):
+        with aws_errors(f"create or update the pipeline {name}"):
             if present:
                 arn: str = self.account.sagemaker.update_pipeline(**request)["PipelineArn"]
             else:
-                # The same for the same request, so that a call repeated after a timeout creates one pipeline.
+                # Derived from the request, so that a call repeated after a timeout creates one pipeline.
                 token = hashlib.sha256(json.dumps([request, dict(tags)], sort_keys=True).encode()).hexdigest()
                 arn = self.account.sagemaker.create_pipeline(**request, ClientRequestToken=token, Tags=_as_list(tags))[
                     "PipelineArn"
@@ -69,23 +69,25 @@ class PipelineService:
         return arn, UPDATED
 
     def definition(self, name: str) -> Definition:
-        """The definition that runs of a pipeline are started from.
+        """Return the current definition of a pipeline.
 
         Raises:
-            MlopsError: There is no such pipeline.
+            MlopsError: The pipeline does not exist.
         """
         present = self._describe(name)
         if present is None:
-            raise MlopsError(f"There is no pipeline {name} in {self.account.region}.", "`upsert` it first.")
+            raise MlopsError(
+                f"Pipeline {name} does not exist in {self.account.region}.", "Create it with `upsert` first."
+            )
         return Definition.from_text(present["PipelineDefinition"])
 
     def start(self, name: str, overrides: Mapping[str, Any], *, token: str | None = None) -> str:
-        """Start a run.
+        """Start an execution.
 
         Args:
             name: The pipeline's name.
             overrides: Values of parameters; the others keep their defaults.
-            token: Runs asked for with the same token are one run; None for a run of its own.
+            token: An idempotency token: requests with the same token start one execution. None for a new execution.
 
         Returns:
             The ARN of the execution.
@@ -129,8 +131,8 @@ def _as_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def _same(present: str, wanted: str) -> bool:
+def _same(present: str, desired: str) -> bool:
     try:
-        return bool(json.loads(present) == json.loads(wanted))
+        return bool(json.loads(present) == json.loads(desired))
     except json.JSONDecodeError:
         return False

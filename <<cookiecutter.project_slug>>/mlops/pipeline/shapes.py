@@ -1,4 +1,4 @@
-"""Check JSON values against the shapes of the SageMaker API, as botocore's service model describes them."""
+"""Check JSON values against the shapes of the SageMaker API in botocore's service model."""
 
 import functools
 import re
@@ -10,13 +10,13 @@ from mlops.pipeline.definition import is_expression, path_parts
 
 
 class Finding(NamedTuple):
-    """Something wrong inside a value: where (`ProcessingInputs[0].InputName`) and what."""
+    """A problem inside a value: where (`ProcessingInputs[0].InputName`) and what."""
 
     path: str
     message: str
 
 
-# What the pipeline service accepts where an API type is asked for.
+# The expression types that the pipeline service accepts for an API type.
 _FITTING = {
     "string": {"String"},
     "integer": {"Integer"},
@@ -32,7 +32,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,), "structure": (dict,), "map": (dict,), "list": (list,),
 }  # fmt: skip
 _BEYOND_PLANE_0 = r"\U00010000-\U0010ffff"
-# Some patterns of the model end in a repetition of the end anchor; their lengths stand in min and max as well.
+# Some patterns of the model end in a repetition of the end anchor; min and max give the lengths as well.
 _REPEATED_END = re.compile(r"\$\{\d+,\d+\}$")
 # CreateProcessingJob refuses an empty one, which the model allows: https://github.com/aws/sagemaker-python-sdk/issues/3758
 _NEVER_EMPTY = frozenset({"ContainerArgument", "ContainerEntrypointString"})
@@ -40,43 +40,43 @@ _NEVER_EMPTY = frozenset({"ContainerArgument", "ContainerEntrypointString"})
 
 @functools.cache
 def service_model() -> Any:
-    """Botocore's description of the SageMaker API."""
-    import botocore.session  # takes half a second with the description, which a plain local run can do without
+    """Return botocore's model of the SageMaker API."""
+    import botocore.session  # loading it takes half a second, which a plain local run does not need
 
     return botocore.session.get_session().get_service_model("sagemaker")
 
 
 def input_shape(operation: str) -> Any:
-    """The shape of an operation's request."""
+    """Return the shape of an operation's request."""
     return service_model().operation_model(operation).input_shape
 
 
 def output_shape(operation: str) -> Any:
-    """The shape of an operation's response."""
+    """Return the shape of an operation's response."""
     return service_model().operation_model(operation).output_shape
 
 
 def check(
     value: Any, shape: Any, type_of: Callable[[Any], str | None], *, path: str = "", optional: Container[str] = ()
 ) -> Iterator[Finding]:
-    """What is wrong with a value of a given shape.
+    """Yield what is wrong with a value of a given shape.
 
     Args:
-        value: A JSON value; pipeline expressions may stand anywhere in it.
-        shape: The botocore shape it should have.
+        value: A JSON value, which may contain pipeline expressions.
+        shape: The botocore shape that it should have.
         type_of: The type of an expression (String, Integer, Float, Boolean, or a botocore type name); None if unknown.
-        path: Where the value stands, for the findings.
-        optional: Required members that may be missing at the top, since the pipeline service fills them in.
+        path: The path of the value, for the findings.
+        optional: Required top-level members that may be missing because the pipeline service sets them.
     """
     kind = shape.type_name
     if is_expression(value):
         found = type_of(value)
         if found is not None and found not in _FITTING.get(kind, {kind}):
             advice = " (use .to_string())" if kind == "string" and found in ("Integer", "Float", "Boolean") else ""
-            yield Finding(path, f"an expression of type {found} stands where the API takes a {kind}{advice}")
+            yield Finding(path, f"an expression of type {found} where the API expects type {kind}{advice}")
         return
     if not _is_of(value, kind):
-        yield Finding(path, f"{value!r} stands where the API takes a {kind}")
+        yield Finding(path, f"{value!r} where the API expects type {kind}")
     elif kind == "structure":
         yield from _check_structure(value, shape, type_of, path, optional)
     elif kind == "list":
@@ -95,9 +95,9 @@ def check(
 
 
 def computed(value: Any, shape: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Every pipeline expression inside a value of a given shape: where it stands, and the shape of what it becomes.
+    """Yield every pipeline expression inside a value of a given shape: path, expression, and shape of its result.
 
-    What the shape does not know is left out: somebody with a newer botocore may have put it there.
+    Members that the shape does not have are left out: the definition may come from a newer botocore.
     """
     if is_expression(value):
         yield path, value, shape
@@ -134,22 +134,22 @@ def _check_bounds(size: float, shape: Any, path: str, unit: str) -> Iterator[Fin
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     if (low is not None and size < low) or (high is not None and size > high):
         bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
-        yield Finding(path, f"{size} {unit} where the API takes {bounds}".replace("  ", " "))
+        yield Finding(path, f"{size} {unit} where the API expects {bounds}".replace("  ", " "))
 
 
 def _check_text(value: str, shape: Any, path: str) -> Iterator[Finding]:
     choices = shape.metadata.get("enum")
     if choices and value not in choices:
-        yield Finding(path, f"{value!r} is none of the API's choices: {_shortened(choices)}")
+        yield Finding(path, f"{value!r} is not one of the API's choices: {_shortened(choices)}")
         return
     yield from _check_bounds(len(value), shape, path, "characters")
     if not value and shape.name in _NEVER_EMPTY:
-        yield Finding(path, "an empty text where the API takes 1 character or more")
+        yield Finding(path, "an empty string where the API expects at least 1 character")
     pattern = shape.metadata.get("pattern")
     if pattern and not translated(pattern).fullmatch(value):
         wrong = [character for character in dict.fromkeys(value) if not translated(pattern).fullmatch(character)]
         fits = len(wrong) < len(set(value))
-        what = f"the API takes no {' '.join(map(repr, wrong))} in it; " if fits else ""
+        what = f"the API does not allow {' '.join(map(repr, wrong))} in it; " if fits else ""
         yield Finding(path, f"{what}{value!r} does not match the API's pattern {pattern}")
 
 
@@ -159,9 +159,9 @@ def _shortened(choices: list[str]) -> str:
 
 @functools.cache
 def translated(pattern: str) -> re.Pattern[str]:
-    """A pattern of the service model (ECMA 262 with Unicode classes) as one of Python's.
+    """Translate a pattern of the service model (ECMA 262 with Unicode classes) to Python.
 
-    Unicode classes are exact in the Basic Multilingual Plane and take every character beyond it.
+    Unicode classes are exact in the Basic Multilingual Plane and match every character beyond it.
     """
     pattern = _REPEATED_END.sub("", pattern)
     pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", _BEYOND_PLANE_0).replace(r"\p{Alnum}", "a-zA-Z0-9")
@@ -171,7 +171,7 @@ def translated(pattern: str) -> re.Pattern[str]:
 
 @functools.cache
 def _characters(category: str) -> str:
-    """The characters of a Unicode general category (L, M, N, P, S or Z), as they stand inside brackets."""
+    """Return the characters of a Unicode general category (L, M, N, P, S or Z) for use inside brackets."""
     ranges: list[list[int]] = []
     for code in range(0x10000):
         if unicodedata.category(chr(code))[0] != category:
@@ -184,12 +184,12 @@ def _characters(category: str) -> str:
 
 
 def type_at(shape: Any, path: str) -> str | None:
-    """The type of the member at a property path of a response shape.
+    """Return the type of the member at a property path of a response shape.
 
     List entries may be addressed by index or, as the pipeline service does for named entries, by name.
 
     Returns:
-        String, Integer, Float, Boolean, or a botocore type name; None when nothing stands at the path.
+        String, Integer, Float, Boolean, or a botocore type name; None if the path does not exist.
     """
     for part in path_parts(path):
         if shape.type_name == "structure" and part in shape.members:

@@ -1,4 +1,4 @@
-"""Put the bundle of an environment into its AWS account, and start the pipeline there."""
+"""Submit the bundle of an environment to its AWS account, and start the pipeline."""
 
 import hashlib
 import json
@@ -19,13 +19,13 @@ from mlops.store.s3 import S3Store
 
 @dataclass(frozen=True)
 class Submission:
-    """What was put into SageMaker.
+    """The result of a submission.
 
     Attributes:
         pipeline_arn: The pipeline's ARN.
         outcome: `created`, `updated` or `unchanged`.
         definition_sha256: SHA-256 of the definition that is now in SageMaker.
-        uploaded: The URIs of the objects that were not in the bucket yet.
+        uploaded: The URIs of the uploaded objects.
     """
 
     pipeline_arn: str
@@ -35,10 +35,10 @@ class Submission:
 
 
 def look_up(target: Target) -> None:
-    """Ask AWS for what the configuration of an environment leaves to it: the newest image, and the project's own keys.
+    """Look up what the configuration of an environment leaves to AWS: the newest image and the project's keys.
 
     Raises:
-        MlopsError: No image has been built or no key made yet, or AWS refuses a call.
+        MlopsError: No image has been built or no key created yet, or an AWS call fails.
     """
     takes_newest, unnamed = image.takes_newest(target), keys.unnamed(target)
     if takes_newest or unnamed:
@@ -53,11 +53,11 @@ def look_up(target: Target) -> None:
 def submit(target: Target) -> Submission:
     """Bring the pipeline of an environment up to date with the sources.
 
-    Uploads the objects that are missing and the bundle's manifest, then creates or updates the pipeline. When nothing
-    has changed since the last time, nothing is called that changes anything.
+    Uploads missing objects and the bundle's manifest, then creates or updates the pipeline. If nothing has changed,
+    only read calls are made.
 
     Raises:
-        MlopsError: The configuration is incomplete, the sources do not compile, or AWS refuses a call.
+        MlopsError: The configuration is incomplete, the sources do not compile, or an AWS call fails.
     """
     compiled, account = bundle.current(target), target.account
     account.verify()
@@ -80,20 +80,20 @@ def submit(target: Target) -> Submission:
 
 
 def start(target: Target, pipeline: str, overrides: Mapping[str, Any], *, token: str | None = None) -> str:
-    """Start a run of a pipeline on the data and against the champion as they are now.
+    """Start an execution of a pipeline on the current data, compared with the current champion.
 
     Args:
         target: The environment whose pipeline is started.
         pipeline: The pipeline's name.
-        overrides: Values of pipeline parameters. DataVersion, ChampionArn and ChampionModelUri are found out when they
-            are not among them.
-        token: Runs asked for with the same token are one run; None for a run of its own.
+        overrides: Values of pipeline parameters. DataVersion, ChampionArn and ChampionModelUri are looked up unless
+            they are given.
+        token: An idempotency token: requests with the same token start one execution. None for a new execution.
 
     Returns:
         The ARN of the execution.
 
     Raises:
-        MlopsError: A parameter cannot be used, there is no data, or AWS refuses a call.
+        MlopsError: A parameter cannot be used, there is no data, or an AWS call fails.
     """
     account = target.account
     account.verify()

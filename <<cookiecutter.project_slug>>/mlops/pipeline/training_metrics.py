@@ -2,8 +2,8 @@
 
 import re
 
-# What SageMaker's descriptions of jobs in that image name: `train:<metric>` and `validation:<metric>`, each read from
-# XGBoost's own lines, `[<round>]<tab>train-auc:<figure><tab>validation-auc:<figure>`. A tab is `#011` in the log.
+# DescribeTrainingJob names these metrics `train:<metric>` and `validation:<metric>` for that image, and reads them from
+# XGBoost's log lines, `[<round>]<tab>train-auc:<figure><tab>validation-auc:<figure>`. A tab is `#011` in the log.
 # The metrics: metrics.py and xgb_constants.py of https://github.com/aws/sagemaker-xgboost-container
 _ALGORITHM = "sagemaker-xgboost"
 _METRICS = (
@@ -16,9 +16,9 @@ _FIGURE = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
 
 
 def built_in(image: str) -> list[dict[str, str]]:
-    """SageMaker's own metric definitions for an image of its algorithms; none for any other image.
+    """Return SageMaker's metric definitions for an image of its built-in algorithms; empty for other images.
 
-    For such an image CreateTrainingJob refuses a request with definitions, even if the job runs a script of ours.
+    For such an image CreateTrainingJob refuses definitions in the request, even if the job runs a custom script.
     """
     if re.split("[:@]", image.rpartition("/")[2])[0] != _ALGORITHM:
         return []

@@ -1,4 +1,4 @@
-"""Find what is wrong with a pipeline definition before SageMaker does: API shapes, references and the graph."""
+"""Validate a pipeline definition before SageMaker does: API shapes, references and the graph."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,11 +28,11 @@ from mlops.project.instances import NO_KEY, has_own_disks
 
 
 class Problem(NamedTuple):
-    """Something wrong with a definition.
+    """A problem of a definition.
 
     Attributes:
-        step: The step it is in; empty for the pipeline itself.
-        path: Where in the step (`Arguments.ProcessingInputs[0]`), or which parameter.
+        step: The name of the step; empty for the pipeline itself.
+        path: The path in the step (`Arguments.ProcessingInputs[0]`), or the name of the parameter.
         message: What is wrong.
     """
 
@@ -46,7 +46,7 @@ class Problem(NamedTuple):
 
 
 class _Api(NamedTuple):
-    """The calls behind a step type, and the required members that the pipeline service fills in itself."""
+    """The API calls of a step type, and the required members that the pipeline service sets."""
 
     create: str
     describe: str
@@ -70,7 +70,7 @@ _APIS = {
     "EndpointConfig": _Api("CreateEndpointConfig", "DescribeEndpointConfig", frozenset({"EndpointConfigName"})),
     "Endpoint": _Api("CreateEndpoint", "DescribeEndpoint", frozenset({"EndpointName"})),
 }
-# Steps whose arguments only their own code can judge.
+# Steps whose arguments only their own code can validate.
 _FREE_ARGUMENTS = frozenset({"Lambda", "Callback"})
 STEP_TYPES = frozenset({*_APIS, *_FREE_ARGUMENTS, "Condition", "Fail"})
 
@@ -110,7 +110,7 @@ _RETRIED_STEP = frozenset({"Step.SERVICE_FAULT", "Step.THROTTLING"})
 _RETRIED_JOB = frozenset({"SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR", "SageMaker.RESOURCE_LIMIT"})
 _WITHOUT_JOB = frozenset({"Model", "RegisterModel", "EndpointConfig", "Endpoint", "Lambda", "Callback"})
 _PIPELINE_ARN = "arn:aws:sagemaker:eu-west-1:000000000000:pipeline/name"
-# What they are with a value that each could have.
+# Execution variables with an example value.
 _EXECUTION_VARIABLES = {
     "PipelineName": "name",
     "PipelineArn": _PIPELINE_ARN,
@@ -129,7 +129,7 @@ _PARAMETER_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def problems(content: dict[str, Any]) -> list[Problem]:
-    """Everything that is wrong with a definition, in its own order; an empty list when nothing is."""
+    """Return all problems of a definition, in its order."""
     malformed = list(_malformed(content))
     if malformed:
         return malformed
@@ -141,10 +141,10 @@ def problems(content: dict[str, Any]) -> list[Problem]:
 
 
 def require_valid(content: dict[str, Any]) -> None:
-    """Refuse a definition that has problems.
+    """Make sure that a definition is valid.
 
     Raises:
-        MlopsError: The message lists all of them.
+        MlopsError: It has problems; the message lists all of them.
     """
     found = problems(content)
     if found:
@@ -154,45 +154,45 @@ def require_valid(content: dict[str, Any]) -> None:
 
 
 def require_usable(definition: Definition, given: Mapping[str, object]) -> None:
-    """Refuse values of parameters that the start of a run, or one of its steps, would be refused for.
+    """Refuse parameter values that AWS would refuse at the start of an execution, or in one of its steps.
 
-    What a definition says of a parameter is its type and its choices. How long it may be and of which characters is
-    said by the calls that it goes into, some of which are made when everything before them has run.
+    A definition declares only types and choices. Length and characters are limited by the API calls that a value is
+    used in, some of which are made late in an execution.
 
     Args:
         definition: A valid definition.
-        given: The values in question, those of some of the parameters. The others have their defaults.
+        given: The values to check, by parameter. Other parameters have their defaults.
 
     Raises:
-        MlopsError: A value does not fit where it goes; the message names the parameter, the place and what is allowed.
+        MlopsError: A value is not allowed; the message names the parameter, where it is used, and what is allowed.
     """
     known = {name: each.default for name, each in definition.parameters.items() if each.default is not None}
-    asked = {
+    checked = {
         name: definition.parameters[name].value(value) for name, value in given.items() if name in definition.parameters
     }
-    scope = Scope({**known, **asked}, _EXECUTION_VARIABLES, {}, str, {})  # no step has run, no document is read
-    for name, value in asked.items():
+    scope = Scope({**known, **checked}, _EXECUTION_VARIABLES, {}, str, {})  # no step has run, no document is read
+    for name, value in checked.items():
         sent = input_shape("StartPipelineExecution").members["PipelineParameters"].member.members["Value"]
         _require_fitting(name, as_text(value), sent, "It is sent to StartPipelineExecution")
     for step in definition.all_steps:
-        if step.type not in _APIS or not _parameters(step.arguments) & asked.keys():
+        if step.type not in _APIS or not _parameters(step.arguments) & checked.keys():
             continue
         for path, expression, shape in computed(step.arguments, input_shape(_APIS[step.type].create)):
-            names = sorted(_parameters(expression) & asked.keys())
+            names = sorted(_parameters(expression) & checked.keys())
             if names and _is_known(expression, scope):
-                goes = f"It becomes {path} of step {step.name}"
-                _require_fitting(", ".join(names), evaluate(expression, scope), shape, goes)
+                use = f"It becomes {path} of step {step.name}"
+                _require_fitting(", ".join(names), evaluate(expression, scope), shape, use)
     for step in definition.all_steps:
         for type_, named_by in _keyed_disks(step, scope.parameters):
-            if chosen := named_by & asked.keys():
+            if chosen := named_by & checked.keys():
                 raise UsageError(
                     f"Parameter {', '.join(chosen)} cannot be {type_!r}: it {NO_KEY}.",
-                    "Name that type in the configuration instead: the pipeline is then compiled without a key.",
+                    "Set the type in the configuration instead: the pipeline is then compiled without a key.",
                 )
 
 
 def _keyed_disks(step: Step, values: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
-    """The types of instances that take no key for their disks and are given one; and the parameters that name them."""
+    """Yield the instance types that take no disk key but are given one, and the parameters that set them."""
     for cluster in _holding(step.own_part, "VolumeKmsKeyId"):
         names = _parameters(cluster.get("InstanceType"))
         for type_ in [values.get(name) for name in names] or [cluster.get("InstanceType")]:
@@ -205,25 +205,25 @@ def _parameters(value: Any) -> set[str]:
 
 
 def _is_known(expression: Any, scope: Scope) -> bool:
-    """Whether an expression has a value before the run has done anything."""
+    """Return whether an expression has a value before any step has run."""
     known = {"Parameters": scope.parameters, "Execution": scope.execution}
-    here = all(reference.name in known.get(reference.kind, ()) for reference in references(expression))
-    return here and not any(_holding(expression, JSON_GET))
+    is_set = all(reference.name in known.get(reference.kind, ()) for reference in references(expression))
+    return is_set and not any(_holding(expression, JSON_GET))
 
 
-def _require_fitting(names: str, value: Any, shape: Any, goes: str) -> None:
+def _require_fitting(names: str, value: Any, shape: Any, use: str) -> None:
     for finding in check(value, shape, lambda _: None):
-        raise UsageError(f"Parameter {names} cannot be {value!r:.80}.", f"{goes}: {finding.message}.")
+        raise UsageError(f"Parameter {names} cannot be {value!r:.80}.", f"{use}: {finding.message}.")
 
 
 def _malformed(content: dict[str, Any]) -> Iterator[Problem]:
-    """Whether the definition has the outline that every other rule takes for granted."""
+    """Yield deviations from the basic structure that all other rules rely on."""
     if content.get("Version") != "2020-12-01":
-        yield Problem("", "Version", f"{content.get('Version')!r} is not the known version, '2020-12-01'")
+        yield Problem("", "Version", f"{content.get('Version')!r} is not the supported version, '2020-12-01'")
     for index, parameter in enumerate(content.get("Parameters", [])):
         if not isinstance(parameter, dict) or "Name" not in parameter or parameter.get("Type") not in _PARAMETER_TYPES:
             known = ", ".join(_PARAMETER_TYPES)
-            yield Problem("", f"Parameters[{index}]", f"a parameter has a Name, and a Type that is one of {known}")
+            yield Problem("", f"Parameters[{index}]", f"a parameter needs a Name, and a Type that is one of {known}")
     yield from _malformed_steps(content.get("Steps"), "Steps")
 
 
@@ -234,7 +234,7 @@ def _malformed_steps(steps: Any, path: str) -> Iterator[Problem]:
     for index, step in enumerate(steps):
         place = f"{path}[{index}]"
         if not isinstance(step, dict) or not isinstance(step.get("Name"), str) or not isinstance(step.get("Type"), str):
-            yield Problem("", place, "a step has a Name and a Type")
+            yield Problem("", place, "a step needs a Name and a Type")
         elif not isinstance(step.get("Arguments", {}), dict):
             yield Problem(step["Name"], "Arguments", "this must be a mapping")
         elif step["Type"] == "Condition":
@@ -256,7 +256,7 @@ def _parameter_problems(definition: Definition) -> Iterator[Problem]:
             if not isinstance(value, _PARAMETER_TYPES[kind]) or (isinstance(value, bool) and kind != "Boolean"):
                 yield Problem("", name, f"{value!r} is not of the parameter's type, {kind}")
         if choices and parameter.get("DefaultValue", choices[0]) not in choices:
-            yield Problem("", name, f"the default {parameter['DefaultValue']!r} is none of its choices")
+            yield Problem("", name, f"the default {parameter['DefaultValue']!r} is not one of its choices")
     used = _parameters(definition.content["Steps"])
     for name in names:
         if name not in used:
@@ -270,7 +270,7 @@ def _graph_problems(definition: Definition) -> Iterator[Problem]:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        yield Problem(error.args[1][0], "", f"steps wait for each other: {' -> '.join(reversed(error.args[1]))}")
+        yield Problem(error.args[1][0], "", f"cyclic dependencies: {' -> '.join(reversed(error.args[1]))}")
 
 
 @dataclass(frozen=True)
@@ -280,9 +280,9 @@ class _Checker:
     definition: Definition
 
     def step_problems(self, step: Step) -> Iterator[Problem]:
-        """What is wrong with one step, those nested in it left out."""
+        """Yield the problems of one step, without its nested steps."""
         if step.type not in STEP_TYPES:
-            yield Problem(step.name, "Type", f"the step type {step.type!r} is not known here")
+            yield Problem(step.name, "Type", f"unknown step type {step.type!r}")
             return
         for finding in check(step.name, service_model().shape_for("StepName"), lambda _: None):
             yield Problem(step.name, "Name", finding.message)
@@ -305,7 +305,7 @@ class _Checker:
         elif step.type == "Fail":
             message = step.arguments.get("ErrorMessage", "")
             if not (isinstance(message, str) or self._type_of(message) == "String"):
-                yield Problem(step.name, "Arguments.ErrorMessage", "this must be a string or an expression of one")
+                yield Problem(step.name, "Arguments.ErrorMessage", "this must be a string or a string expression")
         elif step.type == "Condition":
             conditions = step.arguments.get("Conditions", [])
             if not conditions:
@@ -331,7 +331,7 @@ class _Checker:
         return self._property_type(reference)
 
     def _property_type(self, reference: Reference) -> str | None:
-        """The type of a step's property; None when it is not known or there is no such property."""
+        """Return the type of a step's property; None if it is unknown or does not exist."""
         step = self.definition.steps.get(reference.name)
         if step is None:
             return None
@@ -351,7 +351,7 @@ class _Checker:
             elif reference.kind == "Steps":
                 yield from self._property_problems(step, reference)
             elif reference.kind not in ("Parameters", "Execution"):
-                yield Problem(step.name, text, "a reference leads to Parameters, Execution or Steps")
+                yield Problem(step.name, text, "a reference must start with Parameters, Execution or Steps")
 
     def _property_problems(self, step: Step, reference: Reference) -> Iterator[Problem]:
         text = f"Steps.{reference.name}.{reference.path}"
@@ -378,7 +378,7 @@ class _Checker:
             if target is None:
                 yield Problem(step.name, "DependsOn", f"the pipeline has no step {name!r}")
             elif target.type == "Fail":
-                yield Problem(step.name, "DependsOn", f"step {name} ends the run: nothing can wait for it")
+                yield Problem(step.name, "DependsOn", f"step {name} ends the execution: no step can depend on it")
 
 
 def _metric_problems(step: Step) -> Iterator[Problem]:
@@ -387,7 +387,7 @@ def _metric_problems(step: Step) -> Iterator[Problem]:
         yield Problem(
             step.name,
             "Arguments.AlgorithmSpecification.MetricDefinitions",
-            "SageMaker has definitions of its own for this image, and refuses a job that brings others",
+            "SageMaker has built-in definitions for this image, and refuses others",
         )
 
 
@@ -397,7 +397,7 @@ def _outputs(step: Step) -> set[str]:
 
 
 def _names(path: str, member: str, known: Iterable[str | None]) -> bool:
-    """Whether a property path addresses an entry of `member` by one of the known names, or by an index."""
+    """Return whether a property path addresses an entry of `member` by a known name or an index."""
     parts = path_parts(path)
     if member not in parts or parts.index(member) + 1 == len(parts):
         return False
@@ -409,7 +409,7 @@ def _condition_problems(step: Step, conditions: list[dict[str, Any]], path: str)
     for index, condition in enumerate(conditions):
         place, kind = f"{path}[{index}]", condition.get("Type")
         if kind not in CONDITIONS:
-            yield Problem(step.name, place, f"{kind!r} is no type of condition")
+            yield Problem(step.name, place, f"unknown condition type {kind!r}")
         elif kind in ("And", "Or"):
             yield from _condition_problems(step, condition.get("Conditions", []), f"{place}.Conditions")
         elif kind == "Not":
@@ -438,7 +438,7 @@ def _property_file_problems(step: Step) -> Iterator[Problem]:
 
 
 def _holding(value: Any, key: str) -> Iterator[dict[str, Any]]:
-    """The mappings that hold a key, nested ones included."""
+    """Yield the mappings that contain a key, including nested ones."""
     if isinstance(value, dict):
         if key in value:
             yield value
@@ -454,7 +454,7 @@ def _cache_problems(step: Step) -> Iterator[Problem]:
     if not cache or not cache.get("Enabled"):
         return
     if step.type not in _CACHEABLE:
-        yield Problem(step.name, "CacheConfig", f"the result of a {step.type} step cannot be used again")
+        yield Problem(step.name, "CacheConfig", f"the result of a {step.type} step cannot be cached")
     if "ExpireAfter" in cache:
         try:
             lifetime(cache["ExpireAfter"])
@@ -467,12 +467,12 @@ def _retry_problems(step: Step) -> Iterator[Problem]:
     for index, policy in enumerate(step.request.get("RetryPolicies", [])):
         place = f"RetryPolicies[{index}]"
         if step.type in ("Condition", "Fail"):
-            yield Problem(step.name, place, f"a {step.type} step is not repeated")
+            yield Problem(step.name, place, f"a {step.type} step cannot be retried")
             continue
         for kind in policy.get("ExceptionType", []):
             if kind not in allowed:
-                yield Problem(step.name, place, f"a {step.type} step is not repeated for {kind!r}")
+                yield Problem(step.name, place, f"a {step.type} step cannot be retried for {kind!r}")
         if ("MaxAttempts" in policy) == ("ExpireAfterMin" in policy):
             yield Problem(step.name, place, "this needs either MaxAttempts or ExpireAfterMin")
         elif not 1 <= policy.get("MaxAttempts", 1) <= _MAX_ATTEMPTS:
-            yield Problem(step.name, place, f"MaxAttempts is from 1 to {_MAX_ATTEMPTS}")
+            yield Problem(step.name, place, f"MaxAttempts must be between 1 and {_MAX_ATTEMPTS}")

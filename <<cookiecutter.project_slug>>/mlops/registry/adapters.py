@@ -7,10 +7,10 @@ from mlops.registry.port import Registry
 
 
 def registry_of(target: Target) -> Registry:
-    """The model registry of an environment.
+    """Return the model registry of an environment.
 
     Raises:
-        MlopsError: There is no such environment, or its configuration lacks what AWS needs.
+        MlopsError: The environment is unknown, or its configuration lacks a value that AWS needs.
     """
     if target.is_local:
         return LocalRegistry.of(target.trainer)
@@ -20,10 +20,10 @@ def registry_of(target: Target) -> Registry:
 
 
 def live_packages(target: Target) -> dict[str, str]:
-    """The ARN of the package that is live in each environment that models are deployed to from a registry.
+    """Return the ARN of the live package of each environment that models are deployed to.
 
     Raises:
-        MlopsError: There is no such environment, or its configuration lacks what AWS needs.
+        MlopsError: The environment is unknown, or its configuration lacks a value that AWS needs.
     """
     if target.is_local:
         return {}

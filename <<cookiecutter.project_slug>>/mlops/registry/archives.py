@@ -29,7 +29,7 @@ def load(source: Registry, version: ModelVersion, folder: Path) -> Handlers:
     Args:
         source: The registry.
         version: The version.
-        folder: Where unpacked models are kept, by the digest of their archive.
+        folder: The folder of unpacked models, named by the digest of their archives.
 
     Raises:
         MlopsError: The archive is missing or damaged, or its handlers do not load.
@@ -38,7 +38,7 @@ def load(source: Registry, version: ModelVersion, folder: Path) -> Handlers:
 
 
 def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
-    """The folder that the archive of a version is unpacked in, below `folder`; it is unpacked when it is not yet.
+    """Unpack the archive of a version below `folder`, unless it is already there, and return its folder.
 
     Raises:
         MlopsError: The archive is missing or damaged.
@@ -58,7 +58,7 @@ def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
             ) from None
         except OSError as error:
             raise unwritable(partial, error) from error
-        with contextlib.suppress(OSError):  # another process has just unpacked the same archive
+        with contextlib.suppress(OSError):  # another process has unpacked the same archive
             partial.rename(destination)
         return destination
 

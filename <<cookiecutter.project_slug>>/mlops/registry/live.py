@@ -1,6 +1,6 @@
-"""Which package is live where: a deployment records it in an SSM parameter once it is known to serve.
+"""The live package of each environment, in an SSM parameter that a deployment writes once the endpoint serves it.
 
-No stack holds the parameter: CloudFormation may take for success what SageMaker has rolled back.
+The parameter belongs to no stack, because CloudFormation may report success for an update that SageMaker rolled back.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from mlops.project.names import Names
 
 
 def live(account: Account, names: Names, environments: Iterable[str]) -> dict[str, str]:
-    """The ARN of the package that is live in each of some environments; one without any is left out.
+    """Return the ARN of the live package by environment; environments without one are left out.
 
     Raises:
         MlopsError: The parameters cannot be read.
@@ -23,7 +23,7 @@ def live(account: Account, names: Names, environments: Iterable[str]) -> dict[st
 
 
 def record(account: Account, names: Names, environment: str, package: str) -> None:
-    """Say that a package is live in an environment.
+    """Record that a package is live in an environment.
 
     Raises:
         MlopsError: The parameter cannot be written.
@@ -34,11 +34,11 @@ def record(account: Account, names: Names, environment: str, package: str) -> No
         try:
             account.ssm.put_parameter(**parameter, Tags=tags)
         except account.ssm.exceptions.ParameterAlreadyExists:
-            account.ssm.put_parameter(**parameter, Overwrite=True)  # which takes no tags
+            account.ssm.put_parameter(**parameter, Overwrite=True)  # no tags with Overwrite
 
 
 def forget(account: Account, names: Names, environment: str) -> None:
-    """Say that no package is live in an environment any more.
+    """Record that no package is live in an environment any more.
 
     Raises:
         MlopsError: The parameter cannot be deleted.
@@ -48,5 +48,5 @@ def forget(account: Account, names: Names, environment: str) -> None:
 
 
 def version_of(package: str) -> int:
-    """The number of the version in the ARN of a package."""
+    """Return the version number in the ARN of a package."""
     return int(package.rpartition("/")[2])

@@ -1,4 +1,4 @@
-"""The model registry on this machine: one JSON file a version below `.mlops/registry/<group>/`."""
+"""The model registry on this machine: one JSON file per version below `.mlops/registry/<group>/`."""
 
 import shutil
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class LocalRegistry:
     """A model package group kept in a folder.
 
     Attributes:
-        folder: The folder of the group; it need not exist before the first registration.
-        store: The object store that model archives and reports stand in.
+        folder: The folder of the group; created with the first registration.
+        store: The object store of model archives and reports.
     """
 
     folder: Path
@@ -27,9 +27,9 @@ class LocalRegistry:
 
     @classmethod
     def of(cls, target: Target, group: str | None = None) -> "LocalRegistry":
-        """The registry of an environment whose pipeline runs here.
+        """Return the registry of an environment whose pipeline runs on this machine.
 
-        A trial of another environment's pipeline has a registry of its own, so that it is no champion of this one.
+        A trial of another environment's pipeline gets its own registry, so that it cannot become the champion here.
 
         Args:
             target: The environment.
@@ -44,14 +44,14 @@ class LocalRegistry:
         Args:
             arguments: The request of the RegisterModel step, resolved.
             arn_prefix: `arn:aws:sagemaker:<region>:<account>:model-package/<group>`.
-            created_by: The execution and the step that register it. What they have registered before is returned.
+            created_by: The execution and the step that register it. If they have registered a version, it is returned.
 
         Raises:
-            MlopsError: The model archive is missing, or the record cannot be written. No version number is used up.
+            MlopsError: The model archive is missing, or the record cannot be written. No version number is consumed.
         """
         for container in arguments["InferenceSpecification"]["Containers"]:
             if not self.store.exists(container["ModelDataUrl"]):
-                raise MlopsError(f"There is no model archive at {container['ModelDataUrl']}.")
+                raise MlopsError(f"No model archive at {container['ModelDataUrl']}.")
         with locked(self.folder / ".lock"):
             records = [self._read(path) for _, path in self._files()]
             for record in records:
@@ -75,11 +75,11 @@ class LocalRegistry:
         return record
 
     def versions(self) -> list[ModelVersion]:
-        """Every version, oldest first (see `Registry.versions`)."""
+        """Return all versions, oldest first (see `Registry.versions`)."""
         return [_version(self._read(path)) for _, path in self._files()]
 
     def decide(self, version: int, status: str, comment: str) -> ModelVersion:
-        """Give a version a new approval status (see `Registry.decide`)."""
+        """Set the approval status of a version (see `Registry.decide`)."""
         with locked(self.folder / ".lock"):
             find(self.versions(), version)
             path = self.folder / f"{version}.json"
@@ -90,12 +90,12 @@ class LocalRegistry:
         return _version(record)
 
     def evaluation(self, version: ModelVersion) -> dict[str, Any]:
-        """The evaluation report of a version (see `Registry.evaluation`)."""
+        """Return the evaluation report of a version (see `Registry.evaluation`)."""
         report: dict[str, Any] = self.store.read_json(version.evaluation_uri)
         return report
 
     def download_model(self, version: ModelVersion, folder: Path) -> Path:
-        """Bring the model archive of a version into a folder (see `Registry.download_model`)."""
+        """Copy the model archive of a version into a folder (see `Registry.download_model`)."""
         source = self.store.path(version.model_uri)
         if not source.is_file():
             raise MlopsError(
@@ -106,7 +106,7 @@ class LocalRegistry:
         return Path(shutil.copyfile(source, folder / source.name))
 
     def download_baseline(self, version: ModelVersion, folder: Path) -> None:
-        """Bring the baseline of a version into a folder (see `Registry.download_baseline`)."""
+        """Copy the baseline of a version into a folder (see `Registry.download_baseline`)."""
         for uri in require_baseline(version):
             self.store.download(uri, folder)
 
@@ -128,7 +128,7 @@ class LocalRegistry:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")  # decisions are ordered by it
+    return datetime.now(UTC).isoformat(timespec="microseconds")  # fine enough to order decisions
 
 
 def _version(record: dict[str, Any]) -> ModelVersion:

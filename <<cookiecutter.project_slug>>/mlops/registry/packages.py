@@ -1,4 +1,4 @@
-"""The model packages of a group in SageMaker; a function in AWS imports this too, so it needs nothing but boto3."""
+"""The model packages of a group in SageMaker. A Lambda function imports this module, so it needs only boto3."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from mlops.registry.versions import ModelVersion, of_package
 
 
 def versions(sagemaker: Any, group: str, status: str | None = None) -> list[ModelVersion]:
-    """The versions of a model package group, oldest first.
+    """Return the versions of a model package group, oldest first.
 
     Args:
         sagemaker: A boto3 client.
         group: The name of a group that exists.
-        status: Only those of this approval status.
+        status: Return only versions with this approval status; None for all.
     """
     only = {"ModelApprovalStatus": status} if status else {}
     pages = sagemaker.get_paginator("list_model_packages").paginate(

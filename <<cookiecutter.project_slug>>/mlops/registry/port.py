@@ -1,4 +1,4 @@
-"""The port through which the model registry is reached, wherever it is."""
+"""The interface of a model registry."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,36 +10,36 @@ class Registry(Protocol):
     """A model package group, on this machine or in SageMaker."""
 
     def versions(self) -> list[ModelVersion]:
-        """Every version, oldest first; an empty list before the first registration.
+        """Return all versions, oldest first; an empty list before the first registration.
 
         Raises:
             MlopsError: The registry cannot be read.
         """
 
     def decide(self, version: int, status: str, comment: str) -> ModelVersion:
-        """Give a version a new approval status.
+        """Set the approval status of a version.
 
         Raises:
-            MlopsError: There is no such version.
+            MlopsError: The version does not exist.
         """
 
     def evaluation(self, version: ModelVersion) -> dict[str, Any]:
-        """The evaluation report of a version.
+        """Return the evaluation report of a version.
 
         Raises:
-            MlopsError: The report is gone.
+            MlopsError: The report is missing.
         """
 
     def download_model(self, version: ModelVersion, folder: Path) -> Path:
-        """Bring the model archive of a version into a folder and return its path.
+        """Copy the model archive of a version into a folder and return its path.
 
         Raises:
-            MlopsError: The archive is gone.
+            MlopsError: The archive is missing.
         """
 
     def download_baseline(self, version: ModelVersion, folder: Path) -> None:
-        """Bring the statistics and the constraints of a version's training data into a folder.
+        """Copy the statistics and the constraints of a version's training data into a folder.
 
         Raises:
-            MlopsError: The version has none, or they are gone.
+            MlopsError: The version has no baseline, or its files are missing.
         """

@@ -23,8 +23,8 @@ class AwsRegistry:
 
     Attributes:
         account: The account.
-        store: Its object store, which archives and reports stand in.
-        group: The name of the group; it need not exist before the first registration.
+        store: The object store of archives and reports.
+        group: The name of the group; created with the first registration.
     """
 
     account: Account
@@ -33,16 +33,16 @@ class AwsRegistry:
 
     @classmethod
     def of(cls, target: Target) -> "AwsRegistry":
-        """The registry of an environment.
+        """Return the registry of an environment.
 
         Raises:
-            MlopsError: The configuration lacks a value, or the credentials are of another account.
+            MlopsError: The configuration lacks a value, or the credentials belong to another account.
         """
         target.account.verify()
         return cls(target.account, S3Store(target.account), target.model_package_group)
 
     def versions(self) -> list[ModelVersion]:
-        """Every version, oldest first (see `Registry.versions`)."""
+        """Return all versions, oldest first (see `Registry.versions`)."""
         sagemaker = self.account.sagemaker
         with aws_errors(f"read the model package group {self.group}"):
             try:
@@ -54,31 +54,31 @@ class AwsRegistry:
             return packages.versions(sagemaker, self.group)
 
     def decide(self, version: int, status: str, comment: str) -> ModelVersion:
-        """Give a version a new approval status (see `Registry.decide`)."""
+        """Set the approval status of a version (see `Registry.decide`)."""
         if len(comment) > _LONGEST_COMMENT:
-            raise UsageError(f"The comment has {len(comment)} characters; SageMaker keeps {_LONGEST_COMMENT}.")
+            raise UsageError(f"The comment has {len(comment)} characters; SageMaker allows {_LONGEST_COMMENT}.")
         found = find(self.versions(), version)
-        stamp = (
+        metadata = (
             {"CustomerMetadataProperties": with_approval_time(found.metadata, datetime.now(UTC))}
             if status == APPROVED
             else {}
         )
         with aws_errors(f"change the status of version {version}"):
             self.account.sagemaker.update_model_package(
-                ModelPackageArn=found.arn, ModelApprovalStatus=status, ApprovalDescription=comment, **stamp
+                ModelPackageArn=found.arn, ModelApprovalStatus=status, ApprovalDescription=comment, **metadata
             )
             return of_package(self.account.sagemaker.describe_model_package(ModelPackageName=found.arn))
 
     def evaluation(self, version: ModelVersion) -> dict[str, Any]:
-        """The evaluation report of a version (see `Registry.evaluation`)."""
+        """Return the evaluation report of a version (see `Registry.evaluation`)."""
         report: dict[str, Any] = self.store.read_json(version.evaluation_uri)
         return report
 
     def download_model(self, version: ModelVersion, folder: Path) -> Path:
-        """Bring the model archive of a version into a folder (see `Registry.download_model`)."""
+        """Download the model archive of a version into a folder (see `Registry.download_model`)."""
         return self.store.download(version.model_uri, folder)
 
     def download_baseline(self, version: ModelVersion, folder: Path) -> None:
-        """Bring the baseline of a version into a folder (see `Registry.download_baseline`)."""
+        """Download the baseline of a version into a folder (see `Registry.download_baseline`)."""
         for uri in require_baseline(version):
             self.store.download(uri, folder)

@@ -1,1 +1,1 @@
-"""When to train again: the rules every trigger goes through, on this machine and in AWS."""
+"""Retraining: the rules for every trigger, on this machine and in AWS."""

@@ -1,4 +1,4 @@
-"""Training again because what the version in use was asked has drifted."""
+"""Retraining because the requests to the version in use have drifted."""
 
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,33 @@ _LISTED = 8
 
 
 def retrain_if_drifted(target: Target, window: Window, data: Path | None) -> Outcome | str:
-    """Train again if the version in use has drifted in a window.
+    """Retrain if the version in use has drifted in a window.
 
     Args:
         target: The environment.
-        window: The window, compared.
-        data: What to train on; None for what the configuration names.
+        window: The evaluated window.
+        data: The file or folder to train on; None for the configured one.
 
     Returns:
-        What came of it, or why nothing was done.
+        The result, or the reason why nothing was done.
     """
     used = champion(LocalRegistry.of(target).versions())
     if not used:
         return "no version is approved"
     comparison = window.comparisons.get(used.version, {})
-    if why_not := _why_not(used, comparison, window.min_rows):
-        return why_not
+    if obstacle := _obstacle(used, comparison, window.min_rows):
+        return obstacle
     names = comparison["drifted"]
     reason = f"{len(names)} of {len(comparison['features'])} features drifted: {', '.join(names[:_LISTED])}"
     return retrain(target, DRIFT, f"{DRIFT}-{used.version}-{timestamp(window.end)}", reason, data)
 
 
-def _why_not(used: ModelVersion, comparison: dict[str, Any], min_rows: int) -> str:
-    """Why the version in use is not trained again; empty when it is."""
+def _obstacle(used: ModelVersion, comparison: dict[str, Any], min_rows: int) -> str:
+    """Return why not to retrain the version in use; empty if it should be retrained."""
     if not comparison.get("rows"):
-        return f"version {used.version}, the one in use, was not asked"
+        return f"version {used.version}, the one in use, got no requests"
     if comparison["rows"] < min_rows:
-        return f"version {used.version} was asked about too few rows to tell"
+        return f"version {used.version} got too few rows to detect drift"
     if not comparison["drift"]:
         return f"version {used.version}, the one in use, has not drifted"
-    return f"version {used.version} has drifted, but the data is at fault" if comparison["quality"] else ""
+    return f"version {used.version} has drifted, but the data fails its quality checks" if comparison["quality"] else ""

@@ -1,8 +1,8 @@
-"""Retraining on this machine: what the policy remembers is a file, what it starts runs in this process.
+"""Retraining on this machine: the state of the policy is a file, and runs execute in this process.
 
-Two locks keep processes apart. `lock` is held while the file is read and written. `executing` is held by the process
-that executes the run the file speaks of, and is taken and given back only under `lock`: whoever gets it knows that
-nobody executes, and looks at what became of a run that the file still calls running.
+Two locks coordinate processes. `lock` is held while the file is read and written. `executing` is held by the process
+that executes the run in the file, and is acquired and released only under `lock`: a process that acquires it knows
+that none is executing, and looks up the result of a run that the file still records as running.
 """
 
 import sys
@@ -39,16 +39,16 @@ from mlops.run.attend import attend, result, summary
 from mlops.run.start import new_run
 from mlops.run.state import EXECUTING, FAILED, SUCCEEDED, RunFolder, RunState, find_run
 
-_OUTCOMES = {STARTED: "Retraining was started", COALESCED: "Retraining waits", REFUSED: "No retraining"}
+_OUTCOMES = {STARTED: "Retraining started", COALESCED: "Retraining is pending", REFUSED: "No retraining"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trigger, and the runs that this process has executed.
+    """The decision on a trigger, and the runs that this process has executed.
 
     Attributes:
-        decision: What the policy decided; None when there was no trigger.
-        runs: The runs, oldest first: what the trigger started, and what was pending and became due.
+        decision: The decision of the policy; None without a trigger.
+        runs: The runs, oldest first: the one the trigger started, and pending ones that became due.
     """
 
     decision: Decision | None
@@ -56,20 +56,20 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """1 when a run did not succeed, else 0."""
+        """1 if a run did not succeed, else 0."""
         return int(any(state.status != SUCCEEDED for _, state in self.runs))
 
     def text(self, project: Project) -> str:
-        """The decision and the end of every run, for people."""
+        """Return the decision and the result of every run, as text."""
         lines = []
         if self.decision:
             lines.append(f"{_OUTCOMES[self.decision.outcome]}: {self.decision.reason}.")
             if self.decision.outcome == COALESCED:
-                lines.append(f"  how it stands:  {MLOPS} retrain --status")
+                lines.append(f"  status:  {MLOPS} retrain --status")
         return "\n".join([*lines, *(summary(project, folder, state) for folder, state in self.runs)])
 
     def document(self) -> dict[str, Any]:
-        """The same as a JSON document."""
+        """Return the decision and the runs as a JSON document."""
         decision = asdict(self.decision) | {"time": self.decision.time.isoformat()} if self.decision else None
         return {"decision": decision, "runs": [result(folder, state) for folder, state in self.runs]}
 
@@ -77,29 +77,29 @@ class Outcome:
 def retrain(
     target: Target, kind: str, trigger_id: str, reason: str, data: Path | None, *, force: bool = False
 ) -> Outcome:
-    """Bring a trigger before the policy; execute the run it starts, and the pending one that becomes due after it.
+    """Submit a trigger to the policy; execute the run that it starts, and the pending one that becomes due after it.
 
     Args:
         target: The environment.
-        kind: What triggers: manual, scheduled, data or drift.
-        trigger_id: What identifies the cause: the same a second time starts nothing.
-        reason: Why, in a person's words; becomes part of the pipeline parameter RunReason.
-        data: The file or folder to train on; None for the one that the configuration names.
-        force: Whether to train even if the newest version was made from the same data.
+        kind: The kind of trigger: manual, scheduled, data or drift.
+        trigger_id: The id of the cause: a repeated id starts nothing.
+        reason: The reason, as free text; becomes part of the pipeline parameter RunReason.
+        data: The file or folder to train on; None for the configured one.
+        force: Whether to train even if the newest version was trained on the same data.
 
     Raises:
         MlopsError: The configuration, the data, the pipeline or the policy's file cannot be used.
-        KeyboardInterrupt: The run was interrupted; the policy has been told.
+        KeyboardInterrupt: The run was interrupted, which is recorded.
     """
     guard = Guard.of(target)
-    current(target)  # a pipeline that does not compile is nobody's turn
+    current(target)  # fail on a pipeline that does not compile before a trigger is recorded
     source = (data or target.project.root / str(target.settings["data_folder"])).absolute()
     return guard.serve(Trigger(trigger_id, kind, reason, _now(), str(source), data_version(source), force=force))
 
 
 @dataclass(frozen=True)
 class Guard:
-    """The policy of one project, with its file.
+    """The policy of one project, with its state file.
 
     Attributes:
         target: The environment.
@@ -111,56 +111,56 @@ class Guard:
 
     @classmethod
     def of(cls, target: Target) -> "Guard":
-        """The guard of an environment, with the limits of its configuration.
+        """Return the guard of an environment, with the limits of its configuration.
 
         Raises:
-            MlopsError: A limit is missing or impossible.
+            MlopsError: A limit is missing or too low.
         """
         environment = target.settings
         policy = Policy(
             cooldown=timedelta(minutes=_at_least(0, environment, "cooldown_minutes", environment.number)),
             runs_per_day=int(_at_least(1, environment, "runs_per_day", environment.integer)),
             failed_gates=int(_at_least(1, environment, "failed_gates", environment.integer)),
-            gathering=timedelta(0),  # no object announces itself here
-            lease=timedelta(0),  # looking at a run costs nothing here
+            gathering=timedelta(0),  # there are no object events on this machine
+            lease=timedelta(0),  # the status of a run is cheap to read
         )
         return cls(target, policy)
 
     def serve(self, trigger: Trigger | None) -> Outcome:
-        """Decide on a trigger, or just let time pass, and execute what is started, one run after the other.
+        """Decide on a trigger, or without one advance the clock, and execute the runs that start, one after another.
 
         Raises:
             MlopsError: The file cannot be read or written, or a run could not be prepared.
-            KeyboardInterrupt: The run was interrupted; the policy has been told.
+            KeyboardInterrupt: The run was interrupted, which is recorded.
         """
         runs = []
         with ExitStack() as executing:
             with locked(self._lock):
-                alone = executing.enter_context(locked(self._executing, patience=0))
+                acquired = executing.enter_context(locked(self._executing, patience=0))
                 before = self.read()
-                state = self._advance(before, self._status if alone else _is_executing)
+                state = self._advance(before, self._status_of if acquired else _is_executing)
                 decision = None
                 if trigger:
                     state, decision = self.policy.receive(state, trigger, self.newest())
-                self._keep(before, state)
-                run = self._turn(state, executing) if alone else None
+                self._save(before, state)
+                run = self._claim(state, executing) if acquired else None
             while run:
                 runs.append(self._execute(run, executing))
-                run = self._go_on(executing)
+                run = self._next(executing)
         if decision:
-            decision = self.read().decisions.get(decision.trigger, decision)  # by now it may have led to a run
+            decision = self.read().decisions.get(decision.trigger, decision)  # it may have started a run since
         return Outcome(decision, tuple(runs))
 
     def read(self) -> State:
-        """What the policy remembers.
+        """Read the state of the policy.
 
         Raises:
             MlopsError: The file is damaged.
         """
         if not self._path.exists():
             return State()
-        what = "The memory of retraining"
-        remedy = f"Move it away: `mv {self._path} {self._path}.damaged`. It forgets cool-down, budget and what waits."
+        what = "The state of retraining"
+        remedy = f"Move it away: mv {self._path} {self._path}.damaged; this resets cool-down, budget and pending runs."
         content = read_json(self._path, what, remedy)
         try:
             return from_document(content)
@@ -168,7 +168,7 @@ class Guard:
             raise MlopsError(f"{what} is damaged: {self._path} ({error!r}).", remedy) from None
 
     def newest(self) -> Newest | None:
-        """The newest registered version; None before the first.
+        """Return the newest registered version; None if there is none.
 
         Raises:
             MlopsError: The registry cannot be read.
@@ -176,8 +176,8 @@ class Guard:
         versions = LocalRegistry.of(self.target).versions()
         return Newest(versions[-1].version, versions[-1].metadata.get("DataVersion", "")) if versions else None
 
-    def standing(self) -> dict[str, Any]:
-        """How everything stands, as a JSON document; nothing is changed.
+    def status(self) -> dict[str, Any]:
+        """Return the status of retraining as a JSON document, without changing it.
 
         Raises:
             MlopsError: The file or the registry cannot be read.
@@ -185,9 +185,9 @@ class Guard:
         state, newest, now = self.read(), self.newest(), _now()
         document = to_document(state)
         if state.running:
-            status = Status.EXECUTING if is_locked(self._executing) else self._status(state.running)
+            status = Status.EXECUTING if is_locked(self._executing) else self._status_of(state.running)
             document["running"] |= {"status": status.value, "reason": state.running.request.reason}
-            if status is not Status.EXECUTING:  # what waits no longer waits for it
+            if status is not Status.EXECUTING:  # the pending request no longer waits for it
                 state = self.policy.end(state, state.running.request.token, status, now)
         if state.pending:
             waits_for = self.policy.wait(state, state.pending, now)
@@ -206,22 +206,22 @@ class Guard:
             try:
                 version = data_version(Path(state.pending.data))
             except MlopsError as error:
-                print(f"Of the data that a retraining waits to train on: {error}", file=sys.stderr)
+                print(f"Warning: data of the pending retraining: {error}", file=sys.stderr)
         return self.policy.advance(state, _now(), self.newest(), describe, version)
 
-    def _keep(self, before: State, after: State) -> None:
-        """Write what the policy remembers; say it when the circuit has opened."""
+    def _save(self, before: State, after: State) -> None:
+        """Write the state; print a warning if the circuit has opened."""
         write_json(self._path, to_document(after))
         if self.policy.has_opened(before, after):
             print(
-                f"Retraining is stopped: {after.failed_gates} runs in a row failed the quality gate. Other data, or a "
-                f"person's `{MLOPS} retrain`, starts it again.",
+                f"Retraining is suspended: {after.failed_gates} runs in a row failed the quality gate. It continues "
+                f"with different data, or by hand: {MLOPS} retrain",
                 file=sys.stderr,
             )
 
     @staticmethod
-    def _turn(state: State, executing: ExitStack) -> Run | None:
-        """The run that this process has to execute; when there is none, it lets others execute."""
+    def _claim(state: State, executing: ExitStack) -> Run | None:
+        """Return the run that this process must execute; without one, release the lock."""
         if state.running and not state.running.execution:
             return state.running
         executing.close()
@@ -243,36 +243,36 @@ class Guard:
             self._end(executing)
             raise
 
-    def _go_on(self, executing: ExitStack) -> Run | None:
-        """Tell the policy that the run has ended, and what it starts next."""
+    def _next(self, executing: ExitStack) -> Run | None:
+        """Record that the run has ended, and return the next one to execute."""
         with locked(self._lock):
             before = self.read()
-            after = self._advance(before, self._status)
-            self._keep(before, after)
-            return self._turn(after, executing)
+            after = self._advance(before, self._status_of)
+            self._save(before, after)
+            return self._claim(after, executing)
 
     def _end(self, executing: ExitStack) -> None:
-        """Tell the policy that the run has ended and that this process starts nothing more."""
+        """Record that the run has ended, and release the lock: this process starts no more runs."""
         with locked(self._lock):
             before = self.read()
             if before.running:
-                status = self._status(before.running)
+                status = self._status_of(before.running)
                 after = self.policy.end(before, before.running.request.token, status, _now())
-                self._keep(before, after)
+                self._save(before, after)
             executing.close()
 
-    def _status(self, run: Run) -> Status:
-        """How a run stands that no process executes as a retraining; it may have been resumed as a plain run."""
+    def _status_of(self, run: Run) -> Status:
+        """Return the status of a run that no retraining executes; it may have been resumed with `run --resume`."""
         try:
             folder = find_run(self.target.project, run.execution)
             state = folder.load()
             kinds = {step.name: step.type for step in Definition.from_text(folder.read_definition()).all_steps}
-        except MlopsError:  # it was never prepared, or it was removed
+        except MlopsError:  # it was never prepared, or was removed
             return Status.FAILED
         if state.status in (EXECUTING, SUCCEEDED):
             return Status.EXECUTING if state.status == EXECUTING else Status.REGISTERED
-        refused = any(step.status == FAILED and kinds.get(name) == "Fail" for name, step in state.steps.items())
-        return Status.GATE_FAILED if refused else Status.FAILED
+        gate_failed = any(step.status == FAILED and kinds.get(name) == "Fail" for name, step in state.steps.items())
+        return Status.GATE_FAILED if gate_failed else Status.FAILED
 
     @property
     def _path(self) -> Path:
@@ -295,7 +295,7 @@ def _at_least(least: int, environment: Environment, name: str, read: Callable[[s
     key = f"retraining.{name}"
     value = read(key)
     if value < least:
-        raise UsageError(f"{environment.file(key)} says `{key}: {value}`.", f"It takes at least {least}.")
+        raise UsageError(f"`{key}: {value}` in {environment.file(key)} is too low.", f"Set it to {least} or more.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""What the retraining policy remembers between two events: plain values that can be kept as one JSON document."""
+"""The state of the retraining policy between events: plain values that are stored as one JSON document."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -7,28 +7,28 @@ from hashlib import sha256
 from typing import Any
 
 MANUAL, SCHEDULED, DATA, DRIFT = "manual", "scheduled", "data", "drift"
-"""The kinds of triggers: a person, the clock, new objects in the data bucket, the monitoring job."""
+"""The kinds of triggers: a user, a schedule, new objects in the data bucket, the monitoring job."""
 
 STARTED, COALESCED, REFUSED = "started", "coalesced", "refused"
-"""What can become of a trigger."""
+"""The outcomes of a trigger."""
 
 REASON_LENGTH = 256
-_REASON_MARKS = frozenset(" _.:/=+-@")
+_REASON_CHARACTERS = frozenset(" _.:/=+-@")
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """Something that asks for a retraining.
+    """A request for a retraining.
 
     Attributes:
-        id: What identifies its cause: the same cause told twice has the same id.
+        id: The id of its cause: repeated deliveries of one event have the same id.
         kind: manual, scheduled, data or drift.
-        reason: Why, in a person's words; may be empty.
+        reason: The reason, as free text; may be empty.
         time: When it arrived.
-        data: Where the data to train on stands.
+        data: The location of the data to train on.
         data_version: The version of that data at that time.
-        objects: The new objects that it announces; empty when it announces none.
-        force: Whether to train even if the newest model was made from the same data.
+        objects: The new objects in its event, if any.
+        force: Whether to train even if the newest version was trained on the same data.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Request:
-    """A retraining asked for by one or more triggers; it trains on what the newest of them names.
+    """A retraining requested by one or more triggers; it trains on the data of the newest one.
 
     Attributes:
         triggers: The triggers, oldest first; at least one.
@@ -53,22 +53,22 @@ class Request:
 
     @property
     def token(self) -> str:
-        """The ClientRequestToken of its start: 64 hexadecimal digits, always the same ones for the same request."""
+        """The ClientRequestToken of its start: 64 hexadecimal digits, the same for the same request."""
         return sha256(self.triggers[0].id.encode(errors="surrogateescape")).hexdigest()
 
     @property
     def reason(self) -> str:
-        """Why the run is made, as the value of a model package's CustomerMetadataProperties takes it.
+        """The reason of the run, as a value of a model package's CustomerMetadataProperties.
 
-        That is at most 256 characters out of letters, digits, blanks and `_.:/=+-@`; others become blanks.
+        These allow up to 256 letters, digits, spaces and `_.:/=+-@`; other characters become spaces.
         """
         causes = dict.fromkeys(f"{trigger.kind}: {trigger.reason}".removesuffix(": ") for trigger in self.triggers)
-        text = "".join(mark if mark.isalnum() or mark in _REASON_MARKS else " " for mark in " / ".join(causes))
+        text = "".join(one if one.isalnum() or one in _REASON_CHARACTERS else " " for one in " / ".join(causes))
         return " ".join(text.split())[:REASON_LENGTH].rstrip()
 
     @property
     def data(self) -> str:
-        """Where the data to train on stands."""
+        """The location of the data to train on."""
         return self.triggers[-1].data
 
     @property
@@ -78,17 +78,17 @@ class Request:
 
     @property
     def objects(self) -> tuple[str, ...]:
-        """The new objects that the triggers announce."""
+        """The new objects in the events of the triggers."""
         return tuple(name for trigger in self.triggers for name in trigger.objects)
 
     @property
     def is_by_hand(self) -> bool:
-        """Whether a person is among those who ask."""
+        """Whether a user triggered it."""
         return any(trigger.kind == MANUAL for trigger in self.triggers)
 
     @property
     def is_forced(self) -> bool:
-        """Whether a person asks for a run on whatever data there is."""
+        """Whether it trains even without new data."""
         return any(trigger.force for trigger in self.triggers)
 
 
@@ -97,10 +97,10 @@ class Run:
     """A retraining that was started.
 
     Attributes:
-        request: What it was asked for.
-        objects: Its manifest: every object that no registered version had been made from when it was started.
-        started: When.
-        leased_until: Until when it is taken to be executing without being looked at.
+        request: Its request.
+        objects: Its manifest: all objects that no registered version had been trained on when it started.
+        started: When it was started.
+        leased_until: Until when it is assumed to be executing, without a look at its status.
         execution: The id of the pipeline execution; empty until it is known.
     """
 
@@ -113,16 +113,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of a trigger.
+    """The decision on a trigger.
 
     Attributes:
         trigger: The trigger's id.
         kind: Its kind.
         cause: Its reason.
-        time: When this was decided.
+        time: When it was decided.
         outcome: started, coalesced or refused.
-        reason: Why that, as a clause.
-        run: The pipeline execution it led to; empty as long as there is none.
+        reason: The reason of the outcome, as a clause.
+        run: The pipeline execution that it started, if any.
     """
 
     trigger: str
@@ -136,17 +136,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class State:
-    """Everything the policy remembers.
+    """The state of the policy.
 
     Attributes:
         running: The run that executes.
-        pending: The request that waits.
+        pending: The pending request.
         starts: When runs were started, in the last 24 hours.
         last_end: When the last run ended.
-        failed_gates: How many runs in a row have failed the quality gate.
-        failed_data: The version of the data the last of these was trained on.
-        untrained: Objects that runs were to train on and that no registered version has been made from yet.
-        decisions: What became of the triggers, by their ids, oldest first.
+        failed_gates: The number of runs in a row that failed the quality gate.
+        failed_data: The version of the data that the last of these was trained on.
+        untrained: Objects of runs that no registered version has been trained on yet.
+        decisions: The decisions on triggers by id, oldest first.
     """
 
     running: Run | None = None
@@ -160,16 +160,16 @@ class State:
 
 
 def to_document(state: State) -> dict[str, Any]:
-    """The state as a JSON document."""
+    """Convert the state to a JSON document."""
     plain: dict[str, Any] = _plain(asdict(state) | {"decisions": [asdict(one) for one in state.decisions.values()]})
     return plain
 
 
 def from_document(document: Mapping[str, Any]) -> State:
-    """The state that a document was made from.
+    """Restore the state from its JSON document.
 
     Raises:
-        TypeError, KeyError, ValueError, AttributeError: It is no such document.
+        TypeError, KeyError, ValueError, AttributeError: The document has another structure.
     """
     running, last_end = document["running"], document["last_end"]
     decisions = [Decision(**entry | {"time": _time(entry["time"])}) for entry in document["decisions"]]

@@ -1,13 +1,13 @@
-"""The rules of retraining. A trigger is started, coalesced into the pending request, or refused with a reason.
+"""The rules of retraining: a trigger is started, coalesced into the pending request, or refused with a reason.
 
-Nothing here reads a clock, a file or a service: state and facts in, state out. Whoever keeps the state does so under a
-lock or by conditional writes, and starts a `State.running` that has no execution yet, with the request's token as
-ClientRequestToken: told twice, SageMaker starts once.
+Pure functions without clock, file or service: state and facts in, state out. The caller stores the state under a lock
+or with conditional writes, and starts a `State.running` that has no execution yet, with the request's token as
+ClientRequestToken, so that SageMaker starts it once.
 
-The rules: no second run while one executes; a cool-down after each run; a budget of runs in 24 hours; new objects are
-gathered for a while into one run; nothing is trained again on the data the newest version was made from; gates that
-failed several times in a row open a circuit, which lets nothing through but other data and a person. A person also
-skips cool-down and gathering; the budget and a run that executes stop everybody.
+The rules: one run at a time; a cool-down after each run; a budget of runs per 24 hours; new objects are collected for a
+while into one run; no retraining on the data that the newest version was trained on; repeated failures of the quality
+gate open a circuit, which only different data or a manual trigger passes. A manual trigger also skips cool-down and
+collection; budget and a running run hold for all triggers.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ from enum import Enum
 from mlops.retraining.memory import COALESCED, DATA, MANUAL, REFUSED, STARTED, Decision, Request, Run, State, Trigger
 
 DAY = timedelta(days=1)
-# The longest that SQS keeps a message, and so the longest after which a trigger can be told once more.
+# SQS retains messages for up to 14 days, so that a trigger may be delivered again for as long.
 _MEMORY = timedelta(days=14)
 
 
 class Status(Enum):
-    """How a run stands."""
+    """The status of a run."""
 
     EXECUTING = "is executing"
     REGISTERED = "registered a version"
@@ -33,7 +33,7 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest registered version, and the version of the data it was made from."""
+    """The newest registered version, and the version of its training data."""
 
     version: int
     data_version: str
@@ -44,11 +44,11 @@ class Policy:
     """The rules with their limits.
 
     Attributes:
-        cooldown: How long after the end of a run the next one may start.
-        runs_per_day: How many runs may start within any 24 hours; at least 1.
-        failed_gates: How many failed gates in a row open the circuit.
-        gathering: How long a request made by new objects alone waits for more of them.
-        lease: How long a run is taken to be executing without being looked at.
+        cooldown: The time between the end of a run and the start of the next one.
+        runs_per_day: The number of runs that may start within any 24 hours; at least 1.
+        failed_gates: The number of failed gates in a row that opens the circuit.
+        gathering: How long a request that was triggered only by new objects waits for more of them.
+        lease: How long a run is assumed to be executing, without a look at its status.
     """
 
     cooldown: timedelta
@@ -58,25 +58,25 @@ class Policy:
     lease: timedelta
 
     def receive(self, state: State, trigger: Trigger, newest: Newest | None) -> tuple[State, Decision]:
-        """Decide on a trigger. One that was decided on before changes nothing.
+        """Decide on a trigger. A repeated trigger changes nothing.
 
         Args:
-            state: What is remembered; brought up to date by `advance` before.
+            state: The state, brought up to date with `advance`.
             trigger: The trigger; its time is now.
-            newest: The newest registered version; None before the first.
+            newest: The newest registered version; None if there is none.
         """
         if trigger.id in state.decisions:
             return state, state.decisions[trigger.id]
         refusal = self._refusal(state, trigger, newest)
         if refusal:
-            state = _decided(state, REFUSED, refusal, trigger.time, trigger)
+            state = _with_decisions(state, REFUSED, refusal, trigger.time, trigger)
         else:
             request = Request((*state.pending.triggers, trigger) if state.pending else (trigger,))
             wait = self.wait(state, request, trigger.time)
-            outcome, reason = (COALESCED, wait) if wait else (STARTED, "nothing was in its way")
-            state = _decided(state, outcome, reason, trigger.time, trigger)
+            outcome, reason = (COALESCED, wait) if wait else (STARTED, "no limit applies")
+            state = _with_decisions(state, outcome, reason, trigger.time, trigger)
             state = replace(state, pending=request) if wait else self._start(state, request, trigger.time)
-        state = _forgetful(state, trigger.time)
+        state = _without_old_decisions(state, trigger.time)
         return state, state.decisions[trigger.id]
 
     def advance(
@@ -87,14 +87,14 @@ class Policy:
         describe: Callable[[Run], Status],
         data_version: str = "",
     ) -> State:
-        """Let time pass: free what a lost end event has left, then start the pending request if it may.
+        """Advance to a time: end a run whose end event was lost, then start the pending request if it may start.
 
         Args:
-            state: What is remembered.
+            state: The state.
             now: The time.
-            newest: The newest registered version; None before the first.
-            describe: Says how a run stands; asked once its lease is over.
-            data_version: The version that the data of the pending request has now; empty if nobody has looked.
+            newest: The newest registered version; None if there is none.
+            describe: Returns the status of a run; called once its lease has expired.
+            data_version: The current version of the pending request's data; empty if unknown.
         """
         run = state.running
         if run and now >= run.leased_until:
@@ -105,20 +105,20 @@ class Policy:
                 state = self.end(state, run.request.token, status, now)
         if state.pending is None:
             return state
-        request = _seen(state.pending, data_version)
+        request = _with_data_version(state.pending, data_version)
         refusal = _nothing_new(request.data_version, newest)
         if refusal and not request.is_forced:
-            return replace(_decided(state, REFUSED, refusal, now, *request.triggers), pending=None)
+            return replace(_with_decisions(state, REFUSED, refusal, now, *request.triggers), pending=None)
         if self.wait(state, request, now):
             return replace(state, pending=request)
         return self._start(state, request, now)
 
     def confirm(self, state: State, token: str, execution: str, data_version: str) -> State:
-        """Note the execution that a started run has got, and the version of the data it really trains on."""
+        """Record the execution of a started run, and the version of the data that it trains on."""
         run = state.running
         if run is None or run.request.token != token:
             return state
-        run = replace(run, execution=execution, request=_seen(run.request, data_version))
+        run = replace(run, execution=execution, request=_with_data_version(run.request, data_version))
         ids = {trigger.id for trigger in run.request.triggers}
         decisions = {
             name: replace(decision, run=execution) if name in ids else decision
@@ -127,7 +127,7 @@ class Policy:
         return replace(state, running=run, decisions=decisions)
 
     def end(self, state: State, token: str, status: Status, now: datetime) -> State:
-        """Note that the run of a request has ended; a second time, or about another run, changes nothing."""
+        """Record that the run of a request has ended; a repeated event, or one of another run, changes nothing."""
         run = state.running
         if run is None or run.request.token != token:
             return state
@@ -140,34 +140,34 @@ class Policy:
         return state
 
     def is_open(self, state: State) -> bool:
-        """Whether the circuit is open: so many gates in a row have failed that only other data or a person helps."""
+        """Return whether the circuit is open: retraining needs different data or a manual trigger."""
         return state.failed_gates >= self.failed_gates
 
     def has_opened(self, before: State, after: State) -> bool:
-        """Whether the circuit has opened between two states: the time to call a person, once."""
+        """Return whether the circuit has opened between two states, for a single notification."""
         return after.failed_gates > before.failed_gates and self.is_open(after)
 
     def starts_left(self, state: State, now: datetime) -> int:
-        """How many runs may still start in the 24 hours up to now."""
+        """Return the number of runs that may still start in the 24 hours up to now."""
         return max(0, self.runs_per_day - len(_recent(state, now)))
 
     def wait(self, state: State, request: Request, now: datetime) -> str:
-        """What a request has to wait for, as a clause; empty when it may start."""
+        """Return what a request has to wait for, as a clause; empty if it may start."""
         if state.running:
             return f"run {state.running.execution} is executing" if state.running.execution else "a run is starting"
         recent = _recent(state, now)
         if len(recent) >= self.runs_per_day:
             free = recent[-self.runs_per_day] + DAY
-            return f"the budget of {self.runs_per_day} runs in 24 hours is used up until {_clock(free)}"
-        return "" if request.is_by_hand else self._wait_of_machines(state, request, now)
+            return f"the budget of {self.runs_per_day} runs in 24 hours is used up until {_text(free)}"
+        return "" if request.is_by_hand else self._automatic_wait(state, request, now)
 
-    def _wait_of_machines(self, state: State, request: Request, now: datetime) -> str:
-        """What only a person need not wait for."""
+    def _automatic_wait(self, state: State, request: Request, now: datetime) -> str:
+        """Return what a request without a manual trigger has to wait for."""
         gathered = self._gathered(request)
         if now < gathered:
-            return f"new objects are gathered until {_clock(gathered)}"
+            return f"new objects are collected until {_text(gathered)}"
         if state.last_end and now < state.last_end + self.cooldown:
-            return f"cool-down until {_clock(state.last_end + self.cooldown)}"
+            return f"cool-down until {_text(state.last_end + self.cooldown)}"
         return self._circuit(state, request.data_version)
 
     def _refusal(self, state: State, trigger: Trigger, newest: Newest | None) -> str:
@@ -175,13 +175,13 @@ class Policy:
         return refusal or ("" if trigger.kind == MANUAL else self._circuit(state, trigger.data_version))
 
     def _circuit(self, state: State, data_version: str) -> str:
-        """Why the open circuit stops a run on this data; empty when it does not."""
+        """Return why the circuit stops a run on this data; empty if it does not."""
         if not self.is_open(state) or data_version != state.failed_data:
             return ""
         return f"{state.failed_gates} runs in a row failed the quality gate, the last one on this data"
 
     def _gathered(self, request: Request) -> datetime:
-        """From when on a request waits for no more objects."""
+        """Return when a request stops waiting for more objects."""
         first = request.triggers[0].time
         return first + self.gathering if all(trigger.kind == DATA for trigger in request.triggers) else first
 
@@ -200,22 +200,22 @@ class Policy:
         )
 
 
-def _decided(state: State, outcome: str, reason: str, now: datetime, *triggers: Trigger) -> State:
+def _with_decisions(state: State, outcome: str, reason: str, now: datetime, *triggers: Trigger) -> State:
     decisions = {
         trigger.id: Decision(trigger.id, trigger.kind, trigger.reason, now, outcome, reason) for trigger in triggers
     }
     return replace(state, decisions={**state.decisions, **decisions})
 
 
-def _forgetful(state: State, now: datetime) -> State:
-    """Drop decisions that nobody can ask for any more; not those of what executes or waits."""
+def _without_old_decisions(state: State, now: datetime) -> State:
+    """Drop decisions on triggers that cannot be delivered again, except those of running and pending requests."""
     open_requests = [state.pending, state.running.request if state.running else None]
     kept = {trigger.id for request in open_requests if request for trigger in request.triggers}
     decisions = {name: one for name, one in state.decisions.items() if name in kept or now - one.time < _MEMORY}
     return replace(state, decisions=decisions)
 
 
-def _seen(request: Request, data_version: str) -> Request:
+def _with_data_version(request: Request, data_version: str) -> Request:
     *earlier, last = request.triggers
     return Request((*earlier, replace(last, data_version=data_version or last.data_version)))
 
@@ -225,9 +225,9 @@ def _recent(state: State, now: datetime) -> tuple[datetime, ...]:
 
 
 def _nothing_new(data_version: str, newest: Newest | None) -> str:
-    """Why there is nothing to train again for; empty when there is."""
+    """Return why there is nothing new to train on; empty if there is."""
     return f"no new data since version {newest.version}" if newest and newest.data_version == data_version else ""
 
 
-def _clock(time: datetime) -> str:
+def _text(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"

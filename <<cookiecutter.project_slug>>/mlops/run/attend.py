@@ -1,4 +1,4 @@
-"""Execute a run before its user's eyes, and say what came of it."""
+"""Execute a run with its progress on standard error, and summarize its result."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ def attend(target: Target, folder: RunFolder, *, use_cache: bool) -> RunState:
 
     Raises:
         MlopsError: The state cannot be read or written, or another process executes this run.
-        KeyboardInterrupt: The run was interrupted; how to go on has been said.
+        KeyboardInterrupt: The run was interrupted; the command that resumes it has been printed.
     """
     try:
         with progress.listener() as listener:
@@ -35,7 +35,7 @@ def attend(target: Target, folder: RunFolder, *, use_cache: bool) -> RunState:
 
 
 def result(folder: RunFolder, state: RunState) -> dict[str, Any]:
-    """What came of a run, as a JSON document."""
+    """Return the result of a run as a JSON document."""
     return {
         "run": state.id,
         "status": state.status,
@@ -59,7 +59,7 @@ def result(folder: RunFolder, state: RunState) -> dict[str, Any]:
 
 
 def summary(project: Project, folder: RunFolder, state: RunState) -> str:
-    """What came of a run, and how to go on, for people."""
+    """Return the result of a run and the next step, as text."""
     lines = [""]
     if state.status == SUCCEEDED:
         package = state.registered
@@ -68,7 +68,9 @@ def summary(project: Project, folder: RunFolder, state: RunState) -> str:
         if version:
             lines.append(f"Version {version} of {package['ModelPackageGroupName']} is registered.")
             if state.environment != LOCAL:
-                lines.append(f"  here only: a trial of the pipeline of {state.environment}, nothing is in its account")
+                lines.append(
+                    f"  on this machine only: a trial of the {state.environment} pipeline; its account is unchanged"
+                )
             elif package.get("ModelApprovalStatus") != "Approved":
                 lines.append(f"  approve it:  {MLOPS} approve {version}")
     else:
@@ -77,9 +79,9 @@ def summary(project: Project, folder: RunFolder, state: RunState) -> str:
             if step.status == FAILED:
                 lines += _failure(folder, name, step.failure, step.folder)
         if any(step.failure.startswith("SageMaker.") for step in state.steps.values() if step.status == FAILED):
-            lines.append(f"Go on with the same code and data: {MLOPS} run --resume {state.id}")
+            lines.append(f"Resume with the same code and data: {MLOPS} run --resume {state.id}")
         else:
-            lines.append("Mend the cause, then run again: steps whose code, data and parameters are the same are kept.")
+            lines.append("Fix the cause, then run again: steps with the same code, data and parameters are reused.")
     lines.append(f"  report:      {_relative(folder.report, project.root)}")
     return "\n".join(lines)
 
@@ -88,8 +90,8 @@ def _failure(folder: RunFolder, name: str, failure: str, job: str) -> list[str]:
     lines = ["", f"{name} failed: {failure}"]
     log = folder.path / job / "job.log"
     if job and log.is_file():
-        lines += [*(f"  | {line}" for line in _last_lines(log) if line not in failure), f"  whole log:   {log}"]
-        lines += [f"  only this step again, on the same inputs: sh {log.parent / 'command.sh'}"]
+        lines += [*(f"  | {line}" for line in _last_lines(log) if line not in failure), f"  full log:    {log}"]
+        lines += [f"  to repeat only this step on the same inputs: sh {log.parent / 'command.sh'}"]
     return [*lines, ""]
 
 

@@ -1,8 +1,8 @@
-"""Results of steps, kept so that a step with the same request need not run again.
+"""Cached results of steps, so that a step with the same request need not run again.
 
-The key is made as SageMaker makes it: from the attributes of the request that AWS lists for the step's type (image,
-command, environment, hyperparameters, input URIs), never from the content of the inputs. What must not be served from
-the cache when its data changes therefore takes the data's version as an argument.
+The key is computed as SageMaker does: from the attributes of the request that AWS lists for the step's type (image,
+command, environment, hyperparameters, input URIs), never from the content of the inputs. A step that must run again
+when its data changes therefore takes the version of the data as an argument.
 Source: "Default cache key attributes by pipeline step type" in the Amazon SageMaker developer guide.
 """
 
@@ -39,15 +39,15 @@ class StepCache:
     """The cache of one project.
 
     Attributes:
-        folder: Where entries are kept.
-        store: The object store their results stand in.
+        folder: The folder of the entries.
+        store: The object store of their results.
     """
 
     folder: Path
     store: LocalStore
 
     def key(self, pipeline: str, step: Step, arguments: dict[str, Any]) -> str | None:
-        """The cache key of a step with its resolved arguments; None when the step asks for no caching."""
+        """Return the cache key of a step with resolved arguments; None if its cache is not enabled."""
         if step.type not in KEY_ATTRIBUTES or not step.request.get("CacheConfig", {}).get("Enabled"):
             return None
         chosen = {name: arguments.get(name) for name in KEY_ATTRIBUTES[step.type]}
@@ -55,7 +55,7 @@ class StepCache:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def get(self, key: str, step: Step) -> dict[str, Any] | None:
-        """The properties kept under a key; None when there are none, they expired, or their objects are gone."""
+        """Return the properties under a key; None if there are none, they expired, or their objects are missing."""
         path = self.folder / f"{key}.json"
         if not path.exists():
             return None
@@ -63,19 +63,19 @@ class StepCache:
             entry = read_json(path, "A cache entry", "")
             properties, kept = entry["properties"], datetime.fromisoformat(entry["time"])
         except (MlopsError, KeyError, TypeError, ValueError):
-            return None  # a damaged entry is as good as none: the step runs and replaces it
+            return None  # a damaged entry is a miss: the step runs and replaces it
         expire_after = step.request["CacheConfig"].get("ExpireAfter")
         if expire_after and datetime.now(UTC) - kept > lifetime(expire_after):
             return None
-        return properties if are_there(properties, self.store) else None
+        return properties if outputs_exist(properties, self.store) else None
 
     def put(self, key: str, properties: dict[str, Any]) -> None:
         """Keep the properties of a step that succeeded."""
         write_json(self.folder / f"{key}.json", {"time": datetime.now(UTC).isoformat(), "properties": properties})
 
 
-def are_there(properties: dict[str, Any], store: LocalStore) -> bool:
-    """Whether everything that a step has written, by its properties, is still in the store."""
+def outputs_exist(properties: dict[str, Any], store: LocalStore) -> bool:
+    """Return whether all outputs in a step's properties are still in the store."""
     outputs = properties.get("ProcessingOutputConfig", {}).get("Outputs", {})
     uris = [output["S3Output"]["S3Uri"] for output in outputs.values()]
     model = properties.get("ModelArtifacts", {}).get("S3ModelArtifacts")

@@ -1,8 +1,8 @@
 """Run one job of a pipeline as a child process, the way SageMaker runs it in a container.
 
-A job sees its files below `/opt/ml`. Here that is a folder of its own: the prefix is rewritten in its command and its
-environment, and in the driver scripts that the SDK sends along. Scripts therefore take every path as an argument or
-from a variable, which is also what makes them runnable by hand.
+A job finds its files below `/opt/ml`. Here that is a folder of its own: the prefix is rewritten in its command, its
+environment, and the driver scripts that the SDK uploads. Scripts therefore take every path as an argument or from a
+variable, which also makes them runnable by hand.
 """
 
 import json
@@ -36,11 +36,11 @@ _FATAL_SIGNALS = {
 
 
 class JobError(Exception):
-    """A job that did not succeed.
+    """A job failed.
 
     Args:
         kind: The exception type that retry policies name (`SageMaker.JOB_INTERNAL_ERROR`), or AlgorithmError.
-        reason: Why, as SageMaker's FailureReason would say it.
+        reason: The reason, as in SageMaker's FailureReason.
     """
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -57,8 +57,8 @@ class JobRunner:
         root: The folder of the project.
         store: The object store that inputs come from and outputs go to.
         python: The interpreter of the project's runtime environment.
-        region: The AWS Region the job believes it runs in.
-        processes: Where its child processes are kept.
+        region: The AWS Region in the job's environment.
+        processes: The child processes of the run.
     """
 
     root: Path
@@ -76,7 +76,7 @@ class JobRunner:
             folder: The job's own folder, empty.
 
         Returns:
-            What DescribeProcessingJob says, with inputs and outputs by name as pipeline properties address them.
+            The response of DescribeProcessingJob, with inputs and outputs by name as pipeline properties address them.
 
         Raises:
             JobError: The job failed.
@@ -114,7 +114,7 @@ class JobRunner:
             folder: The job's own folder, empty.
 
         Returns:
-            What DescribeTrainingJob says: ModelArtifacts and FinalMetricDataList among it.
+            The response of DescribeTrainingJob, with ModelArtifacts and FinalMetricDataList.
 
         Raises:
             JobError: The job failed.
@@ -161,10 +161,10 @@ class JobRunner:
             name: The job's name.
             arguments: The request of CreateTransformJob, resolved.
             folder: The job's own folder, empty.
-            container: The container of the model it uses: an image and the S3 URI of a model archive.
+            container: The container of the model: an image and the S3 URI of a model archive.
 
         Returns:
-            What DescribeTransformJob says.
+            The response of DescribeTransformJob.
 
         Raises:
             JobError: The job failed.
@@ -202,12 +202,12 @@ class JobRunner:
         return {**arguments, "TransformJobName": name, "TransformJobStatus": "Completed"}
 
     def function(self, name: str, event: dict[str, Any], folder: Path, target: str) -> Any:
-        """Call the local function that stands in for a Lambda function and return what it answers.
+        """Call the local function that replaces a Lambda function, and return its result.
 
         Args:
             name: The name of the call.
-            event: What the function is called with.
-            folder: A folder of its own, empty.
+            event: The event of the function.
+            folder: The call's own folder, empty.
             target: `module:function`, importable from the project's folder.
 
         Raises:
@@ -223,9 +223,9 @@ class JobRunner:
     def _run(
         self, name: str, command: list[str], arguments: dict[str, Any], sandbox: Sandbox, image: str, message: Path
     ) -> None:
-        """Run a job's command in its sandbox; `message` is the file it may leave a failure reason in."""
+        """Run a job's command in its sandbox; `message` is the file for its failure reason, if any."""
         if not command:
-            raise JobError("AlgorithmError", f"{image} brings its own program: it cannot run without the image.")
+            raise JobError("AlgorithmError", f"{image} has its own entry point: it cannot run without the image.")
         message.parent.mkdir(parents=True, exist_ok=True)
         command = [sandbox.rewrite(as_text(part)) for part in command]
         environment = self._environment(name, arguments.get("Environment", {}), sandbox)
@@ -236,18 +236,18 @@ class JobRunner:
                 command, folder=sandbox.folder, environment=environment, log=sandbox.log, limit=limit
             )
         except subprocess.TimeoutExpired:
-            raise JobError("MaxRuntimeExceeded", f"The job ran longer than {limit} s and was ended.") from None
+            raise JobError("MaxRuntimeExceeded", f"The job ran longer than {limit} s and was stopped.") from None
         except FileNotFoundError as error:
             raise JobError("AlgorithmError", f"Cannot start the job: {error}.") from None
         except OSError as error:
             raise JobError("SageMaker.CAPACITY_ERROR", f"Cannot start the job: {error}.") from None
-        killed_by = -status if status < 0 else status - 128  # a shell between reports 128 + the signal
+        killed_by = -status if status < 0 else status - 128  # a shell in between reports 128 + the signal
         if killed_by in _FATAL_SIGNALS:
             raise JobError("SageMaker.JOB_INTERNAL_ERROR", f"The job was killed by {_FATAL_SIGNALS[killed_by]}.")
         if status:
             reason = message.read_text(errors="replace").strip() if message.is_file() else ""
-            said = f": {reason[:FAILURE_REASON_LENGTH]}" if reason else ""
-            raise JobError("AlgorithmError", f"exit code {status}{said}")
+            detail = f": {reason[:FAILURE_REASON_LENGTH]}" if reason else ""
+            raise JobError("AlgorithmError", f"exit code {status}{detail}")
 
     def _environment(self, name: str, declared: Mapping[str, Any], sandbox: Sandbox) -> dict[str, str]:
         sandbox.write_programs(self.python)
@@ -267,7 +267,7 @@ class JobRunner:
 
 
 def _require_encryptable_disks(cluster: Mapping[str, Any]) -> None:
-    """Refuse what SageMaker refuses: the type may be a parameter of the run, the key is one of the definition."""
+    """Refuse what SageMaker refuses: the key is in the definition, but the type may be a parameter of the run."""
     type_ = str(cluster.get("InstanceType"))
     if "VolumeKmsKeyId" in cluster and has_own_disks(type_):
         raise JobError("ValidationException", f"{type_} {NO_KEY}.")
@@ -292,7 +292,7 @@ def _channel(channel: dict[str, Any]) -> dict[str, str]:
 
 
 def _metrics(definitions: list[dict[str, str]], log: Path) -> list[dict[str, Any]]:
-    """The last finite number that each metric's expression finds in the log, where SageMaker writes a tab as `#011`."""
+    """Return the last finite value of each metric in the log, in which SageMaker writes a tab as `#011`."""
     expressions = {definition["Name"]: re.compile(definition["Regex"]) for definition in definitions}
     last: dict[str, float] = {}
     with log.open(encoding="utf-8", errors="replace") as lines:

@@ -1,4 +1,4 @@
-"""The child processes of a run, each in a process group of its own, so that none outlives the run unnoticed."""
+"""The child processes of a run, each in its own process group, so that all of them can be stopped."""
 
 import os
 import shutil
@@ -17,13 +17,13 @@ SIGNAL_GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
 
-class StoppedError(Exception):
-    """The run is being stopped: no further job starts."""
+class RunStoppedError(Exception):
+    """The run is being stopped; no more jobs are started."""
 
 
 @dataclass
 class Processes:
-    """The child processes of a run, so that stopping the run ends all of them."""
+    """The child processes of a run, which stop with it."""
 
     stopping: threading.Event = field(default_factory=threading.Event)
     _running: set["subprocess.Popen[bytes]"] = field(default_factory=set)
@@ -32,24 +32,24 @@ class Processes:
     def run(
         self, command: list[str], *, folder: Path, environment: Mapping[str, str], log: Path, limit: float | None
     ) -> int:
-        """Run a command in a process group of its own and return its exit status, negative for a signal.
+        """Run a command in its own process group and return its exit status, negative for a signal.
 
         Args:
             command: The program and its arguments.
             folder: Its working folder.
-            environment: All of its environment.
-            log: The file its output is appended to.
-            limit: Seconds after which it is ended; None for no limit.
+            environment: Its complete environment.
+            log: The file that its output is appended to.
+            limit: Seconds after which it is stopped; None for no limit.
 
         Raises:
-            StoppedError: The run was stopped before the command started.
-            subprocess.TimeoutExpired: It ran longer than `limit`; it has been ended.
+            RunStoppedError: The run was stopped before the command started.
+            subprocess.TimeoutExpired: It ran longer than `limit` and was stopped.
             OSError: It could not be started.
         """
         with log.open("ab") as output:
             with self._lock:
                 if self.stopping.is_set():
-                    raise StoppedError
+                    raise RunStoppedError
                 process = subprocess.Popen(
                     command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output,
                     stderr=subprocess.STDOUT, start_new_session=True,
@@ -58,24 +58,24 @@ class Processes:
             try:
                 return process.wait(limit)
             except subprocess.TimeoutExpired:
-                _end([process])
+                _stop([process])
                 raise
             finally:
-                if not self.stopping.is_set():  # `stop` gives the group its grace
-                    _signal(process, signal.SIGKILL)  # what the job left behind
+                if not self.stopping.is_set():  # `stop` grants the group a grace period
+                    _signal(process, signal.SIGKILL)  # processes that the job left behind
                 with self._lock:
                     self._running.discard(process)
 
     def stop(self) -> None:
-        """End every running job: SIGTERM to its group, SIGKILL after a grace period. No further job starts."""
+        """Stop every running job (SIGTERM to its group, SIGKILL after a grace period) and start no more."""
         with self._lock:
             self.stopping.set()
             running = list(self._running)
-        _end(running)
+        _stop(running)
 
 
-def _end(processes: list["subprocess.Popen[bytes]"]) -> None:
-    """End whole process groups: the leader may be a shell that dies before the job it started."""
+def _stop(processes: list["subprocess.Popen[bytes]"]) -> None:
+    """Stop whole process groups: the leader may be a shell that exits before the job it started."""
     deadline = time.monotonic() + SIGNAL_GRACE_SECONDS
     try:
         for process in processes:
@@ -88,7 +88,7 @@ def _end(processes: list["subprocess.Popen[bytes]"]) -> None:
 
 
 def _has_members(process: "subprocess.Popen[bytes]") -> bool:
-    process.poll()  # a leader that has ended but was not waited for would count as a member
+    process.poll()  # a zombie leader would count as a member
     try:
         os.killpg(process.pid, 0)
     except (ProcessLookupError, PermissionError):
@@ -101,8 +101,8 @@ def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def end_orphans(folder: Path) -> None:
-    """End the jobs of a run that outlived its process: those with a path of the run's folder in their command."""
+def stop_orphans(folder: Path) -> None:
+    """Kill jobs that outlived the run's process: those with a path of the run's folder in their command."""
     if shutil.which("ps") is None:
         return
     listing = subprocess.run(

@@ -1,4 +1,4 @@
-"""How a run shows itself while it executes: a live table on a terminal, plain lines elsewhere."""
+"""Progress of a run while it executes: a live table on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -17,9 +17,9 @@ _REFRESHES_PER_SECOND = 8
 
 
 def details(step: StepState) -> str:
-    """What there is to say of a step in one line: the figures of a gate, a cache hit, the registered version.
+    """Describe a step in one line: the comparisons of a gate, a cache hit, the registered version.
 
-    Why a step failed is said once, where there is room for it: at the end of the run.
+    The reason of a failure is printed once, at the end of the run.
     """
     if "ModelPackageVersion" in step.properties:
         approval = step.properties.get("ModelApprovalStatus", "")
@@ -34,7 +34,7 @@ def details(step: StepState) -> str:
 
 
 def plain(state: RunState, name: str) -> None:
-    """Print one line, on standard error, when a step ends."""
+    """Print one line on standard error when a step ends."""
     step = state.steps[name]
     if step.status not in (EXECUTING, NOT_STARTED):
         seconds = f"{step.seconds:6.1f} s" if step.status != SKIPPED else " " * 8
@@ -43,7 +43,7 @@ def plain(state: RunState, name: str) -> None:
 
 @contextmanager
 def listener() -> Iterator[Listener]:
-    """The listener that fits standard error, for the length of a `with` block."""
+    """Provide the listener that suits standard error, for the duration of a `with` block."""
     if not sys.stderr.isatty():
         yield plain
         return
@@ -53,14 +53,14 @@ def listener() -> Iterator[Listener]:
 
 @contextmanager
 def _live() -> Iterator[Callable[[RunState], None]]:
-    from rich.console import Console  # here, because only a terminal pays for this import
+    from rich.console import Console  # imported here, because only a terminal needs it
     from rich.live import Live
 
     seen: list[RunState] = []
-    begun: dict[str, float] = {}
+    started: dict[str, float] = {}
 
     def render() -> "Table":
-        return _table(seen[0] if seen else None, begun)
+        return _table(seen[0] if seen else None, started)
 
     console = Console(stderr=True)
     with Live(get_renderable=render, console=console, refresh_per_second=_REFRESHES_PER_SECOND) as live:
@@ -69,13 +69,13 @@ def _live() -> Iterator[Callable[[RunState], None]]:
             seen[:] = [state]
             for name, step in state.steps.items():
                 if step.status == EXECUTING:
-                    begun.setdefault(name, time.monotonic())
+                    started.setdefault(name, time.monotonic())
             live.refresh()
 
         yield update
 
 
-def _table(state: RunState | None, begun: dict[str, float]) -> "Table":
+def _table(state: RunState | None, started: dict[str, float]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
@@ -84,7 +84,7 @@ def _table(state: RunState | None, begun: dict[str, float]) -> "Table":
         table.add_column(heading, justify="right" if justify == "right" else "left")
     for name, step in state.steps.items() if state else ():
         running = step.status == EXECUTING
-        seconds = time.monotonic() - begun.get(name, time.monotonic()) if running else step.seconds
+        seconds = time.monotonic() - started.get(name, time.monotonic()) if running else step.seconds
         shown = f"{seconds:.1f}" if step.status not in (NOT_STARTED, SKIPPED) else ""
         status = "" if step.status == NOT_STARTED else step.status
         table.add_row(Text(name), Text(status, style=_STYLES.get(step.status, "")), shown, Text(details(step)))

@@ -1,4 +1,4 @@
-"""The report of a local run for people."""
+"""The HTML report of a local run."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +16,10 @@ _EVALUATION, _VALIDATION = "evaluation.json", "report.json"
 
 
 def write_report(target: Target, folder: RunFolder, state: RunState) -> None:
-    """Write `report.html` of a run that has ended, with whatever its steps left to show.
+    """Write `report.html` of a run that has ended, from the outputs of its steps.
 
     Raises:
-        MlopsError: The file cannot be written, or a step left a document that is not JSON.
+        MlopsError: The file cannot be written, or a step wrote a document that is not JSON.
     """
     store, cache = LocalStore.of(target), target.project.state / "cache" / "pages"
     content = {
@@ -33,13 +33,13 @@ def write_report(target: Target, folder: RunFolder, state: RunState) -> None:
     try:
         text = page("run", cache, **content, evaluation=_document(store, state, _EVALUATION), unreadable="")
     except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # A project's own evaluation may say other things than the template's.
+        # A project's own evaluation may have a different structure.
         text = page("run", cache, **content, evaluation={}, unreadable=str(error))
     write_text(folder.report, text)
 
 
 def _document(store: LocalStore, state: RunState, file: str) -> dict[str, Any]:
-    """The JSON document of a name among the outputs of the steps; empty when no step wrote it."""
+    """Return the JSON document of a name among the outputs of the steps; empty if no step wrote it."""
     for step in state.steps.values():
         for output in step.properties.get("ProcessingOutputConfig", {}).get("Outputs", {}).values():
             uri = f"{output['S3Output']['S3Uri'].rstrip('/')}/{file}"

@@ -1,4 +1,4 @@
-"""The scheduler of a local run: it starts every step whose dependencies have ended, in parallel."""
+"""The scheduler of a local run: start every step whose dependencies have ended, in parallel."""
 
 import queue
 import re
@@ -15,9 +15,9 @@ from mlops.base.errors import MlopsError, UsageError
 from mlops.pipeline.definition import CONDITIONS, Definition, Scope, Step, condition_types, decide, evaluate
 from mlops.pipeline.durations import lifetime
 from mlops.registry.local import LocalRegistry
-from mlops.run.cache import StepCache, are_there
+from mlops.run.cache import StepCache, outputs_exist
 from mlops.run.job import JobError, JobRunner
-from mlops.run.processes import Processes, StoppedError, end_orphans
+from mlops.run.processes import Processes, RunStoppedError, stop_orphans
 from mlops.run.sandbox import Sandbox
 from mlops.run.state import (
     EXECUTING,
@@ -39,24 +39,24 @@ LONGEST_RETRY_WAIT = 1.0
 _SHELL_SAFE = re.compile(r"[\w@%+=:,./-]+")
 
 Listener = Callable[[RunState, str], None]
-"""Called with the state and a step's name whenever that step changes."""
+"""Called with the state and a step's name when that step changes."""
 
 
 def check_runnable(definition: Definition, functions: Mapping[str, str]) -> None:
-    """Refuse, before any step starts, a definition with a step this interpreter cannot run.
+    """Refuse, before any step starts, a definition that this interpreter cannot run.
 
     Args:
         definition: The definition.
-        functions: The local callables that stand in for Lambda functions, by function name.
+        functions: The local callables that replace Lambda functions, by function name.
 
     Raises:
-        MlopsError: It has one; the message names it.
+        MlopsError: A step is not supported; the message names it.
     """
     for step in definition.all_steps:
         if step.type not in SUPPORTED:
             raise UsageError(
                 f"Step {step.name} is of type {step.type}, which the local run does not support.",
-                f"It runs {', '.join(sorted(SUPPORTED))} steps; SageMaker runs the rest.",
+                f"Supported: {', '.join(sorted(SUPPORTED))}. Other steps run in SageMaker only.",
             )
         if step.type == "Lambda" and function_name(step) not in functions:
             raise UsageError(
@@ -76,12 +76,12 @@ def check_runnable(definition: Definition, functions: Mapping[str, str]) -> None
 
 
 def function_name(step: Step) -> str:
-    """The name of the function that a Lambda step calls."""
+    """Return the name of the function that a Lambda step calls."""
     return str(step.request["FunctionArn"]).rsplit(":function:", 1)[-1].split(":")[0]
 
 
-class Ending(NamedTuple):
-    """How a step ended: `error` is set when the fault is the interpreter's own."""
+class StepResult(NamedTuple):
+    """How a step ended; `error` is set if the interpreter itself failed."""
 
     step: Step
     status: str
@@ -96,18 +96,18 @@ class LocalRun:
 
     Attributes:
         definition: The pipeline definition.
-        folder: Where the run keeps its state and its jobs.
-        state: What is known of it so far; steps that succeeded are not run again.
+        folder: The folder of the run's state and jobs.
+        state: The state so far; steps that succeeded are not run again.
         root: The folder of the project.
         store: The object store.
-        registry: Gives the registry of a model package group by name.
-        cache: Results of earlier runs.
+        registry: Returns the registry of a model package group by name.
+        cache: The results of earlier runs.
         python: The interpreter of the runtime environment.
         region: The AWS Region, for ARNs and jobs.
         account: The AWS account id, for ARNs.
-        functions: The local callables that stand in for Lambda functions, by function name.
-        use_cache: False to run every step anew.
-        listener: Told of every change.
+        functions: The local callables that replace Lambda functions, by function name.
+        use_cache: False to run every step again.
+        listener: Called on every change.
     """
 
     definition: Definition
@@ -129,12 +129,12 @@ class LocalRun:
 
         Raises:
             MlopsError: The state cannot be written (a full disk).
-            KeyboardInterrupt: The run was interrupted; its jobs have been ended and it can be resumed.
+            KeyboardInterrupt: The run was interrupted; its jobs are stopped, and it can be resumed.
         """
         processes = Processes()
-        self._forget_what_is_lost()
+        self._reset_incomplete_steps()
         if self.state.status != NOT_STARTED:
-            end_orphans(self.folder.path)
+            stop_orphans(self.folder.path)
         self.state.status, self.state.ended, self.state.failure = EXECUTING, "", ""
         with _plain_path(self.folder.path) as jobs:
             runner = JobRunner(self.root, self.store, self.python, self.region, processes)
@@ -155,16 +155,16 @@ class LocalRun:
         self.folder.save(self.state)
         return self.state
 
-    def _forget_what_is_lost(self) -> None:
-        """Make ready to run what has not succeeded, what has lost its results, and what hangs on those."""
-        lost = {
+    def _reset_incomplete_steps(self) -> None:
+        """Reset the steps that have not succeeded or whose outputs are missing, and their dependents."""
+        incomplete = {
             name
             for name, step in self.state.steps.items()
-            if step.status != SUCCEEDED or not are_there(step.properties, self.store)
+            if step.status != SUCCEEDED or not outputs_exist(step.properties, self.store)
         }
         for step in self.definition.in_order():
-            if step.name in lost or step.dependencies & lost:
-                lost.add(step.name)
+            if step.name in incomplete or step.dependencies & incomplete:
+                incomplete.add(step.name)
                 before = self.state.steps[step.name]
                 self.state.steps[step.name] = StepState(seconds=before.seconds, attempts=before.attempts)
 
@@ -176,8 +176,8 @@ class LocalRun:
         self.folder.save(self.state)
 
     def _schedule(self, runner: JobRunner, jobs: Path) -> None:
-        """Start what can start and wait for what ends, until nothing executes; only this thread changes statuses."""
-        ended: queue.SimpleQueue[Ending] = queue.SimpleQueue()
+        """Start ready steps and wait for results until none executes; only this thread changes statuses."""
+        ended: queue.SimpleQueue[StepResult] = queue.SimpleQueue()
         executing = 0
         while True:
             for step in self._ready():
@@ -188,17 +188,17 @@ class LocalRun:
                 executing += 1
             if not executing:
                 return
-            ending = ended.get()
+            result = ended.get()
             executing -= 1
-            if ending.error is not None:
-                raise ending.error
-            state = self.state.steps[ending.step.name]
-            state.failure = ending.failure
-            state.seconds += ending.seconds
-            self._change(ending.step, status=ending.status)
+            if result.error is not None:
+                raise result.error
+            state = self.state.steps[result.step.name]
+            state.failure = result.failure
+            state.seconds += result.seconds
+            self._change(result.step, status=result.status)
 
     def _ready(self) -> list[Step]:
-        """The steps that can start now."""
+        """Return the steps that can start now."""
         self._skip_branches_not_taken()
         steps = self.state.steps
         if any(step.status == FAILED for step in steps.values()):
@@ -211,7 +211,7 @@ class LocalRun:
         ]
 
     def _skip_branches_not_taken(self) -> None:
-        """Mark the steps of branches not taken, and what hangs on them, as skipped."""
+        """Mark the steps of branches not taken, and their dependents, as skipped."""
         steps, changed = self.state.steps, True
         while changed:
             changed = False
@@ -230,25 +230,25 @@ class LocalRun:
         self.folder.save(self.state)
         self.listener(self.state, step.name)
 
-    def _run_step(self, step: Step, runner: JobRunner, jobs: Path) -> "Ending":
-        """Run one step to its end, in a thread of its own."""
+    def _run_step(self, step: Step, runner: JobRunner, jobs: Path) -> "StepResult":
+        """Run one step to its end, in its own thread."""
         started = time.monotonic()
         status, reason, error = SUCCEEDED, "", None
         try:
             self._attempt(step, self.state.steps[step.name], runner, jobs)
         except JobError as failure:
-            # Stopping the run kills its jobs: that is no failure of theirs.
+            # Stopping the run kills its jobs, which is not a failure.
             status = STOPPED if runner.processes.stopping.is_set() else FAILED
             reason = f"{failure.kind}: {failure.reason}"
         except MlopsError as failure:
             status, reason = FAILED, str(failure)
         except OSError as failure:
             status, reason = FAILED, f"{failure.strerror or failure}: {failure.filename or 'the local store'}"
-        except StoppedError:
+        except RunStoppedError:
             status = STOPPED
         except BaseException as failure:
             error = failure
-        return Ending(step, status, reason, time.monotonic() - started, error)
+        return StepResult(step, status, reason, time.monotonic() - started, error)
 
     def _attempt(self, step: Step, state: StepState, runner: JobRunner, jobs: Path) -> None:
         scope = self._scope()
@@ -275,7 +275,7 @@ class LocalRun:
             self.cache.put(key, state.properties)
 
     def _fail_reason(self, step: Step, message: str) -> str:
-        """The message of a Fail step, with the comparisons that led to it."""
+        """Return the message of a Fail step, with the comparisons that led to it."""
         figures = self.state.steps[step.branch[0]].figures if step.branch else []
         missed = [figure for figure in figures if figure.endswith("(missed)")]
         return f"{message} [{'; '.join(missed)}]" if missed else message
@@ -286,7 +286,7 @@ class LocalRun:
         return self.registry(group).register(arguments, prefix, f"{self.state.id}/{step.name}")
 
     def _run_job(self, step: Step, arguments: dict[str, Any], runner: JobRunner, jobs: Path) -> dict[str, Any]:
-        state, begun = self.state.steps[step.name], time.monotonic()
+        state, started = self.state.steps[step.name], time.monotonic()
         policies = {
             kind: policy for policy in step.request.get("RetryPolicies", []) for kind in policy["ExceptionType"]
         }
@@ -299,7 +299,7 @@ class LocalRun:
                 policy = policies.get(failure.kind)
                 failures[failure.kind] = failures.get(failure.kind, 0) + 1
                 stopping = runner.processes.stopping
-                if policy is None or stopping.is_set() or not _may_retry(policy, failures[failure.kind], begun):
+                if policy is None or stopping.is_set() or not _may_retry(policy, failures[failure.kind], started):
                     raise
                 stopping.wait(min(policy.get("IntervalSeconds", 1), LONGEST_RETRY_WAIT))
             else:
@@ -308,7 +308,7 @@ class LocalRun:
 
     @staticmethod
     def _new_folder(state: StepState, step: Step, jobs: Path) -> Path:
-        """A folder that no attempt has used, not even one that a crash kept from being recorded."""
+        """Create a folder that no attempt has used, not even one that was lost in a crash."""
         while True:
             state.attempts += 1
             state.folder = f"{step.name}-{state.attempts}"
@@ -323,19 +323,21 @@ class LocalRun:
             return runner.training(name, arguments, job)
         if step.type == "Transform":
             return runner.transform(name, arguments, job, self._container(arguments["ModelName"]))
-        answer = runner.function(name, arguments, job, self.functions[function_name(step)])
-        wanted = [output["OutputName"] for output in step.request.get("OutputParameters", [])]
-        if not isinstance(answer, dict) or not set(wanted) <= set(answer):
-            raise JobError("Lambda.SERVICE_EXCEPTION", f"the function answered {answer!r}, without {', '.join(wanted)}")
-        return {"OutputParameters": {output: answer[output] for output in wanted}}
+        result = runner.function(name, arguments, job, self.functions[function_name(step)])
+        outputs = [output["OutputName"] for output in step.request.get("OutputParameters", [])]
+        if not isinstance(result, dict) or not set(outputs) <= set(result):
+            raise JobError(
+                "Lambda.SERVICE_EXCEPTION", f"the function returned {result!r}, without {', '.join(outputs)}"
+            )
+        return {"OutputParameters": {output: result[output] for output in outputs}}
 
     def _container(self, model: str) -> dict[str, Any]:
-        """The container of the model that a Model step of this run has made."""
+        """Return the container of the model that a Model step of this run created."""
         for step in self.state.steps.values():
             if step.properties.get("ModelName") == model and "TransformJobName" not in step.properties:
                 containers = step.properties.get("Containers") or [step.properties["PrimaryContainer"]]
                 return dict(containers[0])
-        raise JobError("AlgorithmError", f"There is no model {model}: a Model step of this pipeline must make it.")
+        raise JobError("AlgorithmError", f"Model {model} does not exist: a Model step of this pipeline must create it.")
 
     def _scope(self) -> Scope:
         pipeline = f"arn:aws:sagemaker:{self.region}:{self.account}:pipeline/{self.state.pipeline}"
@@ -351,18 +353,18 @@ class LocalRun:
         return Scope(self.state.parameters, execution, properties, self.store.read_json, self.definition.steps)
 
 
-def _may_retry(policy: Mapping[str, Any], failures: int, begun: float) -> bool:
-    """Whether a retry policy, of so many attempts or of so many minutes, allows another attempt."""
+def _may_retry(policy: Mapping[str, Any], failures: int, started: float) -> bool:
+    """Return whether a retry policy, by attempts or by minutes, allows another attempt."""
     if "MaxAttempts" in policy:
         return failures <= int(policy["MaxAttempts"])
-    return time.monotonic() - begun < 60 * float(policy["ExpireAfterMin"])
+    return time.monotonic() - started < 60 * float(policy["ExpireAfterMin"])
 
 
 @contextmanager
 def _plain_path(folder: Path) -> Iterator[Path]:
-    """A path to a folder without blanks or quotes: itself, or a symbolic link that lasts as long as the `with` block.
+    """Provide a path to a folder without spaces or quotes: its own, or a symbolic link for the `with` block.
 
-    The SDK's training command is shell that does not quote its paths.
+    The SDK's training command is a shell command that does not quote its paths.
     """
     if _SHELL_SAFE.fullmatch(str(folder)):
         yield folder

@@ -1,4 +1,4 @@
-"""The folder of one job: what its container's `/opt/ml` is on this machine."""
+"""The folder of one job, which takes the place of its container's `/opt/ml`."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from mlops.base.files import unwritable
 CONTAINER_ROOT = "/opt/ml"
 
 _DRIVERS = "input/data/sm_drivers"
-_NO_INSTALL = "Local run: packages come from the environment of the project, none is installed here."
+_NO_INSTALL = "Local run: packages come from the project's environment, nothing is installed."
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,19 @@ class Sandbox:
     """The folder of one job.
 
     Attributes:
-        folder: The folder; `/opt/ml` of the job is `<folder>/opt/ml`. Its path has no character that a shell minds.
+        folder: The folder; `/opt/ml` of the job is `<folder>/opt/ml`. Its path needs no quoting.
     """
 
     folder: Path
 
     @property
     def root(self) -> str:
-        """What `/opt/ml` becomes."""
+        """The path that replaces `/opt/ml`."""
         return f"{self.folder}{CONTAINER_ROOT}"
 
     @property
     def log(self) -> Path:
-        """The file that keeps the job's output."""
+        """The file of the job's output."""
         return self.folder / "job.log"
 
     @property
@@ -45,13 +45,13 @@ class Sandbox:
 
     @property
     def programs(self) -> Path:
-        """The folder that the job finds its programs in first."""
+        """The first folder on the job's PATH."""
         return self.folder / "bin"
 
     def write_programs(self, python: Path) -> None:
-        """Put an interpreter and a pip that installs nothing where the job finds its programs first.
+        """Put an interpreter, and a pip that installs nothing, first on the job's PATH.
 
-        The SDK's training driver does not quote the path of the interpreter, and looks for a pip before it starts.
+        The SDK's training driver does not quote the path of the interpreter, and requires a pip.
         """
         self.programs.mkdir(exist_ok=True)
         lines = {"python3": f'exec {shlex.quote(str(python))} "$@"', "pip3": f"echo {shlex.quote(_NO_INSTALL)}"}
@@ -61,15 +61,15 @@ class Sandbox:
             program.chmod(0o755)
 
     def path(self, container_path: str) -> Path:
-        """Where a path of the container stands."""
+        """Return the local path of a path in the container."""
         return self.folder / container_path.lstrip("/")
 
     def rewrite(self, text: str) -> str:
-        """`text` with every path below `/opt/ml` leading into this folder."""
+        """Return `text` with `/opt/ml` replaced by this folder in every path."""
         return re.sub(rf"(?<![\w.-]){CONTAINER_ROOT}(?=/|\b)", lambda _: self.root, text)
 
     def clear(self) -> None:
-        """Remove the files of a job that has succeeded: its results are in the store. Its log and command stay."""
+        """Remove the files of a job that succeeded, whose results are in the store; keep its log and command."""
         for folder in (self.folder / CONTAINER_ROOT.split("/")[1], self.temporary, self.programs):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -83,7 +83,7 @@ class Sandbox:
             raise unwritable(path, error) from error
 
     def adapt_drivers(self) -> None:
-        """Rewrite the paths in the driver scripts that the SDK's ModelTrainer sends as a channel."""
+        """Rewrite the paths in the driver scripts that the SDK's ModelTrainer uploads as a channel."""
         drivers = self.path(f"{CONTAINER_ROOT}/{_DRIVERS}")
         for path in drivers.rglob("*"):
             if path.suffix in (".py", ".sh", ".json") and path.is_file():
@@ -91,7 +91,7 @@ class Sandbox:
                 path.write_text(f"print({_NO_INSTALL!r})\n" if installs else self.rewrite(path.read_text()))
 
     def write_command(self, command: list[str], environment: Mapping[str, str]) -> None:
-        """Leave a script that runs the job's command again, alone, on the same inputs."""
+        """Write a script that repeats this job alone, on the same inputs."""
         lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
         link, target = self.folder.parent, self.folder.parent.resolve()
         if link != target:

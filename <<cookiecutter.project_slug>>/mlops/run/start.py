@@ -1,4 +1,4 @@
-"""From a bundle and a folder of data to a local run: what the run is given, and what is kept of it."""
+"""Prepare a local run from a bundle and a folder of data, execute it, and write its manifest."""
 
 import py_compile
 import shutil
@@ -27,16 +27,16 @@ _BY_HASH = py_compile.PycInvalidationMode.CHECKED_HASH
 
 
 def new_run(target: Target, bundle: Bundle, data: Path | None, overrides: Mapping[str, str]) -> RunFolder:
-    """Prepare a run of a bundle: its parameters checked, its inputs in the store, its folder made.
+    """Prepare a run of a bundle: check its parameters, copy its inputs to the store, and create its folder.
 
     Args:
         target: The environment that the bundle was compiled for.
         bundle: The compiled bundle.
-        data: The file or folder to train on; None for the one that the configuration names.
+        data: The file or folder to train on; None for the configured one.
         overrides: Values of pipeline parameters given on the command line.
 
     Raises:
-        MlopsError: A parameter, the definition or the data cannot be used. No run has been started.
+        MlopsError: A parameter, the definition or the data cannot be used. No run was started.
     """
     project, environment, store = target.project, target.settings, LocalStore.of(target)
     project.python(RUNTIME_ENVIRONMENT)
@@ -45,7 +45,7 @@ def new_run(target: Target, bundle: Bundle, data: Path | None, overrides: Mappin
     values, source = dict(overrides), data or project.root / str(environment["data_folder"])
     if "InputDataUri" in overrides:
         if data:
-            raise UsageError("--data and -p InputDataUri both say which data.", "Give one of them.")
+            raise UsageError("--data and -p InputDataUri exclude each other.", "Leave out one of them.")
         source = store.path(overrides["InputDataUri"])
     version = data_version(source)
     if "InputDataUri" in definition.parameters:
@@ -60,7 +60,7 @@ def new_run(target: Target, bundle: Bundle, data: Path | None, overrides: Mappin
         if not (store.root / name).exists():
             store.upload(path, f"s3://{name}")
             if path.suffix == ".py":
-                # Every job gets a copy of the code: bytecode that is valid by the source's hash is copied along.
+                # Every job gets a copy of the code, including bytecode, which stays valid if it is checked by hash.
                 py_compile.compile(str(store.root / name), invalidation_mode=_BY_HASH, quiet=2)
     if "InputDataUri" in definition.parameters and "InputDataUri" not in overrides:
         _place(source, store.path(str(values["InputDataUri"])))
@@ -83,29 +83,29 @@ def new_run(target: Target, bundle: Bundle, data: Path | None, overrides: Mappin
 
 
 def _champion(target: Target) -> dict[str, str]:
-    """The parameters that name the champion; none when there is no champion.
+    """Return the parameters that name the champion; empty without a champion.
 
     Raises:
-        MlopsError: The registry cannot be read, or the champion has lost its archive.
+        MlopsError: The registry cannot be read, or the archive of the champion is missing.
     """
     best = champion(LocalRegistry.of(target).versions())
     if best is None:
         return {}
     if not LocalStore.of(target).exists(best.model_uri):
         raise MlopsError(
-            f"Version {best.version}, which the new model is compared with, has lost its archive: {best.model_uri}.",
+            f"The archive of version {best.version}, the champion to compare with, is missing: {best.model_uri}.",
             f"Reject it: {MLOPS} approve {best.version} --reject",
         )
     return {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
 
 
 def _functions(environment: Environment) -> dict[str, str]:
-    """The local callables that stand in for Lambda functions: `functions` in the configuration, if it says any."""
+    """Return the local callables that replace Lambda functions: `functions` in the configuration, if any."""
     return dict(environment.settings.get("functions") or {})
 
 
 def _place(source: Path, target: Path) -> None:
-    """Copy data into the store, whole or not at all; a version that is there already stays as it is."""
+    """Copy data into the store atomically, unless that version is already there."""
     if target.exists():
         return
     partial = target.with_name(f".{target.name}.{new_run_id()}")
@@ -118,12 +118,14 @@ def _place(source: Path, target: Path) -> None:
         partial.rename(target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if not target.exists():  # two runs at once may bring the same data: the first one has
+        if not target.exists():  # a concurrent run has copied the same data
             raise unwritable(target, error) from error
 
 
 def execute(target: Target, folder: RunFolder, *, use_cache: bool, listener: Listener) -> RunState:
-    """Execute a prepared or unfinished run to its end, and write its manifest; of one that has succeeded, the latter.
+    """Execute a prepared or unfinished run to its end, and write its manifest.
+
+    A run that has succeeded is not executed again; only its manifest is written.
 
     Raises:
         MlopsError: The state cannot be read or written, or another process executes this run.
@@ -155,7 +157,7 @@ def execute(target: Target, folder: RunFolder, *, use_cache: bool, listener: Lis
 
 
 def _manifest(store: LocalStore, bundle: dict[str, Any], state: RunState) -> dict[str, Any]:
-    """What went into a run and what came out: the bundle, the parameters, and every object with its digest."""
+    """Return the record of a run's inputs and outputs: bundle, parameters, and every object with its digest."""
     return {
         "run": state.id,
         "status": state.status,

@@ -1,4 +1,4 @@
-"""What is known of a local run, kept so that it survives a crash and can be resumed."""
+"""The state of a local run, which survives a crash so that the run can be resumed."""
 
 import json
 import secrets
@@ -20,17 +20,17 @@ NOT_STARTED, SKIPPED, INTERRUPTED = "NotStarted", "Skipped", "Interrupted"
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 3
-# Seconds in which somebody who only looks at a run is done.
+# Seconds: processes that check whether a run executes hold the lock for less.
 _PATIENCE = 0.5
 
 
 def now() -> str:
-    """The time now, UTC, ISO 8601 to the millisecond."""
+    """Return the current time, UTC, ISO 8601 to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def new_run_id() -> str:
-    """Twelve letters and digits, as SageMaker's execution ids are; ids made later sort later."""
+    """Create an id of twelve letters and digits, like SageMaker's execution ids, that sorts by time."""
     number, digits = time.time_ns() // 1_000_000, ""
     while number:
         number, remainder = divmod(number, len(_ALPHABET))
@@ -40,18 +40,18 @@ def new_run_id() -> str:
 
 @dataclass
 class StepState:
-    """What is known of one step.
+    """The state of one step.
 
     Attributes:
         status: NotStarted, Executing, Succeeded, Failed, Stopped or Skipped (the branch not taken).
-        seconds: How long it took, all attempts together.
-        attempts: How often it was started.
+        seconds: Its duration, over all attempts.
+        attempts: The number of attempts.
         cached: Whether its result was taken from an earlier run.
-        failure: Why it failed.
+        failure: The reason of its failure.
         folder: The folder of its job below the run's folder.
-        outcome: What a condition decided.
-        figures: The comparisons a condition was decided on, as text.
-        properties: What its Describe call would say: later steps refer to it.
+        outcome: The outcome of a condition.
+        figures: The comparisons of a condition, as text.
+        properties: The response of its Describe call, which later steps refer to.
     """
 
     status: str = NOT_STARTED
@@ -67,7 +67,7 @@ class StepState:
 
 @dataclass
 class RunState:
-    """What is known of one run: the content of `run.json`.
+    """The state of one run: the content of `run.json`.
 
     Attributes:
         id: The run's id, and its pipeline execution id.
@@ -79,7 +79,7 @@ class RunState:
         ended: When it ended; empty while it executes.
         parameters: The value of every pipeline parameter.
         steps: The steps by name, in the order of the definition.
-        failure: Why it failed.
+        failure: The reason of its failure.
     """
 
     id: str
@@ -95,7 +95,7 @@ class RunState:
 
     @property
     def registered(self) -> dict[str, Any]:
-        """The model package that the run registered; empty when it registered none."""
+        """The model package that the run registered; empty if it registered none."""
         packages = (step.properties for step in self.steps.values() if "ModelPackageArn" in step.properties)
         return next(packages, {})
 
@@ -108,31 +108,31 @@ class RunFolder:
 
     @property
     def definition(self) -> Path:
-        """The definition that the run runs, resumed or not."""
+        """The definition of the run, also after a resume."""
         return self.path / "definition.json"
 
     @property
     def bundle(self) -> Path:
-        """The manifest of the bundle that the definition is of."""
+        """The manifest of the bundle."""
         return self.path / "bundle.json"
 
     @property
     def report(self) -> Path:
-        """The report for people."""
+        """The HTML report."""
         return self.path / "report.html"
 
     @property
     def manifest(self) -> Path:
-        """The record of what went in and came out."""
+        """The record of inputs and outputs."""
         return self.path / "manifest.json"
 
     def save(self, state: RunState) -> None:
-        """Write `run.json` in one step."""
+        """Write `run.json` atomically."""
         content = {**vars(state), "steps": {name: vars(step) for name, step in state.steps.items()}}
         write_text(self.path / "run.json", json.dumps(content))
 
     def load(self) -> RunState:
-        """Read `run.json`. A run that says Executing while no process holds it was interrupted.
+        """Read `run.json`. A run in status Executing that no process holds was interrupted.
 
         Raises:
             MlopsError: The file is missing or damaged.
@@ -149,7 +149,7 @@ class RunFolder:
         return state
 
     def read_definition(self) -> str:
-        """The definition that the run runs.
+        """Read the definition of the run.
 
         Raises:
             MlopsError: The file is missing or cannot be read.
@@ -160,7 +160,7 @@ class RunFolder:
             raise MlopsError(f"The definition of run {self.path.name} cannot be read: {error}.", self._remedy) from None
 
     def read_bundle(self) -> Any:
-        """The manifest of the bundle that the run runs.
+        """Read the manifest of the run's bundle.
 
         Raises:
             MlopsError: The file is missing or damaged.
@@ -169,7 +169,7 @@ class RunFolder:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Be the only process that executes this run, for the length of a `with` block.
+        """Hold the lock of this run for the duration of a `with` block.
 
         Raises:
             MlopsError: Another process executes it.
@@ -189,40 +189,40 @@ class RunFolder:
 
 
 def runs(project: Project) -> list[RunFolder]:
-    """The runs of a project, newest first."""
+    """Return the runs of a project, newest first."""
     folder = _folder(project)
     paths = (path for path in folder.iterdir() if (path / "run.json").exists()) if folder.is_dir() else ()
     return [RunFolder(path) for path in sorted(paths, reverse=True)]
 
 
 def new_run_folder(project: Project) -> RunFolder:
-    """The folder of a run that is to be; it does not exist yet."""
+    """Return a folder for a new run; it does not exist yet."""
     return RunFolder(_folder(project) / new_run_id())
 
 
 def find_run(project: Project, run_id: str) -> RunFolder:
-    """The folder of a run.
+    """Return the folder of a run.
 
     Raises:
-        MlopsError: There is no such run.
+        MlopsError: The run does not exist.
     """
     folder = RunFolder(_folder(project) / run_id)
     if not run_id.isalnum() or not folder.path.is_dir():
-        raise UsageError(f"There is no run {run_id!r}.", f"List them: `{MLOPS} runs`.")
+        raise UsageError(f"Run {run_id!r} does not exist.", f"List the runs: {MLOPS} runs")
     return folder
 
 
 def last_unfinished(project: Project) -> RunFolder:
-    """The newest run, which must not have succeeded.
+    """Return the newest run, which must be unfinished.
 
     Raises:
-        MlopsError: There is none, or it has succeeded.
+        MlopsError: There is no run, or it has succeeded.
     """
     newest = next(iter(runs(project)), None)
     if newest is None:
-        raise UsageError("No run is left to resume.", f"Start one: `{MLOPS} run`.")
+        raise UsageError("No run to resume.", f"Start one: {MLOPS} run")
     if newest.load().status == SUCCEEDED:
-        remedy = f"To resume an older one, name it: `{MLOPS} runs` lists them."
+        remedy = f"To resume an older one, name it. List the runs: {MLOPS} runs"
         raise UsageError(f"The newest run, {newest.path.name}, has succeeded.", remedy)
     return newest
 

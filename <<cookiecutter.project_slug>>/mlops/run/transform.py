@@ -1,4 +1,4 @@
-"""The program of a local batch transform job: the model's handlers over every object of an input."""
+"""The entry point of a local batch transform job: apply the model's handlers to every object of an input."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ SINGLE_RECORD = "SingleRecord"
 
 
 def requests(body: bytes, *, by_line: bool, single: bool, limit: int) -> Iterator[bytes]:
-    """The requests that a batch transform makes of one object.
+    """Split an object into the requests of a batch transform.
 
     Args:
         body: The object.
@@ -38,7 +38,7 @@ def requests(body: bytes, *, by_line: bool, single: bool, limit: int) -> Iterato
 
 
 def main(arguments: list[str]) -> int:
-    """Write `<name>.out` for every object of the input; 1 when a request is refused."""
+    """Write `<name>.out` for every object of the input; return 1 if a request is rejected."""
     parser = argparse.ArgumentParser(prog="python -m mlops.run.transform", description=__doc__)
     for name in ("model", "input", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -55,8 +55,8 @@ def main(arguments: list[str]) -> int:
         handlers = load_unpacked(options.model, "The model")
         for name, path in files_below(options.input):
             parts = requests(path.read_bytes(), by_line=by_line, single=single, limit=limit)
-            answers = [handlers.invoke(part, options.content_type, options.accept) for part in parts]
-            write_text(options.output / f"{name}.out", "".join(answers))
+            responses = [handlers.invoke(part, options.content_type, options.accept) for part in parts]
+            write_text(options.output / f"{name}.out", "".join(responses))
     except MlopsError as error:
         print(f"{name}: {error}" if name else error, file=sys.stderr)
         return 1

@@ -1,5 +1,5 @@
-"""The server of a model: SageMaker's container contract, on this machine and in an image of one's own.
+"""The model server: SageMaker's container contract, on this machine and in the project's own image.
 
-A supervisor (`supervisor`) keeps worker processes (`worker`) on one listening socket. A worker answers requests (`app`)
-with the handlers and the ONNX twin of one model (`engine`), and writes them down (`recorder`).
+A supervisor (`supervisor`) runs worker processes (`worker`) on one listening socket. A worker answers requests (`app`)
+with the handlers and the ONNX twin of one model (`engine`), and captures them (`recorder`).
 """

@@ -1,7 +1,7 @@
-"""Serve a model over HTTP as SageMaker expects it of a container.
+"""Serve a model over HTTP under SageMaker's container contract.
 
-In a container, `python -m mlops.serving` is all: the model stands in /opt/ml/model. On this machine, the verb `serve`
-gives it a folder with its settings, in which it also keeps its state.
+In a container, `python -m mlops.serving` serves the model in /opt/ml/model. On this machine, the verb `serve` passes a
+folder with the settings, in which the server also keeps its state.
 """
 
 import sys
@@ -17,15 +17,15 @@ from mlops.serving.settings import Settings
 from mlops.serving.state import LOCK_FILE, SETTINGS_FILE, STATE_FILE
 from mlops.serving.supervisor import Supervisor
 
-# Others look at the lock, for a moment, to see whether a server runs.
+# Seconds: other processes hold the lock briefly to see whether a server is running.
 _PATIENCE = 1.0
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until told to end; 0, or 1 when the server cannot be started."""
+    """Serve until stopped; return 0, or the exit code of the error that prevents the start."""
     parser = ArgumentParser(prog="python -m mlops.serving", description=__doc__)
     parser.add_argument("model", nargs="?", type=Path, help="folder of the unpacked model (default: /opt/ml/model)")
-    parser.add_argument("--folder", type=Path, help=f"folder with {SETTINGS_FILE}, to keep the state in")
+    parser.add_argument("--folder", type=Path, help=f"folder with {SETTINGS_FILE}, where the state is kept")
     options = parser.parse_args(arguments)
     logs.set_up()
     try:
@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> int:
 def _serve_from(folder: Path) -> int:
     with ExitStack() as stack:
         if not stack.enter_context(locked(folder / LOCK_FILE, patience=_PATIENCE)):
-            raise MlopsError(f"Another server holds {folder / LOCK_FILE}.", "End it first.")
-        (folder / STATE_FILE).unlink(missing_ok=True)  # of a server that was killed
+            raise MlopsError(f"Another server holds {folder / LOCK_FILE}.", "Stop it first.")
+        (folder / STATE_FILE).unlink(missing_ok=True)  # left by a killed server
         stack.callback((folder / STATE_FILE).unlink, missing_ok=True)
         return Supervisor(lambda: Settings.read(folder / SETTINGS_FILE), lambda state: state.write(folder)).run()
 

@@ -1,7 +1,7 @@
 """The application: SageMaker's container contract (`GET /ping`, `POST /invocations`) as raw ASGI.
 
-SageMaker's detailed observability asks for `GET /metrics` every minute, where it is on. There are none: the workers'
-counts would each be a part of the whole.
+With detailed observability, SageMaker requests `GET /metrics` every minute. The response is empty: each worker has only
+a part of the counts.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from mlops.serving.negotiation import MEDIA_TYPES, Exchange, Negotiator, Refusal
 from mlops.serving.recorder import Recorder
 
 OFF_LOOP_BYTES = 32 * 1024
-"""A body larger than this is answered in a thread, so that neither /ping nor small requests wait for it.
+"""A larger body is processed in a thread, so that neither /ping nor small requests wait for it.
 
-So is every request to handlers that cannot be called in halves: they may be slow.
+So are all requests to handlers that have no separate decoding: they may be slow.
 """
 
 _METHODS = {"/ping": "GET", "/invocations": "POST", "/metrics": "GET"}
@@ -35,23 +35,23 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Application:
-    """Answers requests with one model.
+    """The ASGI application of one model.
 
     Attributes:
-        answered: How many requests were answered with predictions.
-        refused: How many were refused, by status.
+        answered: The number of requests answered with predictions.
+        refused: The number of rejected requests by status.
     """
 
     def __init__(
         self, engine: Engine | str, largest_body: int, recorder: Recorder | None = None, share: float = 1.0
     ) -> None:
-        """Make the application.
+        """Create the application.
 
         Args:
-            engine: The model, or the reason why there is none: every request is refused with it, status 503.
-            largest_body: The most bytes a request may have.
-            recorder: Takes answered requests; None to capture nothing.
-            share: The share of the answered requests that it takes, 0 to 1.
+            engine: The model, or the reason why it is missing, with which every request is rejected (status 503).
+            largest_body: The maximum size of a request in bytes.
+            recorder: Captures answered requests; None to capture nothing.
+            share: The share of answered requests to capture, 0 to 1.
         """
         self.answered = 0
         self.refused: Counter[int] = Counter()
@@ -66,7 +66,7 @@ class Application:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large-requests")
 
     async def __call__(self, scope: Mapping[str, Any], receive: _Receive, send: _Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         try:
             path = scope["path"]
             if scope["method"] != _METHODS.get(path):
@@ -81,35 +81,35 @@ class Application:
                 await self._invoke(engine, dict(scope["headers"]), receive, send)
         except RefusalError as refusal:
             await self._refuse(refusal, send)
-        except Exception as error:  # the handlers are the user's code: anything may come out of them
+        except Exception as error:  # the handlers are the user's code, which may raise anything
             _log.exception(f"{type(error).__name__} in the model's code")
-            await self._refuse(RefusalError(500, "the model's code failed; the server's log says how"), send)
+            await self._refuse(RefusalError(500, "the model's code failed; see the server's log"), send)
 
     async def _invoke(self, engine: Engine, headers: _Headers, receive: _Receive, send: _Send) -> None:
         exchange = self._agree(headers)
         if int(headers.get(b"content-length", 0)) > self._largest_body:
             raise self._too_large()
         message = await receive()
-        body = message["body"] if message.get("more_body") is False else await self._rest(message, receive)
+        body = message["body"] if message.get("more_body") is False else await self._read_body(message, receive)
         if body is None:
-            return  # the client has gone
+            return  # the client has disconnected
         if len(body) > self._largest_body:
             raise self._too_large()
         try:
-            types = exchange.content_type, exchange.answer_type
+            types = exchange.content_type, exchange.response_type
             if self._batcher and len(body) <= OFF_LOOP_BYTES:
-                answer = await self._batcher.answer(body, *types)
+                response = await self._batcher.respond(body, *types)
             else:
                 loop = asyncio.get_running_loop()
-                answer = await loop.run_in_executor(self._thread, engine.answer, body, *types)
+                response = await loop.run_in_executor(self._thread, engine.respond, body, *types)
         except ValueError as error:
             raise RefusalError(400 if exchange.content_type in MEDIA_TYPES else 415, str(error)) from None
-        await _respond(send, 200, answer, exchange.header)
+        await _respond(send, 200, response, exchange.header)
         self.answered += 1
         if self._recorder is not None and (self._share >= 1 or random.random() < self._share):
             name = headers.get(b"x-amzn-sagemaker-inference-id", b"").decode("latin-1")
             attributes = headers.get(b"x-amzn-sagemaker-custom-attributes", b"").decode("latin-1")
-            self._recorder.add(exchange.encoder.record(body, answer, name, attributes))
+            self._recorder.add(exchange.encoder.record(body, response, name, attributes))
 
     def _model(self) -> Engine:
         if isinstance(self._engine, str):
@@ -119,11 +119,13 @@ class Application:
     def _agree(self, headers: _Headers) -> Exchange:
         coding = headers.get(b"content-encoding", b"identity")
         if coding.lower() != b"identity":
-            raise RefusalError(415, f"content coding '{coding.decode('latin-1'):.40}' is not supported; send it plain")
+            raise RefusalError(
+                415, f"content coding '{coding.decode('latin-1'):.40}' is not supported; send the body uncompressed"
+            )
         return self._negotiator.agree(headers.get(b"content-type", b""), headers.get(b"accept", b""))
 
-    async def _rest(self, message: Mapping[str, Any], receive: _Receive) -> bytes | None:
-        """The whole body, of which `message` is the first part; None when the client goes away before its end."""
+    async def _read_body(self, message: Mapping[str, Any], receive: _Receive) -> bytes | None:
+        """Read the complete body, starting with `message`; return None if the client disconnects."""
         chunks: list[bytes] = []
         size = 0
         while message["type"] != "http.disconnect":
@@ -148,8 +150,8 @@ class Application:
 def _wrong_route(path: str) -> RefusalError:
     method = _METHODS.get(path)
     if method is None:
-        return RefusalError(404, f"there is nothing at {path!r:.100}; there are {', '.join(_METHODS)}")
-    return RefusalError(405, f"{path} takes {method}", (b"allow", method.encode()))
+        return RefusalError(404, f"unknown path {path!r:.100}; available: {', '.join(_METHODS)}")
+    return RefusalError(405, f"{path} only allows {method}", (b"allow", method.encode()))
 
 
 async def _respond(send: _Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Answers together what arrives together: under load a call of numpy and of ONNX Runtime serves many requests."""
+"""Dynamic batching: requests that arrive in one turn of the event loop share calls of numpy and ONNX Runtime."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,43 +11,43 @@ from mlops.serving.engine import LARGEST_FOR_TWIN, Engine, Rows
 class _Request:
     body: bytes
     content_type: str
-    answer_type: str
-    answer: "asyncio.Future[bytes]"
+    response_type: str
+    response: "asyncio.Future[bytes]"
     rows: Rows
 
     def fail(self, error: Exception) -> None:
-        if not self.answer.done():  # its client may have gone
-            self.answer.set_exception(error)
+        if not self.response.done():  # its client may have disconnected
+            self.response.set_exception(error)
 
 
 class Batcher:
-    """Collects the requests of one turn of the event loop; it waits for none that are yet to come.
+    """Batches the requests of one turn of the event loop, without waiting for more.
 
-    They are decoded, predicted and written in three loops: a loop stays in the CPU's caches, where one request after
-    the other would not.
+    They are decoded, predicted and written in three loops, which use the CPU's caches better than one request after
+    another.
     """
 
     def __init__(self, engine: Engine) -> None:
-        """Start with nothing waiting.
+        """Create a batcher.
 
         Args:
-            engine: Answers; it must be `in_halves`.
+            engine: The model; it must be `in_halves`.
         """
         self._engine = engine
         self._waiting: list[_Request] = []
 
-    async def answer(self, body: bytes, content_type: str, answer_type: str) -> bytes:
-        """The answer to a request (see `Engine.answer`).
+    async def respond(self, body: bytes, content_type: str, response_type: str) -> bytes:
+        """Return the response to a request (see `Engine.respond`).
 
         Raises:
-            Exception: Anything that this request makes the handlers raise; other requests are no concern of it.
+            Exception: Anything that the handlers raise for this request; other requests do not affect it.
         """
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._flush)
-        request = _Request(body, content_type, answer_type, loop.create_future(), [])
+        request = _Request(body, content_type, response_type, loop.create_future(), [])
         self._waiting.append(request)
-        return await request.answer
+        return await request.response
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -61,28 +61,28 @@ class Batcher:
                 continue
             size += len(request.rows)
             if batch and size > LARGEST_FOR_TWIN:
-                self._answer(batch)
+                self._respond(batch)
                 batch, size = [], len(request.rows)
             batch.append(request)
         if batch:
-            self._answer(batch)
+            self._respond(batch)
 
-    def _answer(self, batch: Sequence[_Request]) -> None:
+    def _respond(self, batch: Sequence[_Request]) -> None:
         try:
             prediction = self._engine.predict([row for request in batch for row in request.rows])
             start = 0
-            answers = []
+            responses = []
             for request in batch:
                 end = start + len(request.rows)
-                answers.append(self._engine.write(prediction[start:end], request.answer_type))
+                responses.append(self._engine.write(prediction[start:end], request.response_type))
                 start = end
         except Exception as error:
             if len(batch) == 1:
                 batch[0].fail(error)
             else:
                 for request in batch:
-                    self._answer([request])
+                    self._respond([request])
             return
-        for request, answer in zip(batch, answers, strict=True):
-            if not request.answer.done():
-                request.answer.set_result(answer)
+        for request, response in zip(batch, responses, strict=True):
+            if not request.response.done():
+                request.response.set_result(response)

@@ -1,8 +1,8 @@
-"""The project's own image, as SageMaker runs it: `serve` a model, `train` with the code that a job brings along.
+"""The entry point of the project's own image: `serve` a model, or `train` with the code of a job.
 
-The steps of the pipeline name commands of their own, `/bin/bash` for Train and `python3 -m ...` for the others, and
-these take the place of the image's. What is left is what SageMaker starts with one word: endpoints, transform jobs,
-and training jobs that name no command, as those of a tuning job. `check` is for the build of the image.
+The steps of the pipeline have their own commands, `/bin/bash` for Train and `python3 -m ...` for the others, which
+replace the entry point of the image. SageMaker uses it for endpoints, transform jobs, and training jobs without a
+command, such as those of a tuning job. `check` is for the build of the image.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from mlops.base.errors import MlopsError
 
 TOOLS = ("bash", "chmod", "pip3", "python3")
-"""What the commands of the SageMaker SDK's training driver call by name."""
+"""The programs that the SageMaker SDK's training driver calls."""
 
 _SERVER = ("mlops.serving.__main__", "mlops.serving.worker", "mlops.serving.twin", "onnx", "onnxruntime")
 _DRIVER = "input/data/sm_drivers/sm_train.sh"
@@ -25,13 +25,13 @@ _FAILURE = "output/failure"
 
 
 def main(arguments: list[str]) -> int:
-    """Do what SageMaker says; 0 when it is done."""
+    """Run the command that SageMaker passes; return 0 on success."""
     parser = ArgumentParser(prog="python -m mlops.serving.container", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="serve the model in /opt/ml/model at port 8080")
-    commands.add_parser("train", help="run the training driver that the SageMaker SDK sent along")
-    checking = commands.add_parser("check", help="say whether the image holds what jobs and the server need")
-    checking.add_argument("code", type=Path, help="folder with the packages `model` and `modelkit`, the code of jobs")
+    commands.add_parser("serve", help="serve the model in /opt/ml/model on port 8080")
+    commands.add_parser("train", help="run the training driver that the SageMaker SDK uploaded")
+    checking = commands.add_parser("check", help="check that the image contains what jobs and the server need")
+    checking.add_argument("code", type=Path, help="folder with the jobs' code: `model` and `modelkit`")
     options = parser.parse_args(arguments)
     folder = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     try:
@@ -47,26 +47,26 @@ def main(arguments: list[str]) -> int:
 
 
 def serve(folder: Path) -> int:
-    """Serve the model below SageMaker's folder until told to end; 0."""
+    """Serve the model below SageMaker's folder until stopped; return 0."""
     from mlops.serving.__main__ import main as serve_model  # `train` needs no server
 
-    with tempfile.TemporaryDirectory(prefix="model-") as writable:  # SageMaker's is for reading; the ONNX twin is added
+    with tempfile.TemporaryDirectory(prefix="model-") as writable:  # SageMaker's is read-only; the ONNX twin is added
         for entry in (folder / "model").glob("*"):
             (Path(writable) / entry.name).symlink_to(entry)
         return serve_model([writable])
 
 
 def train(folder: Path) -> None:
-    """Become the training driver that stands below SageMaker's folder.
+    """Replace this process by the training driver below SageMaker's folder.
 
     Raises:
-        MlopsError: The job brought none; SageMaker is told why, too.
+        MlopsError: The job has no driver; the reason is also written for SageMaker.
     """
     driver = folder / _DRIVER
     if not driver.is_file():
         error = MlopsError(
-            "The image holds no training code, and this job brought none.",
-            "Start it with ModelTrainer and SourceCode of the SageMaker SDK, as pipelines/training.py does.",
+            "The job has no training code, and the image contains none.",
+            "Start it with ModelTrainer and SourceCode of the SageMaker SDK, like pipelines/training.py.",
         )
         (folder / _FAILURE).parent.mkdir(parents=True, exist_ok=True)
         (folder / _FAILURE).write_text(f"{error}\n", encoding="utf-8")
@@ -75,29 +75,29 @@ def train(folder: Path) -> None:
 
 
 def check(code: Path) -> None:
-    """Find out whether everything is there that the training driver calls, and that jobs and the server import.
+    """Check that the image contains the programs that the training driver calls, and the modules that are imported.
 
     Args:
         code: The folder with the packages `model` and `modelkit`.
 
     Raises:
-        MlopsError: Something is missing, or a module does not load; the message lists all.
+        MlopsError: Something is missing, or a module cannot be imported; the message lists all of it.
     """
-    faults = [f"there is no {tool}" for tool in TOOLS if shutil.which(tool) is None]
+    faults = [f"{tool} is missing" for tool in TOOLS if shutil.which(tool) is None]
     sys.path.insert(0, str(code))
     modules = []
     for package in ("model", "modelkit"):
         if not (code / package).is_dir():
-            faults.append(f"there is no package `{package}` in {code}")
+            faults.append(f"no package `{package}` in {code}")
         modules += [module.name for module in pkgutil.walk_packages([str(code / package)], f"{package}.")]
     for name in (*_SERVER, *modules):
         try:
             importlib.import_module(name)
-        except Exception as error:  # whatever it is, the build is told
-            faults.append(f"{name} does not load: {type(error).__name__}: {error}")
+        except Exception as error:  # any failure fails the build
+            faults.append(f"cannot import {name}: {type(error).__name__}: {error}")
     if faults:
         raise MlopsError(f"The image cannot be used: {'; '.join(faults)}.", "Correct container/ or locks/runtime.txt.")
-    print(f"The image holds all that the server and {len(modules)} modules of the jobs import.")
+    print(f"The image contains everything that the server and {len(modules)} modules of the jobs import.")
 
 
 if __name__ == "__main__":

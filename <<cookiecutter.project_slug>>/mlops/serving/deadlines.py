@@ -1,6 +1,6 @@
-"""Ends connections whose request does not arrive in time: uvicorn itself waits for ever.
+"""Request deadlines: close connections whose request does not arrive in time. uvicorn itself waits forever.
 
-Looking at all connections now and then costs a request nothing, unlike a timer for each.
+All connections are checked periodically, which is cheaper than one timer per request.
 """
 
 import asyncio
@@ -8,27 +8,27 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-_LOOKS_PER_DEADLINE = 10
-_LONGEST_BETWEEN_LOOKS = 1.0
+_CHECKS_PER_DEADLINE = 10
+_LONGEST_CHECK_INTERVAL = 1.0
 _BODY = b'{"error": "the request did not arrive in time"}'
-_ANSWER = (
+_RESPONSE = (
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"
     b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 )
 
 
 class Deadlines:
-    """Watches the connections of a uvicorn server.
+    """Enforces the deadlines of a uvicorn server's requests.
 
     Attributes:
-        ended: How many connections were ended.
+        ended: The number of connections that were closed.
     """
 
     def __init__(self, connections: Iterable[Any], seconds: float) -> None:
-        """Watch connections.
+        """Set the deadline.
 
         Args:
-            connections: The server's protocols (`server_state.connections`), as they are at each look.
+            connections: The server's protocols (`server_state.connections`), a live collection.
             seconds: How long a request may take to arrive, from its first byte or the opening of its connection.
         """
         self.ended = 0
@@ -37,13 +37,13 @@ class Deadlines:
         self._since: dict[Any, tuple[object, float]] = {}
 
     async def watch(self) -> None:
-        """Look again and again, until cancelled."""
+        """Check periodically until cancelled."""
         while True:
-            await asyncio.sleep(min(self._seconds / _LOOKS_PER_DEADLINE, _LONGEST_BETWEEN_LOOKS))
-            self.look(time.monotonic())
+            await asyncio.sleep(min(self._seconds / _CHECKS_PER_DEADLINE, _LONGEST_CHECK_INTERVAL))
+            self.check(time.monotonic())
 
-    def look(self, now: float) -> None:
-        """End the connections that have waited for the rest of one and the same request for too long."""
+    def check(self, now: float) -> None:
+        """Close the connections whose current request is overdue."""
         since: dict[Any, tuple[object, float]] = {}
         for connection in self._connections:
             if _is_receiving(connection):
@@ -53,12 +53,12 @@ class Deadlines:
         for connection, (_, first_seen) in since.items():
             if now - first_seen > self._seconds and not connection.transport.is_closing():
                 self.ended += 1
-                connection.transport.write(_ANSWER)
+                connection.transport.write(_RESPONSE)
                 connection.transport.close()
 
 
 def _is_receiving(connection: Any) -> bool:
-    """Whether a request is under way to us: not while it is answered, nor between requests of a kept connection."""
+    """Return whether a request is arriving: not while it is processed, nor while the connection is idle."""
     cycle = connection.cycle
     if cycle is None or cycle.response_complete:
         return connection.timeout_keep_alive_task is None

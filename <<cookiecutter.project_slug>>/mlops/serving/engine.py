@@ -1,4 +1,4 @@
-"""A model as the server uses it: the handlers it was registered with, and its ONNX twin for small requests."""
+"""The model in the server: the handlers that it was registered with, and its ONNX twin for small requests."""
 
 import logging
 from pathlib import Path
@@ -12,10 +12,10 @@ from mlops.serving.settings import TWIN_FILE
 from mlops.serving.twin import Matrix, Predict
 
 LARGEST_FOR_TWIN = 100
-"""More rows than this go to the native model.
+"""The largest number of rows for the ONNX twin; larger requests use the native model.
 
-ONNX Runtime takes 5 us for a row where XGBoost takes 95, but 28 ms for 10 000 rows against 7. With 80 trees of depth 4
-and one thread the two take the same time at 80 to 300 rows, depending on the machine.
+For one row, ONNX Runtime takes 5 us and XGBoost 95 us; for 10 000 rows, 28 ms and 7 ms. With 80 trees of depth 4 and
+one thread, they are equally fast at 80 to 300 rows, depending on the machine.
 """
 
 Rows = list[list[float]]
@@ -26,31 +26,31 @@ class Engine:
     """A loaded model.
 
     Attributes:
-        in_halves: Whether requests can be decoded one by one and predicted together (`decode`, `predict`, `write`).
+        in_halves: Whether requests can be decoded separately and predicted together (`decode`, `predict`, `write`).
     """
 
     def __init__(self, handlers: Handlers, *, in_halves: bool = False, small: Predict | None = None) -> None:
-        """Put a model together.
+        """Create an engine.
 
         Args:
-            handlers: Its handlers.
-            in_halves: Whether its decode_fn and assemble_fn do together what its input_fn does.
-            small: Predicts few rows in its place; None to leave all to the handlers.
+            handlers: The handlers of the model.
+            in_halves: Whether decode_fn and assemble_fn together are equivalent to input_fn.
+            small: Predicts small requests instead of the handlers; None to use the handlers for all.
         """
         self.in_halves = in_halves
         self._handlers = handlers
         self._small = small
 
-    def answer(self, body: bytes, content_type: str, answer_type: str) -> bytes:
-        """The answer to a request.
+    def respond(self, body: bytes, content_type: str, response_type: str) -> bytes:
+        """Return the response to a request.
 
         Raises:
             ValueError: The request is malformed.
         """
-        return self.write(self._predict(self._handlers.input_fn(body, content_type)), answer_type)
+        return self.write(self._predict(self._handlers.input_fn(body, content_type)), response_type)
 
     def decode(self, body: bytes, content_type: str) -> Rows:
-        """The rows of a request.
+        """Decode the rows of a request.
 
         Raises:
             ValueError: The request is malformed.
@@ -60,23 +60,23 @@ class Engine:
         return rows
 
     def predict(self, rows: Rows) -> Matrix:
-        """The predictions for decoded rows, of one request or of many."""
+        """Predict decoded rows, of one or more requests."""
         assert self._handlers.assemble_fn
         return self._predict(self._handlers.assemble_fn(rows))
 
-    def write(self, prediction: Matrix, answer_type: str) -> bytes:
-        """Predictions in a media type.
+    def write(self, prediction: Matrix, response_type: str) -> bytes:
+        """Write predictions in a media type.
 
         Raises:
-            ValueError: The handlers do not write it.
+            ValueError: The handlers do not support the media type.
         """
-        answer = self._handlers.output_fn(prediction, answer_type)
-        return answer if isinstance(answer, bytes) else answer.encode()
+        response = self._handlers.output_fn(prediction, response_type)
+        return response if isinstance(response, bytes) else response.encode()
 
-    def writes(self, answer_type: str) -> bool:
-        """Whether the handlers write a media type."""
+    def writes(self, response_type: str) -> bool:
+        """Return whether the handlers can write a media type."""
         try:
-            self.write(np.zeros(1, np.float32), answer_type)
+            self.write(np.zeros(1, np.float32), response_type)
         except ValueError:
             return False
         return True
@@ -86,19 +86,19 @@ class Engine:
             return self._small(matrix)
         try:
             prediction: Matrix = self._handlers.predict_fn(matrix, self._handlers.model)
-        except ValueError as error:  # as XGBoost's own errors are; the request has been read, so it is not at fault
-            raise RuntimeError(f"The model does not predict: {error}") from error
+        except ValueError as error:  # such as XGBoost's errors; the request was valid, so the client is not at fault
+            raise RuntimeError(f"The model failed to predict: {error}") from error
         return prediction
 
 
 def load(folder: Path) -> Engine:
-    """Load the model of an unpacked archive, and of its short cuts those that prove to give the same answers.
+    """Load the model of an unpacked archive, with the optimizations that are verified to give the same predictions.
 
     Raises:
-        MlopsError: There is no model, or it does not load.
+        MlopsError: There is no model, or it cannot be loaded.
     """
     if not (folder / "code").is_dir():
-        raise MlopsError(f"There is no model in {folder}: it has no folder `code`.")
+        raise MlopsError(f"No model in {folder}: it has no folder `code`.")
     handlers = load_unpacked(folder, f"The model in {folder}")
     in_halves, small = False, None
     try:
@@ -107,8 +107,8 @@ def load(folder: Path) -> Engine:
         in_halves = _halves_agree(handlers, request, rows)
         if (folder / TWIN_FILE).is_file():
             small = twin.load(folder, rows, handlers.predict_fn(rows, handlers.model))
-    except Exception as error:  # whatever it is, the handlers alone are enough
-        _log.warning("requests are answered without a short cut: %s", error)
+    except Exception as error:  # on any failure, the handlers alone are used
+        _log.warning("optimizations are disabled: %s", error)
     return Engine(handlers, in_halves=in_halves, small=small)
 
 

@@ -1,4 +1,4 @@
-"""What a request is written in and what its answer is to be written in, from the headers of the request."""
+"""Content negotiation: the media types of a request and its response, from the request's headers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from mlops.base.capture import Encoder
 
 MEDIA_TYPES = ("text/csv", "application/json", "application/jsonlines", "application/x-ndjson")
-"""What the handlers of this project read and write; those of a model may know others."""
+"""The media types of this project's handlers; those of a model may support others."""
 
 _CHARSETS = ("utf-8", "utf8", "us-ascii")
-_REMEMBERED = 256
+_CACHED = 256
 
 
 class RefusalError(Exception):
-    """A request that is refused.
+    """A request is rejected.
 
     Attributes:
         status: The HTTP status.
-        reason: What is wrong, for the client.
-        headers: Further headers of the answer.
+        reason: The reason, for the client.
+        headers: Additional headers of the response.
     """
 
     def __init__(self, status: int, reason: str, *headers: tuple[bytes, bytes]) -> None:
@@ -30,56 +30,56 @@ class RefusalError(Exception):
 
 @dataclass(frozen=True)
 class Exchange:
-    """The two media types of a request and its answer.
+    """The media types of a request and its response.
 
     Attributes:
-        content_type: Of the request, without parameters.
-        answer_type: Of the answer.
-        header: The answer's Content-Type header.
-        encoder: Writes the record of both.
+        content_type: The media type of the request, without parameters.
+        response_type: The media type of the response.
+        header: The Content-Type header of the response.
+        encoder: Encodes the captured record of both.
     """
 
     content_type: str
-    answer_type: str
+    response_type: str
     header: tuple[bytes, bytes]
     encoder: Encoder
 
 
 class Negotiator:
-    """Agrees on media types; the same headers are read once, since clients send the same ones again and again."""
+    """Negotiates media types; results are cached, since clients repeat the same headers."""
 
-    def __init__(self, answers: Callable[[str], bool]) -> None:
-        """Start with nothing agreed on.
+    def __init__(self, writes: Callable[[str], bool]) -> None:
+        """Create a negotiator.
 
         Args:
-            answers: Whether the model's handlers write a media type.
+            writes: Returns whether the model's handlers can write a media type.
         """
-        self._answers = answers
+        self._writes = writes
         self._agreed: dict[tuple[bytes, bytes], Exchange] = {}
 
     def agree(self, content_type: bytes, accept: bytes) -> Exchange:
-        """Choose the media types from the headers Content-Type and Accept as received.
+        """Choose the media types from the Content-Type and Accept headers.
 
         Raises:
-            RefusalError: 415 for another charset than UTF-8 or no type at all; 406 when nothing that the client
-                accepts is written.
+            RefusalError: 415 for a charset other than UTF-8 or a missing type; 406 if the model supports no type that
+                the client accepts.
         """
         agreed = self._agreed.get((content_type, accept))
         if agreed is None:
             request_type = _request_type(content_type.decode("latin-1"))
-            answer_type = self._answer_type(accept.decode("latin-1"), request_type)
-            header = (b"content-type", answer_type.encode("latin-1"))
-            agreed = Exchange(request_type, answer_type, header, Encoder(request_type, answer_type))
-            if len(self._agreed) < _REMEMBERED:
+            response_type = self._response_type(accept.decode("latin-1"), request_type)
+            header = (b"content-type", response_type.encode("latin-1"))
+            agreed = Exchange(request_type, response_type, header, Encoder(request_type, response_type))
+            if len(self._agreed) < _CACHED:
                 self._agreed[content_type, accept] = agreed
         return agreed
 
-    def _answer_type(self, accept: str, request_type: str) -> str:
+    def _response_type(self, accept: str, request_type: str) -> str:
         for media_range in _by_preference(accept):
             for media_type in _covered(media_range, request_type):
-                if self._answers(media_type):
+                if self._writes(media_type):
                     return media_type
-        raise RefusalError(406, f"nothing of '{accept:.100}' can be answered; accept one of {', '.join(MEDIA_TYPES)}")
+        raise RefusalError(406, f"no type in '{accept:.100}' is supported; accept one of {', '.join(MEDIA_TYPES)}")
 
 
 def _request_type(header: str) -> str:
@@ -94,7 +94,7 @@ def _request_type(header: str) -> str:
 
 
 def _by_preference(accept: str) -> list[str]:
-    """The media ranges of an Accept header, best first (RFC 9110, section 12.5.1); those of weight 0 are left out."""
+    """Return the media ranges of an Accept header, best first, without those of weight 0 (RFC 9110, section 12.5.1)."""
     weighed = []
     for element in accept.split(",") if accept.strip() else ["*/*"]:
         media_range, *parameters = (part.strip().lower() for part in element.split(";"))
@@ -112,7 +112,7 @@ def _weight(text: str) -> float:
 
 
 def _covered(media_range: str, request_type: str) -> list[str]:
-    """The media types that a range covers, the request's own first."""
+    """Return the media types that a range covers, the type of the request first."""
     kind, _, subtype = media_range.partition("/")
     if subtype != "*":
         return [media_range]

@@ -1,4 +1,4 @@
-"""Rows to try a model on when it is loaded: made from its schema, so that they are what requests may hold."""
+"""Probe rows for a loaded model, generated from its schema so that they are valid in requests."""
 
 import json
 import random
@@ -18,10 +18,10 @@ _EXTREMES: dict[str, tuple[float, ...]] = {
 
 
 def request(folder: Path) -> bytes:
-    """A request to the loaded model in a folder: ordinary rows, and in every other row extreme and missing values."""
+    """Create a request for the loaded model in a folder; every other row has extreme and missing values."""
     columns = [column for column in _columns(folder / "schema.json") if column["role"] == "feature"]
-    chance = random.Random(0)
-    rows = [[_value(column, chance, number % 2 == 1) for column in columns] for number in range(_ROWS)]
+    generator = random.Random(0)
+    rows = [[_value(column, generator, number % 2 == 1) for column in columns] for number in range(_ROWS)]
     return json.dumps(rows).encode()
 
 
@@ -32,17 +32,19 @@ def _columns(path: Path) -> Iterator[Mapping[str, Any]]:
         yield from map(asdict, import_module("model.schema").SCHEMA.columns)
 
 
-def _value(column: Mapping[str, Any], chance: random.Random, extreme: bool) -> Any:
+def _value(column: Mapping[str, Any], generator: random.Random, extreme: bool) -> Any:
     if column["type"] == "string":
         values = list(column["categories"])
     elif column["type"] == "boolean":
         values = [True, False]
-    elif extreme and chance.random() < 0.5:
+    elif extreme and generator.random() < 0.5:
         values = list(_EXTREMES[column["type"]])
     else:
         low = 0 if column["minimum"] is None else column["minimum"]
         high = low + 100 if column["maximum"] is None else column["maximum"]
-        values = [chance.randint(int(low), int(high)) if column["type"] == "integer" else chance.uniform(low, high)]
+        values = [
+            generator.randint(int(low), int(high)) if column["type"] == "integer" else generator.uniform(low, high)
+        ]
     if column["nullable"] and extreme:
         values.append(None)
-    return chance.choice(values)
+    return generator.choice(values)

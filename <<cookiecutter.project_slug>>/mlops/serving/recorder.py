@@ -1,4 +1,4 @@
-"""Writes captured records to files, in whole lines, without keeping an answer waiting."""
+"""Write captured records to files, in whole lines, without delaying responses."""
 
 import contextlib
 import logging
@@ -11,27 +11,27 @@ from pathlib import Path
 from mlops.base.capture import object_name
 
 FLUSH_SECONDS = 1.0
-"""What was recorded longer ago than this is in a file, whatever becomes of the process."""
+"""Older records are in a file, even if the process is killed."""
 
 FLUSH_BYTES = 256 * 1024
 BACKLOG_BYTES = 32 * 1024 * 1024
-"""What waits for a disk that is slow or full; records beyond it are lost, and counted."""
+"""The maximum backlog for a slow or full disk; further records are lost and counted."""
 
 OBJECT_BYTES = 16 * 1024 * 1024
-"""A file that has grown to this is followed by another."""
+"""The size at which a new file is started."""
 
 _LOSING = "captured records are being lost: %s"
 _log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Collects records, and appends them from a thread of its own to files below a folder.
+    """Collects records, and appends them to files below a folder in its own thread.
 
-    A file holds the records of at most one hour. When the disk refuses, the records at hand are given up and what was
-    written of them is cut off, so that a file ends with a whole line unless the process was killed while writing.
+    A file holds the records of at most one hour. When a write fails, the records of that write are dropped and the file
+    is truncated, so that it ends with a whole line unless the process was killed while writing.
 
     Attributes:
-        written: How many records are in files.
+        written: The number of records in files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,8 +40,8 @@ class Recorder:
         self._refused = 0
         self._folder = folder
         self._waiting: deque[bytes] = deque()
-        self._added = 0  # bytes, counted by the thread that adds ...
-        self._taken = 0  # ... and by the one that writes: neither needs a lock
+        self._added = 0  # bytes, written only by the thread that adds ...
+        self._taken = 0  # ... and only by the one that writes, so that no lock is needed
         self._due = threading.Event()
         self._closing = False
         self._file: int | None = None
@@ -51,7 +51,7 @@ class Recorder:
         self._thread.start()
 
     def add(self, record: bytes) -> None:
-        """Take a record, a line with its newline; from one thread only."""
+        """Add a record, a line with its newline. Call it from one thread only."""
         backlog = self._added - self._taken
         if backlog > BACKLOG_BYTES:
             self._refused += 1
@@ -64,11 +64,11 @@ class Recorder:
 
     @property
     def lost(self) -> int:
-        """How many records were given up."""
+        """The number of dropped records."""
         return self._refused + self._unwritten
 
     def close(self) -> None:
-        """Write what is waiting, and end."""
+        """Write the backlog and stop the thread."""
         self._closing = True
         self._due.set()
         self._thread.join()

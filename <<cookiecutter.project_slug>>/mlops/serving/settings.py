@@ -1,4 +1,4 @@
-"""What a server is told: by a file, and where that says nothing as SageMaker does it in a container."""
+"""The settings of a server: from a file, with the defaults of a SageMaker container."""
 
 import json
 import os
@@ -20,16 +20,16 @@ class Settings:
 
     Attributes:
         model: The folder of the unpacked model.
-        version: The model's version, for messages and the state; 0 where nobody said.
-        deployment: Names this content of the file, so that whoever wrote it can tell when it is in force.
-        host: The address to listen at.
-        port: The port to listen at.
-        workers: How many processes answer requests.
-        max_payload_mb: The largest request, megabytes.
+        version: The model's version, for messages and the state; 0 if unknown.
+        deployment: The id of these settings, by which the writer of the file sees when they are in effect.
+        host: The address to listen on.
+        port: The port to listen on.
+        workers: The number of worker processes.
+        max_payload_mb: The maximum size of a request in megabytes.
         read_timeout_seconds: How long a request may take to arrive.
-        shutdown_seconds: How long requests under way may take when the server is told to end.
-        capture: The folder that answered requests are recorded below; None to record nothing.
-        capture_percentage: The percentage of the answered requests that is recorded.
+        shutdown_seconds: How long requests in flight may take when the server is stopped.
+        capture: The folder of captured requests; None to capture nothing.
+        capture_percentage: The percentage of answered requests to capture.
     """
 
     model: Path = Path("/opt/ml/model")
@@ -48,10 +48,10 @@ class Settings:
 
     @classmethod
     def read(cls, path: Path) -> "Settings":
-        """Read a file that holds the settings as JSON.
+        """Read settings from a JSON file.
 
         Raises:
-            MlopsError: It is missing, damaged or holds what is no setting.
+            MlopsError: The file is missing or damaged, or has an unknown setting.
         """
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ class Settings:
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
-        """The settings that `as_json` wrote."""
+        """Parse the output of `as_json`."""
         values: dict[str, Any] = json.loads(text)
         for name in ("model", "capture"):
             if values.get(name) is not None:
@@ -68,5 +68,5 @@ class Settings:
         return cls(**values)
 
     def as_json(self) -> str:
-        """The settings as JSON."""
+        """Return the settings as JSON."""
         return json.dumps(asdict(self), default=str)

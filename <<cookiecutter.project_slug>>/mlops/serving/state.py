@@ -1,7 +1,7 @@
-"""What a server says of itself, in a folder that it shares with whoever controls it.
+"""The state of a server, in a folder that it shares with the process that controls it.
 
-The folder holds `settings.json` (written by the one who controls; read at the start and on SIGUSR1), `state.json`
-(written by the server), `lock` (held for as long as the server lives) and `log`.
+The folder contains `settings.json` (written by that process; read at the start and on SIGUSR1), `state.json` (written
+by the server), `lock` (held while the server runs) and `log`.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ SETTINGS_FILE, STATE_FILE, LOCK_FILE, LOG_FILE = "settings.json", "state.json", 
 CREATING, IN_SERVICE, UPDATING, FAILED = "Creating", "InService", "Updating", "Failed"
 
 READY = "ready"
-"""What a worker tells the supervisor once it can answer; anything else is the reason why it cannot."""
+"""The message of a worker that can serve; any other message is the reason why it cannot."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class State:
     Attributes:
         pid: The supervisor's process id.
         started: When it started, UTC, ISO 8601.
-        status: Creating, InService, Updating, or Failed: it runs, but has no model that works.
-        host: Where it listens.
-        port: Where it listens.
-        workers: How many processes answer.
-        version: The version of the model that answers.
-        deployment: The deployment of the settings that were tried last.
-        failure: Why these are not in force; empty when they are.
+        status: Creating, InService, Updating, or Failed: it runs, but without a working model.
+        host: The address it listens on.
+        port: The port it listens on.
+        workers: The number of worker processes.
+        version: The version of the model that is served.
+        deployment: The id of the settings that were applied last.
+        failure: Why these are not in effect; empty if they are.
     """
 
     pid: int
@@ -45,14 +45,14 @@ class State:
 
     @classmethod
     def read(cls, folder: Path) -> "State":
-        """Read the state of the server whose folder this is.
+        """Read the state of the server in a folder.
 
         Raises:
-            MlopsError: There is none, or it is damaged.
+            MlopsError: The file is missing or damaged.
         """
-        remedy = f"End the server by hand (it holds {folder / LOCK_FILE}), then start it again."
+        remedy = f"Kill the server, which holds {folder / LOCK_FILE}, and start it again."
         return cls(**read_json(folder / STATE_FILE, "The server's state", remedy))
 
     def write(self, folder: Path) -> None:
-        """Replace the state in a folder."""
+        """Write the state to a folder."""
         write_json(folder / STATE_FILE, asdict(self))

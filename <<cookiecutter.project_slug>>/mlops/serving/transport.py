@@ -1,4 +1,4 @@
-"""uvicorn's HTTP on httptools, which writes a response at once."""
+"""uvicorn's HTTP protocol on httptools, with one write per response."""
 
 import asyncio
 from typing import Any
@@ -7,9 +7,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class OneWrite:
-    """A transport that sends together what is written within a turn of the event loop.
+    """A transport that combines all writes of one turn of the event loop.
 
-    uvicorn writes head and body apart: two system calls of 5 us and two packets for a response of 100 bytes.
+    uvicorn writes head and body separately: two system calls of 5 us and two packets for a response of 100 bytes.
     """
 
     __slots__ = ("_call_soon", "_parts", "_transport", "is_closing")
@@ -24,13 +24,13 @@ class OneWrite:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send the data before the next turn."""
+        """Queue the data, to be sent before the next turn."""
         if not self._parts:
             self._call_soon(self._flush)
         self._parts.append(data)
 
     def close(self) -> None:
-        """Send what was written, then close."""
+        """Send the queued data, then close."""
         self._flush()
         self._transport.close()
 
@@ -41,8 +41,8 @@ class OneWrite:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """A connection."""
+    """The protocol of a connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin."""
+        """Wrap the transport of a new connection."""
         super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]

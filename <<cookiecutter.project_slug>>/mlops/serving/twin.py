@@ -1,6 +1,6 @@
-"""The ONNX twin of a model: made once beside it, and used only if it predicts what the model predicts.
+"""The ONNX twin of a model: created once in its folder, and used only if its predictions match the model's.
 
-`python -m mlops.serving.twin FOLDER` makes it: in a process of its own, since the converters are large and needed once.
+`python -m mlops.serving.twin FOLDER` creates it, in its own process since the converters are large and needed once.
 """
 
 import sys
@@ -15,14 +15,14 @@ from mlops.base.handlers import load_unpacked
 from mlops.serving.settings import TWIN_FILE
 
 TOLERANCE = 1e-5
-"""How much a probability of the twin may differ from the model's."""
+"""The allowed difference between a probability of the twin and of the model."""
 
 Matrix = npt.NDArray[np.float32]
 Predict = Callable[[Matrix], Matrix]
 
 
 def make(folder: Path) -> None:
-    """Make the twin of the model of an unpacked archive, in its folder.
+    """Create the twin of the model of an unpacked archive, in its folder.
 
     Raises:
         Exception: Anything that the model's code or the converter raises.

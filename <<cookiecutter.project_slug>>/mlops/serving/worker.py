@@ -1,7 +1,8 @@
-"""A process that answers requests: loads the model, then serves on the supervisor's socket until told to end.
+"""A worker process: load the model, then serve it on the supervisor's socket until stopped.
 
-`python -m mlops.serving.worker SETTINGS LISTENER CONTROL`: the settings as JSON, and two inherited file descriptors. It
-sends its outcome over the control socket, `READY` or why there is no model, and ends when the other end is shut.
+`python -m mlops.serving.worker SETTINGS LISTENER CONTROL` takes the settings as JSON and two inherited file
+descriptors. It sends `READY`, or the reason why there is no model, over the control socket, and stops when its other
+end is closed.
 """
 
 import asyncio
@@ -25,14 +26,14 @@ from mlops.serving.state import READY
 from mlops.serving.transport import HttpProtocol
 
 _KEEP_ALIVE_SECONDS = 75
-_LEAVE_SECONDS = 1.0
+_DRAIN_SECONDS = 1.0
 _POLL_SECONDS = 0.02
-_LAST_ANSWER = (b"connection", b"close")
+_CLOSE_HEADER = (b"connection", b"close")
 _log = logging.getLogger("mlops.serving")
 
 
 def http_server(application: Application, settings: Settings) -> uvicorn.Server:
-    """The HTTP server, on the transport that makes it fast: uvloop and httptools, whatever else is installed."""
+    """Create the HTTP server on the fastest transport, uvloop and httptools, regardless of uvicorn's defaults."""
     return uvicorn.Server(
         uvicorn.Config(
             application,
@@ -52,7 +53,7 @@ def http_server(application: Application, settings: Settings) -> uvicorn.Server:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until the supervisor says SIGTERM or goes away; 0."""
+    """Serve until the supervisor closes the control socket or exits; return 0."""
     settings = Settings.from_json(arguments[0])
     listener, control = (socket.socket(fileno=int(number)) for number in arguments[1:])
     logs.set_up()
@@ -62,10 +63,10 @@ def main(arguments: list[str]) -> int:
         recorder = Recorder(settings.capture)
     largest_body = int(settings.max_payload_mb * MEGABYTE)
     application = Application(engine, largest_body, recorder, settings.capture_percentage / 100)
-    gc.freeze()  # what the libraries and the model consist of need not be looked at again and again
+    gc.freeze()  # exclude the objects of libraries and model from every collection
     control.sendall((READY if isinstance(engine, Engine) else engine).encode())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # uvicorn takes them, and when it is done raises them once more
+        signal.signal(number, signal.SIG_IGN)  # uvicorn handles them, and raises them again when it is done
     http = http_server(application, settings)
     deadlines = Deadlines(http.server_state.connections, settings.read_timeout_seconds)
     try:
@@ -82,33 +83,33 @@ def _load(settings: Settings) -> Engine | str:
     try:
         return load(settings.model)
     except MlopsError as error:
-        _log.exception("there is no model to serve: %s", error)
+        _log.exception("no model to serve: %s", error)
         return error.message
 
 
 async def _serve(http: uvicorn.Server, deadlines: Deadlines, listener: socket.socket, control: socket.socket) -> None:
-    def end() -> None:
-        told_to_end.set()
+    def stop() -> None:
+        stopping.set()
         loop.remove_reader(control)
 
-    told_to_end = asyncio.Event()
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_reader(control, end)
-    tasks = [loop.create_task(deadlines.watch()), loop.create_task(_leave(http, told_to_end))]
+    loop.add_reader(control, stop)
+    tasks = [loop.create_task(deadlines.watch()), loop.create_task(_drain(http, stopping))]
     await http.serve([listener])
     for task in tasks:
         task.cancel()
 
 
-async def _leave(http: uvicorn.Server, told_to_end: asyncio.Event) -> None:
-    """Accept no more connections, give those that are open a moment to be used once more, then end."""
-    await told_to_end.wait()
+async def _drain(http: uvicorn.Server, stopping: asyncio.Event) -> None:
+    """Accept no more connections, let open ones finish for a moment, then stop."""
+    await stopping.wait()
     if http.started:
         for server in http.servers:
             server.close()
-        http.config.encoded_headers.append(_LAST_ANSWER)
-        http.server_state.default_headers = [*http.server_state.default_headers, _LAST_ANSWER]
-        deadline = time.monotonic() + _LEAVE_SECONDS
+        http.config.encoded_headers.append(_CLOSE_HEADER)
+        http.server_state.default_headers = [*http.server_state.default_headers, _CLOSE_HEADER]
+        deadline = time.monotonic() + _DRAIN_SECONDS
         while http.server_state.connections and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
     http.should_exit = True
@@ -118,7 +119,7 @@ def _summary(application: Application, deadlines: Deadlines, recorder: Recorder 
     refused = ", ".join(f"{count} with {status}" for status, count in sorted(application.refused.items()))
     parts = [f"answered {application.answered} requests", f"refused {refused or 'none'}"]
     if deadlines.ended:
-        parts.append(f"gave up {deadlines.ended} that did not arrive in time")
+        parts.append(f"closed {deadlines.ended} that did not arrive in time")
     if recorder:
         parts.append(f"captured {recorder.written}" + (f", lost {recorder.lost}" if recorder.lost else ""))
     return "; ".join(parts)

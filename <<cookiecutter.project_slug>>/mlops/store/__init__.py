@@ -1,1 +1,1 @@
-"""Objects in S3, or in the folder that stands in for it."""
+"""Object storage: S3, or a local folder with the same layout."""

@@ -1,4 +1,4 @@
-"""A folder that stands in for S3: `s3://bucket/key` is `<root>/bucket/key`."""
+"""A local folder in place of S3: `s3://bucket/key` is `<root>/bucket/key`."""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import copy_file
 from mlops.project.target import Target
@@ -23,14 +24,14 @@ class LocalStore:
 
     @classmethod
     def of(cls, target: Target) -> "LocalStore":
-        """The store of a project."""
+        """Return the store of a project."""
         return cls(target.project.store)
 
     def path(self, uri: str) -> Path:
-        """Where the object or prefix of an S3 URI stands.
+        """Return the path of the object or prefix at an S3 URI.
 
         Raises:
-            MlopsError: The URI is not an S3 URI, or leads out of the store.
+            MlopsError: The URI is not an S3 URI, or points outside the store.
         """
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         parts = [part for part in key.split("/") if part]
@@ -39,7 +40,7 @@ class LocalStore:
         return self.root.joinpath(bucket, *parts)
 
     def exists(self, uri: str) -> bool:
-        """Whether there is an object at the URI, or any below it."""
+        """Return whether there is an object at the URI, or any below it."""
         path = self.path(uri)
         return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
@@ -55,7 +56,7 @@ class LocalStore:
         """Copy the object at a URI, or everything below it, into a folder, as SageMaker does for an S3Prefix input.
 
         Raises:
-            MlopsError: There is nothing at the URI, or the folder cannot be written.
+            MlopsError: There is no object at or below the URI, or the folder cannot be written.
         """
         if not self.exists(uri):
             raise self._missing(uri)
@@ -63,7 +64,7 @@ class LocalStore:
             copy_file(path, destination / name)
 
     def upload(self, source: Path, uri: str) -> None:
-        """Copy a file to a URI, or every file in a folder below it; each object is there whole or not at all, as in S3.
+        """Copy a file to a URI, or all files of a folder below it. Each object is written atomically, as in S3.
 
         Raises:
             MlopsError: The store cannot be written.
@@ -84,8 +85,8 @@ class LocalStore:
 
     def _missing(self, uri: str) -> MlopsError:
         return MlopsError(
-            f"There is no object at {uri} (locally {self.path(uri)}).",
-            "It was deleted, or never written: `run --no-cache` makes everything anew.",
+            f"No object at {uri} (locally {self.path(uri)}).",
+            f"It was deleted, or never written. To create it again: {MLOPS} run --no-cache",
         )
 
 

@@ -1,4 +1,4 @@
-"""The port through which objects in S3 are reached, wherever they are."""
+"""The interface of an object store."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,12 +11,12 @@ class Store(Protocol):
         """Read the JSON document at a URI.
 
         Raises:
-            MlopsError: There is none, or it is not JSON.
+            MlopsError: The object does not exist, or is not JSON.
         """
 
     def download(self, uri: str, folder: Path) -> Path:
-        """Copy the object at a URI into a folder, whole or not at all, and return its path.
+        """Copy the object at a URI into a folder, atomically, and return its path.
 
         Raises:
-            MlopsError: There is no such object, or the folder cannot be written.
+            MlopsError: The object does not exist, or the folder cannot be written.
         """

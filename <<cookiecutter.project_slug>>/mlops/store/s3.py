@@ -25,10 +25,10 @@ class S3Store:
     account: Account
 
     def require_bucket(self) -> None:
-        """Make sure that the environment's bucket is there and belongs to the account.
+        """Make sure that the environment's bucket exists and belongs to the account.
 
         Raises:
-            MlopsError: It is missing, or somebody else's, or not accessible.
+            MlopsError: It does not exist, belongs to another account, or is not accessible.
         """
         bucket = self.account.bucket
         with aws_errors(f"use the bucket {bucket}"):
@@ -38,14 +38,14 @@ class S3Store:
                 if not is_missing(error):
                     raise
                 raise MlopsError(
-                    f"There is no bucket {bucket}.",
-                    f"`{MLOPS} deploy --environment dev` makes it; or correct `bucket` in config/.",
+                    f"Bucket {bucket} does not exist.",
+                    f"Create it: {MLOPS} deploy --environment dev; or correct `bucket` in config/.",
                 ) from None
 
     def upload_missing(self, objects: Path) -> list[str]:
         """Upload the objects of a bundle, `<bucket>/<key>` below a folder, that are not in S3 yet.
 
-        Keys are named after what the objects hold, so one that is there already need not be compared.
+        Keys are derived from the content of the objects, so that an existing object need not be compared.
 
         Returns:
             The URIs of the objects that were uploaded.
@@ -58,7 +58,7 @@ class S3Store:
         return uploaded
 
     def put_once(self, bucket: str, key: str, content: bytes) -> bool:
-        """Upload an object unless there is one under this key already; whether it was uploaded."""
+        """Upload an object unless the key exists; return whether it was uploaded."""
         owner = {"ExpectedBucketOwner": self.account.id}
         with aws_errors(f"upload s3://{bucket}/{key}"):
             try:
@@ -71,9 +71,9 @@ class S3Store:
         return False
 
     def data_version(self, uri: str) -> str:
-        """The version of the data below an S3 URI: a digest of its objects' keys, versions and sizes.
+        """Return the version of the data below an S3 URI: a digest of its objects' keys, versions and sizes.
 
-        In a bucket with versioning, the version of an object is its version id, else its ETag.
+        The version of an object is its version id in a versioned bucket, else its ETag.
 
         Returns:
             The first 16 hexadecimal digits of the SHA-256.
@@ -85,7 +85,7 @@ class S3Store:
         with aws_errors(f"list the data below {uri}"):
             entries = self._object_versions(bucket, prefix)
         if not entries:
-            raise MlopsError(f"There is no data below {uri}.", "Upload it first, or start with another InputDataUri.")
+            raise MlopsError(f"No data below {uri}.", "Upload it first, or start with another InputDataUri.")
         digest = hashlib.sha256()
         for key, version, size in sorted(entries):
             digest.update(f"{key}\0{version}\0{size}\n".encode())
@@ -94,7 +94,7 @@ class S3Store:
     def _object_versions(self, bucket: str, prefix: str) -> list[tuple[str, str, int]]:
         pages = self.account.s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
         return [
-            # Objects that were there before versioning was switched on have the version id "null".
+            # Objects from before versioning was enabled have the version id "null".
             (entry["Key"], entry["ETag"] if entry["VersionId"] == "null" else entry["VersionId"], entry["Size"])
             for page in pages
             for entry in page.get("Versions", [])
@@ -128,7 +128,7 @@ class S3Store:
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """The bucket and the key of an S3 URI.
+    """Split an S3 URI into bucket and key.
 
     Raises:
         MlopsError: It is not an S3 URI.

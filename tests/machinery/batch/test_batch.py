@@ -124,7 +124,7 @@ def test_columns_in_another_order_and_those_that_are_no_features_do_not_matter(
     extended = [{"note": "a", **dict(reversed(row.items()))} for row in rows]
     assert predicted(write(tmp_path / "a.csv", as_text(extended)), "--output", tmp_path / "out") == 0
     assert (tmp_path / "out/a.csv.out").read_text() == answer_to_a_request(rows)
-    assert capsys.readouterr().err == "Ignored: note; the schema has no such columns.\n"
+    assert capsys.readouterr().err == "Ignored columns that are not in the schema: note.\n"
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -320,7 +320,7 @@ def test_an_output_that_would_be_input_next_time_is_refused(
 ) -> None:
     write(tmp_path / "in/a.csv", as_text(rows))
     assert predicted(tmp_path / "in", "--output", tmp_path / output) == 2
-    assert "is in the input" in capsys.readouterr().err
+    assert "is inside the input" in capsys.readouterr().err
 
 
 def test_the_output_of_one_file_may_stand_beside_it(project: Path, rows: list[dict[str, str]], tmp_path: Path) -> None:

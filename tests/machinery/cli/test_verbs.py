@@ -48,7 +48,7 @@ def test_nothing_is_trained_where_versions_are_only_deployed(
     for verb in ("compile", "run"):
         assert main([verb, "--environment", "staging"]) == 2
         error = capsys.readouterr().err
-        assert "Nothing is trained in staging" in error
+        assert "No pipeline runs in staging" in error
         assert "mlops deploy --environment staging" in error
 
 

@@ -118,7 +118,7 @@ def test_environments_of_other_accounts_take_nothing_here(tmp_path: Path) -> Non
 def test_a_figure_that_is_none_is_refused_with_its_file(tmp_path: Path) -> None:
     made = project(tmp_path, {}, "endpoint", production={"min_instance_count": "some"})
     with pytest.raises(
-        MlopsError, match=r"A figure in config/base.yaml or config/production.yaml cannot be used: .*'some'"
+        MlopsError, match=r"config/base.yaml or config/production.yaml has an invalid number: .*'some'"
     ) as caught:
         list(capacity.uses(Target(made, "dev"), ACCOUNT))
     assert caught.value.exit_code == 2

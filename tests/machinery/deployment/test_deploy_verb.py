@@ -133,12 +133,12 @@ def test_only_some_stacks_are_deployed_when_they_are_named(ready: Shell) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--version", "3"), "Version 3 is PendingManualApproval: only approved versions are deployed"),
+        (("--version", "3"), "Version 3 is PendingManualApproval: only approved versions can be deployed"),
         (("--model-package", f"{GROUP}/4"), "Version 4 is Rejected: only approved"),
-        (("--model-package", f"{GROUP}/9"), "The registry holds no"),
-        (("--version", "9"), "There is no version 9"),
+        (("--model-package", f"{GROUP}/9"), "is not in the registry"),
+        (("--version", "9"), "Version 9 does not exist"),
         (("--stack", "api", "--version", "1"), "takes a version"),
-        (("--stack", "api"), "Nothing says EndpointName yet: it is an output of the stack endpoint"),
+        (("--stack", "api"), "No value for EndpointName yet: it is an output of the stack endpoint"),
     ],
 )
 def test_what_must_not_or_cannot_be_deployed_is_refused(ready: Shell, arguments: tuple[str, ...], said: str) -> None:
@@ -152,7 +152,7 @@ def test_a_pipeline_whose_version_is_no_longer_the_wanted_one_deploys_nothing(re
     assert (report["superseded"], report["stacks"]) == (True, [])
     assert "visits-staging-endpoint" not in ready.stacks()
     assert ready(*STAGING, "--model-package", f"{GROUP}/1") == 0
-    assert "Another version is the one to use" in ready.output
+    assert "another version is the version to use now" in ready.output
     assert ready.json(*STAGING, "--model-package", f"{GROUP}/2")["version"] == 2
 
 
@@ -160,13 +160,13 @@ def test_without_an_approved_version_nothing_is_deployed(run: Shell) -> None:
     assert run(*DEV) == 0
     register(run.account, "Rejected")
     assert run(*STAGING) == 1
-    assert "There is no approved version" in run.error
+    assert "No approved version" in run.error
 
 
 def test_what_stands_on_other_stacks_is_refused_without_them(run: Shell) -> None:
     register(run.account, "Approved")
     assert run(*STAGING) == 1
-    assert "the stack workload" in run.error
+    assert "an output of the stack workload" in run.error
     assert "mlops deploy --environment dev" in run.error
 
 
@@ -182,17 +182,17 @@ def test_a_person_is_shown_the_changes_and_asked(run: Shell) -> None:
     assert run("deploy", "--environment", "dev", typed="n\n") == 1
     assert "add" in run.error
     assert "Bucket (AWS::S3::Bucket)" in run.error
-    assert "visits-data was not deployed" in run.error
+    assert "visits-data was not changed" in run.error
     assert run.stacks() == []
     assert run("deploy", "--environment", "dev", typed="y\nyes\n") == 0
     assert run.stacks() == ["visits-data", "visits-workload"]
 
 
-def test_an_alarm_that_rings_refuses_the_deployment_with_its_name(ready: Shell) -> None:
+def test_an_alarm_in_alarm_refuses_the_deployment_with_its_name(ready: Shell) -> None:
     assert ready(*STAGING, "--version", "1") == 0
     ring(ready.account, "visits-staging-errors")
     assert ready(*STAGING) == 1
-    assert "The alarm visits-staging-errors of the endpoint visits-staging rings" in ready.error
+    assert "Alarm visits-staging-errors is in ALARM. An update of endpoint visits-staging would" in ready.error
     assert ready.live("staging") == f"{GROUP}/1"
 
 
@@ -203,7 +203,7 @@ def test_an_alarm_that_brings_nothing_back_refuses_nothing(ready: Shell) -> None
     assert ready.live("staging") == f"{GROUP}/2"
 
 
-def test_a_cure_is_deployed_though_the_alarm_rings(ready: Shell) -> None:
+def test_a_fix_is_deployed_though_the_alarm_is_in_alarm(ready: Shell) -> None:
     assert ready(*STAGING, "--version", "1") == 0
     ring(ready.account, "visits-staging-errors")
     Path("config/staging.yaml").write_text(
@@ -221,11 +221,11 @@ def test_an_endpoint_that_is_not_on_the_wanted_configuration_was_rolled_back(
     # The stack says that it is updated, and the endpoint is on what it was on.
     monkeypatch.setattr(AwsEndpoint, "look", lambda _: old)
     assert ready(*STAGING) == 1
-    assert "visits-staging was rolled back, and serves what it served before" in ready.error
+    assert "visits-staging was rolled back to its previous configuration" in ready.error
     assert old["EndpointConfigName"] in ready.error
 
 
-def test_nothing_to_change_is_no_fault_while_an_alarm_rings(ready: Shell) -> None:
+def test_nothing_to_change_succeeds_while_an_alarm_is_in_alarm(ready: Shell) -> None:
     assert ready(*STAGING) == 0
     ring(ready.account, "visits-staging-errors")
     assert ready(*STAGING) == 0, ready.error

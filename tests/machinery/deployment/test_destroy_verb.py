@@ -55,7 +55,7 @@ def test_the_stacks_of_an_environment_are_removed_in_reverse(run: Shell) -> None
 
 def test_what_all_environments_stand_on_is_removed_last(run: Shell) -> None:
     assert run("destroy", "--environment", "dev", "--yes") == 2
-    assert "What is deployed to staging stands on the stacks of dev" in run.error
+    assert "The stacks of staging depend on the stacks of dev" in run.error
     assert "destroy --environment staging" in run.error
     assert run.stacks() == ["visits-data", "visits-workload", "visits-staging-endpoint", "visits-staging-api"]
 
@@ -144,7 +144,7 @@ def test_the_projects_name_is_to_be_typed(run: Shell) -> None:
     assert run("destroy", "--environment", "staging", "--stack", "mars") == 2
     assert "There is no stack 'mars' here." in run.error
     assert run("destroy", "--environment", "staging", typed="y\n") == 1
-    assert "nothing was removed" in run.error
+    assert "Nothing was removed" in run.error
     assert run.stacks() == before
     assert run("destroy", "--environment", "staging", typed="visits\n") == 0
     assert run.stacks() == ["visits-data", "visits-workload"]
@@ -155,7 +155,7 @@ def test_staging_is_removed_without_production(run: Shell) -> None:
     assert run("destroy", "--environment", "staging", "--yes") == 0
     assert run.live("production") == f"{GROUP}/1"
     assert run("destroy", "--environment", "dev", "--yes") == 2
-    assert "deployed to production" in run.error
+    assert "The stacks of production depend" in run.error
 
 
 def test_a_removal_that_ended_before_it_said_so_is_finished_by_the_next(run: Shell) -> None:

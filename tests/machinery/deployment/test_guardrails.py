@@ -62,14 +62,14 @@ def test_where_no_update_is_given_a_time_nothing_is_refused(inference: str) -> N
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"step_percent": 10, "bake_seconds": 3600}, "watch its alarms for 39600 seconds, and is given up after 14400"),
+        ({"step_percent": 10, "bake_seconds": 3600}, "monitor its alarms for 39600 seconds, but times out after 14400"),
         (
             {"bake_seconds": "long"},
-            "A figure of `stacks.endpoint` in config/base.yaml or config/staging.yaml cannot be used: .*'long'",
+            "`stacks.endpoint` in config/base.yaml or config/staging.yaml has an invalid number: .*'long'",
         ),
         (
             {"step_percent": 0},
-            "A figure of `stacks.endpoint` in config/base.yaml or config/staging.yaml cannot be used",
+            "`stacks.endpoint` in config/base.yaml or config/staging.yaml has an invalid number",
         ),
     ],
 )

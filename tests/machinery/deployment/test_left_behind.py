@@ -64,8 +64,8 @@ def test_data_and_its_key_belong_to_the_new_stack(run: Shell) -> None:
     key = key_of(run)
     report = run.json(*DEPLOY, "--yes")
     assert report["stacks"][0]["outcome"] == "created"
-    assert "take over, it exists  Bucket (AWS::S3::Bucket)" in run.error
-    assert "take over, it exists  Key (AWS::KMS::Key)" in run.error
+    assert "import, it exists  Bucket (AWS::S3::Bucket)" in run.error
+    assert "import, it exists  Key (AWS::KMS::Key)" in run.error
     assert (held(run)["Bucket"], held(run)["Key"]) == (BUCKET, key.rpartition("/")[2])
     assert key_of(run) == key
     assert run.account.client("s3").get_object(Bucket=BUCKET, Key="row")["Body"].read() == b"1"
@@ -100,7 +100,7 @@ def test_what_a_stack_left_behind_while_it_stood_is_taken_over_too(run: Shell) -
     assert "Images" not in held(run)
     add(run, REPOSITORY)
     assert run(*DEPLOY, "--yes") == 0, run.error
-    assert "take over, it exists  Images (AWS::ECR::Repository)" in run.error
+    assert "import, it exists  Images (AWS::ECR::Repository)" in run.error
     assert held(run)["Images"] == "visits"
     assert run.account.client("ecr").describe_repositories()["repositories"] == [before]
 
@@ -115,7 +115,7 @@ def test_what_a_stack_left_behind_while_it_stood_is_taken_over_too(run: Shell) -
 def test_a_key_that_cannot_be_used_any_more_is_refused(run: Shell, spoil: str, said: str, command: str) -> None:
     getattr(run.account.client("kms"), spoil)(KeyId=key_of(run).rpartition("/")[2])
     assert run(*DEPLOY, "--yes") == 1
-    assert f"What is in {BUCKET} is encrypted with the key" in run.error
+    assert f"{BUCKET} is encrypted with the key" in run.error
     assert said in run.error
     assert command in run.error
     assert run.stacks() == []
@@ -157,5 +157,5 @@ def test_what_the_template_would_not_make_is_not_looked_for(here: StandInAccount
 
 
 def test_a_name_that_nobody_can_tell_yet_is_refused(here: StandInAccount) -> None:
-    with pytest.raises(MlopsError, match="The RepositoryName of Repository, which is retained, cannot be known"):
+    with pytest.raises(MlopsError, match="The RepositoryName of Repository, a retained resource, cannot be resolved"):
         look(here, SOURCES.format(name='!Join ["-", [a, b]]'), ProjectName="visits")

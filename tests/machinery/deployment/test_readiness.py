@@ -52,10 +52,10 @@ def raised(run: Shell, quota: str, value: float) -> None:
 def test_a_fresh_account_is_refused_with_the_command_and_nothing_is_changed(fresh: Shell) -> None:
     before = fresh.stacks()
     assert fresh(*STAGING) == 1
-    assert f"error: The account {ACCOUNT} in {REGION} is not ready, and nothing was changed:" in fresh.error
+    assert f"error: The account {ACCOUNT} in {REGION} is not ready; nothing was changed:" in fresh.error
     assert (
-        "Quota L-614B09FD ('ml.m5.large for endpoint usage') is 0; 3 needed: the endpoint of staging takes 1 and 1 "
-        "more while a version takes over, the endpoint of production takes 1 and 1 more" in fresh.error
+        "Quota L-614B09FD ('ml.m5.large for endpoint usage') is 0; 3 needed: the endpoint of staging uses 1 and 1 "
+        "more during an update, the endpoint of production uses 1 and 1 more" in fresh.error
     )
     command = "aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code L-614B09FD"
     assert f"{command} --desired-value 3 --region {REGION}" in fresh.error
@@ -243,7 +243,7 @@ def uses_image(root: Path, framework: str, training_image: str = "aws") -> None:
 
 def test_deploy_and_upsert_warn_of_an_image_that_is_no_longer_supported(fresh: Shell) -> None:
     fresh.account.grow()
-    warning = "Warning: AWS has ended its support of the image pytorch 2.6.0 on 2026-06-30."
+    warning = "Warning: AWS ended its support of the image pytorch 2.6.0 on 2026-06-30."
     uses_image(Path.cwd(), "pytorch")
     assert fresh(*STAGING) == 0
     assert warning in fresh.error
@@ -260,7 +260,7 @@ def test_deploy_and_upsert_warn_of_an_image_that_is_no_longer_supported(fresh: S
         ("xgboost", date(2027, 2, 11), []),
         ("xgboost", date(2027, 2, 12), ["ends its support of the image xgboost 3.2-0 on 2027-05-13"]),
         ("xgboost", date(2027, 5, 13), ["ends its support of the image xgboost 3.2-0 on 2027-05-13"]),
-        ("xgboost", date(2027, 5, 14), ["has ended its support of the image xgboost 3.2-0 on 2027-05-13"]),
+        ("xgboost", date(2027, 5, 14), ["ended its support of the image xgboost 3.2-0 on 2027-05-13"]),
         ("sklearn", date(2027, 4, 17), ["ends its support of the image sklearn 1.9-0 on 2027-07-16"]),
         ("pytorch", date(2026, 6, 1), ["ends its support of the image pytorch 2.6.0 on 2026-06-30"]),
         (
@@ -268,7 +268,7 @@ def test_deploy_and_upsert_warn_of_an_image_that_is_no_longer_supported(fresh: S
             TODAY,
             [
                 "ends its support of the image pytorch 2.10.0 on 2027-01-21",
-                "has ended its support of the image pytorch 2.6.0 on 2026-06-30",
+                "ended its support of the image pytorch 2.6.0 on 2026-06-30",
             ],
         ),
     ],

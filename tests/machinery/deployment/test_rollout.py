@@ -134,12 +134,12 @@ def test_in_service_on_the_old_configuration_is_rolled_back_and_no_success() -> 
     with pytest.raises(MlopsError) as caught:
         rolling.run()
     assert caught.value.message == (
-        "The endpoint visits-staging was rolled back, and serves what it served before: it is InService on old, "
-        "not on new. The alarm errors rings."
+        "Endpoint visits-staging was rolled back to its previous configuration: it is InService on old, "
+        "not on new. Alarm errors is in ALARM."
     )
 
 
-def test_a_stack_that_was_rolled_back_says_why_and_which_alarm_rings() -> None:
+def test_a_stack_that_was_rolled_back_says_why_and_which_alarm_is_in_alarm() -> None:
     rolling = Rolling(
         DescribeStacks=[(0, stack("CREATE_COMPLETE")), (60, stack("UPDATE_ROLLBACK_COMPLETE"))],
         DescribeEndpoint=endpoint("InService"),
@@ -147,9 +147,9 @@ def test_a_stack_that_was_rolled_back_says_why_and_which_alarm_rings() -> None:
     )
     with pytest.raises(MlopsError) as caught:
         rolling.run()
-    assert "visits-staging was rolled back, and serves what it served before" in caught.value.message
+    assert "visits-staging was rolled back to its previous configuration" in caught.value.message
     assert "Endpoint (AWS::SageMaker::Endpoint): Alarm(s) went off during deployment" in caught.value.message
-    assert "The alarm backlog and errors rings" in caught.value.message
+    assert "Alarms backlog and errors are in ALARM." in caught.value.message
 
 
 def test_a_failed_endpoint_gives_its_reason() -> None:
@@ -161,15 +161,15 @@ def test_a_failed_endpoint_gives_its_reason() -> None:
 
 def test_an_endpoint_that_failed_before_is_not_touched() -> None:
     rolling = Rolling(DescribeEndpoint=endpoint("Failed", FailureReason="No capacity."))
-    with pytest.raises(MlopsError, match=r"visits-staging failed, and cannot be updated: No capacity.") as caught:
+    with pytest.raises(MlopsError, match=r"visits-staging failed and cannot be updated: No capacity.") as caught:
         rolling.run()
     assert "destroy --environment staging --stack endpoint" in caught.value.remedy
     assert not rolling.executed()
 
 
-def test_an_alarm_that_rings_is_named_and_nothing_is_touched_and_no_change_set_is_left() -> None:
+def test_an_alarm_in_alarm_is_named_and_nothing_is_touched_and_no_change_set_is_left() -> None:
     rolling = Rolling(DescribeAlarms=alarms(errors="ALARM"))
-    with pytest.raises(MlopsError, match="The alarm errors of the endpoint visits-staging rings"):
+    with pytest.raises(MlopsError, match=r"Alarm errors is in ALARM\. An update of endpoint visits-staging would"):
         rolling.run()
     assert not rolling.executed()
     assert "DeleteChangeSet" in [operation for operation, _ in rolling.script.asked]
@@ -232,8 +232,8 @@ def test_an_endpoint_of_both_versions_answers_on_and_nobody_is_told_to_remove_it
     )
     with pytest.raises(MlopsError) as caught:
         rolling.run()
-    assert "it answers, partly with the version before and partly with the new one" in caught.value.message
-    assert caught.value.remedy.startswith("Do not remove it.")
+    assert "some of its instances serve the previous version, others the new one" in caught.value.message
+    assert caught.value.remedy.startswith("Do not delete it.")
     assert "deployment-guardrails-rolling.html" in caught.value.remedy
 
 
@@ -295,7 +295,7 @@ def rolled_back(run: Shell) -> None:
     """Deploy version 2, whose update SageMaker rolls back and CloudFormation takes for success."""
     ring_in_next_update(ACCOUNT, REGION, "visits-staging")
     assert run("deploy", "--environment", "staging", "--yes") == 1
-    assert "was rolled back, and serves what it served before" in run.error
+    assert "was rolled back to its previous configuration" in run.error
     stacks = run.account.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     assert stacks[0]["StackStatus"] == "UPDATE_COMPLETE"
 
@@ -395,7 +395,8 @@ def test_an_alarm_takes_a_version_out_of_the_shadow_and_the_live_one_answers_on(
         client.set_alarm_state(AlarmName="visits-staging-errors", StateValue="ALARM", StateReason="a test")
 
     with pytest.raises(
-        MlopsError, match="visits-staging-errors rang while version 2 ran in the shadow: version 1 answ"
+        MlopsError,
+        match=r"visits-staging-errors went into ALARM while version 2 ran as a shadow\. .* version 1 is still live",
     ):
         deploy(Watched(600, ring), [])
     assert (shadow_of(shadowed.account), shadowed.live("staging")) == ("1", f"{GROUP}/1")

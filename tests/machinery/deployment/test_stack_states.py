@@ -131,7 +131,7 @@ def test_a_change_set_says_what_is_changed_in_place_and_what_is_replaced() -> No
         "REPLACE",
         "modify, perhaps REPLACE",
         "remove",
-        "take over, it exists",
+        "import, it exists",
     ]
 
 
@@ -167,7 +167,7 @@ def test_a_change_set_that_cannot_be_made_says_why_and_leaves_no_empty_stack() -
         ],
     )
     told.passes(5, "DeleteStack")
-    with pytest.raises(MlopsError, match=r"visits-data cannot be changed so: Parameter X is wrong."):
+    with pytest.raises(MlopsError, match=r"rejects the change of visits-data: Parameter X is wrong."):
         told.plan()
     assert len(told.asked("DeleteStack")) == 1
 
@@ -187,7 +187,7 @@ def test_rollback_complete_is_removed_and_made_anew() -> None:
     told.plan()
     assert len(told.asked("DeleteStack")) == 1
     assert told.asked("CreateChangeSet")[0]["ChangeSetType"] == "CREATE"
-    assert told.said[0] == "visits-data was never made whole: what is left of it is removed first."
+    assert told.said[0] == "The creation of visits-data failed earlier: what is left of it is deleted first."
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_stack_that_is_being_deleted_is_made_anew_when_it_is_gone() -> None:
         (
             "UPDATE_ROLLBACK_FAILED",
             FAILED_UPDATE,
-            "so did bringing it back: Bucket (AWS::S3::Bucket): It cannot be brought back.",
+            "an update and its rollback failed: Bucket (AWS::S3::Bucket): It cannot be brought back.",
             "continue-update-rollback --stack-name visits-data",
         ),
         (
@@ -232,7 +232,7 @@ def test_a_stack_that_is_being_deleted_is_made_anew_when_it_is_gone() -> None:
                 event(STACK, "ROLLBACK_IN_PROGRESS"),
                 event("Bucket", "CREATE_FAILED", "Name is taken.", "AWS::S3::Bucket"),
             ],
-            "not all of it could be removed: Role (AWS::IAM::Role): Role is in use.",
+            "not all of it could be deleted: Role (AWS::IAM::Role): Role is in use.",
             "delete-stack --stack-name visits-data`, and deploy again",
         ),
         (
@@ -273,10 +273,8 @@ def test_a_failed_update_says_what_failed_first_in_words_for_the_reader() -> Non
     told.clock.sleep(5)
     with pytest.raises(FailedChangeError) as caught:
         told.service.execute(plan)
-    assert caught.value.message == (
-        "The stack visits-data could not be changed: Bucket (AWS::S3::Bucket): Name is taken."
-    )
-    assert caught.value.remedy == "It is as it was before. Remove the cause, and deploy again."
+    assert caught.value.message == ("Failed to update the stack visits-data: Bucket (AWS::S3::Bucket): Name is taken.")
+    assert caught.value.remedy == "It was rolled back. Fix the cause, and deploy again."
 
 
 def test_a_failure_in_a_nested_stack_is_told_as_what_failed_inside() -> None:
@@ -297,7 +295,10 @@ def test_a_failure_in_a_nested_stack_is_told_as_what_failed_inside() -> None:
     plan = told.plan()
     assert plan is not None
     told.clock.sleep(5)
-    with pytest.raises(FailedChangeError, match=r"could not be made: Topic \(AWS::SNS::Topic\): Topic limit reached\."):
+    with pytest.raises(
+        FailedChangeError,
+        match=r"Failed to create the stack visits-data: Topic \(AWS::SNS::Topic\): Topic limit reached\.",
+    ):
         told.service.execute(plan)
 
 

@@ -93,20 +93,20 @@ def test_the_minutes_in_the_shadow_are_no_parameter() -> None:
         ),
         (
             {"host_role_arn": "mine", "instance_type": "x"},
-            "The deployment itself says what `stacks.endpoint.host_role_arn` in config/staging.yaml would",
+            "`stacks.endpoint.host_role_arn` in config/.* is not allowed: the deployment sets it",
             "Remove it",
         ),
         (
             {"instance_type": {"is": "a map"}},
-            "`stacks.endpoint.instance_type` in config/base.yaml is {'is': 'a map'}",
-            "takes a text",
+            "Invalid value of `stacks.endpoint.instance_type` in config/base.yaml: {'is': 'a map'}",
+            "Set a string",
         ),
         (
             {},
-            "Nothing says InstanceType .Type of the instances.",
+            "No value for InstanceType .Type of the instances.",
             "Set `stacks.endpoint.instance_type` in config/base.yaml.",
         ),
-        ({"instance_type": None}, "Nothing says InstanceType", "Set `stacks.endpoint.instance_type`"),
+        ({"instance_type": None}, "No value for InstanceType", "Set `stacks.endpoint.instance_type`"),
     ],
 )
 def test_a_setting_that_is_of_no_use_or_missing_is_refused(section: dict[str, Any], said: str, remedy: str) -> None:
@@ -136,5 +136,5 @@ def test_a_template_is_read_with_its_functions() -> None:
 def test_what_is_no_template_is_refused_with_its_file(text: str, tmp_path: Path) -> None:
     root = small_project(tmp_path).root
     (root / "infra/data.yaml").write_text(text)
-    with pytest.raises(MlopsError, match=r"infra/data.yaml: It is not a CloudFormation template"):
+    with pytest.raises(MlopsError, match=r"infra/data.yaml: Not a CloudFormation template"):
         templates.read(root, TABLE[0])

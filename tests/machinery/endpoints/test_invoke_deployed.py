@@ -60,13 +60,13 @@ def test_a_refusal_of_the_model_is_told_in_its_own_words(status: int, exit_code:
     server, _ = asked(InvokeEndpoint=refusal(status))
     with pytest.raises(MlopsError) as caught:
         server.invoke(*ASKED)
-    assert caught.value.message == f"The endpoint refuses the request ({status}): no such column"
+    assert caught.value.message == f"The endpoint rejected the request ({status}): no such column"
     assert caught.value.exit_code == exit_code
 
 
 def test_an_endpoint_that_is_not_there_says_to_deploy_it() -> None:
     server, _ = asked(InvokeEndpoint=Refusal("ValidationError", "Endpoint visits-staging of account 1 not found."))
-    with pytest.raises(MlopsError, match="There is no endpoint visits-staging") as caught:
+    with pytest.raises(MlopsError, match="Endpoint visits-staging does not exist") as caught:
         server.invoke(*ASKED)
     assert "mlops deploy --environment staging" in caught.value.remedy
 
@@ -93,7 +93,7 @@ def test_a_queued_request_that_fails_is_told_as_what_the_failure_says() -> None:
             script.timelines = {**script.timelines, "GetObject": [(0, {"Body": io.BytesIO(b"no such column")})]}
 
     server.account.s3.meta.events.register("provide-client-params.s3.GetObject", failure)
-    with pytest.raises(MlopsError, match="failed at the request: no such column"):
+    with pytest.raises(MlopsError, match="failed to process the request: no such column"):
         server.invoke(*ASKED)
 
 
@@ -119,7 +119,7 @@ def test_what_is_served_is_what_the_last_deployment_recorded() -> None:
     assert (serving.version, serving.status, serving.started) == (7, "InService", "2026-01-02T00:00:00+00:00")
     assert serving.url.endswith("/endpoints/visits-staging/invocations")
     assert server.advice(version(7)) == server.advice(None) == ""
-    assert "version 8 instead:  .venv/bin/python -m mlops deploy --environment staging" in server.advice(version(8))
+    assert "to deploy version 8:  .venv/bin/python -m mlops deploy --environment staging" in server.advice(version(8))
 
 
 def test_an_endpoint_that_is_made_for_the_first_time_serves_nothing_yet() -> None:

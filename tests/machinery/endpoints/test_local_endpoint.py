@@ -45,7 +45,7 @@ def test_a_version_is_served_asked_replaced_and_ended(project: Path) -> None:
     assert ask(project, "21") == ("63\n", f"version 2 at http://127.0.0.1:{port}:\n")
     assert json.loads((project / ".mlops/endpoint/local/state.json").read_text())["pid"] == pid
     assert "Version 2 is no longer served." in mlops(project, "serve", "--stop").stdout
-    assert "Nothing is served." in mlops(project, "serve", "--stop").stdout
+    assert "No server is running." in mlops(project, "serve", "--stop").stdout
     captured = project / ".mlops/s3/local-bucket/doctor-visits/capture"
     prefixes = {path.relative_to(captured).parts[:3] for path in captured.rglob("*.jsonl")}
     assert prefixes == {(version, "doctor-visits-local", "AllTraffic") for version in "12"}
@@ -76,7 +76,7 @@ def test_a_version_that_does_not_load_is_not_served(project: Path) -> None:
     assert refused.returncode == 1
     assert "Version 3 cannot be served" in refused.stderr
     assert "could not convert string to float" in refused.stderr
-    assert "Nothing is served." in mlops(project, "serve", "--stop").stdout
+    assert "No server is running." in mlops(project, "serve", "--stop").stdout
 
 
 def test_a_version_that_does_not_load_leaves_the_one_that_is_served(project: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_server_is_not_moved_to_another_port(project: Path) -> None:
     assert refused.returncode == 1
     assert "serve --stop" in refused.stderr
     refused = mlops(project, "serve", "--version", "2", check=False)
-    assert "is served already: version 1" in refused.stderr
+    assert "is already served: version 1" in refused.stderr
 
 
 def test_without_a_registered_model_nothing_is_served(default_project: Path) -> None:
@@ -127,7 +127,7 @@ def test_without_a_registered_model_nothing_is_served(default_project: Path) -> 
     ("before", "after", "said"),
     [
         ("percentage: 100", "percentage: 101", "capture.percentage must be between 0 and 100"),
-        ("max_payload_mb: 6", "max_payload_mb: 0", "max_payload_mb must be more than 0"),
+        ("max_payload_mb: 6", "max_payload_mb: 0", "max_payload_mb must be greater than 0"),
         ("max_payload_mb: 6", "max_payload_mb: lots", "It takes a number"),
         ("read_timeout_seconds: 20", "", "does not say `serving.read_timeout_seconds`"),
     ],

@@ -41,7 +41,7 @@ def test_limits_that_are_kept_are_not_broken() -> None:
 
 def test_each_broken_limit_is_named_with_what_was_measured() -> None:
     slow, failing = load(*range(1, 201), errors=50).broken(100, 0.1)
-    assert slow == "20.00% of the requests failed; smoke.max_error_share allows 10.00%. The first said: it said no"
+    assert slow == "20.00% of the requests failed; smoke.max_error_share allows 10.00%. First error: it said no"
     assert failing == "The p99 is 198 ms; smoke.max_p99_ms allows 100 ms."
 
 
@@ -55,20 +55,25 @@ def test_what_answers_nothing_breaks_both_limits_and_is_json() -> None:
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ([0.5], "2 rows were asked and 1 answers came"),
-        ([0.5, 0.25, 0.25], "2 rows were asked and 3 answers came"),
-        ([0.5, 0.26], r"Row 2 is answered 0\.260000; the registered model answers 0\.250000"),
+        ([0.5], "A request of 2 rows returned 1 predictions"),
+        ([0.5, 0.25, 0.25], "A request of 2 rows returned 3 predictions"),
+        ([0.5, 0.26], r"Row 2: the endpoint predicts 0\.260000, the registered model 0\.250000"),
     ],
 )
 def test_a_wrong_answer_is_told(answers: list[float], said: str) -> None:
-    load_test.require_right([0.5, 0.2501], 2, [0.5, 0.25])
+    load_test.require_correct([0.5, 0.2501], 2, [0.5, 0.25])
     with pytest.raises(MlopsError, match=said):
-        load_test.require_right(answers, 2, [0.5, 0.25])
+        load_test.require_correct(answers, 2, [0.5, 0.25])
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [("0.5\nnan\n", "no probability"), ("1.01\n", "no probability"), ("-0.1", "no probability"), ("{}", "no number")],
+    [
+        ("0.5\nnan\n", "not a probability"),
+        ("1.01\n", "not a probability"),
+        ("-0.1", "not a probability"),
+        ("{}", "not a number"),
+    ],
 )
 def test_an_answer_that_is_no_probability_is_told(answer: str, said: str) -> None:
     assert load_test.probabilities("0\n1\n0.5\n") == [0, 1, 0.5]
@@ -88,7 +93,7 @@ def test_every_request_is_sent_in_turns_and_what_is_wrong_with_an_answer_counts_
     done = load_test.load(ask, [b"one", b"two", b"refused", b"four"], 10, 3)
     assert sorted(asked) == sorted([b"one", b"two", b"refused", b"four"] * 2 + [b"one", b"two"])
     assert (done.requests, done.error_share, len(done.milliseconds)) == (10, 0.5, 5)
-    assert done.first_error == "One row was not answered with one probability."
+    assert done.first_error == "A request of one row did not return one probability."
 
 
 class Body(io.BytesIO):
@@ -119,7 +124,7 @@ def test_as_many_requests_at_a_time_as_may_be_asked_for_have_connections(after_r
     assert account.runtime.meta.config.max_pool_connections == MAX_CONCURRENCY
     refused = mlops(after_run, "smoke", "--concurrency", str(MAX_CONCURRENCY + 1), check=False)
     assert refused.returncode == 2
-    assert "--concurrency from 1 to 1000" in refused.stderr
+    assert "--concurrency between 1 and 1000" in refused.stderr
 
 
 @pytest.fixture
@@ -154,8 +159,8 @@ def test_monitoring_leaves_out_what_it_asks_and_says_so(served: Path) -> None:
     limits(served, 60_000)
     mlops(served, "smoke", "--requests", "200")
     said = mlops(served, "monitor").stdout
-    assert "0 rows in 0 requests, 201 requests of `smoke` left out" in said
-    assert "Nothing was asked" in said
+    assert "0 rows in 0 requests, 201 requests of `smoke` excluded" in said
+    assert "No requests" in said
     mlops(served, "invoke", "data/request.csv")
     window = mlops_json(served, "monitor", "--since", "1h")
     found = window["versions"]["1"]
@@ -167,7 +172,7 @@ def test_rows_that_the_model_refuses_and_files_that_hold_none_are_told(served: P
     (served / "empty.csv").write_text("year\n")
     (served / "odd.csv").write_text("year\nabc\n")
     for file, code, said in (
-        ("empty.csv", 2, "empty.csv holds no row below its header."),
+        ("empty.csv", 2, "empty.csv has no rows below its header."),
         ("none.csv", 2, "Cannot read none.csv"),
         ("odd.csv", 2, "The request cannot be answered"),
     ):

@@ -43,7 +43,7 @@ def as_csv(table: Any) -> bytes:
 
 
 def server(folder: Path, table: Any) -> Any:
-    return [float(line) for line in engine.load(folder).answer(as_csv(table), CSV, CSV).split()]
+    return [float(line) for line in engine.load(folder).respond(as_csv(table), CSV, CSV).split()]
 
 
 def batch(folder: Path, table: Any) -> Any:

@@ -88,7 +88,7 @@ def test_a_change_of_any_source_is_compiled(sources: Project, compiler: Compiler
     second = bundle.current(Target(sources, "local"))
     assert compiler.runs == 2
     assert second.definition != first.definition
-    assert first.is_whole()
+    assert first.is_complete()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_damaged_bundle_is_made_anew_and_never_used(
     damage(first.path)
     second = bundle.current(Target(sources, "local"))
     assert compiler.runs == 2
-    assert second.is_whole()
+    assert second.is_complete()
     assert Bundle(second.path).manifest["pipeline"] == "visits-training"
 
 
@@ -137,7 +137,7 @@ def test_a_failed_compilation_leaves_no_trace_and_keeps_the_earlier_bundle(
     compiler.error = MlopsError("pipelines/training.py, line 3: TypeError")
     with pytest.raises(MlopsError, match="line 3"):
         bundle.current(Target(sources, "local"))
-    assert first.is_whole()
+    assert first.is_complete()
     assert sorted(path.name for path in first.path.parent.iterdir()) == sorted(
         [".lock", "current.json", first.path.name]
     )

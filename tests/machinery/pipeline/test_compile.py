@@ -167,7 +167,7 @@ def test_a_definition_with_problems_is_not_written(project: Path) -> None:
     ("written", "said"),
     [
         ("subsample: 7", "Parameter Subsample cannot be 7.0.\n  Give a value of at least 0.001 and at most 1."),
-        ("subsampel: 0.8", "config/base.yaml sets hyperparameters that training does not know: subsampel."),
+        ("subsampel: 0.8", "config/base.yaml sets unknown hyperparameters: subsampel."),
         ("# subsample: 0.8", "config/base.yaml does not say `hyperparameters.subsample`."),
     ],
 )
@@ -287,7 +287,7 @@ def test_uploads_are_kept_in_memory(offline: tuple[OfflineAws, boto3.Session]) -
 
 
 def test_a_call_that_needs_aws_is_refused_by_name(offline: tuple[OfflineAws, boto3.Session]) -> None:
-    with pytest.raises(MlopsError, match="calls sagemaker:ListModels, but compiling works without AWS"):
+    with pytest.raises(MlopsError, match="calls sagemaker:ListModels, but pipelines are compiled offline"):
         offline[1].client("sagemaker").list_models()
 
 
@@ -330,5 +330,5 @@ def test_a_single_uploaded_file_keeps_its_name(tmp_path: Path) -> None:
 
 
 def test_a_place_the_sdk_chose_and_never_filled_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MlopsError, match="where nothing was uploaded"):
+    with pytest.raises(MlopsError, match="to which nothing was uploaded"):
         settle("s3://bucket/staging/job-2026/output", {}, ContentStore(tmp_path, "bucket", "prefix"), "staging")

@@ -75,7 +75,7 @@ def test_what_is_upserted_is_the_bundle_to_the_byte(dev: Target, account: Accoun
 
 def test_a_run_reads_the_data_as_it_is_and_meets_the_champion(dev: Target, account: Account) -> None:
     submission.submit(dev)
-    with pytest.raises(MlopsError, match="There is no data below"):
+    with pytest.raises(MlopsError, match="No data below"):
         submission.start(dev, PIPELINE, {})
     account.s3.put_object(Bucket=BUCKET, Key="doctor-visits/data/visits.csv", Body=b"1")
     account.sagemaker.create_model_package_group(ModelPackageGroupName="doctor-visits")

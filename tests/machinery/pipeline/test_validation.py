@@ -65,39 +65,41 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
     "missing member": (
         lambda c: arguments(c, "Train").pop("RoleArn"), "Train", "Arguments.RoleArn: this required member is missing"),
     "wrong type": (
-        lambda c: set_at(arguments(c, "Train"), "ResourceConfig", "VolumeSizeInGB", "30"), "Train", "takes a integer"),
+        lambda c: set_at(arguments(c, "Train"), "ResourceConfig", "VolumeSizeInGB", "30"), "Train",
+        "expects type integer"),
     "boolean for a number": (
-        lambda c: set_at(arguments(c, "Train"), "ResourceConfig", "VolumeSizeInGB", True), "Train", "takes a integer"),
+        lambda c: set_at(arguments(c, "Train"), "ResourceConfig", "VolumeSizeInGB", True), "Train",
+        "expects type integer"),
     "not a choice": (
         lambda c: set_at(arguments(c, "Train"), "AlgorithmSpecification", "TrainingInputMode", "Files"),
-        "Train", "none of the API's choices: Pipe, File"),
+        "Train", "not one of the API's choices: Pipe, File"),
     "metrics that SageMaker has of its own": (
         lambda c: set_at(arguments(c, "Train"), "AlgorithmSpecification", "MetricDefinitions", METRICS),
-        "Train", "MetricDefinitions: SageMaker has definitions of its own for this image"),
+        "Train", "MetricDefinitions: SageMaker has built-in definitions for this image"),
     "empty argument": (
         lambda c: set_at(arguments(c, "Baseline"), "AppSpecification", "ContainerArguments", 1, ""),
-        "Baseline", "ContainerArguments[1]: an empty text"),
+        "Baseline", "ContainerArguments[1]: an empty string"),
     "pattern": (
         lambda c: set_at(arguments(c, "Train"), "RoleArn", "arn:aws:role"), "Train", "not match the API's pattern"),
     "too long": (
         lambda c: set_at(arguments(c, "RegisterModel"), "CustomerMetadataProperties", "GitCommit", "a" * 257),
-        "RegisterModel", "257 characters where the API takes 1 to 256"),
+        "RegisterModel", "257 characters where the API expects 1 to 256"),
     "character that lineage cannot hold": (
         lambda c: set_at(arguments(c, "RegisterModel"), "CustomerMetadataProperties", "GitCommit", "a;b"),
         "RegisterModel", "CustomerMetadataProperties.GitCommit"),
     "out of range": (
         lambda c: set_at(arguments(c, "Evaluate"), "ProcessingResources", "ClusterConfig", "InstanceCount", 0),
-        "Evaluate", "0 where the API takes 1 to 100"),
+        "Evaluate", "0 where the API expects 1 to 100"),
     "number for a string": (
         lambda c: set_at(arguments(c, "Train"), "HyperParameters", "max_depth", {"Get": "Parameters.MaxDepth"}),
-        "Train", "type Integer stands where the API takes a string (use .to_string())"),
+        "Train", "type Integer where the API expects type string (use .to_string())"),
     "string for a number": (
         lambda c: set_at(arguments(c, "Train"), "ResourceConfig", "InstanceCount", {"Get": "Parameters.RunReason"}),
-        "Train", "type String stands where the API takes a integer"),
+        "Train", "type String where the API expects type integer"),
     "joined text for a number": (
         lambda c: set_at(arguments(c, "Train"), "ResourceConfig", "InstanceCount",
                          {"Std:Join": {"On": "", "Values": ["1"]}}),
-        "Train", "type String stands where the API takes a integer"),
+        "Train", "type String where the API expects type integer"),
     "undeclared parameter": (
         lambda c: c["Parameters"].remove(parameter(c, "Seed")), "Preprocess", "declares no parameter of this name"),
     "unused parameter": (
@@ -109,7 +111,7 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
     "default of another type": (
         lambda c: set_at(parameter(c, "Seed"), "DefaultValue", "42"), "", "'42' is not of the parameter's type"),
     "default that is no choice": (
-        lambda c: set_at(parameter(c, "ModelApprovalStatus"), "DefaultValue", "Maybe"), "", "none of its choices"),
+        lambda c: set_at(parameter(c, "ModelApprovalStatus"), "DefaultValue", "Maybe"), "", "not one of its choices"),
     "unknown execution variable": (
         lambda c: set_at(arguments(c, "Train"), "OutputDataConfig", "S3OutputPath", {"Get": "Execution.RunId"}),
         "Train", "no execution variable"),
@@ -127,21 +129,21 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
     "property of another type": (
         lambda c: set_at(arguments(c, "Evaluate"), "ProcessingInputs", 1, "S3Input", "S3Uri",
                          {"Get": "Steps.Train.ModelArtifacts"}),
-        "Evaluate", "type structure stands where the API takes a string"),
+        "Evaluate", "type structure where the API expects type string"),
     "two steps of one name": (
         lambda c: set_at(step(c, "GateFailed"), "Name", "Baseline"), "Baseline", "several steps have this name"),
     "name with a space": (
         lambda c: set_at(step(c, "GateFailed"), "Name", "Gate failed"), "Gate failed", "does not match"),
     "steps that wait for each other": (
-        lambda c: set_at(step(c, "ValidateData"), "DependsOn", ["Preprocess"]), "", "wait for each other"),
+        lambda c: set_at(step(c, "ValidateData"), "DependsOn", ["Preprocess"]), "", "cyclic dependencies:"),
     "step that waits for itself": (
         lambda c: set_at(step(c, "Baseline"), "DependsOn", ["Baseline"]), "Baseline", "Baseline -> Baseline"),
     "waits for an unknown step": (
         lambda c: set_at(step(c, "Preprocess"), "DependsOn", ["Validate"]), "Preprocess", "has no step 'Validate'"),
     "waits for a failure": (
-        lambda c: set_at(step(c, "RegisterModel"), "DependsOn", ["GateFailed"]), "RegisterModel", "ends the run"),
+        lambda c: set_at(step(c, "RegisterModel"), "DependsOn", ["GateFailed"]), "RegisterModel", "ends the execution"),
     "unknown step type": (
-        lambda c: set_at(step(c, "Baseline"), "Type", "Procesing"), "Baseline", "'Procesing' is not known"),
+        lambda c: set_at(step(c, "Baseline"), "Type", "Procesing"), "Baseline", "unknown step type 'Procesing'"),
     "unknown member of a step": (
         lambda c: set_at(step(c, "Preprocess"), "DependOn", []), "Preprocess", "DependOn"),
     "property file of no output": (
@@ -157,7 +159,7 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
         "QualityGate", "this needs a Path"),
     "unknown condition": (
         lambda c: set_at(arguments(c, "QualityGate"), "Conditions", 0, "Type", "AtLeast"),
-        "QualityGate", "'AtLeast' is no type of condition"),
+        "QualityGate", "unknown condition type 'AtLeast'"),
     "condition without a side": (
         lambda c: arguments(c, "QualityGate")["Conditions"][0].pop("RightValue"),
         "QualityGate", "Conditions[0].RightValue: this is missing"),
@@ -168,16 +170,16 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
         "GateFailed", "must be a string"),
     "cache of what cannot be cached": (
         lambda c: set_at(step(c, "RegisterModel"), "CacheConfig", {"Enabled": True, "ExpireAfter": "P1D"}),
-        "RegisterModel", "cannot be used again"),
+        "RegisterModel", "cannot be cached"),
     "cache for no duration": (
         lambda c: set_at(step(c, "Train"), "CacheConfig", "ExpireAfter", "a month"), "Train", "not a duration"),
     "job repeated that is none": (
         lambda c: set_at(step(c, "RegisterModel"), "RetryPolicies", 0, "ExceptionType", ["SageMaker.CAPACITY_ERROR"]),
-        "RegisterModel", "is not repeated for 'SageMaker.CAPACITY_ERROR'"),
+        "RegisterModel", "cannot be retried for 'SageMaker.CAPACITY_ERROR'"),
     "repeated without end": (
         lambda c: step(c, "Train")["RetryPolicies"][0].pop("MaxAttempts"), "Train", "either MaxAttempts or"),
     "repeated too often": (
-        lambda c: set_at(step(c, "Train"), "RetryPolicies", 0, "MaxAttempts", 21), "Train", "from 1 to 20"),
+        lambda c: set_at(step(c, "Train"), "RetryPolicies", 0, "MaxAttempts", 21), "Train", "between 1 and 20"),
     "key for disks that hardware encrypts": (
         lambda c: set_at(parameter(c, "TrainingInstanceType"), "DefaultValue", "ml.g5.xlarge"),
         "Train", "VolumeKmsKeyId: ml.g5.xlarge has disks of its own"),
@@ -187,14 +189,14 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
     "too many subnets": (
         lambda c: set_at(arguments(c, "Baseline"), "NetworkConfig", "VpcConfig",
                          {"Subnets": ["subnet-0123456789abcdef0"] * 17, "SecurityGroupIds": ["sg-0123456789abcdef0"]}),
-        "Baseline", "17 entries where the API takes 1 to 16"),
+        "Baseline", "17 entries where the API expects 1 to 16"),
     "too many security groups": (
         lambda c: set_at(arguments(c, "Train"), "VpcConfig",
                          {"Subnets": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"] * 6}),
-        "Train", "6 entries where the API takes 1 to 5"),
+        "Train", "6 entries where the API expects 1 to 5"),
     "no steps": (lambda c: set_at(c, "Steps", []), "", "must be a list of steps"),
-    "step without a type": (lambda c: step(c, "Train").pop("Type"), "", "Steps[2]: a step has a Name and a Type"),
-    "unknown version": (lambda c: set_at(c, "Version", "2021-01-01"), "", "not the known version"),
+    "step without a type": (lambda c: step(c, "Train").pop("Type"), "", "Steps[2]: a step needs a Name and a Type"),
+    "unknown version": (lambda c: set_at(c, "Version", "2021-01-01"), "", "not the supported version"),
 }  # fmt: skip
 
 
@@ -232,20 +234,20 @@ def test_an_image_of_ones_own_takes_metrics(good: Content) -> None:
     ("name", "value", "said"),
     [
         ("RunReason", "drift in age, income", "CustomerMetadataProperties.RunReason of step RegisterModel"),
-        ("RunReason", "", "0 characters where the API takes 1 to 256"),
-        ("RunReason", "x" * 257, "257 characters where the API takes 1 to 256"),
+        ("RunReason", "", "0 characters where the API expects 1 to 256"),
+        ("RunReason", "x" * 257, "257 characters where the API expects 1 to 256"),
         ("InputDataUri", "s3://bucket/a(1)/", "CustomerMetadataProperties.InputDataUri of step RegisterModel"),
-        ("InputDataUri", f"s3://bucket/{'x' * 250}/", "263 characters where the API takes 1 to 256"),
+        ("InputDataUri", f"s3://bucket/{'x' * 250}/", "263 characters where the API expects 1 to 256"),
         ("ChampionModelUri", "model.tar.gz", "ProcessingInputs[3].S3Input.S3Uri of step Evaluate"),
         ("DataVersion", "", "ContainerArguments[5] of step ValidateData"),
         ("ChampionArn", "", "ContainerArguments[7] of step Evaluate"),
-        ("ChampionModelUri", f"s3://b/{'x' * 1020}", "1027 characters where the API takes 0 to 1024"),
+        ("ChampionModelUri", f"s3://b/{'x' * 1020}", "1027 characters where the API expects 0 to 1024"),
         ("TrainingInstanceType", "ml.m5.larg", "ResourceConfig.InstanceType of step Train"),
-        ("ProcessingInstanceCount", "0", "0 where the API takes 1 to 100"),
+        ("ProcessingInstanceCount", "0", "0 where the API expects 1 to 100"),
         ("MaxDepth", "deep", "MaxDepth takes a value of type Integer"),
-        ("RunReason", "a, b", "the API takes no ',' in it"),
+        ("RunReason", "a, b", "the API does not allow ',' in it"),
         ("TrainingInstanceType", "ml.g5.xlarge", "SageMaker takes no key for them"),
-        ("ProcessingInstanceType", "ml.g4dn.xlarge", "Name that type in the configuration instead"),
+        ("ProcessingInstanceType", "ml.g4dn.xlarge", "Set the type in the configuration instead"),
     ],
 )
 def test_a_value_that_a_call_would_refuse_cannot_be_used(good: Content, name: str, value: str, said: str) -> None:

@@ -84,7 +84,7 @@ def test_missing_credentials_and_a_missing_network_are_told_apart(error: Excepti
 
 
 def test_a_bucket_that_is_missing_is_named(account: Account) -> None:
-    with pytest.raises(MlopsError, match="There is no bucket elsewhere"):
+    with pytest.raises(MlopsError, match="Bucket elsewhere does not exist"):
         S3Store(replace(account, bucket="elsewhere")).require_bucket()
 
 
@@ -122,7 +122,7 @@ def test_the_data_version_of_a_versioned_bucket_tells_a_rewritten_object_from_th
 
 def test_no_data_is_an_error_and_not_a_version(account: Account) -> None:
     account.s3.put_object(Bucket=BUCKET, Key="data/", Body=b"")
-    with pytest.raises(MlopsError, match="There is no data below"):
+    with pytest.raises(MlopsError, match="No data below"):
         S3Store(account).data_version(f"s3://{BUCKET}/data/")
 
 

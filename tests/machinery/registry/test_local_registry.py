@@ -54,7 +54,7 @@ def test_registering_from_many_threads_at_once_loses_no_version(registry: LocalR
 
 
 def test_a_model_without_its_archive_is_not_registered(registry: LocalRegistry) -> None:
-    with pytest.raises(MlopsError, match="no model archive"):
+    with pytest.raises(MlopsError, match="No model archive"):
         register(registry, model="s3://bucket/none.tar.gz")
     assert registry.versions() == []
 

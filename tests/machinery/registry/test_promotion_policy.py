@@ -14,7 +14,7 @@ from mlops.base.environments import ENVIRONMENTS, PRODUCTION, STAGING
 from mlops.base.errors import MlopsError
 from mlops.functions import promote
 from mlops.registry import promotion
-from mlops.registry.promotion import ASKED, LIVE, NONE, START
+from mlops.registry.promotion import LIVE, NONE, REQUESTED, START
 from mlops.registry.versions import APPROVED, PENDING, REJECTED, ModelVersion, champion, of_package, with_approval_time
 
 PREFIX = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/visits"
@@ -39,7 +39,7 @@ FIRST, SECOND = version(1, minute=1), version(2, minute=2)
 
 
 @pytest.mark.parametrize(
-    ("versions", "live", "last_asked", "outcome", "wanted"),
+    ("versions", "live", "last_requested", "outcome", "wanted"),
     [
         ([], {}, None, NONE, None),
         ([version(1, REJECTED), version(2, PENDING)], {STAGING: FIRST.arn}, None, NONE, None),
@@ -48,23 +48,23 @@ FIRST, SECOND = version(1, minute=1), version(2, minute=2)
         ([FIRST, SECOND], dict.fromkeys(ENVIRONMENTS, SECOND.arn), None, LIVE, SECOND),
         ([FIRST, SECOND], {STAGING: SECOND.arn}, None, START, SECOND),
         ([FIRST, SECOND], {STAGING: SECOND.arn, PRODUCTION: FIRST.arn}, None, START, SECOND),
-        ([FIRST, SECOND], {}, SECOND.arn, ASKED, SECOND),
+        ([FIRST, SECOND], {}, SECOND.arn, REQUESTED, SECOND),
         ([FIRST, SECOND], {}, FIRST.arn, START, SECOND),
         # What is under way may be about to replace what is live.
         ([FIRST], dict.fromkeys(ENVIRONMENTS, FIRST.arn), SECOND.arn, START, FIRST),
     ],
 )
 def test_the_newest_approved_version_is_asked_for_when_nothing_makes_it_live(
-    versions: list[ModelVersion], live: dict[str, str], last_asked: str | None, outcome: str, wanted: ModelVersion
+    versions: list[ModelVersion], live: dict[str, str], last_requested: str | None, outcome: str, wanted: ModelVersion
 ) -> None:
-    decision = promotion.decide(versions, live, last_asked)
-    assert (decision.outcome, decision.wanted) == (outcome, wanted)
+    decision = promotion.decide(versions, live, last_requested)
+    assert (decision.outcome, decision.version) == (outcome, wanted)
     assert decision.reason.endswith(".")
 
 
 def test_the_reason_names_the_environments_that_lack_the_version() -> None:
     reason = promotion.decide([FIRST], {STAGING: FIRST.arn}, None).reason
-    assert reason == "Version 1 is wanted, and not live in production."
+    assert reason == "Version 1 is the champion, and not live in production."
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_a_version_is_shipped_superseded_or_refused() -> None:
     versions = [FIRST, SECOND, version(3, REJECTED)]
     assert promotion.approved(versions, SECOND.arn) == SECOND == champion(versions)
     assert promotion.approved(versions, FIRST.arn) == FIRST
-    with pytest.raises(MlopsError, match="Version 3 is Rejected: only approved versions are deployed"):
+    with pytest.raises(MlopsError, match="Version 3 is Rejected: only approved versions can be deployed"):
         promotion.approved(versions, f"{PREFIX}/3")
-    with pytest.raises(MlopsError, match=f"The registry holds no {PREFIX}/4"):
+    with pytest.raises(MlopsError, match=f"{PREFIX}/4 is not in the registry"):
         promotion.approved(versions, f"{PREFIX}/4")
 
 
@@ -325,5 +325,5 @@ def test_a_version_that_loses_its_approval_while_nothing_else_is_approved_stays_
     detail = {"ModelPackageArn": record["ModelPackageArn"], "ModelApprovalStatus": REJECTED}
     said = promote.handler({"time": "2026-11-21T00:01:00Z", "detail": detail}, None)
     assert said["outcome"] == NONE
-    assert account.published == ["No version is approved: what is live stays live."]
+    assert account.published == ["No version is approved: the live versions stay live."]
     assert account.executions == []

@@ -133,7 +133,7 @@ def test_a_version_that_the_pipeline_approves_is_the_champion_at_once(registered
 def test_a_version_that_is_not_there_cannot_be_decided_on(registered: Registered) -> None:
     registered.add()
     registered.add()
-    with pytest.raises(MlopsError, match=r"There is no version 7\.") as refusal:
+    with pytest.raises(MlopsError, match=r"Version 7 does not exist\.") as refusal:
         registered.registry.decide(7, APPROVED, "")
     assert refusal.value.remedy == "Versions: 1, 2."
 

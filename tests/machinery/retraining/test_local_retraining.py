@@ -312,7 +312,7 @@ def test_a_damaged_memory_is_named_with_what_to_do(
         assert main(arguments) == 1
         error = capsys.readouterr().err
         assert f"is damaged: {path}" in error
-        assert "Move it away: `mv" in error
+        assert "Move it away: mv" in error
     assert path.read_text() == content
 
 

@@ -144,7 +144,7 @@ def test_the_budget_holds_for_any_24_hours_and_for_a_person_too(guard: Guard) ->
 def test_500_objects_in_a_window_are_one_run_that_lists_them_all(guard: Guard) -> None:
     decisions = [guard.trigger(DATA, f"d{n}", objects=(f"part-{n}",)) for n in range(500)]
     assert {decision.outcome for decision in decisions} == {COALESCED}
-    assert decisions[0].reason == "new objects are gathered until 2026-01-01 12:05 UTC"
+    assert decisions[0].reason == "new objects are collected until 2026-01-01 12:05 UTC"
     guard.wait(5 * MINUTE)
     assert guard.manifests == [tuple(f"part-{n}" for n in range(500))]
     assert guard.running.request.data_version == "d499"

@@ -50,7 +50,7 @@ def requests(rows: int) -> bytes:
 
 
 def answers(engine: Engine, body: bytes) -> list[float]:
-    return [float(line) for line in engine.answer(body, "text/csv", "text/csv").split()]
+    return [float(line) for line in engine.respond(body, "text/csv", "text/csv").split()]
 
 
 def natively(body: bytes, folder: Path) -> list[float]:
@@ -98,7 +98,7 @@ def test_a_damaged_twin_is_not_used_and_the_log_says_why(copy: Path, caplog: pyt
     with caplog.at_level(logging.WARNING):
         engine = load(copy)
     assert answers(engine, requests(3)) == natively(requests(3), copy)
-    assert "without a short cut" in caplog.text
+    assert "optimizations are disabled" in caplog.text
     assert engine.in_halves
 
 
@@ -120,7 +120,7 @@ def test_halves_that_do_less_than_the_whole_are_not_used(copy: Path) -> None:
 def test_handlers_of_another_kind_have_no_short_cut(tmp_path: Path) -> None:
     engine = load(archive(tmp_path / "other"))
     assert not engine.in_halves
-    assert engine.answer(b"21", "text/csv", "text/csv") == b"42"
+    assert engine.respond(b"21", "text/csv", "text/csv") == b"42"
     assert engine.writes("application/json")
     assert not engine.writes("image/png")
 
@@ -150,7 +150,7 @@ def batched(requests: list[bytes]) -> tuple[list[Any], list[int]]:
 
     async def ask() -> list[Any]:
         batcher = Batcher(engine)
-        answers = (batcher.answer(request, "text/csv", "text/csv") for request in requests)
+        answers = (batcher.respond(request, "text/csv", "text/csv") for request in requests)
         return await asyncio.gather(*answers, return_exceptions=True)
 
     return asyncio.run(ask()), engine.sizes

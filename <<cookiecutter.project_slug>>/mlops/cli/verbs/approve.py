@@ -13,33 +13,33 @@ from mlops.registry.versions import APPROVED, LATEST, PENDING, REJECTED, ModelVe
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `approve`."""
-    parser.add_argument("version", help=f"the version's number, or `{LATEST}`: the newest one not decided on")
-    parser.add_argument("--reject", action="store_true", help="reject it instead: it is no longer served")
-    parser.add_argument("--comment", default="", help="why; kept with the version")
-    parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
+    parser.add_argument("version", help=f"version number, or `{LATEST}` for the newest version pending approval")
+    parser.add_argument("--reject", action="store_true", help="reject the version instead: it is no longer used")
+    parser.add_argument("--comment", default="", help="reason, recorded with the version")
+    parser.add_argument("--environment", default=LOCAL, help="environment of the registry (default: %(default)s)")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Give the version its new status."""
+    """Set the approval status of the version."""
     source = registry_of(target)
     versions = source.versions()
-    undecided = [version for version in versions if version.status == PENDING]
-    if options.version == LATEST and versions and not undecided:
-        raise MlopsError("Every version is decided on.", f"Name one: {MLOPS} models")
-    number = version_named(undecided if options.version == LATEST else versions, options.version).version
+    pending = [version for version in versions if version.status == PENDING]
+    if options.version == LATEST and versions and not pending:
+        raise MlopsError("No version is pending approval.", f"Choose one by its number: {MLOPS} models")
+    number = version_named(pending if options.version == LATEST else versions, options.version).version
     version = source.decide(number, REJECTED if options.reject else APPROVED, options.comment)
     print(f"Version {version.version} is {version.status}.")
     print(_next(target, champion(source.versions())))
     return 0
 
 
-def _next(target: Target, wanted: ModelVersion | None) -> str:
-    """What there is to do so that the version to use is used."""
+def _next(target: Target, best: ModelVersion | None) -> str:
+    """Return the next step that puts the champion to use."""
     server = endpoint_of(target)
-    if server and (advice := server.advice(wanted)):
+    if server and (advice := server.advice(best)):
         return f"  {advice}"
-    if wanted is None:
+    if best is None:
         return "  no version is approved"
     if not target.is_local:
-        return f"  version {wanted.version} is the one to deploy"
-    return f"  version {wanted.version} is the one to use:  {MLOPS} invoke data/request.csv"
+        return f"  version {best.version} is the version to deploy"
+    return f"  version {best.version} is the version to use:  {MLOPS} invoke data/request.csv"

@@ -1,7 +1,7 @@
 """Predict every row of a file or folder with the approved model.
 
-Takes CSV (with a header), gzipped CSV and Parquet; columns that are no features are ignored. The outputs appear when
-all of them are complete.
+Accepts CSV (with a header), gzipped CSV and Parquet; columns that are not features are ignored. No output is written
+before all of them are complete.
 """
 
 import json
@@ -29,18 +29,18 @@ NEEDS = ("batches",)
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `batch`."""
-    parser.add_argument("input", type=Path, help="file or folder of rows")
+    parser.add_argument("input", type=Path, help="file or folder with the rows")
     parser.add_argument("--output", type=Path, required=True, help="folder for the predictions")
-    parser.add_argument("--join", action="store_true", help="write the input's columns beside the prediction")
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs that are there")
-    parser.add_argument("--version", type=int, help="the version to ask (default: the approved one)")
-    parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
+    parser.add_argument("--join", action="store_true", help="include the input's columns in the output")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    parser.add_argument("--version", type=int, help="version to predict with (default: the approved one)")
+    parser.add_argument("--environment", default=LOCAL, help="environment of the registry (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Write the predictions and say how many there are."""
-    # Here, because only this verb pays for Arrow.
+    """Write the predictions and print a summary."""
+    # Imported here, so that no other verb waits for Arrow.
     from mlops.batch.job import Job
     from mlops.batch.reading import find_files
     from mlops.batch.scoring import Scorer
@@ -56,10 +56,10 @@ def run(target: Target, options: Namespace) -> int:
     for file in files if options.join else ():
         check_join(file)
     if unknown:
-        print(f"Ignored: {', '.join(sorted(unknown))}; the schema has no such columns.", file=sys.stderr)
-    began = time.perf_counter()
+        print(f"Ignored columns that are not in the schema: {', '.join(sorted(unknown))}.", file=sys.stderr)
+    started = time.perf_counter()
     rows = job.run(files)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     result = {
         "version": version.version,
         "rows": sum(rows),
@@ -76,7 +76,7 @@ def run(target: Target, options: Namespace) -> int:
 
 
 def _recorder(target: Target, scorer: "Scorer", version: ModelVersion) -> "Recorder | None":
-    """What captures for monitoring, which compares what was asked of this machine's versions."""
+    """Return the recorder that captures requests for monitoring; None when nothing is captured."""
     from mlops.batch.recording import Recorder
 
     percentage = target.capture_percentage
@@ -89,10 +89,12 @@ def _recorder(target: Target, scorer: "Scorer", version: ModelVersion) -> "Recor
 
 def _check_outputs(options: Namespace, outputs: list[Path]) -> None:
     if options.input.is_dir() and options.output.resolve().is_relative_to(options.input.resolve()):
-        raise UsageError(f"{options.output} is in the input, and would be read with it next time.")
+        raise UsageError(
+            f"{options.output} is inside the input: the next run would read its own output.", "Name a folder outside."
+        )
     present = next((path for path in outputs if path.exists()), None)
     if present and not options.overwrite:
-        raise UsageError(f"{present} is already there.", "Name another folder, or add --overwrite.")
+        raise UsageError(f"{present} already exists.", "Name another folder, or add --overwrite.")
 
 
 def _text(result: dict[str, Any]) -> str:

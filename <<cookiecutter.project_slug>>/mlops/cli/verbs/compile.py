@@ -11,11 +11,11 @@ NEEDS = ("trains",)
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `compile`."""
-    parser.add_argument("--environment", default=LOCAL, help="the environment to compile for (default: %(default)s)")
+    parser.add_argument("--environment", default=LOCAL, help="environment to compile for (default: %(default)s)")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Compile when sources changed, and say where the bundle is."""
+    """Compile if the sources have changed, and print the path of the bundle."""
     compiled = bundle.current(target)
     folder = compiled.path.relative_to(target.project.root)
     print(f"{compiled.pipeline_name}  sha256 {compiled.definition_sha256}\n  {folder}")

@@ -1,14 +1,14 @@
-"""Deploy what all environments share (dev), or a version of the model (staging, production).
+"""Deploy the shared stacks (dev), or a version of the model (staging, production).
 
-Shows what changes, asks, deploys and waits. A second time, nothing is changed. The version is the approved one unless
-another is named. docs/deploying.md says what to do when it fails.
+Shows the changes, prompts for confirmation, deploys and waits. Stacks that are up to date are not changed. The version
+is the approved one unless another is named. If a deployment fails, see docs/deploying.md.
 """
 
 import json
 from argparse import ArgumentParser, Namespace
 
 from mlops.base.errors import MlopsError
-from mlops.cli.console import ask, require_reader, say
+from mlops.cli.console import prompt, report, require_terminal
 from mlops.deployment import deploy
 from mlops.deployment.cloudformation import Plan
 from mlops.project.target import Target
@@ -17,43 +17,47 @@ from mlops.project.target import Target
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `deploy`."""
     parser.add_argument("--environment", required=True, help="dev, staging or production")
-    parser.add_argument("--stack", action="append", default=[], metavar="NAME", help="only this one (may be repeated)")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--version", type=int, help="the approved version to deploy (default: the one to use)")
-    which.add_argument(
-        "--model-package", metavar="ARN", help="the same by its ARN; nothing is deployed if it is not the one to use"
+    parser.add_argument(
+        "--stack", action="append", default=[], metavar="NAME", help="deploy only this stack (may be repeated)"
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, help="approved version to deploy (default: the version to use)")
+    which.add_argument(
+        "--model-package",
+        metavar="ARN",
+        help="its ARN instead; nothing is deployed unless it is still the version to use",
+    )
+    parser.add_argument("--yes", action="store_true", help="deploy without confirmation")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Deploy, and say what was done."""
+    """Deploy and print a summary."""
     request = deploy.DeployRequest(options.stack, options.version, options.model_package)
-    deployment = deploy.Deployment(target, request, _agreed if options.yes else _confirm, say)
+    deployment = deploy.Deployment(target, request, _accept if options.yes else _confirm, report)
     if not options.yes:
-        require_reader("deploy")
-    report = deployment.run()
+        require_terminal("deploy")
+    result = deployment.run()
     if options.json:
-        print(json.dumps(report.document(), indent=2))
-    elif report.superseded:
-        print("Another version is the one to use by now: nothing was deployed.")
+        print(json.dumps(result.document(), indent=2))
+    elif result.superseded:
+        print("Nothing was deployed: another version is the version to use now.")
     else:
-        serving = "" if report.version is None else f", version {report.version} is live"
-        changed = [done for done in report.stacks if done.changed]
-        print(f"{options.environment}: {len(changed)} of {len(report.stacks)} stacks changed{serving}.")
+        serving = "" if result.version is None else f", version {result.version} is live"
+        changed = [done for done in result.stacks if done.changed]
+        print(f"{options.environment}: {len(changed)} of {len(result.stacks)} stacks changed{serving}.")
     return 0
 
 
-def _agreed(_: Plan) -> None:
-    """`--yes` has said it."""
+def _accept(_: Plan) -> None:
+    """Accept any plan, for `--yes`."""
 
 
 def _confirm(plan: Plan) -> None:
-    """Ask the reader, who has been shown the plan.
+    """Ask the user to confirm the plan that was printed.
 
     Raises:
-        MlopsError: They do not say yes.
+        MlopsError: The user declined.
     """
-    if ask("Deploy this? [y/N] ").lower() not in ("y", "yes"):
-        raise MlopsError(f"{plan.stack} was not deployed: nothing of it was changed.")
+    if prompt("Deploy this? [y/N] ").lower() not in ("y", "yes"):
+        raise MlopsError(f"Cancelled: {plan.stack} was not changed.")

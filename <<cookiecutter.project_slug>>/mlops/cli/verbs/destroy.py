@@ -1,6 +1,6 @@
-"""Remove what was deployed to an environment: its stacks, and what failed deployments have left of it.
+"""Remove the stacks of an environment, and the resources that failed deployments left behind.
 
-Data, models and the keys that they are encrypted with outlive it: it says how to remove those by hand.
+Data, models and the keys that encrypt them are retained; the output lists them with the commands that delete them.
 """
 
 import json
@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
 from mlops.base.errors import MlopsError
-from mlops.cli.console import ask, require_reader, say
+from mlops.cli.console import prompt, report, require_terminal
 from mlops.deployment.destroy import Removal
 from mlops.project.target import Target
 
@@ -16,37 +16,41 @@ from mlops.project.target import Target
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `destroy`."""
     parser.add_argument("--environment", required=True, help="dev, staging or production")
-    parser.add_argument("--stack", action="append", default=[], metavar="NAME", help="only this one (may be repeated)")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--stack", action="append", default=[], metavar="NAME", help="remove only this stack (may be repeated)"
+    )
+    parser.add_argument("--yes", action="store_true", help="remove without confirmation")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Say what is to be removed, ask, remove it, and say what stays."""
-    removal = Removal(target, options.stack, say)
+    """List what will be removed, prompt for confirmation, remove it, and list what is retained."""
+    removal = Removal(target, options.stack, report)
     if not options.yes:
-        require_reader("remove it")
-    standing = removal.standing()
-    say("\n".join([f"To be removed from {options.environment}:", *(f"  {name}" for name in standing or ["no stack"])]))
+        require_terminal("remove it")
+    stacks = removal.existing_stacks()
+    report(
+        "\n".join([f"To be removed from {options.environment}:", *(f"  {name}" for name in stacks or ["no stacks"])])
+    )
     if not options.yes:
         _confirm(target.project.slug)
-    removed = removal.run(standing)
+    removed = removal.run(stacks)
     if options.json:
         print(json.dumps(asdict(removed), indent=2))
         return 0
-    print(f"{len(removed.stacks)} stacks are removed, and {len(removed.leftovers)} things that no stack held.")
+    print(f"Removed {len(removed.stacks)} stacks, and {len(removed.leftovers)} resources outside of stacks.")
     if removed.retained:
-        print("Still there on purpose; to remove them by hand:")
+        print("Retained on purpose; to delete them by hand:")
     for one in removed.retained:
         print(f"  {one.type} {one.id}\n    {one.remedy}")
     return 0
 
 
 def _confirm(slug: str) -> None:
-    """Have the reader type the project's name.
+    """Ask the user to type the project's name.
 
     Raises:
-        MlopsError: They typed something else.
+        MlopsError: The user typed anything else.
     """
-    if ask(f"Type {slug} to remove this for good: ") != slug:
-        raise MlopsError("That is another name: nothing was removed.")
+    if prompt(f"Type {slug} to remove this permanently: ") != slug:
+        raise MlopsError("Cancelled: the name does not match. Nothing was removed.")

@@ -1,8 +1,8 @@
-"""Ask the model for predictions.
+"""Request predictions from the model.
 
-The request is a file of rows, or standard input: CSV, JSON (`{"instances": [...]}`) or JSON Lines. It goes to the
-server that `serve` started; when none runs, the approved model answers in this process. In an environment that models
-are deployed to, the endpoint there answers.
+The request is a file of rows, or standard input: CSV, JSON (`{"instances": [...]}`) or JSON Lines. It is sent to the
+server that `serve` started; if none is running, the approved model predicts in this process. In an environment that
+models are deployed to, it is sent to the endpoint.
 """
 
 import sys
@@ -23,27 +23,27 @@ _CONTENT_TYPES = {".csv": "text/csv", ".json": "application/json", ".jsonl": "ap
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `invoke`."""
     parser.add_argument("request", help="file of rows to predict, or - for standard input")
-    parser.add_argument("--version", type=int, help="ask this version, in this process")
-    parser.add_argument("--content-type", help="of the request (default: by the file's ending; text/csv for -)")
-    parser.add_argument("--accept", help="of the answer (default: as the request)")
-    parser.add_argument("--environment", default=LOCAL, help="whose model (default: %(default)s)")
+    parser.add_argument("--version", type=int, help="predict with this version, in this process")
+    parser.add_argument("--content-type", help="type of the request (default: from the file extension; text/csv for -)")
+    parser.add_argument("--accept", help="type of the response (default: that of the request)")
+    parser.add_argument("--environment", default=LOCAL, help="environment of the model (default: %(default)s)")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Print the answer."""
+    """Print the response."""
     body, content_type = _request(options)
     accept = options.accept or content_type
     server = endpoint_of(target) if options.version is None else None
     serving = server.describe() if server else None
     if server and (serving or target.is_deployed_to):
-        answer = server.invoke(body, content_type, accept)
+        response = server.invoke(body, content_type, accept)
         if serving:
             print(f"version {serving.version} at {serving.url}:", file=sys.stderr)
     else:
         source = registry_of(target)
         version = version_to_use(source.versions(), options.version)
-        answer = load(source, version, target.project.state / "models").invoke(body, content_type, accept)
-    print(answer.rstrip("\n"))
+        response = load(source, version, target.project.state / "models").invoke(body, content_type, accept)
+    print(response.rstrip("\n"))
     return 0
 
 
@@ -52,10 +52,10 @@ def _request(options: Namespace) -> tuple[bytes, str]:
         return sys.stdin.buffer.read(), options.content_type or _CONTENT_TYPES[".csv"]
     path = Path(options.request)
     if path.is_dir():
-        raise UsageError(f"{path} is a folder.", "Name a file of rows: data/request.csv, for instance.")
+        raise UsageError(f"{path} is a folder.", "Name a file of rows, for example data/request.csv.")
     content_type = options.content_type or _CONTENT_TYPES.get(path.suffix)
     if content_type is None:
-        raise UsageError(f"Of what type is {path}?", "Say it with --content-type text/csv, for instance.")
+        raise UsageError(f"Unknown content type of {path}.", "Set it, for example with --content-type text/csv.")
     try:
         return path.read_bytes(), content_type
     except OSError as error:

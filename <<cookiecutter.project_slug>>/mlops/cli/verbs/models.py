@@ -19,33 +19,33 @@ _COLUMNS = ("version", "status", "decided", "auc", "accuracy", "data", "commit",
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `models`."""
     parser.add_argument(
-        "version", nargs="*", help=f"one version to show, or two to compare; a number, or `{LATEST}` (default: all)"
+        "version", nargs="*", help=f"one version to show, or two to compare: numbers, or `{LATEST}` (default: list all)"
     )
-    parser.add_argument("--environment", default=LOCAL, help="whose registry (default: %(default)s)")
+    parser.add_argument("--environment", default=LOCAL, help="environment of the registry (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Print the versions asked for."""
+    """Print the selected versions."""
     if len(options.version) > 2:
         raise UsageError("At most two versions can be compared.")
     source = registry_of(target)
     versions = source.versions()
-    chosen = [version_named(versions, said) for said in options.version] or versions
-    where = live_packages(target)
+    chosen = [version_named(versions, name) for name in options.version] or versions
+    live = live_packages(target)
     if options.json:
-        print(json.dumps([_as_json(source, version, _live_in(version, where)) for version in chosen], indent=2))
+        print(json.dumps([_as_json(source, version, _live_in(version, live)) for version in chosen], indent=2))
     elif not chosen:
         print(NOTHING_REGISTERED, TRAIN_ONE)
     elif options.version:
         print(_side_by_side(source, chosen))
     else:
-        print(_list(source, versions, where))
+        print(_list(source, versions, live))
     return 0
 
 
 def metrics(source: Registry, version: ModelVersion) -> dict[str, float]:
-    """The figures of a version's evaluation by name; empty when its report is gone."""
+    """Return the metrics of a version's evaluation by name; empty if its report is missing."""
     try:
         entries = source.evaluation(version)[_METRICS].items()
     except (MlopsError, AttributeError, KeyError, TypeError):
@@ -54,9 +54,9 @@ def metrics(source: Registry, version: ModelVersion) -> dict[str, float]:
     return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
-def _live_in(version: ModelVersion, where: Mapping[str, str]) -> list[str]:
-    """The environments that a version is live in."""
-    return [environment for environment, package in where.items() if package == version.arn]
+def _live_in(version: ModelVersion, live: Mapping[str, str]) -> list[str]:
+    """Return the environments that a version is live in."""
+    return [environment for environment, package in live.items() if package == version.arn]
 
 
 def _as_json(source: Registry, version: ModelVersion, live_in: list[str]) -> dict[str, Any]:
@@ -74,9 +74,9 @@ def _as_json(source: Registry, version: ModelVersion, live_in: list[str]) -> dic
     }
 
 
-def _list(source: Registry, versions: list[ModelVersion], where: Mapping[str, str]) -> str:
+def _list(source: Registry, versions: list[ModelVersion], live: Mapping[str, str]) -> str:
     best = champion(versions)
-    rows: list[tuple[str, ...]] = [(*_COLUMNS, *(["live"] if where else []))]
+    rows: list[tuple[str, ...]] = [(*_COLUMNS, *(["live"] if live else []))]
     for version in reversed(versions):
         figures = metrics(source, version)
         rows.append(
@@ -88,15 +88,15 @@ def _list(source: Registry, versions: list[ModelVersion], where: Mapping[str, st
                 version.metadata.get("DataVersion", ""),
                 _short(version.metadata.get("GitCommit", "")),
                 version.metadata.get("RunReason", ""),
-                ", ".join(_live_in(version, where)),
+                ", ".join(_live_in(version, live)),
             )
         )
-    note = "\n* is the version in use, and the one that the next must not fall behind." if best else ""
+    note = "\n* is the champion: the version in use, and the one that new versions are compared with." if best else ""
     return table(rows) + note
 
 
 def _short(commit: str) -> str:
-    """The beginning of a commit, and whether there were changes beside it."""
+    """Return the abbreviated commit, with its mark of uncommitted changes."""
     digits, *changed = commit.split("-")
     return "-".join((digits[:8], *changed))
 
@@ -114,18 +114,18 @@ def _side_by_side(source: Registry, versions: list[ModelVersion]) -> str:
     facts += [(name, *(getattr(version, name) for version in versions)) for name in ("status", "comment")]
     same = []
     for name in dict(versions[0].metadata) | dict(versions[-1].metadata):
-        said = [version.metadata.get(name, "") for version in versions]
-        if len(said) > 1 and len(set(said)) == 1:
+        values = [version.metadata.get(name, "") for version in versions]
+        if len(values) > 1 and len(set(values)) == 1:
             same.append(name)
         else:
-            facts.append((name, *said))
-    note = f"\n\nthe same in both: {', '.join(same)}" if same else ""
-    heading = "each on test rows of its own:"
+            facts.append((name, *values))
+    note = f"\n\nsame in both: {', '.join(same)}" if same else ""
+    heading = "each on its own test rows:"
     return "\n".join([*_gains(source, versions), "", heading, table(measured), "", table(facts)]) + note
 
 
 def _gains(source: Registry, versions: list[ModelVersion]) -> Iterator[str]:
-    """What each version was found to be better than, on the same test rows."""
+    """Yield how each version compares with its reference on the same test rows."""
     for version in versions:
         try:
             evaluation = source.evaluation(version)
@@ -133,12 +133,12 @@ def _gains(source: Registry, versions: list[ModelVersion]) -> Iterator[str]:
         except (MlopsError, LookupError, TypeError, ValueError):
             continue
         other = reference.rpartition("/")[2]
-        beaten = f"beside version {other}" if other.isdecimal() else f"beside a {reference}"
-        yield f"on the same test rows: version {version.version} has an auc {gain:+.4f} {beaten}"
+        against = f"against version {other}" if other.isdecimal() else f"against a {reference}"
+        yield f"on the same test rows: auc of version {version.version} {gain:+.4f} {against}"
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
-    """Rows of text in aligned columns."""
+    """Format rows of text in aligned columns."""
     columns = max(len(row) for row in rows)
     padded = [(*row, *[""] * (columns - len(row))) for row in rows]
     widths = [max(len(row[column]) for row in padded) for column in range(columns)]

@@ -1,7 +1,7 @@
-"""Compare what the model was asked lately with what it was trained on.
+"""Compare recent requests with the data that the model was trained on.
 
-Without --since the window begins where the last one ended. Windows that span a promotion are split by version: each is
-compared with the data that it was trained on.
+Without --since the window starts where the last one ended. Windows that span a promotion are split by version: each
+version is compared with its own training data.
 """
 
 import json
@@ -26,31 +26,31 @@ _LISTED = 8
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `monitor`."""
     when = "a time in UTC such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d"
-    parser.add_argument("--since", metavar="TIME", help=f"begin of the window: {when} (default: end of the last one)")
-    parser.add_argument("--until", metavar="TIME", help="its end (default: now)")
-    parser.add_argument("--retrain", action="store_true", help="train again if the version in use has drifted")
-    parser.add_argument("--data", type=Path, help="data to train again on (default: `data_folder` in config)")
-    parser.add_argument("--environment", default=LOCAL, help="where (default: %(default)s)")
+    parser.add_argument("--since", metavar="TIME", help=f"start of the window: {when} (default: end of the last one)")
+    parser.add_argument("--until", metavar="TIME", help="end of the window (default: now)")
+    parser.add_argument("--retrain", action="store_true", help="retrain if the version in use has drifted")
+    parser.add_argument("--data", type=Path, help="data to retrain on (default: `data_folder` in config)")
+    parser.add_argument("--environment", default=LOCAL, help="environment (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Evaluate a window, show it, write its report; 0, alarm or not, unless a retraining fails."""
+    """Evaluate a window, print it and write its report; return 0, drift or not, unless a retraining fails."""
     if not target.is_local:
-        raise UsageError(f"Endpoints of {options.environment} cannot be watched from here yet.")
+        raise UsageError(f"The endpoint of {options.environment} cannot be monitored from this machine yet.")
     if options.retrain and (reason := lack(target.project.answers, ("trains",))):
-        raise UsageError(reason, "Leave out --retrain, and train again in the project that trains.")
+        raise UsageError(reason, "Leave out --retrain, and retrain in the project that trains.")
     if options.data and not options.retrain:
-        raise UsageError("--data is what to train again on.", "Give --retrain, too.")
+        raise UsageError("--data applies only to a retraining.", "Add --retrain, or leave out --data.")
     if options.data and not options.data.exists():
-        raise UsageError(f"There is no {options.data}.", "Name the data to train again on.")
+        raise UsageError(f"{options.data} does not exist.", "Name a file or folder to retrain on.")
     now = datetime.now(UTC)
     since = _moment(options.since, now) if options.since else None
     until = _moment(options.until, now) if options.until else None
     if until and until > now:
-        raise UsageError("The window has not ended yet.", "Leave out --until: the window then ends now.")
+        raise UsageError("The end of the window is in the future.", "Leave out --until: the window then ends now.")
     if since and since >= (until or now):
-        raise UsageError("The window ends before it begins.")
+        raise UsageError("The window ends before it starts.")
     window = Windows(target).evaluate(since, until)
     document = window.document()
     if not options.json:
@@ -69,14 +69,14 @@ def _moment(text: str, now: datetime) -> datetime:
             return now - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
-        example = "Give one such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d."
-        raise UsageError(f"{text!r} is no time.", example) from None
+        example = "Give a time such as 2026-01-31T06:00:00Z, or how long ago: 90m, 24h, 7d."
+        raise UsageError(f"{text!r} is not a time.", example) from None
     return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def _retrain(target: Target, window: Window, options: Namespace) -> tuple[int, dict[str, Any] | None]:
-    """Train again if the version in use has drifted; the exit status and what came of it."""
-    from mlops.retraining.drift import retrain_if_drifted  # a window alone needs no runner
+    """Retrain if the version in use has drifted; return the exit status and the result."""
+    from mlops.retraining.drift import retrain_if_drifted  # only a retraining needs the runner
 
     outcome = retrain_if_drifted(target, window, options.data)
     if not options.json:
@@ -85,14 +85,14 @@ def _retrain(target: Target, window: Window, options: Namespace) -> tuple[int, d
 
 
 def _text(project: Project, window: Window) -> str:
-    begin = f"{window.start:%Y-%m-%d %H:%M:%S}" if window.start else "the first request"
-    lines = [f"From {begin} to {window.end:%Y-%m-%d %H:%M:%S} UTC:"]
+    start = f"{window.start:%Y-%m-%d %H:%M:%S}" if window.start else "the first request"
+    lines = [f"From {start} to {window.end:%Y-%m-%d %H:%M:%S} UTC:"]
     for version, comparison in window.comparisons.items():
         lines += ["", *_version_text(version, comparison, window.min_rows)]
     if not any(comparison["rows"] or comparison["damaged"] for comparison in window.comparisons.values()):
-        lines.append("Nothing was asked: there is nothing to compare.")
+        lines.append("No requests: there is nothing to compare.")
     elif window.folder is None:
-        lines.append("\nWhat was asked waits for more: the next window begins where this one did.")
+        lines.append("\nToo few rows to evaluate: the next window starts where this one did.")
     if window.report:
         lines.append(f"\n  report:  {window.report.relative_to(project.root)}")
     return "\n".join(lines)
@@ -107,15 +107,17 @@ def _version_text(version: int, comparison: dict[str, Any], min_rows: int) -> li
     if not comparison["rows"]:
         return lines
     if comparison["rows"] < min_rows:
-        return [*lines, f"  too few rows to tell (monitoring.min_rows is {min_rows})"]
-    drifted = comparison["features"][: len(comparison["drifted"])]  # the furthest away come first
+        return [*lines, f"  too few rows to detect drift (monitoring.min_rows is {min_rows})"]
+    drifted = comparison["features"][: len(comparison["drifted"])]  # sorted by distance, largest first
     verdict = "DRIFT" if comparison["drift"] else "no drift"
-    lines.append(f"  {verdict}: {len(drifted)} of {len(comparison['features'])} features are further away than allowed")
+    lines.append(
+        f"  {verdict}: {len(drifted)} of {len(comparison['features'])} features are beyond the allowed distance"
+    )
     lines += [f"    {feature['name']:<28} {feature['distance']:.3f}" for feature in drifted[:_LISTED]]
     if len(drifted) > _LISTED:
         lines.append(f"    and {len(drifted) - _LISTED} more")
     if comparison["quality"]:
-        lines.append("  DATA QUALITY: mend the data first; training on it would teach the model its faults")
+        lines.append("  DATA QUALITY: fix the data before retraining, or the model learns its faults")
         lines += [
             f"    {violation['feature_name']}: {violation['description']}"
             for violation in comparison["violations"]
@@ -125,7 +127,7 @@ def _version_text(version: int, comparison: dict[str, Any], min_rows: int) -> li
 
 
 _LOST = {
-    "smoke": "requests of `smoke` left out",
-    "torn": "files that end in the middle of a record",
-    "damaged": "records that cannot be read",
+    "smoke": "requests of `smoke` excluded",
+    "torn": "files with an incomplete last record",
+    "damaged": "unreadable records",
 }

@@ -1,6 +1,6 @@
-"""Train again because something asks for it, within the limits of the configuration, and record why.
+"""Retrain the model within the limits of the configuration, and record why.
 
-What asks is a person (this verb) or the monitoring job. Whoever asks, a trigger is started, added to what waits, or
+Retraining is triggered by a user (this verb) or by monitoring. A trigger starts a run, joins the pending one, or is
 refused with a reason: see docs/retraining.md.
 """
 
@@ -25,57 +25,61 @@ _DECISIONS = 10
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `retrain`."""
-    parser.add_argument("--reason", default="", help="why; kept with the version")
+    parser.add_argument("--reason", default="", help="reason, recorded with the version")
     parser.add_argument("--data", type=Path, help="file or folder to train on (default: `data_folder` in config)")
     parser.add_argument("--force", action="store_true", help="train even if there is no new data")
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--pending", action="store_true", help="ask for nothing; start what waits, if it may start")
-    instead.add_argument("--status", action="store_true", help="only show what runs, what waits and what was decided")
-    parser.add_argument("--environment", default=LOCAL, help="where (default: %(default)s)")
+    instead.add_argument(
+        "--pending", action="store_true", help="trigger nothing; start the pending run if it may start"
+    )
+    instead.add_argument(
+        "--status", action="store_true", help="show the running and the pending run and recent decisions, and exit"
+    )
+    parser.add_argument("--environment", default=LOCAL, help="environment (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Ask for a retraining, start what waits, or show how things stand; 0 unless a run failed or was refused."""
+    """Retrain, start the pending run, or print the status; return 0 unless a run failed or was refused."""
     if not target.is_local:
         raise UsageError(
-            f"Retraining in {options.environment} has no trigger yet.",
+            f"Retraining in {options.environment} is not supported yet.",
             f"Start its pipeline: {MLOPS} upsert --environment {options.environment} --start",
         )
     if (options.pending or options.status) and (options.reason or options.data or options.force):
-        raise UsageError("--reason, --data and --force are of a new retraining.", "Leave them out.")
+        raise UsageError("--reason, --data and --force apply only to a new retraining.", "Leave them out.")
     if options.status:
-        standing = Guard.of(target).standing()
-        print(json.dumps(standing, indent=2) if options.json else _text(standing))
+        status = Guard.of(target).status()
+        print(json.dumps(status, indent=2) if options.json else _text(status))
         return 0
     if options.pending:
         return _show(target.project, Guard.of(target).serve(None), as_json=options.json)
     outcome = retrain(target, MANUAL, f"{MANUAL}-{new_run_id()}", options.reason, options.data, force=options.force)
     refusal = outcome.decision if outcome.decision and outcome.decision.outcome == REFUSED else None
     if refusal and not options.json:
-        remedy = f"Bring new data, or train on the same again: {MLOPS} retrain --force"
+        remedy = f"Provide new data, or retrain on the same data: {MLOPS} retrain --force"
         raise MlopsError(f"No retraining: {refusal.reason}.", remedy)
     return _show(target.project, outcome, as_json=options.json) or int(refusal is not None)
 
 
 def _show(project: Project, outcome: Outcome, *, as_json: bool) -> int:
-    text = outcome.text(project) or f"Nothing was started: {MLOPS} retrain --status says why."
+    text = outcome.text(project) or f"Nothing was started. To see why: {MLOPS} retrain --status"
     print(json.dumps(outcome.document(), indent=2) if as_json else text)
     return outcome.exit_code
 
 
-def _text(standing: dict[str, Any]) -> str:
-    running, pending, newest = standing["running"], standing["pending"], standing["newest"]
+def _text(status: dict[str, Any]) -> str:
+    running, pending, newest = status["running"], status["pending"], status["newest"]
     made_from = f"version {newest['version']}, data {newest['data_version']}" if newest else "no version yet"
-    circuit = "open: waits for other data or a person" if standing["circuit_is_open"] else "closed"
+    circuit = "open: waits for different data or a manual trigger" if status["circuit_is_open"] else "closed"
     lines = [
         f"running   {_running(running) if running else 'nothing'}",
         f"pending   {_pending(pending) if pending else 'nothing'}",
-        f"circuit   {circuit} ({standing['failed_gates']} of {standing['failed_gates_allowed']} gates failed in a row)",
-        f"budget    {standing['runs_left']} of {standing['runs_per_day']} runs left in 24 hours",
+        f"circuit   {circuit} ({status['failed_gates']} of {status['failed_gates_allowed']} gates failed in a row)",
+        f"budget    {status['runs_left']} of {status['runs_per_day']} runs left in 24 hours",
         f"newest    {made_from}",
     ]
-    decisions = standing["decisions"][: -_DECISIONS - 1 : -1]
+    decisions = status["decisions"][: -_DECISIONS - 1 : -1]
     return "\n".join([*lines, *([""] if decisions else []), *map(_decision, decisions)])
 
 

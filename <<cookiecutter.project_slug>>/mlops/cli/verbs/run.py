@@ -1,7 +1,7 @@
 """Run the training pipeline on this machine: no AWS account, Docker or network.
 
-It interprets the definition that was compiled for the environment, the same one (by SHA-256) that `upsert` puts into
-SageMaker. Jobs use the project's own runtime environment instead of the container image.
+Interprets the definition compiled for the environment, the same one (by SHA-256) that `upsert` submits to SageMaker.
+Jobs run in the project's own runtime environment instead of the container image.
 """
 
 import json
@@ -23,7 +23,7 @@ NEEDS = ("trains",)
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `run`."""
-    parser.add_argument("--environment", default=LOCAL, help="whose definition to run (default: %(default)s)")
+    parser.add_argument("--environment", default=LOCAL, help="environment of the definition (default: %(default)s)")
     parser.add_argument("--data", type=Path, help="file or folder to train on (default: `data_folder` in config)")
     parser.add_argument(
         "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a pipeline parameter"
@@ -31,12 +31,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--resume", nargs="?", const="", metavar="RUN", help="continue an unfinished run (default: the newest)"
     )
-    parser.add_argument("--no-cache", action="store_true", help="run every step, whatever earlier runs left")
+    parser.add_argument("--no-cache", action="store_true", help="run every step, also those with cached results")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Run or resume, show the steps, write the report; 0 when the run succeeded."""
+    """Start or resume a run, show its steps and write its report; return 0 if it succeeded."""
     if options.resume is None:
         folder = _start(target, options)
     else:
@@ -47,7 +47,7 @@ def run(target: Target, options: Namespace) -> int:
         folder = find_run(target.project, options.resume) if options.resume else last_unfinished(target.project)
         state = folder.load()
         target = target.at(state.environment)
-        print(f"Run {state.id} of {state.started[:19]}Z goes on.", file=sys.stderr)
+        print(f"Resuming run {state.id} of {state.started[:19]}Z.", file=sys.stderr)
     state = attend(target, folder, use_cache=not options.no_cache)
     if options.json:
         print(json.dumps(result(folder, state), indent=2))

@@ -16,7 +16,7 @@ NEEDS = ("trains",)
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `runs`."""
-    parser.add_argument("run", nargs="?", help="the run to show (default: list all)")
+    parser.add_argument("run", nargs="?", help="run to show (default: list all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -40,7 +40,7 @@ def run(target: Target, options: Namespace) -> int:
     elif states:
         print("\n".join(_line(state) for state in states))
     elif not damaged:
-        print(f"No run yet. Start one: {MLOPS} run")
+        print(f"No runs yet. Start one: {MLOPS} run")
     for message in damaged:
         print(message, file=sys.stderr)
     return 1 if damaged else 0

@@ -1,7 +1,7 @@
-"""Send the server rows like those of the data, one a request; with --drift, rows from a world that has moved on.
+"""Send sampled rows to the server, one per request; with --drift, rows of a shifted distribution.
 
-The rows are drawn from the data of the configuration. With --labels they are also written, with their true targets, to
-a file that can stand beside that data: what comes in later, once the truth is known.
+The rows are sampled from the configured data. With --labels they are also written, with their true targets, to a file
+that can be added to that data, as labels that arrive later.
 """
 
 import csv
@@ -29,31 +29,31 @@ NEEDS = ("serves", "trains")
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `traffic`."""
-    parser.add_argument("--rows", type=int, default=1000, metavar="N", help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other rows (default: 0)")
+    parser.add_argument("--rows", type=int, default=1000, metavar="N", help="rows to send (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the sample (default: %(default)s)")
     parser.add_argument(
         "--drift", type=float, default=0.0, metavar="D",
-        help="standard deviations that every number is moved up, within the limits of the schema (default: 0)",
+        help="standard deviations to shift every number by, within the limits of the schema (default: 0)",
     )  # fmt: skip
     parser.add_argument("--labels", type=Path, metavar="FILE", help="also write the rows with their targets (.csv)")
-    parser.add_argument("--data", type=Path, help="file or folder to draw from (default: `data_folder` in config)")
-    parser.add_argument("--environment", default=LOCAL, help="whose server (default: %(default)s)")
+    parser.add_argument("--data", type=Path, help="file or folder to sample from (default: `data_folder` in config)")
+    parser.add_argument("--environment", default=LOCAL, help="environment of the server (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Send the rows, one after the other; 0 when the server answered all of them."""
+    """Send the rows one after another; return 0 if every request succeeded."""
     if options.rows < 1 or options.seed < 0:
         raise UsageError("--rows must be at least 1, and --seed at least 0.")
     if options.labels and options.labels.exists():
-        raise UsageError(f"{options.labels} exists already.", "Name another file, or remove it.")
+        raise UsageError(f"{options.labels} already exists.", "Name another file, or remove it.")
     deployment = LocalEndpoint(target, registry_of(target)).describe()
     if deployment is None:
-        raise MlopsError("Nothing is served.", f"Serve: {MLOPS} serve --detach")
+        raise MlopsError("No server is running.", f"Start one: {MLOPS} serve --detach")
     requests = _requests(target, options)
-    begun = time.perf_counter()
-    statuses, refusal = _send(deployment.url, requests)
-    seconds = time.perf_counter() - begun
+    started = time.perf_counter()
+    statuses, first_error = _send(deployment.url, requests)
+    seconds = time.perf_counter() - started
     answered = statuses[http.client.OK]
     if options.json:
         counts = {str(status): count for status, count in sorted(statuses.items())}
@@ -61,14 +61,14 @@ def run(target: Target, options: Namespace) -> int:
     else:
         print(f"Version {deployment.version} answered {answered:,} of {options.rows:,} requests in {seconds:.1f} s.")
         if options.labels:
-            print(f"Their truth is in {options.labels}.")
-    if refusal:
-        print(f"The first refusal: {refusal}", file=sys.stderr)
+            print(f"The rows and their targets are in {options.labels}.")
+    if first_error:
+        print(f"First error: {first_error}", file=sys.stderr)
     return 0 if answered == options.rows else 1
 
 
 def _requests(target: Target, options: Namespace) -> list[bytes]:
-    """The body of each request, CSV without a header; the labels are written."""
+    """Return the body of each request, CSV without a header, and write the labels if requested."""
     sys.path.insert(0, str(target.project.root / "src"))
     from model.schema import SCHEMA
     from modelkit import dataset, synthetic
@@ -81,7 +81,7 @@ def _requests(target: Target, options: Namespace) -> list[bytes]:
         if options.labels:
             synthetic.write(rows, options.labels)
     except JobError as error:
-        raise UsageError(f"No rows can be made: {error}.") from None
+        raise UsageError(f"Cannot sample rows: {error}.") from None
     columns = [rows[name].to_pylist() for name in SCHEMA.feature_names]
     return list(_bodies(zip(*columns, strict=True)))
 
@@ -96,20 +96,20 @@ def _bodies(rows: Any) -> Iterator[bytes]:
 
 
 def _send(url: str, bodies: list[bytes]) -> tuple[Counter[int], str]:
-    """How many requests were answered with which status, and what the first refusal said."""
+    """Send the requests; return the number of responses by status, and the body of the first error."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     statuses: Counter[int] = Counter()
-    refusal = ""
+    first_error = ""
     try:
         for body in bodies:
             connection.request("POST", "/invocations", body, {"Content-Type": "text/csv", "Accept": "text/csv"})
             response = connection.getresponse()
-            answer = response.read().decode(errors="replace")
+            text = response.read().decode(errors="replace")
             statuses[response.status] += 1
             if response.status != http.client.OK:
-                refusal = refusal or answer.strip()
+                first_error = first_error or text.strip()
     except (OSError, http.client.HTTPException) as error:
-        raise MlopsError(f"The server went away after {statuses.total()} requests: {error}.") from None
+        raise MlopsError(f"The connection to the server failed after {statuses.total()} requests: {error}.") from None
     finally:
         connection.close()
-    return statuses, refusal
+    return statuses, first_error

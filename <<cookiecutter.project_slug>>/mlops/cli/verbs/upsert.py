@@ -1,6 +1,6 @@
-"""Put the pipeline of an environment into SageMaker, and start it if asked to.
+"""Create or update the pipeline of an environment in SageMaker, and optionally start it.
 
-Uploads what is missing, then creates or updates the pipeline. A second time, nothing is changed.
+Uploads the objects that are missing first. A pipeline that is up to date is not changed.
 """
 
 import json
@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import date
 
 from mlops.base.errors import UsageError
-from mlops.cli.console import say
+from mlops.cli.console import report
 from mlops.deployment.readiness import image_support
 from mlops.pipeline import submission
 from mlops.pipeline.bundle import current
@@ -20,8 +20,8 @@ NEEDS = ("trains",)
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `upsert`."""
-    parser.add_argument("--environment", required=True, help="the environment, for instance dev")
-    parser.add_argument("--start", action="store_true", help="start an execution on the data as it is now")
+    parser.add_argument("--environment", required=True, help="environment, for example dev")
+    parser.add_argument("--start", action="store_true", help="start an execution on the current data")
     parser.add_argument(
         "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a parameter of the execution"
     )
@@ -29,12 +29,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Upsert, start when asked, and say what was done."""
+    """Submit the pipeline, start it if requested, and print a summary."""
     if options.parameter and not options.start:
-        raise UsageError("Parameters are of an execution.", "Add --start, or leave out -p.")
+        raise UsageError("-p sets parameters of an execution.", "Add --start, or leave out -p.")
     overrides = assignments(options.parameter)
     for finding in image_support(target.project, date.today()):
-        say(f"Warning: {finding}")
+        report(f"Warning: {finding}")
     submission.look_up(target)
     current(target).require_within_limits(overrides)
     done = submission.submit(target)

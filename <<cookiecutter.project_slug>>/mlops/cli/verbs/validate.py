@@ -1,7 +1,7 @@
-"""Ask whether the data of an environment looks as the schema declares, before a run is started on it.
+"""Check samples of an environment's data against the schema, before a run is started on it.
 
-A function beside the data lists it and reads the beginning of some files: seconds, where the pipeline's first step,
-which checks every value, takes minutes.
+A Lambda function lists the objects and reads the start of some of them. That takes seconds; the first step of the
+pipeline, which checks every value, takes minutes.
 """
 
 import json
@@ -19,27 +19,27 @@ NEEDS = ("trains",)
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `validate`."""
-    parser.add_argument("--environment", required=True, help="the environment, for instance dev")
-    parser.add_argument("--data", metavar="URI", help="an S3 prefix (default: the InputDataUri of the pipeline)")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.add_argument("--environment", required=True, help="environment, for example dev")
+    parser.add_argument("--data", metavar="URI", help="S3 prefix (default: the InputDataUri of the pipeline)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Ask, and say what the data has against it; 1 when it does not fit."""
+    """Check the data and print what is wrong with it; return 1 if it does not match the schema."""
     account = target.account
     uri = options.data or _input_data(target)
     account.verify()
     function = target.names.validate_data_function
-    answer = data_check.ask(account, function, uri, _schema(target))
+    result = data_check.check(account, function, uri, _schema(target))
     if options.json:
-        print(json.dumps(answer, indent=2))
-    elif answer["valid"]:
-        seen = f"{answer['rows']} rows of {answer['sampled']} of {answer['objects']} objects"
-        print(f"{uri} looks as the schema declares: {seen} were read.")
+        print(json.dumps(result, indent=2))
+    elif result["valid"]:
+        seen = f"{result['rows']} rows of {result['sampled']} of {result['objects']} objects"
+        print(f"{uri} matches the schema: {seen} were read.")
     else:
-        lines = [f"- {reason['key']}: {reason['message']} [{reason['rule']}]" for reason in answer["reasons"]]
-        print("\n".join([f"error: {uri} does not look as src/model/schema.py declares:", *lines]), file=sys.stderr)
-    return 0 if answer["valid"] else 1
+        lines = [f"- {reason['key']}: {reason['message']} [{reason['rule']}]" for reason in result["reasons"]]
+        print("\n".join([f"error: {uri} does not match src/model/schema.py:", *lines]), file=sys.stderr)
+    return 0 if result["valid"] else 1
 
 
 def _input_data(target: Target) -> str:
@@ -48,7 +48,7 @@ def _input_data(target: Target) -> str:
 
 
 def _schema(target: Target) -> dict[str, Any]:
-    """What the function holds the data to: the function itself knows no schema."""
+    """Return the schema as the function takes it, which has none of its own."""
     sys.path.insert(0, str(target.project.root / "src"))
     from model.schema import SCHEMA
     from modelkit.schema import NUMBER_PATTERN
