@@ -250,7 +250,7 @@ def test_a_finding_of_a_severity_that_is_said_keeps_an_image_from_promotion(
     image_build.runner.variables = {**image_build.variables, "SCAN_FAILS_ON": fails_on}
     build = image_build.run()
     assert not build.succeeded
-    assert f"found 1 of {fails_on}: it does not become the newest image" in build.phases[-1].output
+    assert f"found 1 of {fails_on}, so the image is not promoted" in build.phases[-1].output
     assert (len(image_build.pushes(build)), image_build.newest, image_build.started) == (1, "none", 0)
 
 
@@ -263,7 +263,7 @@ def test_an_image_that_ecr_does_not_scan_is_not_promoted_and_the_build_says_why(
     assert not build.succeeded
     said = "ScanNotFoundException" if status == "not found" else f"{status}\tIt is {status.lower()}."
     assert re.search(
-        f"The scan of sha256:.* is not complete, so it does not become the newest image: .*{said}",
+        f"The scan of sha256:.* did not complete, so the image is not promoted: .*{said}",
         build.phases[-1].output,
     )
     assert (image_build.newest, image_build.started) == ("none", 0)

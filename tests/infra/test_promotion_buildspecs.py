@@ -173,8 +173,8 @@ def remove_functions(promotion: Promotion) -> None:
     ("answers", "measured"),
     [
         pytest.param(REALTIME, r"p99 (?P<p99>\d+) ms, errors 0\.00%", id="realtime"),
-        pytest.param(ASYNC, "right answers to 3 rows", id="async"),
-        pytest.param(BATCH, "its schedule predicts with it", id="batch"),
+        pytest.param(ASYNC, "correct predictions for 3 rows", id="async"),
+        pytest.param(BATCH, "the schedule uses it", id="batch"),
     ],
 )
 def test_a_version_is_deployed_tested_and_asked_about_and_the_role_may_do_that_and_nothing_more(
@@ -196,7 +196,7 @@ def test_a_version_is_deployed_tested_and_asked_about_and_the_role_may_do_that_a
         assert (tested.succeeded, tested.findings) == (True, []), tested.phases
         if stage == STAGING:
             passed = f"Version 1 \\({package}\\) has passed its tests in staging: {measured}"
-            asked = re.fullmatch(rf"{passed}\. Shall it go to production\?", question(promotion, shown))
+            asked = re.fullmatch(rf"{passed}\. Deploy it to production\?", question(promotion, shown))
             assert asked, question(promotion, shown)
             if answers == REALTIME:
                 [in_table] = re.findall(r"\bp99 +([\d.]+) ms", tested.phases[-1].output)

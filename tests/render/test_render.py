@@ -127,6 +127,12 @@ def test_the_rendered_files_are_exactly_those_that_the_answers_ask_for(
     check_valid(project)
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub and GitLab give the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @each_set_of_answers
 def test_nothing_that_stays_needs_what_was_left_out(rendering: Bake, answers: dict[str, str]) -> None:
     project = rendering(**answers)
@@ -138,8 +144,10 @@ def test_nothing_that_stays_needs_what_was_left_out(rendering: Bake, answers: di
         missing = set(own_imports(ast.parse(text))) - known
         assert not missing, script.relative_to(project)
     for page in project.rglob("*.md"):
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), (page.relative_to(project), link)
+        for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+            target = page.parent / link if link else page
+            assert target.exists(), (page.relative_to(project), link)
+            assert not anchor or anchor in anchors(target), (page.relative_to(project), link, anchor)
 
 
 @each_set_of_answers

@@ -76,7 +76,7 @@ def test_traffic_like_the_data_is_no_drift_and_drifted_traffic_is(approved: Path
     assert (found["rows"], found["torn"], found["drift"], found["quality"]) == (500, 1, True, False)
     report = Path(second["report"]).read_text()
     assert "income" in report
-    assert "1 files end in the middle of a record" in report
+    assert "Incomplete records skipped: 1." in report
     pairs = re.findall(r'<td><div class="pair">(.*?)</td>', report, re.DOTALL)
     assert len(pairs) == len(SCHEMA.feature_names)
     for pair in pairs:
@@ -222,7 +222,7 @@ def test_traffic_of_which_nothing_can_be_read_is_not_taken_for_none(approved: Pa
     assert f"{path.name}:1" in output
     assert "No requests" not in output
     report = next((approved / ".mlops/monitor/local").glob("*/report.html")).read_text()
-    assert "200 records cannot be read" in report
+    assert "Unreadable records: 200" in report
 
 
 @pytest.mark.parametrize("ago", [None, "3h"])
