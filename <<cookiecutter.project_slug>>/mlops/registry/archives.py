@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from mlops.base.archives import unpack
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
 from mlops.base.files import sha256_of_file
 from mlops.base.handlers import Handlers, load_unpacked
@@ -44,7 +45,7 @@ def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
         except MlopsError as error:
             raise MlopsError(
                 f"Version {version.version}: {error.message}",
-                "Train again (`run --no-cache`) and approve the new version.",
+                f"Train again ({MLOPS} run --no-cache) and approve the new version.",
             ) from None
         with contextlib.suppress(OSError):  # another process has unpacked the same archive
             partial.rename(destination)
