@@ -75,7 +75,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "fair.csv": (table([["1", "1", "fair", "1", ""]]), "category", "not one of the categories poor, good"),
     "young.csv": (table([["1", "-1", "good", "1", ""]]), "minimum", "below the minimum 0"),
     "old.csv": (table([["1", "111", "good", "1", ""]]), "maximum", "above the maximum 110"),
-    "nobody.csv": (table([["", "1", "good", "1", ""]]), "null", "'person': no value"),
+    "nobody.csv": (table([["", "1", "good", "1", ""]]), "null", "'person': required value missing"),
 }
 
 

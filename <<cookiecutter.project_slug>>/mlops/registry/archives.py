@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
 from mlops.base.files import sha256_of_file, unwritable, write_text
 from mlops.base.handlers import Handlers, load_unpacked
@@ -54,7 +55,8 @@ def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
             unpack(archive, partial)
         except ArchiveError as error:
             raise MlopsError(
-                f"Version {version.version}: {error}.", "Train again (`run --no-cache`) and approve the new version."
+                f"Version {version.version}: {error}.",
+                f"Train again ({MLOPS} run --no-cache) and approve the new version.",
             ) from None
         except OSError as error:
             raise unwritable(partial, error) from error

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
 from mlops.base.files import locked, read_json, write_json
 from mlops.project.target import Target
@@ -100,7 +101,7 @@ class LocalRegistry:
         if not source.is_file():
             raise MlopsError(
                 f"The model archive of version {version.version} is missing: {source}.",
-                "Train again (`run --no-cache`) and approve the new version.",
+                f"Train again ({MLOPS} run --no-cache) and approve the new version.",
             )
         folder.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copyfile(source, folder / source.name))
@@ -117,7 +118,7 @@ class LocalRegistry:
     @staticmethod
     def _read(path: Path) -> dict[str, Any]:
         what = f"The registry's record of version {path.stem}"
-        remedy = f"Restore the file from a backup, or move it away: `mv {path} {path}.damaged`."
+        remedy = f"Restore the file from a backup, or move it away: mv {path} {path}.damaged"
         record: dict[str, Any] = read_json(path, what, remedy)
         try:
             _version(record)

@@ -299,7 +299,7 @@ def test_outputs_are_replaced_only_on_request(
     path = write(tmp_path / "a.csv", as_text(rows))
     old = write(tmp_path / "out/a.csv.out", "old")
     assert predicted(path, "--output", tmp_path / "out") == 2
-    assert f"{old} is already there" in capsys.readouterr().err
+    assert f"{old} already exists" in capsys.readouterr().err
     assert old.read_text() == "old"
     assert predicted(path, "--output", tmp_path / "out", "--overwrite") == 0
     assert old.read_text() == answer_to_a_request(rows)

@@ -152,7 +152,7 @@ def test_a_pipeline_whose_version_is_no_longer_the_wanted_one_deploys_nothing(re
     assert (report["superseded"], report["stacks"]) == (True, [])
     assert "visits-staging-endpoint" not in ready.stacks()
     assert ready(*STAGING, "--model-package", f"{GROUP}/1") == 0
-    assert "another version is the version to use now" in ready.output
+    assert "another version is the champion now" in ready.output
     assert ready.json(*STAGING, "--model-package", f"{GROUP}/2")["version"] == 2
 
 

@@ -1,7 +1,7 @@
 """Predict every row of a file or folder with the approved model.
 
-Accepts CSV (with a header), gzipped CSV and Parquet; columns that are not features are ignored. No output is written
-before all of them are complete.
+Accepts CSV (with a header), gzipped CSV and Parquet; columns that are not features are ignored. Outputs appear
+only once all of them are complete.
 """
 
 import json

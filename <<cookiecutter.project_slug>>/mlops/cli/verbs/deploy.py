@@ -1,7 +1,7 @@
 """Deploy the shared stacks (dev), or a version of the model (staging, production).
 
 Shows the changes, prompts for confirmation, deploys and waits. Stacks that are up to date are not changed. The version
-is the approved one unless another is named. If a deployment fails, see docs/deploying.md.
+is the most recently approved one unless another is named. If a deployment fails, see docs/deploying.md.
 """
 
 import json
@@ -21,11 +21,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--stack", action="append", default=[], metavar="NAME", help="deploy only this stack (may be repeated)"
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--version", type=int, help="approved version to deploy (default: the version to use)")
+    which.add_argument("--version", type=int, help="approved version to deploy (default: the latest approved)")
     which.add_argument(
         "--model-package",
         metavar="ARN",
-        help="its ARN instead; nothing is deployed unless it is still the version to use",
+        help="its ARN instead; nothing is deployed if another version has been approved since",
     )
     parser.add_argument("--yes", action="store_true", help="deploy without confirmation")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
@@ -41,7 +41,7 @@ def run(target: Target, options: Namespace) -> int:
     if options.json:
         print(json.dumps(result.document(), indent=2))
     elif result.superseded:
-        print("Nothing was deployed: another version is the version to use now.")
+        print("Nothing was deployed: another version is the champion now.")
     else:
         serving = "" if result.version is None else f", version {result.version} is live"
         changed = [done for done in result.stacks if done.changed]

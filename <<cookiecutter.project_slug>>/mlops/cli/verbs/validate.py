@@ -48,7 +48,7 @@ def _input_data(target: Target) -> str:
 
 
 def _schema(target: Target) -> dict[str, Any]:
-    """Return the schema as the function takes it, which has none of its own."""
+    """Return the schema in the form that the function takes."""
     sys.path.insert(0, str(target.project.root / "src"))
     from model.schema import SCHEMA
     from modelkit.schema import NUMBER_PATTERN
