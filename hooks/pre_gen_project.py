@@ -26,21 +26,27 @@ def refusals(answers: dict[str, Any]) -> Iterator[str]:
         if all(answers[question] in choices for question, choices in row["when"].items()):
             first, *others = (f"{question} {answers[question]!r}" for question in row["when"])
             yield f"{first}: cannot be combined with {' and '.join(others)}.\n  {row['why']}\n  {row['remedy']}"
-    for question, rule in answers["_recommended"].items():
-        if answers[f"__{question}"] != meant(rule, question, answers):
+    for name, (value, question) in derived(answers).items():
+        if answers[name] != value:
             yield (
-                f"__{question} {answers[f'__{question}']!r}: is derived from {question} and cannot be set.\n"
+                f"{name} {answers[name]!r}: is derived from {question} and cannot be set.\n"
                 f"  The project's files would contradict its answers.\n  Set {question} instead."
             )
 
 
-def meant(rule: dict[str, Any], question: str, answers: dict[str, Any]) -> str:
-    """Return an answer, with `recommended` resolved by the other answers."""
-    answer: Any = answers[question]
-    if answer == "recommended":
-        answer = rule["answer"]
-        for other in rule["by"]:
-            answer = answer[answers[other]]
+def derived(answers: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the values of the private answers, each with the question from which it is derived."""
+    values = {name: (_look_up(rule, answers), rule["by"][0]) for name, rule in answers["_derived"].items()}
+    for question, rule in answers["_recommended"].items():
+        answer = str(answers[question])
+        values[question] = (_look_up(rule, answers) if answer == "recommended" else answer, question)
+    return {f"__{name}": value for name, value in values.items()}
+
+
+def _look_up(rule: dict[str, Any], answers: dict[str, Any]) -> str:
+    answer: Any = rule["answer"]
+    for question in rule["by"]:
+        answer = answer[answers[question]]
     return str(answer)
 
 

@@ -10,6 +10,7 @@ from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from covertable import make
 
+from hooks.pre_gen_project import derived
 from tests.projects import ROOT
 
 QUESTIONS: dict[str, Any] = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -39,16 +40,9 @@ def completed(**answers: str) -> dict[str, Any]:
 
 
 def meant(answers: Mapping[str, str]) -> dict[str, str]:
-    """Answers as files depend on them: defaults filled in, and what `recommended` means under the private names."""
+    """Answers as files depend on them: defaults filled in, and what follows from them under the private names."""
     full = {**DEFAULTS, **answers}
-    for name, rule in QUESTIONS["_recommended"].items():
-        answer: Any = full[name]
-        if answer == "recommended":
-            answer = rule["answer"]
-            for other in rule["by"]:
-                answer = answer[full[other]]
-        full[f"__{name}"] = answer
-    return full
+    return full | {name: value for name, (value, _) in derived(QUESTIONS | full).items()}
 
 
 def left_out(answers: Mapping[str, str]) -> set[str]:

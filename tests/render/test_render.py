@@ -18,6 +18,7 @@ from cookiecutter.exceptions import FailedHookException
 
 from hooks.pre_gen_project import refusals
 from mlops.cli.main import verbs_of
+from mlops.project.capabilities import CAPABILITIES
 from standin.template import parse
 from tests.answers import (
     CHOICES,
@@ -203,13 +204,14 @@ def test_a_project_of_answers_that_do_not_go_together_is_not_begun(
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("question", QUESTIONS["_recommended"])
+@pytest.mark.parametrize("question", [*QUESTIONS["_recommended"], *QUESTIONS["_derived"]])
 def test_what_follows_from_an_answer_cannot_be_given_itself(
     bake: Bake, capfd: pytest.CaptureFixture[str], question: str
 ) -> None:
     with pytest.raises(FailedHookException):
         bake(**{f"__{question}": "anything"})
-    assert f"Set {question} instead." in capfd.readouterr().err
+    source = question if question in QUESTIONS["_recommended"] else QUESTIONS["_derived"][question]["by"][0]
+    assert f"is derived from {source} and cannot be set." in capfd.readouterr().err
 
 
 def test_every_file_of_an_answer_exists_and_every_row_leaves_something_out() -> None:
@@ -218,11 +220,19 @@ def test_every_file_of_an_answer_exists_and_every_row_leaves_something_out() -> 
     for row in QUESTIONS["_belongs_to"]:
         named += row["files"]
         for question, choices in row["when"].items():
-            recommended = QUESTIONS["_recommended"].get(question.removeprefix("__"), {})
-            assert bool(recommended) == question.startswith("__")
-            assert set(choices) < set(QUESTIONS[question.removeprefix("__")])
+            name = question.removeprefix("__")
+            derived = QUESTIONS["_derived"].get(name)
+            assert bool(derived or name in QUESTIONS["_recommended"]) == question.startswith("__")
+            assert set(choices) < set(derived["answer"].values() if derived else QUESTIONS[name])
     assert [name for name in named if name not in tracked_or_folder] == []
     assert [name for name in QUESTIONS["_renames"] if name not in tracked()] == []
+
+
+def test_what_follows_from_an_answer_is_what_the_verbs_need() -> None:
+    for name, rule in QUESTIONS["_derived"].items():
+        assert [CAPABILITIES[name].question] == rule["by"]
+        assert {answer for answer, value in rule["answer"].items() if value == "yes"} == CAPABILITIES[name].answers
+        assert set(rule["answer"]) == set(QUESTIONS[CAPABILITIES[name].question])
 
 
 def test_rendering_twice_gives_the_same_bytes(bake: Bake, tmp_path: Path) -> None:
@@ -386,22 +396,29 @@ def test_a_folder_that_exists_is_left_alone(bake: Bake) -> None:
     assert (project / "mine.txt").read_text() == "mine"
 
 
+def test_exactly_the_files_without_expressions_are_copied_without_rendering() -> None:
+    rendered = {name for name in tracked() if b"cookiecutter." in (SOURCES / name).read_bytes()}
+    copied = {
+        name
+        for name in tracked()
+        for pattern in QUESTIONS["_copy_without_render"]
+        if name == pattern or name.startswith(f"{pattern}/")
+    }
+    assert set(tracked()) - copied == rendered
+
+
 def test_no_source_holds_our_opening_mark_but_to_name_an_answer() -> None:
     # `cat <<EOF >> file` would render to something else without a word.
-    copied = QUESTIONS["_copy_without_render"]
     for name in tracked():
-        if any(Path(name).match(pattern) or name.startswith(pattern.rstrip("*")) for pattern in copied):
+        if name.split("/")[0] in QUESTIONS["_copy_without_render"]:
             continue
         for expression in re.findall(r"<<(?!<)(.*)", (SOURCES / name).read_text(encoding="utf-8")):
             assert re.match(r" [^<>]*\bcookiecutter\.\w+[^<>]* >>", expression), (name, expression)
 
 
-def test_patterns_of_files_copied_without_rendering_match_something() -> None:
-    from fnmatch import fnmatch
-
+def test_every_pattern_of_files_copied_without_rendering_matches_something() -> None:
     tracked_or_folder = {*tracked(), *(str(parent) for name in tracked() for parent in Path(name).parents)}
-    for pattern in QUESTIONS["_copy_without_render"]:
-        assert any(fnmatch(name, pattern) for name in tracked_or_folder), pattern
+    assert set(QUESTIONS["_copy_without_render"]) <= tracked_or_folder
 
 
 def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:

@@ -24,7 +24,7 @@ CAPABILITIES = {
     "deploys": Capability("project_scope", frozenset({"build-train-deploy", "deploy"}), "deploys no model"),
     "serves": Capability("inference", frozenset({"realtime", "serverless", "async"}), "serves no endpoint"),
     "batches": Capability("inference", frozenset({"batch"}), "makes no batch predictions"),
-    "watches": Capability("monitoring", frozenset({"on"}), "is not monitored"),
+    "monitors": Capability("monitoring", frozenset({"on"}), "is not monitored"),
 }
 
 

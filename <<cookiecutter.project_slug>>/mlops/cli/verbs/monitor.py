@@ -17,7 +17,7 @@ from mlops.project.capabilities import lack
 from mlops.project.project import Project
 from mlops.project.target import Target
 
-NEEDS = ("watches",)
+NEEDS = ("monitors",)
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _LISTED = 8
