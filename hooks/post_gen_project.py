@@ -2,33 +2,37 @@
 
 Which files and folders these are is data in cookiecutter.json (`_belongs_to`, `_renames`, `_machinery`). Cookiecutter
 renders this file, so that the answers enter it as JSON text; it runs with the Python that runs cookiecutter: standard
-library only.
+library only, and of that only what starts fast.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 ANSWERS = r"""<< cookiecutter | tojson >>"""
 
 
-def arrange(project: Path, answers: dict[str, Any]) -> None:
-    """Remove and rename in a rendered project what its answers ask for.
+def arrange(answers: dict[str, Any]) -> None:
+    """Remove and rename in the rendered project, the working folder, what its answers ask for.
 
     Raises:
         OSError: The folder cannot be changed.
     """
     for name in left_out(answers):
-        remove(project / name)
+        remove(name)
     for name, new_name in answers["_renames"].items():
-        path = project / name
-        if path.exists():
-            path.rename(project / new_name)
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()
+        if os.path.exists(name):
+            os.rename(name, new_name)
+            if not os.listdir(os.path.dirname(name) or "."):
+                os.rmdir(os.path.dirname(name))
 
 
 def left_out(answers: dict[str, Any]) -> set[str]:
@@ -41,7 +45,7 @@ def left_out(answers: dict[str, Any]) -> set[str]:
     return goes - stays
 
 
-def record_machinery(project: Path, folders: list[str]) -> None:
+def record_machinery(folders: list[str]) -> None:
     """Write digest and name of each file of the machinery to locks/machinery.txt, and its digest to project.yaml.
 
     The digest is that of `find <folders> -type f | LC_ALL=C sort | xargs sha256sum`.
@@ -49,29 +53,39 @@ def record_machinery(project: Path, folders: list[str]) -> None:
     Raises:
         OSError: A file cannot be read or written.
     """
-    paths = [path for folder in folders for path in (project / folder).rglob("*") if path.is_file()]
-    names = {path.relative_to(project).as_posix(): path for path in paths}
-    lines = [f"{hashlib.sha256(names[name].read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)]
-    manifest = "".join(lines).encode()
-    (project / "locks" / "machinery.txt").write_bytes(manifest)
-    with (project / "project.yaml").open("a", encoding="utf-8", newline="\n") as answers:
+    names = sorted(
+        f"{path}/{name}".replace(os.sep, "/")
+        for folder in folders
+        for path, _, files in os.walk(folder)
+        for name in files
+    )
+    manifest = "".join(f"{sha256_of_file(name)}  {name}\n" for name in names).encode()
+    with open("locks/machinery.txt", "wb") as file:
+        file.write(manifest)
+    with open("project.yaml", "a", encoding="utf-8", newline="\n") as answers:
         answers.write("# SHA-256 of locks/machinery.txt, which `python -m mlops --version` checks.\n")
         answers.write(f'machinery_sha256: "{hashlib.sha256(manifest).hexdigest()}"\n')
 
 
-def remove(path: Path) -> None:
-    """Remove a file, or a folder and all that is in it, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def sha256_of_file(name: str) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with open(name, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def remove(name: str) -> None:
+    """Remove a file, or a folder with its contents, if it exists."""
+    if os.path.isdir(name):
+        shutil.rmtree(name)
+    elif os.path.exists(name):
+        os.remove(name)
 
 
 def main() -> int:
-    """Arrange the project in the working folder and say how to go on."""
+    """Arrange the project in the working folder and print the next step."""
     answers = json.loads(ANSWERS)
-    arrange(Path.cwd(), answers)
-    record_machinery(Path.cwd(), answers["_machinery"])
+    arrange(answers)
+    record_machinery(answers["_machinery"])
     slug = answers["project_slug"]
     print(f"{slug}/ is ready. Next: cd {slug} && make setup; its README.md explains the rest.")
     return 0

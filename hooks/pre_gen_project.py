@@ -1,16 +1,22 @@
 """Reject answers that would generate a broken project, with the reason and a remedy.
 
 Cookiecutter renders this file, so that the answers enter it as JSON text and never as code. It runs with whatever
-Python runs cookiecutter: standard library only. The rules are data in cookiecutter.json.
+Python runs cookiecutter: standard library only, and of that only what starts fast. The rules are data in
+cookiecutter.json.
 """
 
-import importlib.util
+from __future__ import annotations
+
 import json
+import os
 import re
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from importlib.machinery import PathFinder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 ANSWERS = r"""<< cookiecutter | tojson >>"""
 
@@ -73,11 +79,12 @@ def broken(rule: dict[str, Any], answer: str) -> str:
 def outdated_cookiecutter() -> str:
     """Return the version of a cookiecutter older than 2.7, which renders this template wrongly, or an empty text."""
     # Up to 2.6 the package kept its version in a file; up to 2.5 it takes the decoy folder for the project.
-    package = importlib.util.find_spec("cookiecutter")
-    version = Path(package.origin).with_name("VERSION.txt") if package and package.origin else Path()
-    if version.is_file():
-        return version.read_text(encoding="utf-8").strip()
-    return "before 2.6" if "cookiecutter." in Path.cwd().name else ""
+    package = PathFinder.find_spec("cookiecutter")
+    version = os.path.join(os.path.dirname(package.origin), "VERSION.txt") if package and package.origin else ""
+    if os.path.isfile(version):
+        with open(version, encoding="utf-8") as file:
+            return file.read().strip()
+    return "before 2.6" if "cookiecutter." in os.path.basename(os.getcwd()) else ""
 
 
 def main() -> int:
