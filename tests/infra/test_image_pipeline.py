@@ -216,7 +216,7 @@ def test_an_image_is_built_tried_pushed_scanned_promoted_and_used(
     built, tried = (words for words in build.commands if words[1] in ("build", "run"))
     assert built[-1] == "."
     assert built[built.index("--file") + 1] == "container/Dockerfile"
-    assert tried[-3:] == [image_build.pushes(build)[0], "check", "/src"]
+    assert tried[-3:] == [image_build.pushes(build)[0], "check", "/code"]
     assert image_build.started == 1
 
 

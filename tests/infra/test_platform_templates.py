@@ -402,7 +402,7 @@ def test_a_flow_log_that_outlives_its_key_is_found(account: StandInAccount) -> N
 
 
 def test_the_manual_names_parameters_that_exist_and_counts_the_endpoints() -> None:
-    manual = (FOLDER.parents[1] / "docs" / "platform.md").read_text(encoding="utf-8")
+    manual = (FOLDER.parents[1] / "docs/platform-engineer/network.md").read_text(encoding="utf-8")
     for name in ORDER:
         (command,) = re.findall(rf"^stack {name}\b.*$", manual, re.MULTILINE)
         assert set(re.findall(r" (\w+)=", command)) <= TEMPLATES[name].data["Parameters"].keys()
@@ -425,5 +425,5 @@ def test_studio_lacks_in_the_regions_that_the_manual_names() -> None:
     ]
     lacking = {match[1] for finding in found if (match := re.search(r"does not exist in '(.+?)'", finding.what))}
     assert len(found) == sum("does not exist in" in finding.what for finding in found)
-    manual = (FOLDER.parents[1] / "docs" / "platform.md").read_text(encoding="utf-8")
-    assert f"Studio cannot be made by CloudFormation in {', '.join(sorted(lacking)[:-1])} and {max(lacking)}." in manual
+    manual = (FOLDER.parents[1] / "docs/platform-engineer/network.md").read_text(encoding="utf-8")
+    assert f"CloudFormation does not support Studio in {', '.join(sorted(lacking)[:-1])} and {max(lacking)}." in manual
