@@ -54,7 +54,7 @@ class Captured:
     last: str = ""
 
     def asked(self, records: Any, test_prefix: str) -> Any:
-        """The records without those of test requests, which are counted."""
+        """Return the records without those of test requests, which are counted."""
         tests = pc.fill_null(pc.starts_with(records["id"], test_prefix), False)
         self.smoke += pc.sum(tests).as_py() or 0
         return records.filter(pc.invert(tests))
@@ -108,7 +108,7 @@ def read(folder: Path, schema: Schema, start: str, end: str, test_prefix: str) -
 
 
 def _records(path: Path, captured: Captured) -> Iterator[Any]:
-    """The records of a file, in portions, each with its `line`."""
+    """Return the records of a file, in portions, each with its `line`."""
     *whole, tail = path.read_bytes().split(b"\n")
     lines = [(number, line) for number, line in enumerate([*whole, tail], 1) if line.strip()]
 
@@ -131,14 +131,14 @@ def _within(records: Any, start: str, end: str) -> Any:
 
 
 def _groups(records: Any) -> Iterator[Any]:
-    """The records, those whose requests and answers are written alike together."""
+    """Yield the records, those whose requests and answers are written alike together."""
     kinds = pc.binary_join_element_wise(*(records[name] for name in _KIND), "\n")
     for kind in pc.unique(kinds):
         yield records.filter(pc.equal(kinds, kind)).combine_chunks()
 
 
 def _decoded(records: Any, schema: Schema) -> list[tuple[Any, list[float]]]:
-    """The rows, as text, and the predictions of records that are written alike; those with one header together.
+    """Return the rows, as text, and the predictions of records that are written alike; those with one header together.
 
     Raises:
         ValueError: A record does not hold an answer for each row.

@@ -49,7 +49,7 @@ def parse_lines(lines: list[bytes]) -> Any:
 
 
 def in_portions(low: int, high: int, read: Callable[[int, int], Any], refuse: Callable[[int], None]) -> Iterator[Any]:
-    """What `read` makes of the items from `low` on and before `high`, in as few portions as can be read.
+    """Yield what `read` makes of the items from `low` on and before `high`, in as few portions as can be read.
 
     Args:
         low: The first item.

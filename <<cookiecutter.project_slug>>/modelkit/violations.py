@@ -92,7 +92,7 @@ class Comparison:
         return [feature.name for feature in self.features if feature.drifted]
 
     def document(self) -> dict[str, Any]:
-        """The comparison as JSON."""
+        """Return the comparison as JSON."""
         return {**asdict(self), "drifted": self.drifted}
 
 
@@ -188,14 +188,14 @@ def l_infinity(before: dict[str, Any], now: dict[str, Any]) -> float:
 
 
 def shares(feature: dict[str, Any]) -> dict[str, float]:
-    """The share that each listed category has of a feature's values."""
+    """Return the share that each listed category has of a feature's values."""
     present = max(1, figures(feature)["common"]["num_present"])
     buckets = figures(feature)["distribution"]["categorical"]["buckets"]
     return {bucket["value"]: bucket["count"] / present for bucket in buckets}
 
 
 def sketched(feature: dict[str, Any]) -> tuple[Numbers, Numbers]:
-    """The values of a number's sketch, ascending, with how many values each stands for: 2**h of level h."""
+    """Return the values of a number's sketch, ascending, with how many values each stands for: 2**h of level h."""
     levels = feature["numerical_statistics"]["distribution"]["kll"]["sketch"]["data"]
     values = np.concatenate([np.asarray(level, dtype=np.float64) for level in levels])
     weights = np.concatenate([np.full(len(level), 2.0**height) for height, level in enumerate(levels)])
@@ -204,13 +204,13 @@ def sketched(feature: dict[str, Any]) -> tuple[Numbers, Numbers]:
 
 
 def _cumulated(values: Numbers, weights: Numbers, at: Numbers) -> Numbers:
-    """The share of the weight that lies at or below each point."""
+    """Return the share of the weight that lies at or below each point."""
     cumulated = np.concatenate([[0.0], np.cumsum(weights)])
     return np.asarray(cumulated[np.searchsorted(values, at, side="right")] / cumulated[-1])
 
 
 def exceeds_chance(count: float, n: int, before: float, m: int, chance: float) -> bool:
-    """Whether a window has more rows of a kind than the baseline explains.
+    """Return whether a window has more rows of a kind than the baseline explains.
 
     Were both drawn from one source, the window would be n of the n + m rows, taken at random. It would then hold so
     many of the kind with probability exp(-n KL(q, p)) at most, q being its share of them and p that of all (Hoeffding,
@@ -271,7 +271,7 @@ def _sign(rule: dict[str, Any], before: dict[str, Any], now: dict[str, Any], cha
 
 
 def figures(feature: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a feature of the statistics, whatever it is."""
+    """Return the figures of a feature of the statistics, whatever it is."""
     found: dict[str, Any] = feature.get("numerical_statistics") or feature["string_statistics"]
     return found
 

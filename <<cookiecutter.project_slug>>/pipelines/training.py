@@ -100,7 +100,7 @@ class Parameters:
         )
 
     def all(self) -> list[Any]:
-        """Every one, in the order above."""
+        """Return every one, in the order above."""
         listed: list[Any] = []
         for value in vars(self).values():
             listed += value.values() if isinstance(value, dict) else [value]
@@ -108,7 +108,7 @@ class Parameters:
 
 
 def build(context: Context) -> Pipeline:
-    """The training pipeline of one environment."""
+    """Return the training pipeline of one environment."""
     parameters = Parameters(context)
     validate = validate_data(context, parameters)
     preprocess = split_data(context, parameters, validate)
@@ -413,18 +413,18 @@ def _output(context: Context, step: str, name: str) -> ProcessingOutput:
 
 
 def _run_folder(context: Context, bucket: str, *parts: str) -> Join:
-    """The S3 prefix of one step's results in a bucket; each execution has its own."""
+    """Return the S3 prefix of one step's results in a bucket; each execution has its own."""
     folder = f"s3://{bucket}/{context.slug}/runs"
     return Join(on="/", values=[folder, ExecutionVariables.PIPELINE_EXECUTION_ID, *parts])
 
 
 def _result(step: ProcessingStep, name: str) -> Any:
-    """The S3 URI of what a processing step has written to an output."""
+    """Return the S3 URI of what a processing step has written to an output."""
     return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
 
 
 def _shards(step: ProcessingStep, name: str) -> S3DataSource:
-    """What a processing step has written to an output, shared out among the training instances file by file."""
+    """Return what a processing step has written to an output, shared out among the training instances file by file."""
     return S3DataSource(s3_uri=_result(step, name), s3_data_type="S3Prefix", s3_data_distribution_type="ShardedByS3Key")
 
 

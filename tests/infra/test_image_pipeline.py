@@ -401,7 +401,7 @@ def test_compiling_for_the_newest_image_before_anybody_asked_for_it_says_what_to
 @pytest.mark.parametrize("value", ["latest", "sha256:abc", f"{PINNED}0"])
 def test_what_is_no_digest_is_refused(dev: Path, value: str) -> None:
     configure(dev, image_digest=value)
-    with pytest.raises(MlopsError, match="It takes `newest`, or sha256:"):
+    with pytest.raises(MlopsError, match="Use `newest`, or sha256:"):
         image.digest(Target(Project(dev), "dev"))
 
 

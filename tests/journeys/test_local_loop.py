@@ -63,7 +63,7 @@ def test_a_bad_request_is_refused_with_its_reason(after_run: Path) -> None:
     (after_run / "bad.csv").write_text("1,2,three\n")
     result = mlops(after_run, "invoke", "bad.csv", "--version", "1", check=False)
     assert result.returncode == 2
-    assert result.stderr.startswith("error: The request cannot be answered: ")
+    assert result.stderr.startswith("error: Invalid request: ")
     assert "Traceback" not in result.stderr
     assert "data/raw is a folder." in mlops(after_run, "invoke", "data/raw", check=False).stderr
 
@@ -327,7 +327,7 @@ def test_a_configuration_of_the_wrong_type_is_named_with_its_file_and_key(projec
     path.write_text(text.replace("learning_rate: ", "learning_rate: fast # "))
     result = mlops(project, "run", check=False)
     assert result.returncode == 2
-    assert 'config/base.yaml says `hyperparameters.learning_rate: "fast"`' in result.stderr
+    assert 'config/base.yaml has an invalid value: `hyperparameters.learning_rate: "fast"`' in result.stderr
     path.write_text(text.replace("min_auc_gain: -0.005", "min_auc_gain: -1"))
     mlops(project, "compile")
 

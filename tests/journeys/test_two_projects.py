@@ -71,9 +71,9 @@ def test_its_own_commands_find_nothing(rendering: Bake, tmp_path: Path, answers:
 @pytest.mark.parametrize(
     ("folder", "said"),
     [
-        (None, "config/local.yaml does not say `trained_in`."),
-        ("../nowhere", "nowhere trains nothing."),
-        (".", "deployer trains nothing."),
+        (None, "config/local.yaml has no value for `trained_in`."),
+        ("../nowhere", "nowhere does not train."),
+        (".", "deployer does not train."),
     ],
 )
 def test_a_project_that_trains_is_asked_for(rendering: Bake, tmp_path: Path, folder: str | None, said: str) -> None:

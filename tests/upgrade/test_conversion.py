@@ -287,7 +287,7 @@ def test_a_commit_without_old_files_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("added", "said"), [("training: {spot: true}\n", "given twice"), ("gates: {min_auc: 1}\n", "gates.min_auc")]
+    ("added", "said"), [("training: {spot: true}\n", "duplicate key"), ("gates: {min_auc: 1}\n", "gates.min_auc")]
 )
 def test_nothing_is_written_when_a_value_has_no_place(
     upgraded: Path, capsys: pytest.CaptureFixture[str], added: str, said: str

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, files, archives, pages."""
+"""Modules that all other packages use: errors, files, archives, HTML pages."""

@@ -1,4 +1,4 @@
-"""Archives whose bytes depend on names and contents only: models are gzipped tars, sources and functions are zips."""
+"""Reproducible archives: the same names and contents give the same bytes. Models are .tar.gz, code is .zip."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ _READABLE = 0o644 << 16
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Write what is in a folder to an archive; the same content gives the same bytes.
+    """Pack a folder into a .tar.gz archive; the same content gives the same bytes.
 
     Raises:
         MlopsError: The archive cannot be written.
@@ -33,9 +33,9 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 def zipped(files: Iterable[tuple[str, Path]]) -> bytes:
-    """The zip of some files, by name: the same bytes for the same content, on every machine.
+    """Return files, by name, as a zip archive: the same content gives the same bytes on every machine.
 
-    It is not compressed, because two versions of zlib need not compress alike.
+    The archive is not compressed, because the output of zlib differs between versions.
     """
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:

@@ -1,7 +1,7 @@
-"""Captured requests and answers, as SageMaker's endpoint data capture writes them: the one place that does.
+"""Captured requests and responses, in the format of SageMaker's endpoint data capture.
 
-A record is a line of JSON; an object holds the records that one process wrote within an hour. Objects stand below a
-prefix for each model version, so that monitoring compares the traffic of a version with the baseline of that version:
+A record is a line of JSON; an object contains the records that one process wrote within an hour. Each model version has
+its own prefix, so that monitoring compares its traffic with its own baseline:
 `<slug>/capture/<version>/<endpoint>/<variant>/<yyyy>/<mm>/<dd>/<hh>/<mm>-<ss>-<ms>-<uuid>.jsonl`, all times UTC.
 """
 
@@ -15,58 +15,57 @@ from functools import lru_cache
 from json.encoder import encode_basestring as quoted
 
 VARIANT = "AllTraffic"
-"""The production variant that a local endpoint has."""
+"""The production variant of a local endpoint."""
 
 SMOKE = "mlops-smoke-"
-"""What the inference ids of the requests of `smoke` begin with: nobody asked them, so monitoring leaves them out."""
+"""The prefix of the inference ids of `smoke`'s requests, which monitoring excludes."""
 
 _EVENT = str(uuid.uuid4())[:24]
 _events = itertools.count()
 
 
 def root(bucket: str, slug: str) -> str:
-    """The S3 URI that everything captured stands below, in a folder for each version of the model."""
+    """Return the S3 prefix of all captured data; it has a folder for each model version."""
     return f"s3://{bucket}/{slug}/capture"
 
 
 def prefix(bucket: str, slug: str, version: int, endpoint: str) -> str:
-    """The S3 URI that the objects of one version at one endpoint stand below."""
+    """Return the S3 prefix of the objects of one version at one endpoint."""
     return f"{root(bucket, slug)}/{version}/{endpoint}/{VARIANT}"
 
 
 def object_name(moment: datetime) -> str:
-    """The name, below its prefix, of an object that begins at `moment` (UTC)."""
+    """Return the name, below its prefix, of an object that begins at `moment` (UTC)."""
     return f"{moment:%Y/%m/%d/%H/%M-%S}-{moment.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
 
 
 class Encoder:
-    """Encodes requests of one content type and their answers of another.
+    """Encodes requests of one content type and responses of another.
 
-    What these records have in common is written once: a server encodes a record for each request.
+    The common parts of records are encoded once, because a server encodes a record for each request.
     """
 
-    def __init__(self, content_type: str, answer_type: str) -> None:
-        (self._request, encoding), (self._answer, answer_encoding) = _data(content_type), _data(answer_type)
+    def __init__(self, content_type: str, response_type: str) -> None:
+        (self._request, encoding), (self._response, response_encoding) = _data(content_type), _data(response_type)
         self._start = f'{{"captureData":{{"endpointInput":{_head(content_type, "INPUT")}'
-        self._middle = f',"encoding":"{encoding}"}},"endpointOutput":{_head(answer_type, "OUTPUT")}'
-        self._end = f',"encoding":"{answer_encoding}"}}}},"eventMetadata":{{"eventId":"{_EVENT}'
+        self._middle = f',"encoding":"{encoding}"}},"endpointOutput":{_head(response_type, "OUTPUT")}'
+        self._end = f',"encoding":"{response_encoding}"}}}},"eventMetadata":{{"eventId":"{_EVENT}'
 
-    def record(self, request: bytes, answer: bytes, inference_id: str = "", attributes: str = "") -> bytes:
-        """One record: a line with its newline.
+    def record(self, request: bytes, response: bytes, inference_id: str = "", attributes: str = "") -> bytes:
+        """Return one record: a line with its newline.
 
         Args:
             request: The body of the request.
-            answer: The body of the answer.
-            inference_id: What the caller named the request (X-Amzn-SageMaker-Inference-Id): labels that come later
-                are joined by it.
-            attributes: What the caller said of it (X-Amzn-SageMaker-Custom-Attributes).
+            response: The body of the response.
+            inference_id: The caller's X-Amzn-SageMaker-Inference-Id, by which later labels are joined.
+            attributes: The caller's X-Amzn-SageMaker-Custom-Attributes.
         """
-        said = f',"inferenceId":{quoted(inference_id)}' if inference_id else ""
+        fields = f',"inferenceId":{quoted(inference_id)}' if inference_id else ""
         if attributes:
-            said += f',"customAttributes":[{quoted(attributes)}]'
+            fields += f',"customAttributes":[{quoted(attributes)}]'
         return (
-            f"{self._start}{self._request(request)}{self._middle}{self._answer(answer)}{self._end}{next(_events):012x}"
-            f'"{said},"inferenceTime":"{_timestamp(int(time.time()))}"}},"eventVersion":"0"}}\n'
+            f"{self._start}{self._request(request)}{self._middle}{self._response(response)}{self._end}{next(_events):012x}"
+            f'"{fields},"inferenceTime":"{_timestamp(int(time.time()))}"}},"eventVersion":"0"}}\n'
         ).encode()
 
 
@@ -75,7 +74,7 @@ def _head(content_type: str, mode: str) -> str:
 
 
 def _data(content_type: str) -> tuple[Callable[[bytes], str], str]:
-    """How a body of a content type is written as a JSON text, and what that encoding is called."""
+    """Return the function that encodes a body of a content type as a JSON string, and the name of that encoding."""
     for word in ("CSV", "JSON"):
         if word.lower() in content_type:
             return _as_text, word

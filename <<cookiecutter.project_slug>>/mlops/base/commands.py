@@ -1,4 +1,4 @@
 """The command line of this project, for messages that name a command to run."""
 
 MLOPS = ".venv/bin/python -m mlops"
-"""Runs a verb from the project's folder: `{MLOPS} deploy --environment dev`."""
+"""The command that runs a verb in the project's folder: `{MLOPS} deploy --environment dev`."""

@@ -1,7 +1,7 @@
-"""What runs where: the files of each thing that leaves the project for another machine.
+"""What runs where: the files of each artifact that leaves the project for another machine.
 
-Compiler, bundle and functions are made of these; the archive that training writes, the image and its pipeline's trigger
-are checked against them by the template's tests, which also follow the imports of each.
+The compiler, the bundle and the functions are built from these lists. The template's tests check model archives, the
+image and the trigger of its pipeline against them, and follow the imports of each.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops.base.files import files_below
 
 JOBS = {"model": "src/model", "modelkit": "modelkit"}
-"""The packages that jobs run, and that each archive has a copy of: by their names, where they are in the project."""
+"""The packages of the jobs' code by name, with their folders; each model archive contains a copy."""
 
 BASELINE = (
     "modelkit/__init__.py",
@@ -20,10 +20,10 @@ BASELINE = (
     "modelkit/jobs/baseline.py",
     "modelkit/statistics.py",
 )
-"""What describes the training data: a change of anything else is no other baseline."""
+"""The code that describes the training data; other changes leave the baseline as it is."""
 
 HANDLERS = ("modelkit/inference.py", "modelkit/hosting.py")
-"""What servers call: an archive has them once more, beside its packages."""
+"""The modules that servers call; an archive contains them a second time, beside its packages."""
 
 FUNCTIONS = (
     "mlops/__init__.py",
@@ -40,7 +40,7 @@ FUNCTIONS = (
     "mlops/registry/promotion.py",
     "mlops/registry/versions.py",
 )
-"""The archive of the Lambda functions."""
+"""The files of the Lambda functions."""
 
 IMAGE = (
     "mlops/__init__.py",
@@ -51,17 +51,17 @@ IMAGE = (
     "mlops/base/handlers.py",
     "mlops/serving/*.py",
 )
-"""The server, in an image of the project's own."""
+"""The files of the server in the project's own image."""
 
 
 def job_files(root: Path) -> Iterator[tuple[str, Path]]:
-    """The files of `JOBS`, by their names on the machine that runs them."""
+    """Yield the files of `JOBS`, with their names on the machine that runs them."""
     for package, folder in JOBS.items():
         for name, path in files_below(root / folder):
             yield f"{package}/{name}", path
 
 
 def listed(root: Path, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """The files of one of the lists above, by their names."""
+    """Yield the files of one of the lists above, with their names."""
     for name in names:
         yield name, root / name

@@ -4,8 +4,8 @@ LOCAL = "local"
 """This machine."""
 
 SHARED = "dev"
-"""The environment that holds what all environments share."""
+"""The environment with the resources that all environments share."""
 
 STAGING, PRODUCTION = "staging", "production"
 ENVIRONMENTS = (STAGING, PRODUCTION)
-"""Where versions are deployed to."""
+"""The environments that versions are deployed to."""

@@ -1,8 +1,8 @@
-"""The exceptions that verbs turn into messages for the user."""
+"""The exceptions that verbs report as messages to the user."""
 
 
 class MlopsError(Exception):
-    """Something the user can act on: what is wrong, where, and what to do. The work failed.
+    """A failure that the user can act on: what is wrong, where, and what to do.
 
     Args:
         message: What is wrong and where.
@@ -24,6 +24,6 @@ class MlopsError(Exception):
 
 
 class UsageError(MlopsError):
-    """Arguments or configuration that cannot be used."""
+    """Invalid arguments, configuration or input."""
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and digests of what they hold."""
+"""Atomic writes, locks and digests of files."""
 
 import contextlib
 import errno
@@ -17,13 +17,13 @@ from typing import Any
 from mlops.base.errors import MlopsError
 
 DIGEST_LENGTH = 16
-"""How many hexadecimal digits of a SHA-256 tell apart what is named after its content."""
+"""The number of hexadecimal digits of a SHA-256 in names that depend on content."""
 
 _LOCK_POLL = 0.01
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step: a reader sees the old content or the new, never a part.
+    """Replace the content of `path` by `text` atomically.
 
     Raises:
         MlopsError: The disk is full or the folder cannot be written; the old content is kept.
@@ -35,7 +35,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file in one step: `target` is whole or absent.
+    """Copy a file atomically: `target` is complete or absent.
 
     Raises:
         MlopsError: The disk is full or the folder cannot be written.
@@ -46,10 +46,10 @@ def copy_file(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the `with` block succeeds, and goes when it does not.
+    """Provide a temporary path beside `path` that replaces it when the `with` block succeeds, and is removed otherwise.
 
     Raises:
-        MlopsError: The disk is full or the folder cannot be written; what stood at `path` is kept.
+        MlopsError: The disk is full or the folder cannot be written; the old content is kept.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -65,17 +65,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unwritable(path: Path, error: OSError) -> MlopsError:
-    """The message for a file that could not be written."""
+    """Return the error for a file that could not be written."""
     remedy = (
-        "Free some space on that disk, then do it again; `run --resume` goes on with a run."
+        "Free space on that disk and repeat the command; `run --resume` continues a run."
         if error.errno in (errno.ENOSPC, errno.EDQUOT)
-        else "Check that the folder exists and that you may write to it."
+        else "Check that the folder exists and is writable."
     )
     return MlopsError(f"Cannot write {path}: {error.strerror or error}.", remedy)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace `path` by `value` as indented JSON, in one step (see `write_text`)."""
+    """Replace `path` by `value` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -85,10 +85,10 @@ def read_json(path: Path, what: str, remedy: str) -> Any:
     Args:
         path: The file.
         what: What the file is, for the message ("the state of run 2026…").
-        remedy: What the reader should do when it is missing or damaged.
+        remedy: What to do when it is missing or damaged.
 
     Raises:
-        MlopsError: The file is missing, or is not JSON (torn by a crash or edited by hand).
+        MlopsError: The file is missing, or is not valid JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -102,16 +102,16 @@ def read_json(path: Path, what: str, remedy: str) -> Any:
 
 @contextlib.contextmanager
 def locked(path: Path, *, patience: float = math.inf) -> Iterator[bool]:
-    """Hold an exclusive lock on `path` (created when missing) for the length of a `with` block.
+    """Hold an exclusive lock on `path` (created when missing) during a `with` block.
 
-    The kernel frees the lock when its holder dies, so a killed process never leaves a stale one.
+    The kernel releases the lock when its holder ends, so a killed process leaves no stale lock.
 
     Args:
         path: The file.
-        patience: How many seconds to wait for another holder.
+        patience: Seconds to wait for another holder.
 
     Yields:
-        True when the lock is held; False when another process kept it for longer.
+        True if the lock is held; False if another process kept it for longer.
     """
     deadline = time.monotonic() + patience
     try:
@@ -134,7 +134,7 @@ def locked(path: Path, *, patience: float = math.inf) -> Iterator[bool]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock on `path`; looking neither needs write access nor creates the file."""
+    """Return whether a process holds the lock on `path`; needs no write access and creates no file."""
     try:
         with path.open() as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -146,13 +146,13 @@ def is_locked(path: Path) -> bool:
 
 
 def sha256_of_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_of_files(files: Iterable[tuple[str, Path]]) -> str:
-    """SHA-256 over the sorted (name, content digest) pairs of `files`, in hexadecimal."""
+    """Return the SHA-256 over the sorted (name, content digest) pairs of `files`, in hexadecimal."""
     digest = hashlib.sha256()
     for name, path in sorted(files):
         digest.update(f"{name}\0{sha256_of_file(path)}\n".encode(errors="surrogateescape"))
@@ -160,7 +160,7 @@ def sha256_of_files(files: Iterable[tuple[str, Path]]) -> str:
 
 
 def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files below `folder` as (relative POSIX name, path), sorted; caches and hidden files are left out."""
+    """Yield the files below `folder` as (relative POSIX name, path), sorted, without caches and hidden files."""
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in relative.parts):

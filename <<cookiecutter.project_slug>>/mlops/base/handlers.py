@@ -11,7 +11,7 @@ from mlops.base.errors import MlopsError, UsageError
 
 _MODULE = "inference"
 _OF_THE_ARCHIVE = (_MODULE, "model", "modelkit")
-"""The modules and packages that each archive has a copy of."""
+"""The modules and packages that each archive contains."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Handlers:
         input_fn: Parses a request body of a content type.
         predict_fn: Predicts from what `input_fn` returned.
         output_fn: Writes predictions in a content type.
-        decode_fn: The first half of `input_fn`, from a request to rows, where the handlers have one.
-        assemble_fn: The second half, from the rows of one request or of many to what `predict_fn` takes.
+        decode_fn: The first half of `input_fn`, from a request to rows; None if the handlers do not have it.
+        assemble_fn: The second half, from the rows of one or more requests to the input of `predict_fn`.
     """
 
     code: Path
@@ -37,30 +37,31 @@ class Handlers:
     assemble_fn: Callable[[Any], Any] | None = None
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> str:
-        """The answer to one request.
+        """Return the response to one request.
 
         Raises:
-            MlopsError: The request is malformed; the message is the handlers' own.
+            MlopsError: The request is malformed; the message is that of the handlers.
         """
         try:
             prediction = self.predict_fn(self.input_fn(body, content_type), self.model)
-            answer = self.output_fn(prediction, accept)
+            response = self.output_fn(prediction, accept)
         except ValueError as error:
-            raise UsageError(f"The request cannot be answered: {error}") from None
-        return answer.decode() if isinstance(answer, bytes) else str(answer)
+            raise UsageError(f"Invalid request: {error}") from None
+        return response.decode() if isinstance(response, bytes) else str(response)
 
 
 def load_unpacked(folder: Path, what: str) -> Handlers:
-    """Load the model of an unpacked archive with the code in it, and with no other copy of that code.
+    """Load the model of an unpacked archive with the code in the archive, and no other copy of it.
 
-    Modules that this process loaded from elsewhere are forgotten: from now on `model` and `modelkit` are the archive's.
+    Modules that this process loaded from elsewhere are unloaded: `model` and `modelkit` are those of the archive from
+    now on.
 
     Args:
         folder: The unpacked archive.
         what: What the model is, for the message.
 
     Raises:
-        MlopsError: Its handlers do not load, or import `model` or `modelkit` from elsewhere.
+        MlopsError: Its handlers cannot be loaded, or import `model` or `modelkit` from elsewhere.
     """
     code = (folder / "code").absolute()
     for name in [name for name in sys.modules if name.partition(".")[0] in _OF_THE_ARCHIVE]:
@@ -72,7 +73,7 @@ def load_unpacked(folder: Path, what: str) -> Handlers:
         model = module.model_fn(str(folder))
         halves = (getattr(module, name, None) for name in ("decode_fn", "assemble_fn"))
         handlers = Handlers(code, model, module.input_fn, module.predict_fn, module.output_fn, *halves)
-    except Exception as error:  # the handlers are the user's code: anything may come out of them
+    except Exception as error:  # the handlers are the user's code and may raise anything
         raise MlopsError(
             f"{what} does not load: {type(error).__name__}: {error}.", f"Its code is in {code}."
         ) from error

@@ -1,4 +1,4 @@
-"""Limits that several rooms keep."""
+"""Limits that several packages apply."""
 
 MAX_CONCURRENCY = 1000
-"""The most requests that one process has in flight to an endpoint."""
+"""The maximum number of concurrent requests of one process to an endpoint."""

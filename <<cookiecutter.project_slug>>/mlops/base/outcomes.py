@@ -1,3 +1,3 @@
-"""What becomes of something in AWS that is brought up to date."""
+"""The outcomes of creating or updating a resource in AWS."""
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"

@@ -6,11 +6,10 @@ from typing import Protocol, TypeVar
 from mlops.base.errors import MlopsError
 
 PATIENCE = 7.75 * 3600
-"""Seconds that a deployment may take: longer than infra/endpoint.yaml lets an update take, shorter than CodePipeline
-waits for an action."""
+"""The maximum seconds of a deployment: more than an update of infra/endpoint.yaml, less than a CodePipeline action."""
 
-RESUME = "What was begun goes on in AWS: run the same command again, it waits for that and takes up from there."
-"""What a reader does whose waiting was cut off."""
+RESUME = "The operation continues in AWS. Run the same command again to wait for it and continue."
+"""The remedy when waiting was interrupted."""
 
 _PAUSE = 5
 
@@ -18,30 +17,30 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """What the module `time` offers."""
+    """The functions of the module `time` that waiting uses."""
 
     def time(self) -> float:
-        """Seconds since some moment."""
+        """Return the current time in seconds."""
 
     def sleep(self, seconds: float, /) -> None:
-        """Let time pass."""
+        """Wait."""
 
 
-def wait(look: Callable[[], T | None], what: str, clock: Clock, patience: float = PATIENCE) -> T:
-    """Look again and again until there is something to see.
+def wait(poll: Callable[[], T | None], what: str, clock: Clock, patience: float = PATIENCE) -> T:
+    """Poll until there is a result, and return it.
 
     Args:
-        look: What to see; None for nothing yet.
-        what: What is waited for, for the message.
-        clock: The time.
-        patience: Seconds after which waiting ends.
+        poll: Returns the result, or None while there is none.
+        what: What takes the time, for the message.
+        clock: The clock.
+        patience: The maximum time to wait, in seconds.
 
     Raises:
-        MlopsError: There is nothing to see for so long.
+        MlopsError: There is no result within that time.
     """
     deadline = clock.time() + patience
-    while (seen := look()) is None:
+    while (result := poll()) is None:
         if clock.time() >= deadline:
-            raise MlopsError(f"{what} takes longer than {patience / 60:g} minutes.", RESUME)
+            raise MlopsError(f"{what} is not complete after {patience / 60:g} minutes.", RESUME)
         clock.sleep(_PAUSE)
-    return seen
+    return result

@@ -29,7 +29,7 @@ class Job:
     recorder: Recorder | None
 
     def path(self, file: InputFile) -> Path:
-        """Where the output for a file stands."""
+        """Return where the output for a file stands."""
         return self.output / output_name(file, join=self.join)
 
     def run(self, files: Sequence[InputFile]) -> list[int]:

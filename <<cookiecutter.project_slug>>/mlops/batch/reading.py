@@ -52,7 +52,7 @@ class InputFile:
         return cls(name, path, tuple(names))
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Any]:
-        """The rows, piece by piece, as Arrow tables with the named columns; text from CSV, typed from Parquet.
+        """Yield the rows, piece by piece, as Arrow tables with the named columns; text from CSV, typed from Parquet.
 
         The first piece is empty, so that a file without rows has its columns too.
 
@@ -64,7 +64,7 @@ class InputFile:
 
 
 def find_files(path: Path) -> list[InputFile]:
-    """A file, or the files of a folder and its subfolders; hidden ones and those named `_...` are left out.
+    """Return a file, or the files of a folder and its subfolders; hidden ones and those named `_...` are left out.
 
     Raises:
         MlopsError: There is none, or one of them cannot be read.

@@ -10,7 +10,7 @@ from mlops.registry.live import live, version_of
 
 
 def scheduled_version(target: Target) -> int:
-    """The version that is live in an environment, with which its schedule predicts.
+    """Return the version that is live in an environment, with which its schedule predicts.
 
     Raises:
         MlopsError: No version is live, there is no schedule or no model, or the model is of another version.

@@ -37,7 +37,7 @@ class Scorer:
 
     @classmethod
     def of(cls, handlers: Handlers) -> "Scorer":
-        """A scorer for loaded handlers.
+        """Return a scorer for loaded handlers.
 
         Raises:
             MlopsError: The archive does not hold what typed columns are made with.
@@ -52,7 +52,7 @@ class Scorer:
         return cls(handlers, schema, derived, parsing, features)
 
     def check(self, file: InputFile) -> list[str]:
-        """The columns of a file that the schema does not know.
+        """Return the columns of a file that the schema does not know.
 
         Raises:
             MlopsError: It lacks a feature, or has one twice.
@@ -66,7 +66,7 @@ class Scorer:
         return [name for name in file.columns if name not in self.schema.names]
 
     def typed(self, table: Any, file: InputFile, before: int) -> Any:
-        """The features of a piece of a file as an Arrow table in the schema's types.
+        """Return the features of a piece of a file as an Arrow table in the schema's types.
 
         Args:
             table: The piece.
@@ -89,7 +89,7 @@ class Scorer:
         return pa.table([parsed.values for parsed in columns], names=self.schema.feature_names)
 
     def predict(self, table: Any) -> Any:
-        """The prediction for each of n typed rows, an array of n values.
+        """Return the prediction for each of n typed rows, an array of n values.
 
         Raises:
             MlopsError: The version's code refuses them.
@@ -119,7 +119,7 @@ def _wrong(parsed: Any, column: Any) -> list[Any]:
 
 
 def _first(masks: Sequence[Any]) -> int | None:
-    """The first row that is true in any of the masks."""
+    """Return the first row that is true in any of the masks."""
     rows = [pc.index(mask, True).as_py() for mask in masks]
     return min((row for row in rows if row >= 0), default=None)
 

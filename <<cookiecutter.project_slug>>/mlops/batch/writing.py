@@ -21,7 +21,7 @@ Write = Callable[[Any, Any], None]
 
 
 def output_name(file: InputFile, *, join: bool) -> str:
-    """The name of the output for a file: as SageMaker's batch transform names it, `<input>.out`.
+    """Return the name of the output for a file: as SageMaker's batch transform names it, `<input>.out`.
 
     With the other columns beside it, the output has a header and is of the input's kind: `.out.csv`, `.out.parquet`.
     """
@@ -82,7 +82,7 @@ def _joined(table: Any, predictions: Any) -> Any:
 
 
 def as_csv(table: Any, *, header: bool) -> bytes:
-    """A table as CSV; text is quoted only where a piece holds some that needs it."""
+    """Return a table as CSV; text is quoted only where a piece holds some that needs it."""
     try:
         return _as_csv(table, header, "none")
     except pa.ArrowInvalid:

@@ -51,7 +51,7 @@ class ContentStore:
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:
-    """A digest over the names and contents of files, short enough to name a folder."""
+    """Return a digest over the names and contents of files, short enough to name a folder."""
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
         digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())

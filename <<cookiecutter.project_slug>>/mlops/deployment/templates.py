@@ -194,7 +194,7 @@ def _without_value(name: str, declared: Mapping[str, Any], setting: str, origin:
 
 
 def _place(environment: Environment, stack: Stack, key: str) -> str:
-    """A setting of a stack and its file, for messages."""
+    """Return a setting of a stack and its file, for messages."""
     name = f"{STACKS}.{stack.name}.{key}"
     return f"`{name}` in {environment.file(name)}"
 

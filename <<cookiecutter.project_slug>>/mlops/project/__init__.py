@@ -1,1 +1,1 @@
-"""What this project is: its answers, its configuration, and the names and places that follow from them."""
+"""The project: its answers, its configuration, and the names and places derived from them."""

@@ -1,4 +1,4 @@
-"""The AWS account of an environment: its clients, and its errors in the reader's terms."""
+"""The AWS account of an environment: its clients, and messages for its errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,14 +53,14 @@ class Account:
 
     @classmethod
     def of(cls, environment: Environment) -> "Account":
-        """The account of an environment, as configured.
+        """Return the account of an environment, as configured.
 
         Raises:
             MlopsError: The environment is this machine, or its configuration lacks a value.
         """
         if environment.name == LOCAL:
             raise UsageError(
-                f"The environment {LOCAL!r} is this machine: there is nothing of it in AWS.",
+                f"The environment {LOCAL!r} is this machine and does not exist in AWS.",
                 "Name another: `--environment dev`.",
             )
         environment.require_place()
@@ -103,12 +103,12 @@ class Account:
 
     @cached_property
     def ssm(self) -> Any:
-        """The client of Systems Manager, whose parameters hold what stacks and pipelines tell one another."""
+        """The client of Systems Manager, whose parameters pass values between stacks and pipelines."""
         return self._client("ssm")
 
     @cached_property
     def runtime(self) -> Any:
-        """The client of what endpoints answer with; it asks once, so that tests count what callers would see."""
+        """The client that invokes endpoints; it does not retry, so that tests count the errors callers see."""
         return self._client(
             "sagemaker-runtime", retries={"total_max_attempts": 1}, max_pool_connections=MAX_CONCURRENCY
         )
@@ -140,21 +140,21 @@ class Account:
 
     @cached_property
     def connections(self) -> Any:
-        """The client of CodeConnections, which hold the rights to repositories elsewhere."""
+        """The client of CodeConnections, which give access to external repositories."""
         return self._client("codeconnections")
 
     def verify(self) -> None:
-        """Make sure that the reader's credentials are those of this account.
+        """Check that the credentials are those of this account.
 
         Raises:
-            MlopsError: There are none, they are no longer valid, or they are of another account.
+            MlopsError: The credentials are missing, expired, or those of another account.
         """
         with aws_errors("find out whose credentials these are"):
             caller = self._client("sts").get_caller_identity()
         if caller["Account"] != self.id:
             raise UsageError(
-                f"Your credentials are of account {caller['Account']} ({caller['Arn']}), "
-                f"but the configuration says {self.id}.",
+                f"Your credentials are for account {caller['Account']} ({caller['Arn']}), "
+                f"but the configuration has {self.id}.",
                 "Switch the profile (AWS_PROFILE), or correct `account` in the configuration.",
             )
 
@@ -170,7 +170,7 @@ def aws_errors(purpose: str, then: str = "") -> Iterator[None]:
 
     Args:
         purpose: What the calls are for, to complete "Cannot ...".
-        then: What there is to do once the reader has signed in again.
+        then: What to do after signing in again.
 
     Raises:
         MlopsError: A call failed.
@@ -192,12 +192,12 @@ def aws_errors(purpose: str, then: str = "") -> Iterator[None]:
 
 
 def is_missing(error: exceptions.ClientError) -> bool:
-    """Whether an error says that there is no such thing."""
+    """Return whether an error means that a resource does not exist."""
     code, message = _code(error), str(error.response.get("Error", {}).get("Message", ""))
     return (
         code in _NOT_FOUND
         or code.endswith(_NOT_FOUND_ENDINGS)
-        # SageMaker has no code of its own for most of what it cannot find.
+        # SageMaker has no specific error code for most missing resources.
         or (code.startswith("Validation") and ("does not exist" in message or "Could not find" in message))
     )
 
@@ -208,7 +208,7 @@ def _code(error: exceptions.ClientError) -> str:
 
 def _said(error: exceptions.ClientError) -> str:
     message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
-    return f"{error.operation_name} answers {_code(error)}{f': {message}' if message else ''}."
+    return f"{error.operation_name} failed with {_code(error)}{f': {message}' if message else ''}."
 
 
 def _remedy(error: exceptions.ClientError, then: str) -> str:
@@ -216,9 +216,9 @@ def _remedy(error: exceptions.ClientError, then: str) -> str:
     if code in _EXPIRED:
         return f"Your session has expired. {_SIGN_IN} {then}".rstrip()
     if code in _INVALID:
-        return f"AWS does not know these credentials. {_SIGN_IN}"
+        return f"AWS rejected these credentials. {_SIGN_IN}"
     if code in _DENIED:
-        return f"Your role needs the permission for {error.operation_name}; ask whoever administers the account."
+        return f"Your role needs permission for {error.operation_name}. Ask the administrator of the account."
     if code == "NoSuchBucket":
         return "Create the bucket, or correct `bucket` in the configuration."
     if code in _THROTTLED:

@@ -1,4 +1,4 @@
-"""What a project can do, by its answers: the machinery is complete in each, and used as far as this goes."""
+"""The capabilities of a project, by its answers; every project contains the complete machinery."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Capability:
-    """Something that some projects do.
+    """Something that only some projects do.
 
     Attributes:
         question: The question that decides.
         answers: The answers with which a project does it.
-        lacking: What a project with another answer is like, to complete "This project ...".
+        lacking: The message for other projects, to complete "This project ...".
     """
 
     question: str
@@ -29,7 +29,7 @@ CAPABILITIES = {
 
 
 def lack(answers: Mapping[str, str], needs: tuple[str, ...]) -> str:
-    """Why a project lacks what something needs, as a sentence; empty if it lacks nothing.
+    """Return which capability a project lacks, as a sentence; empty if it has all.
 
     Args:
         answers: The answers that the project was generated with.

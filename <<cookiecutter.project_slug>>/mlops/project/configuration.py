@@ -1,7 +1,7 @@
 """The files in `config/`: `base.yaml` for every environment, and one overlay per environment for what differs there.
 
-A key that no environment reads is most likely misspelt and is refused, and so is one in the overlay of an environment
-that does not read it.
+A key that no environment reads is probably misspelt and is rejected, as is a key in the overlay of an environment that
+does not read it.
 """
 
 import json
@@ -22,10 +22,10 @@ OWN = "own"
 """The section of a project's own settings: `context["own.<key>"]` in its pipeline."""
 
 STACKS = "stacks"
-"""The section of the stacks: for each a section of parameters of its template."""
+"""The section with a section of template parameters for each stack."""
 
 PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role", "data_key", "model_key")
-"""Where an environment is."""
+"""The keys that locate an environment."""
 
 _EVERY = (LOCAL, SHARED, *ENVIRONMENTS)
 _TRAINING = (LOCAL, SHARED)
@@ -36,7 +36,7 @@ _WATCHES = {"monitoring": ("on",)}
 
 @dataclass(frozen=True)
 class Key:
-    """A key at the top of the files.
+    """A top-level key.
 
     Attributes:
         environments: The environments that read it.
@@ -86,12 +86,12 @@ KEYS: Mapping[str, Key] = {
     "smoke": Key(_EVERY, ("max_p99_ms", "max_error_share"), _SERVES),
     "capture": Key((LOCAL,), ("percentage",), _WATCHES),
 }
-"""Every key at the top of the files."""
+"""Every top-level key."""
 
 
 @dataclass(frozen=True)
 class Readers:
-    """Who reads the configuration of a project.
+    """Which environments of a project read which keys.
 
     Attributes:
         root: The project's folder.
@@ -102,20 +102,20 @@ class Readers:
     answer: Callable[[str], str]
 
     def overlays(self) -> list[str]:
-        """The names of the environments: those with a file."""
+        """Return the names of the environments, which are those with a file."""
         return sorted(path.stem for path in (self.root / FOLDER).glob("*.yaml") if path.name != BASE.name)
 
     def reads(self, environment: str, name: str) -> bool:
-        """Whether an environment reads a key at the top of the files."""
+        """Return whether an environment reads a top-level key."""
         key = KEYS.get(name)
-        # An environment of the project's own is one to train in.
+        # Environments that a project adds are for training.
         kind = environment if environment in _EVERY else SHARED
         if key is None or kind not in key.environments:
             return False
         return all(self.answer(question) in choices for question, choices in (key.when or {}).items())
 
     def deploys(self, environment: str) -> list[str]:
-        """The stacks with settings in an environment: those deployed there, and the registry of another project."""
+        """Return the stacks with settings in an environment: those deployed there and an external registry."""
         return [
             stack.name
             for stack in stacks.TABLE
@@ -124,14 +124,14 @@ class Readers:
         ]
 
     def check(self, path: Path, settings: Mapping[Any, Any]) -> None:
-        """Refuse an overlay with a key that its environment does not read, or `base.yaml` with one that none reads.
+        """Reject keys in an overlay that its environment does not read, or in `base.yaml` that none reads.
 
         Args:
             path: The file, relative to the project.
             settings: Its content.
 
         Raises:
-            UsageError: It has such a key, and the message names the nearest valid one; or a section is not a mapping.
+            UsageError: There is such a key (the message names the nearest valid one), or a section is not a mapping.
         """
         file = _File(path, [path.stem] if path != BASE else self.overlays())
 
@@ -172,7 +172,7 @@ class _File:
             )
 
     def unread(self, key: str, valid: Collection[str]) -> MlopsError:
-        """The error for a key that no environment of this file reads."""
+        """Return the error for a key that no environment of this file reads."""
         if key in KEYS:
             elsewhere = "" if self.path == BASE else f" It is valid in: {_listed(KEYS[key].environments)}."
             hint = f"Remove it.{elsewhere}"
@@ -184,7 +184,7 @@ class _File:
         return UsageError(f"`{key}` in {self.path} has no effect: {who}.", hint)
 
     def undeployed(self, stack: str, deployed: Collection[str]) -> MlopsError:
-        """The error for the section of a stack that no environment of this file has."""
+        """Return the error for the section of a stack that no environment of this file has."""
         who = "this project" if self.path == BASE else self.path.stem
         return UsageError(
             f"`{STACKS}.{stack}` in {self.path} has no effect: {who} has no stack `{stack}`.",
@@ -202,7 +202,7 @@ def _listed(names: Collection[str]) -> str:
 
 
 def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of an environment: mappings merge key by key, every other value replaces the one in `base`.
+    """Return the settings of an environment: mappings are merged by key, other values replace those in `base`.
 
     An empty section replaces nothing.
     """
@@ -217,7 +217,7 @@ def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any
 
 
 def dotted(settings: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
-    """Each key with its value, sections included: `training`, `training.instance_type`."""
+    """Yield each key with its value, sections included: `training`, `training.instance_type`."""
     for key, value in settings.items():
         yield f"{section}{key}", value
         if isinstance(value, dict):
@@ -225,5 +225,5 @@ def dotted(settings: Mapping[str, Any], section: str = "") -> Iterator[tuple[str
 
 
 def shown(value: Any) -> str:
-    """A value as it is written in a file, for messages."""
+    """Return a value as in a file, for messages."""
     return json.dumps(value, ensure_ascii=False, default=str)

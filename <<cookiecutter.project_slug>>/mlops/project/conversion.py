@@ -1,4 +1,4 @@
-"""Converting the configuration of release 0.4.0, in which each environment's file held every value.
+"""Converts the configuration of release 0.4.0, in which each environment's file contained every value.
 
 The owner's values and comments move into the files that this release generates. Those keep their own text otherwise, so
 that later releases can change it.
@@ -19,7 +19,7 @@ from mlops.project.stacks import TABLE
 from mlops.project.yaml_file import parse_yaml
 
 Keys = tuple[str, ...]
-"""The keys that lead to a value: `("training", "instance_type")`."""
+"""The path to a value: `("training", "instance_type")`."""
 
 _BASE = BASE.stem
 _ORDER = (LOCAL, SHARED, *ENVIRONMENTS)
@@ -59,20 +59,20 @@ class _Entry:
 
     @property
     def commented(self) -> bool:
-        """Whether comments go with it; a `#` in a text counts as one."""
+        """Whether it has comments; a `#` in a string counts as one."""
         return bool(self.comments or self.trailing or (len(self.lines) > 1 and "#" in "".join(self.lines)))
 
 
 def convert(
     old: Mapping[str, str], generated: Mapping[str, str], new: Mapping[str, str], readers: Readers
 ) -> Conversion:
-    """Put the values and comments of old files into new ones.
+    """Move the values and comments of old files into new files.
 
     Args:
         old: The owner's files of release 0.4.0, by environment.
-        generated: Files as that release generated them: comments that are not in these are the owner's.
-        new: Files as this release generated them, by name, with one for `base`.
-        readers: Who reads the configuration.
+        generated: The files as that release generated them; other comments are the owner's.
+        new: The files as this release generated them, by name, including `base`.
+        readers: Which environments read which keys.
 
     Raises:
         UsageError: A file cannot be read, or a value has no place; the message names all of these.
@@ -100,7 +100,7 @@ def convert(
             if name not in reading and not _all_same([entry, *reading.values()] if reading else []):
                 homeless.append(f"`{'.'.join(keys)}: {shown(entry.value)}` in {_path(name)}")
         absent = _Entry(None, (f"{keys[-1]}: null",))
-        if keys[0] == STACKS:  # to leave out a parameter is to set it to null: it has the default of its template
+        if keys[0] == STACKS:  # a missing parameter is set to null: it has the default of its template
             reading |= {name: absent for name in entries if name not in having and _reads(readers, name, keys)}
         free = {name: entry for name, entry in reading.items() if keys not in settings[name]}
         shared = _shared(list(free.values()), keys, settings[_BASE])
@@ -121,15 +121,15 @@ def convert(
 
 
 def _shared(free: Sequence[_Entry], keys: Keys, base: Mapping[Keys, Any]) -> _Entry | None:
-    """The entry for the base file, of those whose environments have no line of their own; None if it gets none."""
+    """Return the entry for the base file, or None: one of those whose environments have no line of their own."""
     if not free or (keys not in base and (len(free) == 1 or not _all_same(free))):
         return None
-    # Where they differ: the value that is there already, else the one that is nearest to production.
+    # If they differ: the existing value, else the one nearest to production.
     return next((entry for entry in free if keys in base and _same(entry, base[keys])), free[-1])
 
 
 def _require_whole(entries: Mapping[str, Mapping[Keys, _Entry]], texts: Mapping[str, str], readers: Readers) -> None:
-    """Refuse files in which an environment would have other values than before."""
+    """Reject files in which an environment would have other values than before."""
     settings = {name: parse_yaml(text, _path(name)) for name, text in texts.items()}
     for name, content in settings.items():
         readers.check(_path(name), content)
@@ -177,14 +177,14 @@ class _Place:
     column: int
     section: bool
     flow: bool
-    """Whether it is between braces."""
+    """Whether it is inside braces."""
     text: str
-    """The value as it is written."""
+    """The text of the value."""
     end: yaml.Mark
 
 
 def _places(text: str) -> dict[Keys, _Place]:
-    """Every key of a file, sections included, in the order of the file."""
+    """Return every key of a file, sections included, in the order of the file."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     return dict(_below(text, root, ())) if isinstance(root, yaml.MappingNode) else {}
 
@@ -200,7 +200,7 @@ def _below(text: str, node: yaml.MappingNode, parents: Keys) -> Iterator[tuple[K
 
 
 def _end(node: yaml.Node) -> yaml.Mark:
-    """The end of what is written of a value: the mark of a block itself is at the beginning of what follows."""
+    """Return the end of the text of a value; the end mark of a block is at the beginning of the next token."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(last, tuple) else last)
@@ -214,7 +214,7 @@ def _last_line(node: yaml.Node) -> int:
 
 
 def _entries_of_release(text: str, path: Path) -> dict[Keys, _Entry]:
-    """The values of a file of release 0.4.0, with settings of stacks where this release has them."""
+    """Return the values of a file of release 0.4.0, with settings of stacks at their new place."""
     values = dict(_leaves(parse_yaml(text, path)))
     lines, places = text.splitlines(), _places(text)
     if strange := [".".join(keys) for keys in values if keys not in places]:
@@ -240,7 +240,7 @@ def _entries_of_release(text: str, path: Path) -> dict[Keys, _Entry]:
 
 
 def _is_section(keys: Keys) -> bool:
-    """Whether a key without a value is an empty section."""
+    """Return whether a key without a value is an empty section."""
     return len(keys) == 1 and (keys[0] in _STACK_NAMES or (keys[0] in KEYS and KEYS[keys[0]].keys != ()))
 
 
@@ -249,7 +249,7 @@ def _dedented(line: str, column: int) -> str:
 
 
 def _with(text: str, keys: Keys, entry: _Entry) -> str:
-    """A file with an entry in it, in place of the one that it has."""
+    """Return a file with an entry added or replaced."""
     places, lines = _places(text), text.splitlines()
     comments = [line for line in entry.comments if line not in {each.strip() for each in lines}]
     missing: Keys = ()
@@ -275,7 +275,7 @@ def _with(text: str, keys: Keys, entry: _Entry) -> str:
 
 
 def _gap(places: Mapping[Keys, _Place], lines: Sequence[str], keys: Keys) -> tuple[int, int, int, Keys]:
-    """Where a new key goes: the lines that it replaces, its indentation, and the sections that are missing above it."""
+    """Return the place of a new key: the lines it replaces, its indentation, and the missing sections above it."""
     parent = keys[:-1]
     while parent and parent not in places:
         parent = parent[:-1]
@@ -285,7 +285,7 @@ def _gap(places: Mapping[Keys, _Place], lines: Sequence[str], keys: Keys) -> tup
     children = [place for one, place in places.items() if one[:-1] == parent]
     indent = children[0].column if children else section.column + 2
     end = section.last + 1
-    # An optional setting stands there as a comment.
+    # Optional settings are comments in the file.
     for number in range(section.first + 1, len(lines)):
         line = lines[number]
         if number > section.last and (not line.strip() or len(line) - len(line.lstrip()) <= section.column):

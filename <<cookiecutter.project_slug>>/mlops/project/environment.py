@@ -31,16 +31,16 @@ class Environment:
     files: Mapping[str, Path] = field(default_factory=dict, compare=False)
 
     def file(self, key: str) -> Path:
-        """The file to edit for a dotted key: the one that sets it, else the one that it belongs in."""
+        """Return the file to edit for a dotted key: the one that sets it, or the one where it belongs."""
         own = key in (*PLACE, "trained_in", "image_digest") or (self.name == SHARED and key.startswith(f"{STACKS}."))
         return self.files.get(key, self.path if own else BASE)
 
     def stack(self, name: str) -> dict[str, Any]:
-        """The settings of a stack: parameters of its template, in snake case."""
+        """Return the settings of a stack: parameters of its template, in snake case."""
         return (self.settings.get(STACKS) or {}).get(name) or {}
 
     def __getitem__(self, key: str) -> Any:
-        """The value at a dotted key (`training.instance_type`).
+        """Return the value at a dotted key (`training.instance_type`).
 
         Raises:
             MlopsError: The key is missing or empty.
@@ -49,50 +49,50 @@ class Environment:
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is None:
-            raise UsageError(f"{self.file(key)} does not say `{key}`.", f"Set `{key}` in {self.file(key)}.")
+            raise UsageError(f"{self.file(key)} has no value for `{key}`.", f"Set `{key}` in {self.file(key)}.")
         return value
 
     def number(self, key: str) -> float:
-        """The number at a dotted key.
+        """Return the number at a dotted key.
 
         Raises:
-            MlopsError: The key is missing, or what it says is no number.
+            MlopsError: The key is missing, or its value is not a number.
         """
         return float(self._typed(key, (int, float), "a number such as 0.1 (1.0e-2, not 1e-2)"))
 
     def integer(self, key: str) -> int:
-        """The whole number at a dotted key.
+        """Return the whole number at a dotted key.
 
         Raises:
-            MlopsError: The key is missing, or what it says is no whole number.
+            MlopsError: The key is missing, or its value is not a whole number.
         """
         return int(self._typed(key, (int,), "a whole number"))
 
     def _typed(self, key: str, types: tuple[type, ...], wanted: str) -> Any:
         value = self[key]
         if isinstance(value, bool) or not isinstance(value, types):
-            raise UsageError(f"{self.file(key)} says `{key}: {shown(value)}`.", f"It takes {wanted}.")
+            raise UsageError(f"{self.file(key)} has an invalid value: `{key}: {shown(value)}`.", f"Use {wanted}.")
         return value
 
     def require_place(self) -> None:
-        """Refuse an environment that does not say yet where it is.
+        """Reject an environment whose place is not configured yet.
 
         Raises:
             MlopsError: Keys are missing; the message lists all of them.
         """
-        # The others follow from the account where they are left empty.
+        # The others are derived from the account if they are empty.
         missing = self.missing("account") or self.missing(*_REQUIRED)
         if missing:
             place = str(self.path)
             if self.name not in (LOCAL, SHARED):
                 place += f", or for every environment in config/{SHARED}.yaml"
             raise UsageError(
-                f"{self.path} does not say {', '.join(f'`{key}`' for key in missing)}.",
-                f"Set {'it' if len(missing) == 1 else 'them'} in {place}; the comments there say what each is.",
+                f"{self.path} has no value for {', '.join(f'`{key}`' for key in missing)}.",
+                f"Set {'it' if len(missing) == 1 else 'them'} in {place}; the comments there explain them.",
             )
 
     def missing(self, *keys: str) -> list[str]:
-        """Those of the dotted `keys` that the file leaves out or empty."""
+        """Return the dotted `keys` without a value."""
         absent = []
         for key in keys:
             try:

@@ -1,6 +1,6 @@
-"""The project's own image: which build of it the jobs and endpoints of an environment use.
+"""The project's own image: which build the jobs and endpoints of an environment use.
 
-`image_digest` of an environment names one, or says `newest`. Only AWS knows which one that is: `upsert`
+`image_digest` of an environment is a digest or `newest`. Only AWS knows which one that is: `upsert`
 asks, and until it asks again everything uses its answer.
 """
 
@@ -19,10 +19,10 @@ _is_digest = re.compile(r"sha256:[0-9a-f]{64}").fullmatch
 
 
 def digest(target: Target) -> str | None:
-    """The digest of the image that an environment uses; None in a project that uses AWS's images.
+    """Return the digest of the image that an environment uses; None in a project that uses AWS's images.
 
     Raises:
-        MlopsError: The configuration names none, or the newest one, which nobody has looked up yet.
+        MlopsError: The configuration has no digest, or the newest one, which has not been looked up yet.
     """
     if target.project.answer("training_image") != "custom":
         return None
@@ -31,14 +31,14 @@ def digest(target: Target) -> str | None:
         return _remembered(target)
     if not _is_digest(wanted):
         raise UsageError(
-            f"{target.settings.file(KEY)} says `{KEY}: {wanted}`.",
-            f"It takes `{NEWEST}`, or sha256: and the 64 hexadecimal digits of an image.",
+            f"{target.settings.file(KEY)} has an invalid value: `{KEY}: {wanted}`.",
+            f"Use `{NEWEST}`, or sha256: and the 64 hexadecimal digits of an image.",
         )
     return wanted
 
 
 def uri(target: Target) -> str | None:
-    """The URI of the image that an environment uses; None in a project that uses AWS's images.
+    """Return the URI of the image that an environment uses; None in a project that uses AWS's images.
 
     Raises:
         MlopsError: See `digest`.
@@ -49,25 +49,25 @@ def uri(target: Target) -> str | None:
 
 
 def takes_newest(target: Target) -> bool:
-    """Whether an environment uses whatever image is the newest."""
+    """Return whether an environment uses the newest image."""
     return target.project.answer("training_image") == "custom" and target.settings[KEY] == NEWEST
 
 
 def remember(target: Target, found: str) -> None:
-    """Use an image as the newest one from now on.
+    """Record the newest image.
 
     Args:
-        target: Where.
-        found: What the account says is the newest image's digest.
+        target: The environment.
+        found: The digest that was looked up.
 
     Raises:
-        MlopsError: It is no digest: no image has been built yet.
+        MlopsError: It is not a digest: no image has been built yet.
     """
     if not _is_digest(found):
         raise MlopsError(
-            f"{target.settings.file(KEY)} says `{KEY}: {NEWEST}`, and no image has been built yet.",
-            f"`{MLOPS} deploy --environment dev --stack image` makes the pipeline that builds it. "
-            f"If that is there, see why it has not: the CodePipeline {target.names.image_pipeline}.",
+            f"{target.settings.file(KEY)} sets `{KEY}: {NEWEST}`, but no image has been built yet.",
+            f"`{MLOPS} deploy --environment dev --stack image` creates the pipeline that builds it. "
+            f"If it exists, see why no build succeeded: CodePipeline {target.names.image_pipeline}.",
         )
     write_text(_memory(target), found + "\n")
 
@@ -81,7 +81,7 @@ def _remembered(target: Target) -> str:
         return _memory(target).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise UsageError(
-            f"{target.settings.file(KEY)} says `{KEY}: {NEWEST}`, and which image that is has not been looked up yet.",
-            f"`{MLOPS} upsert --environment {target.environment}` asks AWS. Without it, name an image: "
+            f"{target.settings.file(KEY)} sets `{KEY}: {NEWEST}`, but the newest image has not been looked up yet.",
+            f"`{MLOPS} upsert --environment {target.environment}` looks it up. Without AWS, set a digest: "
             f"`{KEY}: sha256:...` in {target.settings.file(KEY)}.",
         ) from None

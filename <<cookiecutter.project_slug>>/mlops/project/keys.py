@@ -15,18 +15,18 @@ from mlops.project.security import key_arn
 from mlops.project.target import Target
 
 KEYS = {"data_key": "data", "model_key": "model"}
-"""The keys, by what the configuration calls them, with what the names of their aliases end in."""
+"""The keys, by their name in the configuration, with the endings of their aliases."""
 
 
 def arn(target: Target, name: str) -> str:
-    """The ARN of a key that the results of jobs are encrypted with.
+    """Return the ARN of a key that the results of jobs are encrypted with.
 
     Args:
-        target: Where the jobs run.
+        target: The environment of the jobs.
         name: `data_key` or `model_key`.
 
     Raises:
-        MlopsError: The configuration says no ARN of a key, or leaves the key to AWS, which nobody has asked yet.
+        MlopsError: The value is not the ARN of a key, or is empty and the key has not been looked up yet.
     """
     configured = key_arn(target.settings, name)
     if configured or target.is_local:
@@ -35,14 +35,14 @@ def arn(target: Target, name: str) -> str:
         return _memory(target, name).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise UsageError(
-            f"{target.settings.file(name)} leaves `{name}` to the project's own key, which has not been looked up yet.",
-            f"`{MLOPS} upsert --environment {target.environment}` asks AWS. Without it, name the key: "
+            f"{target.settings.file(name)} has no value for `{name}`, and the project's has not been looked up yet.",
+            f"`{MLOPS} upsert --environment {target.environment}` looks it up. Without AWS, set the key: "
             f"`{name}: arn:aws:kms:...:key/...` in {target.settings.file(name)}.",
         ) from None
 
 
 def arns(target: Target) -> dict[str, str]:
-    """The ARN of each key of `KEYS`.
+    """Return the ARN of each key of `KEYS`.
 
     Raises:
         MlopsError: See `arn`.
@@ -51,12 +51,12 @@ def arns(target: Target) -> dict[str, str]:
 
 
 def unnamed(target: Target) -> list[str]:
-    """Those of `KEYS` that the configuration leaves to AWS."""
+    """Return the `KEYS` without a value in the configuration."""
     return [name for name in KEYS if target.settings.settings.get(name) is None]
 
 
 def remember(target: Target, name: str, found: str) -> None:
-    """Use the ARN that AWS says for a key from now on."""
+    """Record the ARN of a key."""
     write_text(_memory(target, name), found + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Where a model comes from: the commit of its code and the version of its data."""
+"""The lineage of a model: the commit of its code and the version of its data."""
 
 import os
 import shutil
@@ -9,16 +9,16 @@ from mlops.base.errors import UsageError
 from mlops.base.files import DIGEST_LENGTH, files_below, sha256_of_files
 
 SOURCE_COMMIT = "SOURCE_COMMIT"
-"""The environment variable that says which commit sources are of that came without their repository, as in a build."""
+"""The environment variable with the commit of sources without a repository, as in a build."""
 
 
 def git_commit(root: Path) -> str | None:
-    """The commit that the sources in `root` are of; None when nothing says so."""
+    """Return the commit of the sources in `root`; None if it is unknown."""
     return _checked_out(root) or os.environ.get(SOURCE_COMMIT) or None
 
 
 def _checked_out(root: Path) -> str | None:
-    """The commit checked out in `root`: its full hash, with `-dirty` when files differ from it; None outside git.
+    """Return the full hash of the commit in `root`, with `-dirty` when files differ from it; None outside git.
 
     The data is left out of account: it has a version of its own.
     A folder inside somebody else's repository, or one without a first commit, counts as outside git.
@@ -42,7 +42,7 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def data_version(source: Path) -> str:
-    """The version of a data file or folder: the first 16 hexadecimal digits of a SHA-256 over names and contents.
+    """Return the version of a data file or folder: the first 16 hexadecimal digits of a SHA-256 of names and contents.
 
     Raises:
         MlopsError: There is no such file or folder, or the folder holds no file.

@@ -1,4 +1,4 @@
-"""What the configuration leaves to AWS: the newest image of the project, and the keys that aliases lead to."""
+"""Values that are looked up in AWS: the newest image of the project, and the keys behind aliases."""
 
 from botocore.exceptions import ClientError
 
@@ -9,11 +9,11 @@ from mlops.project.names import Names
 
 
 def newest_image(account: Account, names: Names) -> str:
-    """What the account says is the digest of the newest image; another text, or none, when there is no image yet.
+    """Return the digest of the newest image; another text, or an empty one, if there is no image yet.
 
     Args:
-        account: The account that images are built in.
-        names: The project's names there.
+        account: The account where images are built.
+        names: The project's names in that account.
     """
     name = names.image_parameter
     with aws_errors(f"look up the newest image, in the parameter {name}"):
@@ -22,12 +22,12 @@ def newest_image(account: Account, names: Names) -> str:
 
 
 def key_of_alias(account: Account, alias: str, setting: str) -> str:
-    """The ARN of the key that an alias stands for.
+    """Return the ARN of the key behind an alias.
 
     Args:
         account: The account of the key.
         alias: `alias/<name>`.
-        setting: What of the configuration would name the key, for the message.
+        setting: The setting that would name the key, for the message.
 
     Raises:
         MlopsError: There is no such alias, or AWS refuses the call.
@@ -40,5 +40,5 @@ def key_of_alias(account: Account, alias: str, setting: str) -> str:
                 raise
     raise MlopsError(
         f"There is no key {alias} in the account {account.id}.",
-        f"`{MLOPS} deploy --environment dev` makes it. For a bucket of your own, set `{setting}`.",
+        f"`{MLOPS} deploy --environment dev` creates it. For a bucket of your own, set `{setting}`.",
     )

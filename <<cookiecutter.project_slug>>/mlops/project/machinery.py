@@ -1,4 +1,4 @@
-"""The machinery of this project, held to the bytes that its release was generated with."""
+"""Compares the machinery of this project with the files of its release."""
 
 import hashlib
 import shlex
@@ -10,23 +10,23 @@ from mlops.base.files import files_below, sha256_of_file
 from mlops.project.project import Project
 
 FOLDERS = ("mlops", "modelkit")
-"""What belongs to the template, and is replaced by an upgrade."""
+"""The folders of the template, which an upgrade replaces."""
 
 MANIFEST = "locks/machinery.txt"
-"""Digest and name of each file, as `sha256sum --check` reads them."""
+"""The digest and name of each file, in the format of `sha256sum --check`."""
 
 DIGEST = "machinery_sha256"
-"""The key of project.yaml that holds the digest of the manifest."""
+"""The key of project.yaml with the digest of the manifest."""
 
 
 @dataclass(frozen=True)
 class Differences:
-    """How the files differ from the release.
+    """The differences from the release.
 
     Attributes:
         changed: Files with other content.
-        missing: Files that are gone.
-        added: Files that do not belong there.
+        missing: Files that were removed.
+        added: Files that are not part of the release.
     """
 
     changed: tuple[str, ...]
@@ -59,7 +59,7 @@ def compare(project: Project) -> Differences:
         manifest = b""
     if hashlib.sha256(manifest).hexdigest() != project.answer(DIGEST):
         raise UsageError(
-            f"{MANIFEST} is missing or was changed: it has not the digest that project.yaml holds as `{DIGEST}`.",
+            f"{MANIFEST} is missing or was changed: its digest differs from `{DIGEST}` in project.yaml.",
             "Restore both from the commit that generated or upgraded the project.",
         )
     wanted = {name: digest for digest, _, name in (line.partition("  ") for line in manifest.decode().splitlines())}

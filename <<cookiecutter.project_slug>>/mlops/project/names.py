@@ -1,4 +1,4 @@
-"""The names of what the stacks make: known before anything is deployed, so that compiling needs no AWS."""
+"""The names of the resources of the stacks, known before deployment, so that compiling needs no AWS."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _ID_DIGITS = 12
 
 
 def project_id(account: str, region: str, slug: str) -> str:
-    """The id of a project that has none of its own: the same for the same account, Region and name.
+    """Return the default id of a project, derived from account, Region and name.
 
     Returns:
         `p-` and 12 hexadecimal digits, the form of an id that SageMaker gives.
@@ -18,7 +18,7 @@ def project_id(account: str, region: str, slug: str) -> str:
 
 
 def training_pipeline(slug: str) -> str:
-    """The SageMaker pipeline that trains; also this machine's, where a project has no id."""
+    """Return the name of the training pipeline, in SageMaker and on this machine."""
     return f"{slug}-training"
 
 
@@ -35,12 +35,12 @@ class Names:
     id: str
 
     def of(self, suffix: str) -> str:
-        """The name of a bucket or a role: alone in the world, or in the account."""
+        """Return the name of a bucket or a role, which is globally unique, or unique in the account."""
         return f"sagemaker-{self.slug}-{self.id}-{suffix}"
 
     @property
     def data_bucket(self) -> str:
-        """The bucket of the data, of what the pipelines write, and of the functions' code."""
+        """The bucket of the data, the outputs of pipelines and the functions' code."""
         return self.of("data")
 
     @property
@@ -50,12 +50,12 @@ class Names:
 
     @property
     def capture_bucket(self) -> str:
-        """The bucket of what models are asked and answer."""
+        """The bucket of requests and responses of models."""
         return self.of("capt")
 
     @property
     def artifact_bucket(self) -> str:
-        """The bucket of what CodePipeline hands from stage to stage, and of the release."""
+        """The bucket of the artifacts of CodePipeline, and of the release."""
         return self.of("cicd")
 
     @property
@@ -64,12 +64,12 @@ class Names:
         return self.of("pipe")
 
     def key_alias(self, suffix: str) -> str:
-        """The alias of one of the keys."""
+        """Return the alias of one of the keys."""
         return f"alias/{self.slug}-{suffix}"
 
     @property
     def validate_data_function(self) -> str:
-        """The function that looks at data before a run is started on it."""
+        """The function that checks data before a run starts."""
         return f"{self.slug}-validate-data"
 
     @property
@@ -79,11 +79,11 @@ class Names:
 
     @property
     def image_parameter(self) -> str:
-        """The SSM parameter that holds the digest of the newest image of the project's own."""
+        """The SSM parameter with the digest of the project's newest image."""
         return f"/{self.slug}/image"
 
     def tags(self, environment: str) -> dict[str, str]:
-        """What everything that is made for an environment is tagged with."""
+        """Return the tags of all resources of an environment."""
         return {
             "sagemaker:project-name": self.slug,
             "sagemaker:project-id": self.id,
@@ -91,21 +91,21 @@ class Names:
         }
 
     def endpoint(self, environment: str) -> str:
-        """The endpoint of an environment."""
+        """Return the endpoint of an environment."""
         return f"{self.slug}-{environment}"
 
     def schedule_group(self, environment: str) -> str:
-        """The group of the schedules of an environment, which carries their tags."""
+        """Return the group of the schedules of an environment, which carries their tags."""
         return f"{self.slug}-{environment}"
 
     def schedule(self, environment: str) -> str:
-        """The schedule of the batch predictions of an environment."""
+        """Return the schedule of the batch predictions of an environment."""
         return f"{self.slug}-{environment}-transform"
 
     def stack(self, name: str, environment: str) -> str:
-        """The CloudFormation stack of a template; one that all environments share does not name any."""
+        """Return the CloudFormation stack of a template; names of shared stacks contain no environment."""
         return f"{self.slug}-{name}" if environment == SHARED else f"{self.slug}-{environment}-{name}"
 
     def live_parameter(self, environment: str) -> str:
-        """The SSM parameter that holds the ARN of the package that is live in an environment."""
+        """Return the SSM parameter with the ARN of the package that is live in an environment."""
         return f"/{self.slug}/live/{environment}"

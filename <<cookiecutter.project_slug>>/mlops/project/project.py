@@ -1,4 +1,4 @@
-"""What this project is: the answers it was generated with, and the configuration of each environment."""
+"""The project: the answers it was generated with, and the configuration of each environment."""
 
 import re
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _FORMS = {
     "model_bucket": _BUCKET,
     "pipeline_role": (r"arn:[a-z-]+:iam::[0-9]{12}:role/.+", "the ARN of a role: arn:aws:iam::123456789012:role/name"),
 }
-"""Of what form the place of an environment is, and what that is called."""
+"""The pattern of each value that locates an environment, and its description."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class Project:
     """A rendered project on disk.
 
     Attributes:
-        root: The folder that holds `project.yaml`.
+        root: The folder with `project.yaml`.
     """
 
     root: Path
 
     @classmethod
     def here(cls) -> "Project":
-        """The project of the working folder.
+        """Return the project of the working folder.
 
         Raises:
-            MlopsError: The working folder is none.
+            MlopsError: The working folder is not a project.
         """
         folder = Path.cwd()
         if not (folder / "project.yaml").is_file():
@@ -57,21 +57,21 @@ class Project:
         return read_yaml(self.root / "project.yaml")
 
     def answer(self, question: str) -> str:
-        """The answer to a question; for `recommended`, what it means in this project.
+        """Return the answer to a question, with `recommended` resolved.
 
         Raises:
-            MlopsError: `project.yaml` does not hold it.
+            MlopsError: `project.yaml` has no such answer.
         """
         answer = self.answers.get(question)
         if answer == "recommended":
             answer = self.answers.get("recommended", {}).get(question)
         if answer is None:
-            raise UsageError(f"project.yaml does not say `{question}`.", "Restore it from git.")
+            raise UsageError(f"project.yaml has no value for `{question}`.", "Restore it from git.")
         return str(answer)
 
     @property
     def slug(self) -> str:
-        """The short name that AWS names are built from."""
+        """The short name, from which names in AWS are derived."""
         return self.answer("project_slug")
 
     @property
@@ -81,12 +81,12 @@ class Project:
 
     @property
     def deploys_only(self) -> bool:
-        """Whether the versions that are deployed are trained and registered by another project."""
+        """Whether another project trains and registers the versions that this one deploys."""
         return self.answer("project_scope") == "deploy"
 
     @property
     def state(self) -> Path:
-        """The folder of everything local: object store, runs, registry, bundles. Safe to delete."""
+        """The folder of all local state: object store, runs, registry, bundles. Safe to delete."""
         return self.root / ".mlops"
 
     @property
@@ -96,11 +96,11 @@ class Project:
 
     @property
     def readers(self) -> Readers:
-        """Who reads the configuration."""
+        """Which environments read which keys."""
         return Readers(self.root, self.answer)
 
     def environment(self, name: str) -> Environment:
-        """The configuration of an environment: `config/base.yaml`, overlaid with its own file.
+        """Return the configuration of an environment: `config/base.yaml`, overlaid with its own file.
 
         Where it is, if the files leave it empty, is where the shared one is, else as the stacks name it.
 
@@ -135,10 +135,10 @@ class Project:
         return environment
 
     def _made(self, environment: Environment) -> dict[str, str]:
-        """Where an environment is as the stacks name it; nothing as long as its account is open.
+        """Return the place of an environment by the names of the stacks; empty without an account.
 
         Raises:
-            MlopsError: What the configuration says of the place cannot be one.
+            MlopsError: A value that locates the environment is invalid.
         """
         place = environment.settings
         account = place.get("account")
@@ -146,12 +146,13 @@ class Project:
             return {}
         if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
             raise UsageError(
-                f"{environment.file('account')} says `account: {shown(account)}`.",
-                'It takes twelve digits in quotes: "123456789012".',
+                f"{environment.file('account')} has an invalid value: `account: {shown(account)}`.",
+                'Use twelve digits in quotes: "123456789012".',
             )
         for key, (form, meaning) in _FORMS.items():
             if place.get(key) is not None and not re.fullmatch(form, str(place[key])):
-                raise UsageError(f"{environment.file(key)} says `{key}: {shown(place[key])}`.", f"It takes {meaning}.")
+                file = environment.file(key)
+                raise UsageError(f"{file} has an invalid value: `{key}: {shown(place[key])}`.", f"Use {meaning}.")
         names = Names(self.slug, place.get("project_id") or project_id(account, self.region, self.slug))
         return {
             "project_id": names.id,
@@ -161,7 +162,7 @@ class Project:
         }
 
     def python(self, environment: str) -> Path:
-        """The interpreter of the runtime or the development environment.
+        """Return the interpreter of the runtime or the development environment.
 
         Args:
             environment: `RUNTIME_ENVIRONMENT` or `DEVELOPMENT_ENVIRONMENT`.

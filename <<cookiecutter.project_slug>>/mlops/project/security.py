@@ -1,4 +1,4 @@
-"""What a company's policy asks of jobs and models: a key for their disks, isolation, encrypted traffic, and a VPC."""
+"""Security settings of jobs and models: a key for their disks, isolation, encrypted traffic, and a VPC."""
 
 import re
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from mlops.project.instances import NO_KEY, has_own_disks
 
 SECTION = "security"
 VOLUME_KEY, IN_VPC = "VolumeKeyArn", "JobsInVpc"
-"""The parameters of the stack of the pipeline's role that follow from this section."""
+"""The parameters of the pipeline role's stack that are derived from this section."""
 
 DISK_ENCRYPTION = "DiskEncryption"
-"""The parameter of stacks with instances that says who encrypts their disks."""
+"""The parameter of stacks with instances that selects the encryption of their disks."""
 
 _SWITCHES = ("network_isolation", "encrypt_inter_container_traffic")
 _is_key = re.compile(r"arn:[a-z-]+:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:key/[a-zA-Z0-9-]+").fullmatch
@@ -28,7 +28,7 @@ _NETWORK = {
 
 @dataclass(frozen=True)
 class Network:
-    """Where in a VPC jobs or models are; both empty for none.
+    """The subnets and security groups of jobs or models; both empty without a VPC.
 
     Attributes:
         subnet_ids: Up to 16 subnets.
@@ -40,7 +40,7 @@ class Network:
 
     @classmethod
     def of(cls, environment: Environment, name: str, section: Mapping[str, Any]) -> "Network":
-        """The network in a section of a configuration.
+        """Return the network in a section of a configuration.
 
         Args:
             environment: The environment, for messages.
@@ -48,14 +48,14 @@ class Network:
             section: The section.
 
         Raises:
-            MlopsError: A list is none, holds what is no id or too many of them, or stands there without the other one.
+            MlopsError: A value is not a list of ids, has too many of them, or one list is given without the other.
         """
         found = {key: _ids(environment, f"{name}.{key}", section.get(key)) for key in _NETWORK}
         for key, other in zip(found, reversed(found), strict=True):
             if found[key] and not found[other]:
                 raise UsageError(
-                    f"{environment.file(f'{name}.{key}')} says `{name}.{key}` without `{name}.{other}`.",
-                    f"SageMaker takes both or neither: set `{name}.{other}`, or remove `{name}.{key}`.",
+                    f"{environment.file(f'{name}.{key}')} sets `{name}.{key}` without `{name}.{other}`.",
+                    f"SageMaker requires both or neither: set `{name}.{other}`, or remove `{name}.{key}`.",
                 )
         return cls(**found)
 
@@ -65,10 +65,10 @@ class Security:
     """The section `security` of an environment.
 
     Attributes:
-        volume_key: The ARN of the key of the disks of jobs; None for that of the data.
+        volume_key: The ARN of the key of jobs' disks; None for the key of the data.
         network_isolation: Whether the containers of jobs have no network.
-        encrypt_inter_container_traffic: Whether the instances of a job encrypt what they send each other.
-        network: Where in a VPC jobs are.
+        encrypt_inter_container_traffic: Whether traffic between the instances of a job is encrypted.
+        network: The subnets and security groups of jobs.
     """
 
     volume_key: str | None
@@ -78,15 +78,15 @@ class Security:
 
     @classmethod
     def of(cls, environment: Environment) -> "Security":
-        """The section of an environment.
+        """Return the section of an environment.
 
         Raises:
-            MlopsError: A value is missing, or cannot be what it says; the message names its key.
+            MlopsError: A value is missing or invalid; the message names its key.
         """
         if missing := environment.missing(*(f"{SECTION}.{key}" for key in _SWITCHES)):
             raise UsageError(
-                f"{environment.file(missing[0])} does not say {' and '.join(f'`{key}`' for key in missing)}.",
-                f"Write each as true or false in the section `{SECTION}`; docs/security.md says what they do.",
+                f"{environment.file(missing[0])} has no value for {' and '.join(f'`{key}`' for key in missing)}.",
+                f"Set each to true or false in the section `{SECTION}`; docs/security.md explains them.",
             )
         return cls(
             volume_key=key_arn(environment, f"{SECTION}.volume_key"),
@@ -96,19 +96,19 @@ class Security:
         )
 
     def parameters(self) -> dict[str, str]:
-        """The values of the parameters that the rights of the pipeline's role follow from."""
+        """Return the parameters that determine the permissions of the pipeline's role."""
         return {VOLUME_KEY: self.volume_key or "", IN_VPC: str(bool(self.network.subnet_ids)).lower()}
 
 
 def key_arn(environment: Environment, name: str) -> str | None:
-    """The ARN of a key in a configuration; None where it is left empty.
+    """Return the ARN of a key in a configuration; None if it is empty.
 
     Args:
         environment: The environment.
         name: The dotted key: `security.volume_key`.
 
     Raises:
-        MlopsError: It is no ARN of a key in the project's Region.
+        MlopsError: It is not the ARN of a key in the project's Region.
     """
     if environment.missing(name):
         return None
@@ -118,28 +118,28 @@ def key_arn(environment: Environment, name: str) -> str | None:
         return str(value)
     account = environment.settings.get("account") or "123456789012"
     raise UsageError(
-        f"{environment.file(name)} says `{name}: {shown(value)}`.",
-        "It takes the ARN of a KMS key, not its id or an alias, in the Region of the project: "
+        f"{environment.file(name)} has an invalid value: `{name}: {shown(value)}`.",
+        "Use the ARN of a KMS key, not its id or an alias, in the Region of the project: "
         f"arn:aws:kms:{environment.region}:{account}:key/...",
     )
 
 
 def require_encryptable_disks(environment: Environment, stack: str) -> None:
-    """Refuse a key for the disks of instances whose hardware encrypts them, before SageMaker does.
+    """Reject a key for disks that the hardware of the instances encrypts, as SageMaker does.
 
     Args:
         environment: The environment.
         stack: The name of a stack with instances.
 
     Raises:
-        MlopsError: Its `instance_type` has disks of its own, and its `disk_encryption` is not `hardware`.
+        MlopsError: Its `instance_type` has local NVMe disks, and its `disk_encryption` is not `hardware`.
     """
     section = environment.stack(stack)
     instance_type = section.get("instance_type")
     if has_own_disks(str(instance_type)) and section.get("disk_encryption") != "hardware":
         key = f"{STACKS}.{stack}.instance_type"
         raise UsageError(
-            f"{environment.file(key)} says `{key}: {instance_type}`, which {NO_KEY}.",
+            f"{environment.file(key)} sets `{key}: {instance_type}`, which {NO_KEY}.",
             f"Set `{STACKS}.{stack}.disk_encryption: hardware`, or another type.",
         )
 
@@ -148,7 +148,8 @@ def _switch(environment: Environment, name: str) -> bool:
     key = f"{SECTION}.{name}"
     value = environment[key]
     if not isinstance(value, bool):
-        raise UsageError(f"{environment.file(key)} says `{key}: {shown(value)}`.", "It takes true or false.")
+        file = environment.file(key)
+        raise UsageError(f"{file} has an invalid value: `{key}: {shown(value)}`.", "Use true or false.")
     return value
 
 
@@ -158,11 +159,11 @@ def _ids(environment: Environment, name: str, value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise UsageError(f"{path} says `{name}: {shown(value)}`.", f"It takes a list of ids: [{example}].")
+        raise UsageError(f"{path} has an invalid value: `{name}: {shown(value)}`.", f"Use a list of ids: [{example}].")
     if len(value) > most:
-        raise UsageError(f"{path} says {len(value)} ids for `{name}`.", f"SageMaker takes {most}.")
+        raise UsageError(f"{path} has {len(value)} ids in `{name}`.", f"SageMaker accepts {most}.")
     for item in value:
         if not isinstance(item, str) or not is_id(item) or value.count(item) > 1:
-            what = "twice" if value.count(item) > 1 else "among its ids"
-            raise UsageError(f"{path} says {shown(item)} {what} in `{name}`.", f"It takes ids, each once: {example}.")
+            problem = "a duplicate" if value.count(item) > 1 else "an invalid id"
+            raise UsageError(f"{path} has {problem} in `{name}`: {shown(item)}.", f"Use ids, each once: {example}.")
     return tuple(value)

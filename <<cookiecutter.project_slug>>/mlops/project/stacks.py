@@ -12,7 +12,7 @@ from mlops.base.environments import ENVIRONMENTS, SHARED
 from mlops.base.errors import UsageError
 
 SHADOW_MINUTES = "shadow_minutes"
-"""How long a new version is asked beside the live one: for the deployment itself, not for its template."""
+"""How long a new version runs as a shadow of the live one; a setting of `deploy`, not of the template."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Stack:
 
     Attributes:
         name: The name of its template, without the ending.
-        shared: Whether it serves every environment; else it stands in each of `ENVIRONMENTS`.
-        endpoint: Whether it is what answers requests.
+        shared: Whether all environments share it; otherwise each of `ENVIRONMENTS` has one.
+        endpoint: Whether it serves requests.
     """
 
     name: str
@@ -44,11 +44,11 @@ TABLE = (
     Stack("transform", shared=False),
     Stack("api", shared=False),
 )
-"""Every stack in the order of deployment: each takes outputs of those before it. They are removed in the reverse."""
+"""All stacks in the order of deployment: each uses outputs of preceding ones. They are deleted in reverse."""
 
 
 def present(root: Path, environment: str) -> list[Stack]:
-    """The stacks of a project that are deployed for an environment, in the order of deployment.
+    """Return the stacks of a project that are deployed for an environment, in the order of deployment.
 
     Raises:
         MlopsError: Nothing is deployed for this environment.
@@ -60,12 +60,12 @@ def present(root: Path, environment: str) -> list[Stack]:
     ]
     if not found:
         known = ", ".join((SHARED, *ENVIRONMENTS))
-        raise UsageError(f"No stack of this project is of {environment!r}.", f"Stacks may be of {known}.")
+        raise UsageError(f"This project has no stacks in {environment!r}.", f"Environments with stacks: {known}.")
     return found
 
 
 def selected(stacks: Sequence[Stack], names: Sequence[str]) -> list[Stack]:
-    """Those of some stacks that are named; all of them without a name.
+    """Return the named stacks, or all stacks without a name.
 
     Raises:
         MlopsError: A name is none of theirs.
@@ -73,10 +73,10 @@ def selected(stacks: Sequence[Stack], names: Sequence[str]) -> list[Stack]:
     for name in names:
         if name not in (stack.name for stack in stacks):
             known = ", ".join(stack.name for stack in stacks)
-            raise UsageError(f"There is no stack {name!r} here.", f"The stacks: {known}.")
+            raise UsageError(f"There is no stack {name!r} here.", f"Stacks: {known}.")
     return [stack for stack in stacks if not names or stack.name in names]
 
 
 def template_file(root: Path, stack: Stack) -> Path:
-    """Where a project keeps the template of a stack."""
+    """Return the path of the template of a stack."""
     return root / "infra" / f"{stack.name}.yaml"

@@ -1,4 +1,4 @@
-"""This project in one environment: resolved once by the command line, and passed down."""
+"""This project in one environment: resolved once by the command line and passed down."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,13 +36,13 @@ class Target:
         """The configuration of the environment.
 
         Raises:
-            MlopsError: There is no such environment, or its configuration cannot be used.
+            MlopsError: There is no such environment, or its configuration is invalid.
         """
         return self.project.environment(self.environment)
 
     @cached_property
     def names(self) -> Names:
-        """The names of what the stacks make in the account of the environment.
+        """The names of the stacks' resources in the account of the environment.
 
         Raises:
             MlopsError: The configuration has no account.
@@ -56,7 +56,7 @@ class Target:
         Raises:
             MlopsError: The environment is this machine, or its configuration lacks a value.
         """
-        from mlops.project.account import Account  # boto3 costs 0.2 s, which local verbs do not pay
+        from mlops.project.account import Account  # boto3 takes 0.2 s, which local verbs do not need
 
         return Account.of(self.settings)
 
@@ -65,7 +65,7 @@ class Target:
         """The stacks that are deployed for the environment, in the order of deployment.
 
         Raises:
-            MlopsError: Nothing is deployed for it.
+            MlopsError: It has no stacks.
         """
         return stacks.present(self.project.root, self.environment)
 
@@ -81,11 +81,11 @@ class Target:
 
     @cached_property
     def shared(self) -> "Target":
-        """The environment that holds what all environments share."""
+        """The environment with the shared resources."""
         return self.at(SHARED)
 
     def at(self, environment: str) -> "Target":
-        """The same project in another environment."""
+        """Return the same project in another environment."""
         return self if environment == self.environment else Target(self.project, environment)
 
     @property
@@ -112,14 +112,14 @@ class Target:
         trainer = Project((self.project.root / str(settings["trained_in"])).resolve())
         if not (trainer.root / "project.yaml").is_file() or trainer.deploys_only:
             raise UsageError(
-                f"{settings.path} says `trained_in: {settings['trained_in']}`: {trainer.root} trains nothing.",
-                "Name the folder of the project that trains, as seen from this one: ../NAME.",
+                f"{settings.path} sets `trained_in: {settings['trained_in']}`, but {trainer.root} does not train.",
+                "Set the path of the project that trains, relative to this one: ../NAME.",
             )
         return Target(trainer, LOCAL)
 
     @property
     def capture_percentage(self) -> float:
-        """The percentage of the requests to capture: 0 where nothing reads what is captured.
+        """The percentage of the requests to capture: 0 if monitoring is off.
 
         Raises:
             MlopsError: The configuration has no value, or it is not a percentage.

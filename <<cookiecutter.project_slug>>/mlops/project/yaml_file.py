@@ -9,20 +9,20 @@ from mlops.base.errors import UsageError
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Refuses a key that is given twice, of which YAML keeps the last."""
+    """Rejects duplicate keys, of which YAML keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node."""
+        """Return the mapping of a node."""
         keys = [key.value for key, _ in node.value]
         for number, (key, _) in enumerate(node.value):
             if key.value in keys[:number]:
-                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is given twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is a duplicate key", key.start_mark)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a file; an empty file is an empty mapping.
+    """Return the mapping in a file; an empty file is an empty mapping.
 
     Raises:
         UsageError: The file cannot be read, or it is not a mapping.
@@ -34,7 +34,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, path: Path) -> dict[str, Any]:
-    """The mapping in the text of a file.
+    """Return the mapping in the text of a file.
 
     Args:
         text: The text.

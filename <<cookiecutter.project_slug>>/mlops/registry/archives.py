@@ -66,7 +66,7 @@ def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
 
 
 def schema_file(folder: Path, python: Path) -> Path:
-    """The schema of an unpacked archive as data; it is made of the archive's own code where the archive has none.
+    """Return the schema file of an unpacked archive; without one, create it with the code of the archive.
 
     Args:
         folder: The unpacked archive.

@@ -86,7 +86,7 @@ class LocalStore:
     def _missing(self, uri: str) -> MlopsError:
         return MlopsError(
             f"No object at {uri} (locally {self.path(uri)}).",
-            f"It was deleted, or never written. To create it again: {MLOPS} run --no-cache",
+            f"It was deleted or never written. To create it again: {MLOPS} run --no-cache",
         )
 
 

@@ -31,7 +31,7 @@ def test_a_failed_write_keeps_the_old_content_and_leaves_nothing_behind(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(MlopsError, match=r"Cannot write .*No space left") as refusal:
         write_text(path, "new")
-    assert "Free some space" in refusal.value.remedy
+    assert "Free space" in refusal.value.remedy
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.json"]
 

@@ -38,7 +38,7 @@ def test_upsert_says_that_the_account_is_missing(
     monkeypatch.chdir(project)
     assert main(["upsert", "--environment", "dev"]) == 2
     error = capsys.readouterr().err
-    assert "config/dev.yaml does not say `account`." in error
+    assert "config/dev.yaml has no value for `account`." in error
 
 
 def test_nothing_is_trained_where_versions_are_only_deployed(

@@ -86,7 +86,7 @@ def test_the_role_of_the_pipeline_may_do_what_the_section_security_asks_for(run:
     ("setting", "said"),
     [
         ("subnet_ids: [subnet-01234567]", "`stacks.endpoint.subnet_ids` without `stacks.endpoint.security_group_ids`"),
-        ("disk_encryption: key", "`stacks.endpoint.instance_type: ml.g5.xlarge`, which has disks of its own"),
+        ("disk_encryption: key", "`stacks.endpoint.instance_type: ml.g5.xlarge`, which has local NVMe disks"),
     ],
 )
 def test_what_sagemaker_refuses_of_an_endpoint_is_refused_before_anything_is_deployed(

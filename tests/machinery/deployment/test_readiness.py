@@ -152,7 +152,7 @@ def test_who_may_not_read_quotas_is_told_which_right_is_missing_and_deploys(tmp_
     found.target.account.__dict__["quotas"] = denied(operation).client("service-quotas")
     [warning] = found.before(["endpoint"], TODAY)
     assert not warning.blocks
-    assert f"Cannot read the service quotas of sagemaker: {operation} answers AccessDeniedException" in warning.what
+    assert f"Cannot read the service quotas of sagemaker: {operation} failed with AccessDeniedException" in warning.what
     assert f"Your role needs the permission for {operation}" in warning.remedy
 
 

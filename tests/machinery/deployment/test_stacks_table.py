@@ -53,7 +53,7 @@ def test_a_stack_exists_in_a_project_when_its_template_does(tmp_path: Path) -> N
 
 
 def test_nothing_is_deployed_to_this_machine(tmp_path: Path) -> None:
-    with pytest.raises(MlopsError, match="No stack of this project is of 'local'"):
+    with pytest.raises(MlopsError, match="This project has no stacks in 'local'"):
         present(small_project(tmp_path).root, "local")
 
 
@@ -61,7 +61,7 @@ def test_stacks_are_chosen_by_name_and_keep_their_order(tmp_path: Path) -> None:
     found = present(small_project(tmp_path).root, "dev")
     assert names(selected(found, ["workload", "data"])) == ["data", "workload"]
     assert names(selected(found, ["workload"])) == ["workload"]
-    with pytest.raises(MlopsError, match=r"no stack 'endpoint' here.\n  The stacks: data, workload"):
+    with pytest.raises(MlopsError, match=r"no stack 'endpoint' here.\n  Stacks: data, workload"):
         selected(found, ["endpoint"])
 
 

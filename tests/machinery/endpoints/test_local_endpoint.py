@@ -128,8 +128,8 @@ def test_without_a_registered_model_nothing_is_served(default_project: Path) -> 
     [
         ("percentage: 100", "percentage: 101", "capture.percentage must be between 0 and 100"),
         ("max_payload_mb: 6", "max_payload_mb: 0", "max_payload_mb must be greater than 0"),
-        ("max_payload_mb: 6", "max_payload_mb: lots", "It takes a number"),
-        ("read_timeout_seconds: 20", "", "does not say `serving.read_timeout_seconds`"),
+        ("max_payload_mb: 6", "max_payload_mb: lots", "Use a number"),
+        ("read_timeout_seconds: 20", "", "has no value for `serving.read_timeout_seconds`"),
     ],
 )
 def test_a_wrong_setting_is_said_with_its_name(project: Path, before: str, after: str, said: str) -> None:

@@ -174,7 +174,7 @@ def test_rows_that_the_model_refuses_and_files_that_hold_none_are_told(served: P
     for file, code, said in (
         ("empty.csv", 2, "empty.csv has no rows below its header."),
         ("none.csv", 2, "Cannot read none.csv"),
-        ("odd.csv", 2, "The request cannot be answered"),
+        ("odd.csv", 2, "Invalid request"),
     ):
         done = mlops(served, "smoke", "--file", file, check=False)
         assert done.returncode == code, done.stderr

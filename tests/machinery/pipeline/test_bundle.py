@@ -147,7 +147,7 @@ def test_a_full_disk_is_said_and_leaves_no_trace(sources: Project, compiler: Com
     compiler.error = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(MlopsError, match="No space left on device") as caught:
         bundle.current(Target(sources, "local"))
-    assert "Free some space" in caught.value.remedy
+    assert "Free space" in caught.value.remedy
     assert [path.name for path in (sources.state / "bundles/local").iterdir()] == [".lock"]
 
 
@@ -169,7 +169,7 @@ def test_two_at_once_compile_once(sources: Project, compiler: Compiler) -> None:
 def test_an_environment_without_an_account_is_refused(sources: Project, compiler: Compiler) -> None:
     with pytest.raises(MlopsError) as caught:
         bundle.current(Target(sources, "dev"))
-    assert str(caught.value.message) == "config/dev.yaml does not say `account`."
+    assert str(caught.value.message) == "config/dev.yaml has no value for `account`."
     assert caught.value.exit_code == 2
     assert compiler.runs == 0
 

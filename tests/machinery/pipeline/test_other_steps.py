@@ -76,7 +76,7 @@ def test_a_record_that_the_model_refuses_fails_the_transform_and_names_the_file(
     run = local_run(tmp_path, definition(MODEL, transform()))
     assert run.execute().steps["Score"].status == "Failed"
     log = (run.folder.path / "Score-1/job.log").read_text()
-    assert log.startswith("rows.csv: The request cannot be answered")
+    assert log.startswith("rows.csv: Invalid request")
     assert not (tmp_path / "s3/bucket/out").exists()
 
 

@@ -54,7 +54,7 @@ def test_a_run_on_instances_whose_disks_take_no_key_fails_as_sagemaker_would_ref
     assert statuses(local_run(tmp_path / "default", pipeline).execute()) == {"Step": "Succeeded"}
     state = local_run(tmp_path / "other", pipeline, parameters={"Type": "ml.g5.xlarge"}).execute()
     assert statuses(state) == {"Step": "Failed"}
-    assert "ml.g5.xlarge has disks of its own" in state.steps["Step"].failure
+    assert "ml.g5.xlarge has local NVMe disks" in state.steps["Step"].failure
 
 
 def test_a_step_reads_what_the_step_before_it_wrote(tmp_path: Path) -> None:

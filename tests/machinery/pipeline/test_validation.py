@@ -182,7 +182,7 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
         lambda c: set_at(step(c, "Train"), "RetryPolicies", 0, "MaxAttempts", 21), "Train", "between 1 and 20"),
     "key for disks that hardware encrypts": (
         lambda c: set_at(parameter(c, "TrainingInstanceType"), "DefaultValue", "ml.g5.xlarge"),
-        "Train", "VolumeKmsKeyId: ml.g5.xlarge has disks of its own"),
+        "Train", "VolumeKmsKeyId: ml.g5.xlarge has local NVMe disks"),
     "subnets without security groups": (
         lambda c: set_at(arguments(c, "Train"), "VpcConfig", {"Subnets": ["subnet-0123456789abcdef0"]}),
         "Train", "VpcConfig.SecurityGroupIds: this required member is missing"),
@@ -246,7 +246,7 @@ def test_an_image_of_ones_own_takes_metrics(good: Content) -> None:
         ("ProcessingInstanceCount", "0", "0 where the API expects 1 to 100"),
         ("MaxDepth", "deep", "MaxDepth takes a value of type Integer"),
         ("RunReason", "a, b", "the API does not allow ',' in it"),
-        ("TrainingInstanceType", "ml.g5.xlarge", "SageMaker takes no key for them"),
+        ("TrainingInstanceType", "ml.g5.xlarge", "SageMaker accepts no key for them"),
         ("ProcessingInstanceType", "ml.g4dn.xlarge", "Set the type in the configuration instead"),
     ],
 )

@@ -49,7 +49,7 @@ PARAMETERS = (
 
 
 def test_credentials_of_another_account_are_refused_with_both_account_numbers(account: Account) -> None:
-    with pytest.raises(MlopsError, match=f"of account {ACCOUNT} .* says 999999999999"):
+    with pytest.raises(MlopsError, match=f"for account {ACCOUNT} .* has 999999999999"):
         replace(account, id="999999999999").verify()
 
 
@@ -57,7 +57,7 @@ def test_credentials_of_another_account_are_refused_with_both_account_numbers(ac
     ("code", "remedy"),
     [
         ("ExpiredToken", "expired. Sign in"),
-        ("InvalidClientTokenId", "does not know these credentials"),
+        ("InvalidClientTokenId", "rejected these credentials"),
         ("AccessDeniedException", "permission for CreatePipeline"),
         ("NoSuchBucket", "Create the bucket"),
         ("ThrottlingException", "Try again in a minute"),
@@ -67,7 +67,7 @@ def test_an_error_of_aws_says_what_failed_and_what_to_do(code: str, remedy: str)
     error = ClientError({"Error": {"Code": code, "Message": "No."}}, "CreatePipeline")
     with pytest.raises(MlopsError) as caught, aws_errors("put the pipeline"):
         raise error
-    assert caught.value.message == f"Cannot put the pipeline: CreatePipeline answers {code}: No."
+    assert caught.value.message == f"Cannot put the pipeline: CreatePipeline failed with {code}: No."
     assert remedy in caught.value.remedy
 
 

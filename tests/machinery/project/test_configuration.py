@@ -203,8 +203,8 @@ def test_a_stack_is_set_only_where_it_is_deployed(tmp_path: Path, file: str, sta
         ("security: none", '`security: "none"` in config/local.yaml is not a section.'),
         ("own: [a]", '`own: ["a"]` in config/local.yaml is not a section.'),
         ("hyperparameters: true", "`hyperparameters: true` in config/local.yaml is not a section."),
-        ("gate: {min_auc: 1}\ngate: {min_auc: 2}", "`gate` is given twice"),
-        ("gate: {min_auc: 1, min_auc: 2}", "`min_auc` is given twice"),
+        ("gate: {min_auc: 1}\ngate: {min_auc: 2}", "`gate` is a duplicate key"),
+        ("gate: {min_auc: 1, min_auc: 2}", "`min_auc` is a duplicate key"),
         ("gate: {min_auc: 1", 'config/local.yaml", line'),
         ("[gate]", "config/local.yaml is not a mapping"),
     ],
@@ -224,9 +224,9 @@ def test_the_section_of_a_stack_is_a_section(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("bucket", "s3://my-bucket", "It takes the name of a bucket, without s3://."),
-        ("pipeline_role", "pipeline", "It takes the ARN of a role: arn:aws:iam::"),
-        ("project_id", "p-abc", "It takes p- and twelve lower-case letters or digits."),
+        ("bucket", "s3://my-bucket", "Use the name of a bucket, without s3://."),
+        ("pipeline_role", "pipeline", "Use the ARN of a role: arn:aws:iam::"),
+        ("project_id", "p-abc", "Use p- and twelve lower-case letters or digits."),
     ],
 )
 def test_a_place_that_cannot_be_one_is_refused_in_its_file(tmp_path: Path, key: str, value: str, said: str) -> None:
@@ -235,7 +235,7 @@ def test_a_place_that_cannot_be_one_is_refused_in_its_file(tmp_path: Path, key: 
         (tmp_path / "config/dev.yaml").write_text('account: "123456789012"\n')
         (tmp_path / f"config/{file}.yaml").write_text(f'account: "123456789012"\n{key}: {value}\n')
         refused = refusal(tmp_path, "dev")
-        assert refused.message == f'config/{file}.yaml says `{key}: "{value}"`.'
+        assert refused.message == f'config/{file}.yaml has an invalid value: `{key}: "{value}"`.'
         assert said in refused.remedy
         (tmp_path / "config/dev.yaml").write_text("")
 
@@ -273,11 +273,11 @@ def test_a_message_names_the_file_that_sets_a_value_or_should(tmp_path: Path) ->
     keys = "gate.min_auc", "training.instance_count", "gate.min_auc_gain", "bucket"
     files = ["config/base.yaml", "config/local.yaml", "config/base.yaml", "config/local.yaml"]
     assert [str(environment.file(key)) for key in keys] == files
-    with pytest.raises(MlopsError, match=r'config/base.yaml says `gate.min_auc: "high"`'):
+    with pytest.raises(MlopsError, match=r'config/base.yaml has an invalid value: `gate.min_auc: "high"`'):
         environment.number("gate.min_auc")
-    with pytest.raises(MlopsError, match=r'config/local.yaml says `training.instance_count: "many"`'):
+    with pytest.raises(MlopsError, match=r'config/local.yaml has an invalid value: `training.instance_count: "many"`'):
         environment.integer("training.instance_count")
-    with pytest.raises(MlopsError, match=r"config/base.yaml does not say `gate.min_auc_gain`"):
+    with pytest.raises(MlopsError, match=r"config/base.yaml has no value for `gate.min_auc_gain`"):
         environment.number("gate.min_auc_gain")
     assert str(project.environment("staging").file("account")) == "config/dev.yaml"
 

@@ -96,14 +96,14 @@ def test_another_account_has_names_of_its_own(root: Path) -> None:
 def test_an_account_that_is_none_is_refused_with_an_example(root: Path, account: object) -> None:
     project = write(root, "dev", account=account)
     for name in ("dev", "staging"):
-        with pytest.raises(MlopsError, match=r"config/dev.yaml says `account: ") as caught:
+        with pytest.raises(MlopsError, match=r"config/dev.yaml has an invalid value: `account: ") as caught:
             project.environment(name)
         assert 'in quotes: "123456789012"' in caught.value.remedy
 
 
 def test_this_machine_keeps_its_explicit_stand_ins(root: Path) -> None:
     environment = write(root, "local", account="000000000000").environment("local")
-    with pytest.raises(MlopsError, match=r"config/local.yaml does not say `bucket`"):
+    with pytest.raises(MlopsError, match=r"config/local.yaml has no value for `bucket`"):
         environment["bucket"]
 
 

@@ -51,16 +51,16 @@ def test_a_network_is_what_both_lists_say() -> None:
         ({"subnet_ids": [SUBNET]}, "`security.subnet_ids` without `security.security_group_ids`"),
         ({"security_group_ids": [GROUP]}, "`security.security_group_ids` without `security.subnet_ids`"),
         ({"subnet_ids": [], "security_group_ids": [GROUP]}, "without `security.subnet_ids`"),
-        ({"subnet_ids": SUBNET, "security_group_ids": [GROUP]}, "It takes a list of ids: [subnet-0123456789abcdef0]"),
-        ({"subnet_ids": ["subnet-1"], "security_group_ids": [GROUP]}, '"subnet-1" among its ids in `security.s'),
-        ({"subnet_ids": [SUBNET], "security_group_ids": [SUBNET]}, 'among its ids in `security.security_group_ids`'),
-        ({"subnet_ids": [SUBNET, SUBNET], "security_group_ids": [GROUP]}, "twice in `security.subnet_ids`"),
-        ({"subnet_ids": [SUBNET] * 17, "security_group_ids": [GROUP]}, "17 ids for `security.subnet_ids`"),
-        ({"subnet_ids": [SUBNET], "security_group_ids": [GROUP] * 6}, "SageMaker takes 5."),
-        ({"network_isolation": "true"}, '`security.network_isolation: "true"`. It takes true or false.'),
-        (dict.fromkeys(SWITCHES), "`security.encrypt_inter_container_traffic`. Write each as true"),
-        ({"encrypt_inter_container_traffic": None}, "does not say `security.encrypt_inter_container_traffic`"),
-        ({"volume_key": "alias/visits-data"}, "It takes the ARN of a KMS key, not its id or an alias"),
+        ({"subnet_ids": SUBNET, "security_group_ids": [GROUP]}, "Use a list of ids: [subnet-0123456789abcdef0]"),
+        ({"subnet_ids": ["subnet-1"], "security_group_ids": [GROUP]}, 'an invalid id in `security.s'),
+        ({"subnet_ids": [SUBNET], "security_group_ids": [SUBNET]}, 'an invalid id in `security.security_group_ids`'),
+        ({"subnet_ids": [SUBNET, SUBNET], "security_group_ids": [GROUP]}, "a duplicate in `security.subnet_ids`"),
+        ({"subnet_ids": [SUBNET] * 17, "security_group_ids": [GROUP]}, "17 ids in `security.subnet_ids`"),
+        ({"subnet_ids": [SUBNET], "security_group_ids": [GROUP] * 6}, "SageMaker accepts 5."),
+        ({"network_isolation": "true"}, '`security.network_isolation: "true"`. Use true or false.'),
+        (dict.fromkeys(SWITCHES), "`security.encrypt_inter_container_traffic`. Set each to true"),
+        ({"encrypt_inter_container_traffic": None}, "has no value for `security.encrypt_inter_container_traffic`"),
+        ({"volume_key": "alias/visits-data"}, "Use the ARN of a KMS key, not its id or an alias"),
         ({"volume_key": DATA_KEY.replace(REGION, "us-east-1")}, f"in the Region of the project: arn:aws:kms:{REGION}:"),
     ],
 )  # fmt: skip
@@ -84,7 +84,7 @@ def test_a_key_for_disks_that_hardware_encrypts_is_refused(section: dict[str, An
         require_encryptable_disks(configured, "transform")
         return
     with pytest.raises(
-        MlopsError, match=r"`stacks.transform.instance_type: ml\.g5\.xlarge`, which has disks of its own"
+        MlopsError, match=r"`stacks.transform.instance_type: ml\.g5\.xlarge`, which has local NVMe disks"
     ):
         require_encryptable_disks(configured, "transform")
 
@@ -126,12 +126,12 @@ def test_keys_that_the_configuration_names_are_not_looked_up(project: Project) -
 
 
 def test_this_machine_has_keys_of_its_own_only_where_the_configuration_says_so(project: Project) -> None:
-    with pytest.raises(MlopsError, match=r"config/local\.yaml does not say `data_key`"):
+    with pytest.raises(MlopsError, match=r"config/local\.yaml has no value for `data_key`"):
         arns(target(project, Environment("local", {}, Path("config/local.yaml"), REGION)))
 
 
 def test_the_project_s_own_keys_are_known_once_they_are_looked_up(project: Project, here: StandInAccount) -> None:
-    with pytest.raises(MlopsError, match="leaves `data_key` to the project's own key") as caught:
+    with pytest.raises(MlopsError, match="has no value for `data_key`, and the project's has not been looked up") as caught:
         arn(Target(project, "dev"), "data_key")
     assert "upsert --environment dev" in caught.value.remedy
     with pytest.raises(MlopsError, match="There is no key alias/visits-data") as caught:

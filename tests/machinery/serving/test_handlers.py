@@ -44,7 +44,7 @@ def test_a_request_goes_through_the_four_handlers_of_the_archive(tmp_path: Path)
 
 def test_what_the_handlers_refuse_is_a_message(tmp_path: Path) -> None:
     handlers = load(registry(tmp_path, packed(HANDLERS)), VERSION, tmp_path / "models")
-    with pytest.raises(MlopsError, match="cannot be answered: could not convert") as refusal:
+    with pytest.raises(MlopsError, match="Invalid request: could not convert") as refusal:
         handlers.invoke(b"many", "text/csv", "text/csv")
     assert refusal.value.exit_code == 2
 

@@ -45,7 +45,7 @@ def run(target: Target, options: Namespace) -> int:
 
 
 def _files(project: Project, commit: str) -> dict[str, str]:
-    """The files in config/ at a commit, by name."""
+    """Return the files in config/ at a commit, by name."""
     names = _git(project, "ls-tree", "--name-only", commit, f"{FOLDER}/").split()
     return {
         name.removeprefix(f"{FOLDER}/").removesuffix(".yaml"): _git(project, "show", f"{commit}:./{name}")
