@@ -1,7 +1,7 @@
-"""The classifier: gradient-boosted trees (XGBoost). All that depends on the framework stands here.
+"""The algorithm: gradient-boosted trees (XGBoost).
 
-Any algorithm will do that has `fit`, `save`, `load` and `predict`. The server imports this module too: import nothing
-but xgboost and numpy.
+Replace it by any other with `fit`, `save`, `load` and `predict`. The server imports this module, too: import only
+xgboost and numpy.
 """
 
 import os
@@ -18,23 +18,23 @@ from modelkit.job import JobError
 from modelkit.learning import Rows, Trained
 
 together = distributed.xgboost_together
-"""Joins the instances of a training job; without it, training takes one instance."""
+"""Connects the instances of a training job; without it, training uses one instance."""
 
 _LOOP = ("num_round", "early_stopping_rounds")
 _ROUNDS_PER_LINE = 10
 
 
 def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], threads: int) -> Trained:
-    """Train a booster until the AUC on the validation rows stops rising, and cut it at its best tree.
+    """Train until the AUC on the validation rows stops improving, and keep the trees up to the best.
 
     Args:
-        train: The rows to learn from.
-        validation: The rows that tell when to stop.
+        train: The training rows.
+        validation: The rows for early stopping.
         hyperparameters: A value for each of `HYPERPARAMETERS`.
-        threads: How many threads to use.
+        threads: The number of threads.
 
     Raises:
-        JobError: XGBoost refuses the data.
+        JobError: XGBoost rejects the data.
     """
     names = list(FEATURE_NAMES)
     parameters: dict[str, Any] = {name: value for name, value in hyperparameters.items() if name not in _LOOP}
@@ -63,7 +63,7 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
 
 
 def save(model: xgboost.Booster, folder: Path) -> None:
-    """Write the model into its folder."""
+    """Write the model to its folder."""
     model.save_model(folder / "model.ubj")
 
 
@@ -75,5 +75,5 @@ def load(folder: Path) -> xgboost.Booster:
 
 
 def predict(data: npt.NDArray[np.float32], model: xgboost.Booster) -> npt.NDArray[np.float32]:
-    """Return for each of n rows, an (n, f + d) matrix, the probability that the target is true: n values."""
+    """Return the n probabilities that the target is true, for an (n, f + d) matrix of n rows."""
     return np.asarray(model.inplace_predict(data))

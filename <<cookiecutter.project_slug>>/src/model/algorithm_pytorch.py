@@ -1,7 +1,7 @@
-"""The classifier: a neural network (PyTorch). All that depends on the framework stands here.
+"""The algorithm: a neural network (PyTorch).
 
-Any algorithm will do that has `fit`, `save`, `load` and `predict`. The server imports this module too: import nothing
-but torch and numpy.
+Replace it by any other with `fit`, `save`, `load` and `predict`. The server imports this module, too: import only
+torch and numpy.
 """
 
 import copy
@@ -23,16 +23,16 @@ _ROWS_AT_ONCE = 65_536
 
 
 class Network(nn.Module):
-    """A multilayer perceptron on the matrix of `modelkit.features`: it prepares the values itself.
+    """A multilayer perceptron on the matrix of `modelkit.features`, including its preprocessing.
 
-    A number is standardised, a category becomes a column for each of its values, and for every feature one more column
-    says whether it is missing. A number further than 10 standard deviations from the mean counts as that far: no value
-    of a request can outweigh all others. Change `model/onnx_twin.py` with it.
+    Numbers are standardised and clipped at 10 standard deviations, so that no value of a request can outweigh all
+    others; categories are one-hot encoded; each feature has a column that is 1 for missing values. If you change the
+    network, change `model/onnx_twin.py`, too.
 
     Args:
         hidden_layers: The number of hidden layers.
         hidden_units: The number of units of each.
-        dropout: The share of hidden units that a training step leaves out.
+        dropout: The dropout rate of hidden units.
     """
 
     def __init__(self, hidden_layers: int, hidden_units: int, dropout: float) -> None:
@@ -61,7 +61,7 @@ class Network(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def standardise(self, data: Tensor) -> None:
-        """Take means and standard deviations from an (n, f + d) matrix."""
+        """Set the means and standard deviations to those of an (n, f + d) matrix."""
         values = data[:, self.numbers].double().numpy()
         known = np.isfinite(values)
         count = np.maximum(known.sum(axis=0), 1)
@@ -71,7 +71,7 @@ class Network(nn.Module):
         self.deviation.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1)))
 
     def forward(self, data: Tensor) -> Tensor:
-        """Return the logits of n rows, n values, for an (n, f + d) matrix."""
+        """Return the n logits for an (n, f + d) matrix of n rows."""
         numbers = ((data[:, self.numbers] - self.mean) / self.deviation).clamp(-self.limit, self.limit)
         chosen = data[:, self.category_positions] == self.category_codes
         columns = [torch.nan_to_num(numbers), torch.isnan(data).float(), chosen.float()]
@@ -80,16 +80,16 @@ class Network(nn.Module):
 
 
 def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], threads: int) -> Trained:
-    """Train a network until the AUC on the validation rows stops rising, and keep its weights at the best epoch.
+    """Train until the AUC on the validation rows stops improving, and keep the weights of the best epoch.
 
     Args:
-        train: The rows to learn from.
-        validation: The rows that tell when to stop.
+        train: The training rows.
+        validation: The rows for early stopping.
         hyperparameters: A value for each of `HYPERPARAMETERS`.
-        threads: How many threads to use.
+        threads: The number of threads.
 
     Raises:
-        JobError: The weights have grown beyond all bounds.
+        JobError: Training diverged.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(int(hyperparameters["seed"]))
@@ -122,12 +122,12 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
 
 
 def save(model: Network, folder: Path) -> None:
-    """Write the model into its folder."""
+    """Write the model to its folder."""
     torch.save({"architecture": model.architecture, "state": model.state_dict()}, folder / "model.pt")
 
 
 def load(folder: Path) -> Network:
-    """Load the model from its folder. Whatever the file holds, no code of it is run."""
+    """Load the model from its folder, without executing code from the file."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     content = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
     model = Network(**content["architecture"])
@@ -136,7 +136,7 @@ def load(folder: Path) -> Network:
 
 
 def predict(data: npt.NDArray[np.float32], model: Network) -> npt.NDArray[np.float32]:
-    """Return for each of n rows, an (n, f + d) matrix, the probability that the target is true: n values."""
+    """Return the n probabilities that the target is true, for an (n, f + d) matrix of n rows."""
     with torch.inference_mode():
         parts = [torch.sigmoid(model(rows)) for rows in torch.tensor(data).split(_ROWS_AT_ONCE)]
     return np.asarray(torch.cat(parts).numpy())
@@ -146,5 +146,5 @@ def _auc(model: Network, rows: Rows) -> float:
     model.eval()
     probabilities = predict(rows.features, model)
     if not np.isfinite(probabilities).all():
-        raise JobError("the network's weights have grown beyond all bounds: lower learning_rate (LearningRate)")
+        raise JobError("training diverged: a prediction is not finite; lower learning_rate (LearningRate)")
     return auc(rows.labels > 0, probabilities)

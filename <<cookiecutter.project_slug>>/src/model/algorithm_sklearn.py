@@ -1,7 +1,7 @@
-"""The classifier: gradient-boosted trees (scikit-learn). All that depends on the framework stands here.
+"""The algorithm: gradient-boosted trees (scikit-learn).
 
-Any algorithm will do that has `fit`, `save`, `load` and `predict`. The server imports this module too: import nothing
-but scikit-learn and numpy.
+Replace it by any other with `fit`, `save`, `load` and `predict`. The server imports this module, too: import only
+scikit-learn and numpy.
 """
 
 from pathlib import Path
@@ -19,18 +19,18 @@ from modelkit.learning import Rows, Trained, print_rounds
 
 
 def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], threads: int) -> Trained:
-    """Grow trees until the AUC on the validation rows stops rising, and keep them up to the best.
+    """Train until the AUC on the validation rows stops improving, and keep the trees up to the best.
 
-    The training curve is that of at most 10 000 rows: scikit-learn scores no more.
+    The training curve is computed on at most 10 000 rows, the limit of scikit-learn.
 
     Args:
-        train: The rows to learn from.
-        validation: The rows that tell when to stop.
+        train: The training rows.
+        validation: The rows for early stopping.
         hyperparameters: A value for each of `HYPERPARAMETERS`.
-        threads: How many threads to use.
+        threads: The number of threads.
 
     Raises:
-        JobError: scikit-learn refuses the data, for instance a feature without any value.
+        JobError: scikit-learn rejects the data, for instance a feature without values.
     """
     empty = [name for name, values in zip(FEATURE_NAMES, train.features.T, strict=True) if np.isnan(values).all()]
     if empty:
@@ -44,7 +44,7 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
             model.fit(train.features, train.labels, X_val=validation.features, y_val=validation.labels)
     except ValueError as error:
         raise JobError(f"scikit-learn cannot train on this: {str(error).splitlines()[0]}") from error
-    # The first score is that of no tree at all.
+    # The first score is that of a model without trees.
     scores = {"train": model.train_score_[1:], "validation": model.validation_score_[1:]}
     curve = {split: {"auc": values.tolist()} for split, values in scores.items()}
     print_rounds(curve)
@@ -54,15 +54,15 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
 
 
 def save(model: HistGradientBoostingClassifier, folder: Path) -> None:
-    """Write the model into its folder."""
+    """Write the model to its folder."""
     pickles.save(model, folder / "model.pkl")
 
 
 def load(folder: Path) -> HistGradientBoostingClassifier:
-    """Load the model from its folder. Whatever the file holds, no code of it is run."""
+    """Load the model from its folder, without executing code from the file."""
     return pickles.load(folder / "model.pkl")
 
 
 def predict(data: npt.NDArray[np.float32], model: HistGradientBoostingClassifier) -> npt.NDArray[np.float32]:
-    """Return for each of n rows, an (n, f + d) matrix, the probability that the target is true: n values."""
+    """Return the n probabilities that the target is true, for an (n, f + d) matrix of n rows."""
     return np.asarray(model.predict_proba(data)[:, 1], dtype=np.float32)

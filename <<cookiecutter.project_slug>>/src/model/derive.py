@@ -1,9 +1,8 @@
-"""Features computed from other features: the one place to add your own.
+"""Derived features: features computed from those of the schema. Add your own here.
 
-Training, evaluation and inference all complete their rows here, so that a model sees the same numbers in each; a
-request carries the schema's columns only. A function takes whole columns and computes each row by itself: a row must
-get the same values alone as among others, so nothing here may count, sort or average rows. Give a function whose
-formula changes another name: by the names a model made with other features is recognised.
+Training, evaluation and inference use these functions, so that they see the same values; requests contain only the
+schema's columns. A function receives whole columns but must compute each row on its own: do not count, sort or average
+rows. If you change a formula, change the name as well, because models are matched with their features by name.
 """
 
 from collections.abc import Mapping
@@ -13,12 +12,12 @@ from modelkit.derived import Columns, Derivation, Values
 
 
 def income_per_person(columns: Columns) -> Values:
-    """Return the income for each member of the family, dollars a year."""
+    """Return the income per member of the family, dollars per year."""
     return columns["income"] / columns["family_size"]
 
 
 def expenditure_limit_per_person(columns: Columns) -> Values:
-    """Return the most there is to pay for each member of the family, dollars a year."""
+    """Return the maximum expenditure per member of the family, dollars per year."""
     return columns["expenditure_limit"] / columns["family_size"]
 
 
@@ -26,7 +25,7 @@ DERIVED: Mapping[str, Derivation] = {
     "income_per_person": income_per_person,
     "expenditure_limit_per_person": expenditure_limit_per_person,
 }
-"""The derived features by name, in the order in which they follow the schema's; empty when there are none."""
+"""The derived features by name, in the order of the model's columns after those of the schema. May be empty."""
 
 FEATURE_NAMES = (*SCHEMA.feature_names, *DERIVED)
-"""The names of all features, in the model's order."""
+"""The names of all features, in the order of the model's columns."""

@@ -1,4 +1,4 @@
-"""How the model is judged on the test rows; the quality gate reads the figures that are returned here."""
+"""The metrics of the model on the test rows. The quality gate reads them."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from modelkit import evaluation, metrics
 
 
 def evaluate(labels: metrics.Labels, probabilities: metrics.Values, threshold: float) -> dict[str, Any]:
-    """Return the figures of n predictions, in the format of SageMaker Model Monitor.
+    """Return the metrics of n predictions, in the format of SageMaker Model Monitor.
 
-    Add your own: `{**evaluation.quality(...), "lift": {"value": ...}}`. They are kept with the version, and a condition
-    of the quality gate in `pipelines/training.py` may read them.
+    Add your own: `{**evaluation.quality(...), "lift": {"value": ...}}`. They are stored with the version, and a
+    condition of the quality gate in `pipelines/training.py` can read them.
 
     Args:
-        labels: What happened, n booleans of both classes.
-        probabilities: What was predicted, n values from 0 to 1.
-        threshold: From which probability on a row is called positive.
+        labels: The true labels, n booleans of both classes.
+        probabilities: The predictions, n values from 0 to 1.
+        threshold: The probability from which a prediction is positive.
     """
     return evaluation.quality(labels, probabilities, threshold)

@@ -1,7 +1,7 @@
-"""The hyperparameters of scikit-learn's gradient boosting that training knows; each is a parameter of the pipeline.
+"""The hyperparameters of scikit-learn's gradient boosting; each is a parameter of the pipeline.
 
-Their values stand in `config/`: `learning_rate` there is the parameter LearningRate. What compiles
-and starts the pipeline reads this list too, so it imports no framework.
+Their values are in `config/`: `learning_rate` there is the parameter LearningRate. The commands that compile and start
+the pipeline import this module, so it must not import the framework.
 """
 
 import math

@@ -1,8 +1,8 @@
-"""The model once more as an ONNX graph, which ONNX Runtime answers small requests with: no row waits for a framework.
+"""The model as an ONNX graph, with which ONNX Runtime predicts small requests faster than the framework.
 
-The server makes it when it loads a model. No job does: AWS's images lack what this imports. The graph is put together
-here, as `Network.forward` computes, because PyTorch's own exporter takes many seconds: whoever changes the one changes
-the other. A server that finds the two to differ answers with the network alone.
+The server creates the graph when it loads a model. Jobs do not: AWS's images lack the packages. The graph is written by
+hand, because PyTorch's exporter takes many seconds: it must compute the same as `Network.forward`. If the predictions
+differ, the server uses the network alone.
 """
 
 from typing import Any

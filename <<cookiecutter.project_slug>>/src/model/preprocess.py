@@ -1,6 +1,6 @@
-"""Which rows are kept, and which of them train, validate and test the model.
+"""Splits the data into training, validation and test rows. Filter rows here as well.
 
-Look at each row by itself: each instance of the job sees a share of the files, and all must make the same split.
+Decide on each row (or group) alone: each instance of the job has a share of the files, and all must split alike.
 """
 
 from typing import Any
@@ -10,13 +10,13 @@ from modelkit import splitting
 
 
 def split(table: Any, train_fraction: float, validation_fraction: float, seed: int) -> dict[str, Any]:
-    """Return the rows of `train`, `validation` and `test`, all rows of a group together.
+    """Return the tables `train`, `validation` and `test`; rows of a group stay together.
 
     Args:
-        table: Arrow table with the schema's columns in their types. Drop rows here:
+        table: Arrow table with the columns and types of the schema. To drop rows:
             `table = table.filter(pc.greater_equal(table["age"], 18))`, with `import pyarrow.compute as pc`.
-        train_fraction: The share of the groups to train with.
-        validation_fraction: The share that says when to stop; the rest is for the test.
-        seed: Another seed, another split.
+        train_fraction: The share of groups for training.
+        validation_fraction: The share of groups for early stopping; the rest is for the test.
+        seed: The seed of the split.
     """
     return splitting.by_group(table, SCHEMA.group, train_fraction, validation_fraction, seed)

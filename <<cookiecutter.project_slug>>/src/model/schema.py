@@ -1,7 +1,7 @@
-"""The data the model is made from: its columns, the rules they follow and the parts they play.
+"""The schema of the data: columns, their roles, types and rules.
 
-Every step reads `SCHEMA`: validation enforces it, preprocessing types and splits by it, training and inference take
-the features in the order in which they stand here. `modelkit/schema.py` describes what a column can be.
+Every step uses `SCHEMA`: validation enforces it, preprocessing converts types and splits by it, training and inference
+use the features in its order. `modelkit/schema.py` documents the arguments.
 """
 
 from modelkit.schema import Column, Facet, Schema

@@ -153,7 +153,7 @@ def test_who_may_not_read_quotas_is_told_which_right_is_missing_and_deploys(tmp_
     [warning] = found.before(["endpoint"], TODAY)
     assert not warning.blocks
     assert f"Cannot read the service quotas of sagemaker: {operation} failed with AccessDeniedException" in warning.what
-    assert f"Your role needs the permission for {operation}" in warning.remedy
+    assert f"Your role needs permission for {operation}" in warning.remedy
 
 
 def test_without_an_address_that_is_said_once(tmp_path: Path, here: StandInAccount) -> None:

@@ -247,7 +247,7 @@ def test_credentials_that_expire_while_an_endpoint_updates_say_how_to_go_on() ->
     )
     with pytest.raises(MlopsError) as caught:
         rolling.run()
-    assert "run the same command again" in caught.value.remedy
+    assert "Run the same command again" in caught.value.remedy
 
 
 class Watched(Clock):

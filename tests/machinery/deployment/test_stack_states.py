@@ -316,7 +316,7 @@ def test_credentials_that_expire_while_waiting_say_how_to_go_on() -> None:
     with pytest.raises(MlopsError) as caught:
         told.service.execute(plan)
     assert "aws sso login" in caught.value.remedy
-    assert "goes on in AWS: run the same command again" in caught.value.remedy
+    assert "continues in AWS. Run the same command again" in caught.value.remedy
 
 
 def test_a_change_that_never_ends_is_waited_for_for_hours_and_not_for_ever() -> None:

@@ -165,7 +165,7 @@ def test_monitoring_leaves_out_what_it_asks_and_says_so(served: Path) -> None:
     window = mlops_json(served, "monitor", "--since", "1h")
     found = window["versions"]["1"]
     assert (found["records"], found["rows"], found["smoke"]) == (1, 3, 201)
-    assert "201 requests of <code>smoke</code> are left out" in Path(window["report"]).read_text()
+    assert "Excluded requests of <code>smoke</code>: 201." in Path(window["report"]).read_text()
 
 
 def test_rows_that_the_model_refuses_and_files_that_hold_none_are_told(served: Path) -> None:

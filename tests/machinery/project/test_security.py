@@ -131,7 +131,7 @@ def test_this_machine_has_keys_of_its_own_only_where_the_configuration_says_so(p
 
 
 def test_the_project_s_own_keys_are_known_once_they_are_looked_up(project: Project, here: StandInAccount) -> None:
-    with pytest.raises(MlopsError, match="has no value for `data_key`, and the project's has not been looked up") as caught:
+    with pytest.raises(MlopsError, match="no value for `data_key`, and the project's has not been looked up") as caught:
         arn(Target(project, "dev"), "data_key")
     assert "upsert --environment dev" in caught.value.remedy
     with pytest.raises(MlopsError, match="There is no key alias/visits-data") as caught:
