@@ -14,17 +14,17 @@ FRAMEWORKS := xgboost sklearn pytorch
 .PHONY: help demo test test-fast test-nightly lint format docs bench lock golden clean
 
 help:
-	@echo "make demo       generate a project and go round its whole loop: train, serve, watch, retrain, promote"
+	@echo "make demo       generate a project and run its whole loop: train, serve, watch, retrain, promote"
 	@echo "make test       test the template and the projects it renders"
-	@echo "make test-fast  what to run at each save: style, types, rendering with the default answers, units of the machinery"
+	@echo "make test-fast  run on each save: style, types, rendering with the default answers, units of the machinery"
 	@echo "make test-nightly what takes too long for each change: the infrastructure in every Region"
 	@echo "make lint       check style and types of the template and, in place, of what it renders"
-	@echo "make format     put the code into style"
+	@echo "make format     format the code"
 	@echo "make docs       build the documentation as a site: build/site/index.html"
 	@echo "make bench      measure generating and running against their alternatives"
 	@echo "make golden     renew the golden pipeline definition"
 	@echo "make lock       renew the locks of the template and of the project"
-	@echo "make clean      remove environments and what demo and tests left"
+	@echo "make clean      remove environments, the demo and test output"
 
 .tools/.complete: locks/tools.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' \
@@ -126,7 +126,7 @@ bench: .venv/.complete
 	.venv/bin/python benchmarks/batch.py
 
 golden: .venv/.complete
-	REFRESH_GOLDEN=1 .venv/bin/python -m pytest tests/machinery/pipeline/test_compile.py
+	REFRESH_GOLDEN=1 .venv/bin/python -m pytest tests/machinery/compile/test_compile.py
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --upgrade

@@ -16,7 +16,7 @@ _MOST_EXPENSIVE_FIRST = (
     "upgrade",
     "standin",
     "render",
-    "machinery/pipeline",
+    "machinery/run",
     "machinery",
 )
 

@@ -57,7 +57,7 @@ IMAGES = sorted({name for names in REPOSITORIES.values() for name in names})
 PARTS = (SLUG, ID, ACCOUNT, ELSEWHERE["ModelPackageGroup"], "/apis", "/tags", *IMAGES)
 """What makes a resource one that a role is made for."""
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-DEFINITION = json.loads((ROOT / "tests/machinery/pipeline/golden/training-local.json").read_text(encoding="utf-8"))
+DEFINITION = json.loads((ROOT / "tests/machinery/compile/golden/training-local.json").read_text(encoding="utf-8"))
 
 each_variant = pytest.mark.parametrize(
     "variant", [pytest.param(variant, marks=pytest.mark.xdist_group(variant)) for variant in VARIANTS]

@@ -13,8 +13,6 @@ from mlops.project.environment import Environment
 from mlops.project.names import Names, project_id
 from mlops.project.yaml_file import read_yaml
 
-LOCAL_ACCOUNT = "000000000000"
-
 RUNTIME_ENVIRONMENT = ".venv"
 DEVELOPMENT_ENVIRONMENT = ".venv-dev"
 

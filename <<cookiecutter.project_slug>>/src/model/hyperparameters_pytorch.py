@@ -17,5 +17,5 @@ HYPERPARAMETERS = (
     Hyperparameter("hidden_units", int, 64, 1, 4096, "units of each hidden layer"),
     Hyperparameter("dropout", float, 0.3, 0, 0.9, "share of the hidden units that a step leaves out"),
     Hyperparameter("weight_decay", float, 0.1, 0, 1, "how much a step shrinks the weights"),
-    Hyperparameter("seed", int, 0, 0, 2**31 - 1, "seed of the initial weights and of the order of the rows"),
+    Hyperparameter("seed", int, 42, 0, 2**31 - 1, "seed of the initial weights and of the order of the rows"),
 )

@@ -16,5 +16,5 @@ HYPERPARAMETERS = (
     Hyperparameter("min_samples_leaf", int, 20, 1, math.inf, "least number of rows in a leaf"),
     Hyperparameter("max_features", float, 0.8, 1e-3, 1, "share of the features each split sees"),
     Hyperparameter("l2_regularization", float, 1, 0, math.inf, "L2 penalty on leaf values"),
-    Hyperparameter("seed", int, 0, 0, 2**31 - 1, "seed of the sampling"),
+    Hyperparameter("seed", int, 42, 0, 2**31 - 1, "seed of the sampling"),
 )

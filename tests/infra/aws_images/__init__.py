@@ -14,7 +14,7 @@ from tests.isolation import contained
 from tests.projects import ROOT
 
 LOCKS = ROOT / "locks"
-_GOLDEN = ROOT / "tests/machinery/pipeline/golden/training-local.json"
+_GOLDEN = ROOT / "tests/machinery/compile/golden/training-local.json"
 _INSIDE = Path(__file__).with_name("inside.py")
 _FRAMEWORK_CONTAINER = Path(__file__).with_name("framework_container.py")
 

@@ -196,7 +196,7 @@ def test_two_instances_grow_the_trees_of_all_rows_and_the_first_writes_them(spli
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    given = {"subsample": 1, "colsample_bytree": 1, "num_round": 5, "max_depth": 2}
+    given = {"subsample": 1, "colsample_bytree": 1, "num_round": 5, "max_depth": 2, "learning_rate": 0.2}
     workers = {}
     for host in hosts:
         environment = {

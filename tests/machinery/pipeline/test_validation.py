@@ -11,7 +11,7 @@ from mlops.pipeline.definition import Definition
 from mlops.pipeline.shapes import translated
 from mlops.pipeline.validation import problems, require_usable, require_valid
 
-GOLDEN = Path(__file__).parent / "golden" / "training-local.json"
+GOLDEN = Path(__file__).parent.parent / "compile/golden/training-local.json"
 METRICS = [{"Name": "auc", "Regex": "auc:(.*)"}]
 Content = dict[str, Any]
 Mutation = Callable[[Content], object]

@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "version", nargs="*", help=f"one version to show, or two to compare: numbers, or `{LATEST}` (default: list all)"
     )
     parser.add_argument("--environment", default=LOCAL, help="environment of the registry (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:

@@ -12,7 +12,7 @@ NEEDS = ("deploys",)
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `publish`."""
     parser.add_argument("--environment", required=True, help="environment, for example dev")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:

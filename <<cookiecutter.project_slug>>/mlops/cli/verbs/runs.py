@@ -17,7 +17,7 @@ NEEDS = ("trains",)
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `runs`."""
     parser.add_argument("run", nargs="?", help="run to show (default: list all)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:

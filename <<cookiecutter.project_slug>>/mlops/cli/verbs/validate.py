@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of `validate`."""
     parser.add_argument("--environment", required=True, help="environment, for example dev")
     parser.add_argument("--data", metavar="URI", help="S3 prefix (default: the InputDataUri of the pipeline)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
