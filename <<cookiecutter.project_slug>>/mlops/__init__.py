@@ -1,4 +1,4 @@
-"""The machinery of this project: compile, validate, run, register, approve, invoke and upsert.
+"""The machinery of this project: it compiles, runs, registers, serves, monitors and deploys.
 
-The template owns this package: an upgrade replaces it. What is yours stands in `src/model`, `pipelines` and `config`.
+The template owns this package: an upgrade replaces it. Your own code is in `src/model`, `pipelines` and `config`.
 """

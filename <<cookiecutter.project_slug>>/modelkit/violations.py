@@ -5,8 +5,8 @@ ones may be held to strict limits.
 """
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -91,9 +91,31 @@ class Comparison:
         """The names of the features that have drifted, the furthest away first."""
         return [feature.name for feature in self.features if feature.drifted]
 
-    def document(self) -> dict[str, Any]:
-        """Return the comparison as JSON."""
-        return {**asdict(self), "drifted": self.drifted}
+
+class Predictions(TypedDict):
+    """The predictions in a window: their mean, None without any, and the counts of equal intervals from 0 to 1."""
+
+    mean: float | None
+    histogram: list[int]
+
+
+class WindowDocument(TypedDict):
+    """The document `comparison.json`: the fields of `captured.Captured`, of the predictions, and of `Comparison`."""
+
+    rows: int
+    records: int
+    smoke: int
+    torn: int
+    damaged: int
+    damaged_at: list[str]
+    first: str
+    last: str
+    predictions: Predictions
+    features: list[dict[str, Any]]
+    violations: list[dict[str, str]]
+    drift: bool
+    quality: bool
+    drifted: list[str]
 
 
 def compare(

@@ -24,6 +24,8 @@ from mlops.pipeline.bundle import (
     MANIFEST,
     OBJECTS,
     Bundle,
+    Manifest,
+    Provenance,
     code_digest,
     packages_digest,
     sources,
@@ -66,7 +68,7 @@ def compile_bundle(target: Target, output: Path) -> None:
     raw = {key: value for key, value in json.loads(pipeline.definition()).items() if value is not None}
     definition = settle(raw, aws.objects, store, f"{project.slug}/{_STAGING}")
     require_valid(definition)
-    _write(output, definition, pipeline.name, context, {**made_from, "limits": ends})
+    _write(output, definition, pipeline.name, context, made_from, ends)
     compiled = Bundle(output)
     declared = Definition(definition).parameters
     compiled.require_within_limits({name: each.default for name, each in declared.items() if each.default is not None})
@@ -78,7 +80,7 @@ def compile_bundle(target: Target, output: Path) -> None:
         )
 
 
-def provenance(target: Target) -> dict[str, Any]:
+def provenance(target: Target) -> Provenance:
     """Return the sources of the definition, for its manifest and the lineage of its models."""
     return {
         **sources(target),
@@ -150,7 +152,7 @@ def _build(context: Any) -> Any:
     return pipeline
 
 
-def _context(target: Target, session: Any, store: ContentStore, made_from: dict[str, Any]) -> Any:
+def _context(target: Target, session: Any, store: ContentStore, made_from: Provenance) -> Any:
     from mlops.compile.context import Context
 
     project, environment = target.project, target.settings
@@ -211,16 +213,24 @@ def _stage(project: Project, code: Mapping[str, bytes]) -> str:
     return folder.relative_to(project.root).as_posix()
 
 
-def _write(output: Path, definition: dict[str, Any], name: str, context: Any, made_from: dict[str, Any]) -> None:
+def _write(
+    output: Path,
+    definition: dict[str, Any],
+    name: str,
+    context: Any,
+    made_from: Provenance,
+    ends: dict[str, list[float | None]],
+) -> None:
     text = json.dumps(definition, indent=2, ensure_ascii=False) + "\n"
     write_text(output / DEFINITION, text)
     objects = output / OBJECTS
     files = sorted(path for path in objects.rglob("*") if path.is_file())
-    manifest = {
+    manifest: Manifest = {
         "pipeline": name,
         "environment": context.environment.name,
         "definition_sha256": sha256_of_file(output / DEFINITION),
         **made_from,
+        "limits": ends,
         "images": sorted({context.image, context.inference_image}),
         "objects": [{"path": path.relative_to(objects).as_posix(), "sha256": sha256_of_file(path)} for path in files],
     }

@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import boto3
 
@@ -41,6 +41,24 @@ class Reason:
     rule: str
     key: str
     message: str
+
+
+class Result(TypedDict):
+    """The response of the function.
+
+    Attributes:
+        valid: Whether the data matches the schema.
+        objects: The number of objects.
+        sampled: The number of objects that were read.
+        rows: The number of rows in these.
+        reasons: Each `Reason`, at most `REASONS`.
+    """
+
+    valid: bool
+    objects: int
+    sampled: int
+    rows: int
+    reasons: list[dict[str, str]]
 
 
 class UnreadableError(Exception):
@@ -71,7 +89,7 @@ class Sample:
     whole: bool
 
 
-def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: Mapping[str, Any], context: Any) -> Result:
     """Check the data against a schema.
 
     Args:
@@ -80,8 +98,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         context: The Lambda context.
 
     Returns:
-        Whether it is `valid`, the number of `objects`, of `sampled` objects and of `rows` in them, and the `reasons` if
-        it is not valid.
+        The result.
     """
     bucket, _, prefix = event["uri"].removeprefix("s3://").partition("/")
     s3, schema = boto3.client("s3"), event["schema"]

@@ -27,7 +27,7 @@ from mlops.registry.archives import schema_file, unpacked
 from mlops.registry.versions import find
 from mlops.store.local import LocalStore
 from modelkit.baseline import STATISTICS_FILE
-from modelkit.violations import COMPARISON_FILE, Limits
+from modelkit.violations import COMPARISON_FILE, Limits, WindowDocument
 
 WATERMARK = timedelta(seconds=2)
 """More recent records may not be in their file yet: servers flush every second."""
@@ -50,7 +50,7 @@ class Window:
 
     start: datetime | None
     end: datetime
-    comparisons: dict[int, dict[str, Any]]
+    comparisons: dict[int, WindowDocument]
     min_rows: int
     folder: Path | None
 
@@ -118,7 +118,7 @@ class Windows:
 
     def _compare(
         self, folder: Path, start: datetime | None, end: datetime, limits: dict[str, float]
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+    ) -> Iterator[tuple[int, WindowDocument]]:
         """Yield the comparison of each version that served requests in the window, and write its documents."""
         root = capture.root(self.target.settings["bucket"], self.target.project.slug)
         everything = LocalStore.of(self.target).path(root)
@@ -139,7 +139,7 @@ class Windows:
         start: datetime | None,
         end: datetime,
         limits: dict[str, float],
-    ) -> dict[str, Any]:
+    ) -> WindowDocument:
         project, source = self.target.project, registry_of(self.target)
         version = find(source.versions(), number)
         model = unpacked(source, version, project.state / "models")
@@ -156,7 +156,7 @@ class Windows:
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if result.returncode:
             raise MlopsError(f"Cannot compare the traffic of version {number}.\n{result.stderr.strip()[-2000:]}")
-        comparison: dict[str, Any] = json.loads((output / COMPARISON_FILE).read_text())
+        comparison: WindowDocument = json.loads((output / COMPARISON_FILE).read_text())
         return comparison
 
     def _keep(self, window: Window, folder: Path, documents: Path, limits: dict[str, float]) -> None:

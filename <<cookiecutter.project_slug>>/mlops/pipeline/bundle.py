@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mlops.base.commands import MLOPS
 from mlops.base.contents import JOBS
@@ -42,6 +42,43 @@ _CODE = (*JOBS.values(), "pipelines")
 _LOCKS = "locks"
 
 
+class Sources(TypedDict):
+    """The facts that require a new bundle when they change."""
+
+    inputs_digest: str
+    git_commit: str | None
+    image_digest: str | None
+    keys: dict[str, str]
+
+
+class Object(TypedDict):
+    """A file that the definition refers to: `<bucket>/<key>` and its SHA-256."""
+
+    path: str
+    sha256: str
+
+
+class Provenance(Sources):
+    """The origin of a definition."""
+
+    code_digest: str
+    packages_digest: str | None
+    template_version: str
+    python: str
+    sagemaker: str
+
+
+class Manifest(Provenance):
+    """The manifest of a bundle; `limits` are the minimum and the maximum of each hyperparameter's parameter."""
+
+    pipeline: str
+    environment: str
+    definition_sha256: str
+    limits: dict[str, list[float | None]]
+    images: list[str]
+    objects: list[Object]
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A complete bundle; its folder does not change any more.
@@ -66,17 +103,17 @@ class Bundle:
     @property
     def pipeline_name(self) -> str:
         """The name of the pipeline."""
-        return str(self.manifest["pipeline"])
+        return self.manifest["pipeline"]
 
     @property
     def definition_sha256(self) -> str:
         """SHA-256 of the definition, in hexadecimal."""
-        return str(self.manifest["definition_sha256"])
+        return self.manifest["definition_sha256"]
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """The sources and the content of the bundle."""
-        content: dict[str, Any] = read_json(
+        content: Manifest = read_json(
             self.path / MANIFEST, "The bundle's manifest", f"Compile it again: {MLOPS} compile"
         )
         return content
@@ -94,7 +131,7 @@ class Bundle:
                 calls that it goes into.
         """
         require_usable(Definition(self.definition), values)
-        for name, (minimum, maximum) in self.manifest.get("limits", {}).items():
+        for name, (minimum, maximum) in self.manifest["limits"].items():
             value = values.get(name)
             try:
                 number = float(str(value))
@@ -118,8 +155,8 @@ class Bundle:
             return False
 
 
-def sources(target: Target) -> dict[str, Any]:
-    """Return the facts that require a new bundle when they change, by their names in the manifest.
+def sources(target: Target) -> Sources:
+    """Return the facts that require a new bundle when they change.
 
     Raises:
         MlopsError: The configuration is incomplete.
@@ -200,12 +237,12 @@ def _all_files(folder: Path) -> Iterator[tuple[str, Path]]:
             yield path.relative_to(folder).as_posix(), path
 
 
-def _up_to_date(folder: Path, made_from: dict[str, Any]) -> Bundle | None:
+def _up_to_date(folder: Path, made_from: Sources) -> Bundle | None:
     pointer = folder / "current.json"
     try:
         name = read_json(pointer, "The pointer to the current bundle", "")["folder"]
         bundle = Bundle(folder / name)
-        fresh = all(bundle.manifest[key] == value for key, value in made_from.items())
+        fresh = made_from.items() <= bundle.manifest.items()
     except (MlopsError, KeyError, TypeError):
         return None
     return bundle if fresh and bundle.is_complete() else None

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops.base.errors import MlopsError
 from mlops.project.account import Account, aws_errors
 
+if TYPE_CHECKING:
+    from mlops.functions.validate_data import Result
 
-def check(account: Account, function: str, uri: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+
+def check(account: Account, function: str, uri: str, schema: Mapping[str, Any]) -> "Result":
     """Check samples of the data against a schema.
 
     Args:
@@ -18,7 +21,7 @@ def check(account: Account, function: str, uri: str, schema: Mapping[str, Any]) 
         schema: The schema, as `mlops.functions.validate_data` takes it.
 
     Returns:
-        The response of the function: whether the data is `valid`, what was read, and the `reasons` if it is not.
+        The response of the function.
 
     Raises:
         MlopsError: The function cannot be invoked, or failed.
@@ -26,10 +29,11 @@ def check(account: Account, function: str, uri: str, schema: Mapping[str, Any]) 
     event = json.dumps({"uri": uri, "schema": schema}).encode()
     with aws_errors(f"invoke the function {function}"):
         response = account.functions.invoke(FunctionName=function, Payload=event)
-        result: dict[str, Any] = json.loads(response["Payload"].read())
+        result = json.loads(response["Payload"].read())
     if "FunctionError" in response:
         raise MlopsError(
             f"The function {function} failed: {result.get('errorMessage', result)}",
             f"See its log group /aws/lambda/{function}.",
         )
-    return result
+    checked: Result = result
+    return checked

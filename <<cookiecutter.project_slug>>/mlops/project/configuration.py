@@ -14,6 +14,7 @@ from typing import Any
 from mlops.base.environments import ENVIRONMENTS, LOCAL, SHARED
 from mlops.base.errors import MlopsError, UsageError
 from mlops.project import stacks
+from mlops.project.capabilities import CAPABILITIES
 
 FOLDER = Path("config")
 BASE = FOLDER / "base.yaml"
@@ -29,9 +30,9 @@ PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role", "da
 
 _EVERY = (LOCAL, SHARED, *ENVIRONMENTS)
 _TRAINING = (LOCAL, SHARED)
-_TRAINS = {"project_scope": ("build-train-deploy", "build-train")}
-_SERVES = {"inference": ("realtime", "serverless", "async")}
-_WATCHES = {"monitoring": ("on",)}
+_TRAINS, _SERVES, _MONITORS = (
+    {CAPABILITIES[name].question: CAPABILITIES[name].answers} for name in ("trains", "serves", "monitors")
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Key:
 
     environments: tuple[str, ...]
     keys: tuple[str, ...] | None = ()
-    when: Mapping[str, tuple[str, ...]] | None = None
+    when: Mapping[str, Collection[str]] | None = None
 
 
 KEYS: Mapping[str, Key] = {
@@ -80,11 +81,11 @@ KEYS: Mapping[str, Key] = {
     "gate": Key(_TRAINING, ("min_auc", "min_auc_gain"), _TRAINS),
     "registration": Key(_TRAINING, ("approval_status", "inference_instances", "transform_instances"), _TRAINS),
     "cache": Key(_TRAINING, ("expire_after",), _TRAINS),
-    "monitoring": Key((LOCAL,), ("max_distance", "max_drifted_share", "max_missing_increase", "min_rows"), _WATCHES),
+    "monitoring": Key((LOCAL,), ("max_distance", "max_drifted_share", "max_missing_increase", "min_rows"), _MONITORS),
     "retraining": Key((LOCAL,), ("cooldown_minutes", "runs_per_day", "failed_gates"), _TRAINS),
     "serving": Key(_TRAINING, ("max_payload_mb", "read_timeout_seconds", "workers"), _SERVES),
     "smoke": Key(_EVERY, ("max_p99_ms", "max_error_share"), _SERVES),
-    "capture": Key((LOCAL,), ("percentage",), _WATCHES),
+    "capture": Key((LOCAL,), ("percentage",), _MONITORS),
 }
 """Every top-level key."""
 

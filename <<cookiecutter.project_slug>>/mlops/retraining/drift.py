@@ -1,7 +1,6 @@
 """Retraining because the requests to the version in use have drifted."""
 
 from pathlib import Path
-from typing import Any
 
 from mlops.monitoring.windows import Window, timestamp
 from mlops.project.target import Target
@@ -9,6 +8,7 @@ from mlops.registry.local import LocalRegistry
 from mlops.registry.versions import ModelVersion, champion
 from mlops.retraining.local import Outcome, retrain
 from mlops.retraining.memory import DRIFT
+from modelkit.violations import WindowDocument
 
 _LISTED = 8
 
@@ -27,7 +27,9 @@ def retrain_if_drifted(target: Target, window: Window, data: Path | None) -> Out
     used = champion(LocalRegistry.of(target).versions())
     if not used:
         return "no version is approved"
-    comparison = window.comparisons.get(used.version, {})
+    comparison = window.comparisons.get(used.version)
+    if not comparison or not comparison["rows"]:
+        return f"version {used.version}, the one in use, got no requests"
     if obstacle := _obstacle(used, comparison, window.min_rows):
         return obstacle
     names = comparison["drifted"]
@@ -35,10 +37,8 @@ def retrain_if_drifted(target: Target, window: Window, data: Path | None) -> Out
     return retrain(target, DRIFT, f"{DRIFT}-{used.version}-{timestamp(window.end)}", reason, data)
 
 
-def _obstacle(used: ModelVersion, comparison: dict[str, Any], min_rows: int) -> str:
+def _obstacle(used: ModelVersion, comparison: WindowDocument, min_rows: int) -> str:
     """Return why not to retrain the version in use; empty if it should be retrained."""
-    if not comparison.get("rows"):
-        return f"version {used.version}, the one in use, got no requests"
     if comparison["rows"] < min_rows:
         return f"version {used.version} got too few rows to detect drift"
     if not comparison["drift"]:

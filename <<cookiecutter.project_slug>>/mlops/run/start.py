@@ -10,7 +10,7 @@ from typing import Any
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import files_below, sha256_of_file, unwritable, write_json, write_text
-from mlops.pipeline.bundle import Bundle
+from mlops.pipeline.bundle import Bundle, Manifest
 from mlops.pipeline.definition import Definition
 from mlops.project.environment import Environment
 from mlops.project.lineage import data_version
@@ -156,7 +156,7 @@ def execute(target: Target, folder: RunFolder, *, use_cache: bool, listener: Lis
     return state
 
 
-def _manifest(store: LocalStore, bundle: dict[str, Any], state: RunState) -> dict[str, Any]:
+def _manifest(store: LocalStore, bundle: Manifest, state: RunState) -> dict[str, Any]:
     """Return the record of a run's inputs and outputs: bundle, parameters, and every object with its digest."""
     return {
         "run": state.id,

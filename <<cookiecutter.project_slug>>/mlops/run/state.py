@@ -13,6 +13,7 @@ from typing import Any
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import is_locked, locked, read_json, write_text
+from mlops.pipeline.bundle import Manifest
 from mlops.project.project import Project
 
 EXECUTING, SUCCEEDED, FAILED, STOPPED = "Executing", "Succeeded", "Failed", "Stopped"
@@ -159,13 +160,14 @@ class RunFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise MlopsError(f"The definition of run {self.path.name} cannot be read: {error}.", self._remedy) from None
 
-    def read_bundle(self) -> Any:
+    def read_bundle(self) -> Manifest:
         """Read the manifest of the run's bundle.
 
         Raises:
             MlopsError: The file is missing or damaged.
         """
-        return read_json(self.bundle, f"The bundle's manifest of run {self.path.name}", self._remedy)
+        manifest: Manifest = read_json(self.bundle, f"The bundle's manifest of run {self.path.name}", self._remedy)
+        return manifest
 
     @contextmanager
     def hold(self) -> Iterator[None]:

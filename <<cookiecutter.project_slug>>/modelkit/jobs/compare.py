@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from modelkit.baseline import CONSTRAINTS_FILE, STATISTICS_FILE
 from modelkit.job import JobError, JobParser, run, write_json
 from modelkit.signature import SCHEMA_FILE
 from modelkit.statistics import constraints, statistics
-from modelkit.violations import COMPARISON_FILE, Comparison, Limits, compare
+from modelkit.violations import COMPARISON_FILE, Comparison, Limits, WindowDocument, compare
 
 VIOLATIONS_FILE = "constraint_violations.json"
 _BUCKETS = 20
@@ -25,7 +26,7 @@ _BUCKETS = 20
 
 def evaluate(
     rows: captured.Captured, baseline: dict[str, Any], rules: dict[str, Any], limits: Limits
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[WindowDocument, dict[str, Any]]:
     """Return the comparison of captured rows with a baseline, and the rows' own statistics.
 
     Args:
@@ -51,7 +52,11 @@ def evaluate(
             "mean": float(np.mean(rows.predictions)) if rows.predictions else None,
             "histogram": counts.tolist(),
         },
-        **comparison.document(),
+        "features": [asdict(feature) for feature in comparison.features],
+        "violations": comparison.violations,
+        "drift": comparison.drift,
+        "quality": comparison.quality,
+        "drifted": comparison.drifted,
     }, found
 
 

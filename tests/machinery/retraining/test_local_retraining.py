@@ -51,7 +51,9 @@ def bundle(folder: Path, *, good: bool) -> Bundle:
     }
     folder.mkdir(exist_ok=True)
     (folder / "definition.json").write_text(json.dumps(definition))
-    (folder / "manifest.json").write_text(json.dumps({"pipeline": "p", "definition_sha256": "0", "objects": []}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"pipeline": "p", "definition_sha256": "0", "limits": {}, "objects": []})
+    )
     return Bundle(folder)
 
 

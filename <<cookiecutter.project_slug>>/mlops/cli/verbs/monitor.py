@@ -8,7 +8,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mlops.base.environments import LOCAL
 from mlops.base.errors import UsageError
@@ -16,6 +16,7 @@ from mlops.monitoring.windows import Window, Windows
 from mlops.project.capabilities import lack
 from mlops.project.project import Project
 from mlops.project.target import Target
+from modelkit.violations import WindowDocument
 
 NEEDS = ("monitors",)
 
@@ -98,7 +99,7 @@ def _text(project: Project, window: Window) -> str:
     return "\n".join(lines)
 
 
-def _version_text(version: int, comparison: dict[str, Any], min_rows: int) -> list[str]:
+def _version_text(version: int, comparison: WindowDocument, min_rows: int) -> list[str]:
     lost = [f"{comparison[kind]} {text}" for kind, text in _LOST.items() if comparison[kind]]
     head = f"Version {version}: {comparison['rows']:,} rows in {comparison['records']:,} requests"
     mean = comparison["predictions"]["mean"]
@@ -126,7 +127,7 @@ def _version_text(version: int, comparison: dict[str, Any], min_rows: int) -> li
     return lines
 
 
-_LOST = {
+_LOST: dict[Literal["smoke", "torn", "damaged"], str] = {
     "smoke": "requests of `smoke` excluded",
     "torn": "files with an incomplete last record",
     "damaged": "unreadable records",
