@@ -1,1 +1,1 @@
-"""What travels with a model: runs inside jobs, and lies in each archive. It imports nothing of `mlops`."""
+"""The code that runs inside jobs and is packed into each model archive. It does not import `mlops`."""

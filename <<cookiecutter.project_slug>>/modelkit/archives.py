@@ -1,4 +1,4 @@
-"""The archive that SageMaker makes of a model's folder, opened again."""
+"""Reading of model archives, which SageMaker packs from a model's folder."""
 
 import gzip
 import shutil
@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from modelkit.job import JobError
 
 ARCHIVE_FILE = "model.tar.gz"
-"""What SageMaker packs the model's folder into."""
+"""The archive that SageMaker packs the model's folder into."""
 
 CODE_FOLDER = "code"
-"""The folder of a model's own code, in its archive."""
+"""The folder of a model's code in its archive."""
 
 _CHUNK = 1 << 20
 
@@ -25,19 +25,19 @@ class ArchiveError(JobError):
 
 
 def holds_model(path: Path) -> bool:
-    """Say whether a path is an archive, or a folder with an archive or an unpacked model in it."""
+    """Return whether a path is an archive, or a folder with an archive or an unpacked model in it."""
     return path.is_file() or (path / ARCHIVE_FILE).is_file() or (path / CODE_FOLDER).is_dir()
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
-    """Give the model's folder, for a path as `holds_model` takes it; an archive is unpacked for as long as it is used.
+    """Yield the model's folder for a path that `holds_model` accepts; an archive is unpacked to a temporary folder.
 
     Raises:
         JobError: There is no model, or the archive is damaged or would write outside its folder.
     """
     if not holds_model(path):
-        raise JobError(f"{path}: neither {ARCHIVE_FILE} nor a folder '{CODE_FOLDER}' is there")
+        raise JobError(f"{path}: no {ARCHIVE_FILE} and no folder '{CODE_FOLDER}'")
     archive = path if path.is_file() else path / ARCHIVE_FILE
     if not archive.is_file():
         yield path
@@ -50,8 +50,8 @@ def opened(path: Path) -> Iterator[Path]:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack an archive into a folder, and nothing outside it.
 
-    Files and folders arrive with the rights of the process, not with those that the archive names. Nothing here depends
-    on the extraction filters of `tarfile`, which Pythons before 3.11.4 do not have.
+    Files and folders get the default permissions of the process, not those recorded in the archive. The extraction
+    filters of `tarfile` are not used, because Python before 3.11.4 lacks them.
 
     Raises:
         ArchiveError: The file is not an archive, is damaged, or has a member that is a link, a device or outside the
@@ -59,7 +59,7 @@ def unpack(archive: Path, folder: Path) -> None:
         OSError: The archive cannot be read, or the folder cannot be written.
     """
     try:
-        # Read to the end first: only then does gzip know whether the content is whole.
+        # Read to the end first: gzip verifies the checksum only there.
         with gzip.open(archive) as content:
             while content.read(_CHUNK):
                 pass

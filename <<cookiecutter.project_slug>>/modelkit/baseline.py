@@ -1,4 +1,4 @@
-"""Read the data set that a baseline describes."""
+"""Reading of the data set that a baseline describes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,27 +20,27 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Any:
     """Read the .parquet, .csv and .csv.gz files of a folder and its subfolders into one Arrow table.
 
     Args:
-        path: The folder, or a single file; hidden files and those named `_...` are left out.
+        path: The folder, or a single file; hidden files and those named `_...` are skipped.
         columns: The columns to keep; None for all.
 
     Raises:
-        JobError: There is no file or no row, a file cannot be read, the files differ, a column is missing or holds
-            an infinite value.
+        JobError: There are no files or no rows, a file cannot be read, the files have different columns, or a column
+            is missing or contains an infinite value.
     """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     files = [file for file in files if not file.name.startswith((".", "_"))]
     if not files:
-        raise JobError(f"{path}: there is no file to read; give --data a folder of .parquet or .csv files")
+        raise JobError(f"{path}: no files to read; pass a folder of .parquet or .csv files as --data")
     tables = [_read_file(file, columns) for file in files]
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise JobError(f"{path}: the files do not have the same columns and types: {error}") from error
     if table.num_rows == 0:
-        raise JobError(f"{path}: there are no rows, so there is no baseline")
+        raise JobError(f"{path}: no rows to describe")
     for name in table.column_names:
         if pa.types.is_floating(table[name].type) and pc.any(pc.is_inf(table[name])).as_py():
-            raise JobError(f"{path}: column '{name}' holds an infinite value, which no statistic can describe")
+            raise JobError(f"{path}: column '{name}' contains an infinite value; statistics need finite values")
     return table
 
 

@@ -1,8 +1,8 @@
-"""Bias in the data itself, before any training.
+"""Pre-training bias: bias in the data itself.
 
-The two figures and their signs are those of Amazon SageMaker Clarify (Hardt et al., "Amazon SageMaker Clarify: Machine
-Learning Bias Detection and Explainability in the Cloud", KDD 2021, section 4.1): 0 is balance, a positive value is to
-the disadvantage of the group to protect.
+The two metrics and their signs are those of Amazon SageMaker Clarify (Hardt et al., "Amazon SageMaker Clarify: Machine
+Learning Bias Detection and Explainability in the Cloud", KDD 2021, section 4.1): 0 is balanced, a positive value is to
+the disadvantage of the protected group.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 
 @dataclass(frozen=True)
 class DataBias:
-    """What the data says about the two groups of a facet.
+    """The bias between the two groups of a facet.
 
     Attributes:
-        class_imbalance: CI = (n_a - n_d) / (n_a + n_d), -1 to 1: how much rarer the disadvantaged group d
-            is than the others a.
-        label_difference: DPL = q_a - q_d, -1 to 1: how much rarer the positive label is in group d; None when a group
+        class_imbalance: CI = (n_a - n_d) / (n_a + n_d), -1 to 1: how much rarer the disadvantaged group d is than the
+            other rows a.
+        label_difference: DPL = q_a - q_d, -1 to 1: how much rarer the positive label is in group d; None if a group
             is empty.
-        rows: The rows counted: those with both facet and label.
+        rows: The number of rows with both facet and label.
     """
 
     class_imbalance: float
@@ -34,11 +34,11 @@ def measure(facet: Any, disadvantaged: bool | int | str, label: Any) -> DataBias
 
     Args:
         facet: Arrow array of n values.
-        disadvantaged: The value that marks the group to protect.
+        disadvantaged: The value of the protected group.
         label: Boolean Arrow array of n values, true for the positive label.
 
     Returns:
-        The figures; None when no row has both values.
+        The metrics; None if no row has both values.
     """
     known = pc.and_(pc.is_valid(facet), pc.is_valid(label))
     protected = pc.and_(known, pc.equal(facet, pa.scalar(disadvantaged, facet.type)))

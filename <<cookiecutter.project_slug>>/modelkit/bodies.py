@@ -1,7 +1,7 @@
-"""Requests and answers of one content type as rows and predictions, many at a time.
+"""Decoding of requests and responses of one content type into rows and predictions, many at a time.
 
-Whatever a request was written in, its rows become text in the schema's columns, so that there is one rule for what a
-value is: that of CSV files.
+Rows of every content type become text in the schema's columns, so that the same rules apply to all values: those for
+CSV files.
 """
 
 import base64
@@ -21,10 +21,10 @@ Counts = npt.NDArray[np.int64]
 
 
 def text(bodies: Any, encoding: str) -> Any:
-    """Return bodies as text without a byte order mark, and without the end of the last line.
+    """Return bodies as text without a byte order mark and without trailing line ends.
 
     Raises:
-        ValueError: One is not what the encoding says.
+        ValueError: A body does not match the encoding.
     """
     if encoding == "base64":
         bodies = pa.array([base64.b64decode(body, validate=True).decode("utf-8") for body in bodies.to_pylist()])
@@ -32,7 +32,7 @@ def text(bodies: Any, encoding: str) -> Any:
 
 
 def headers(bodies: Any, content_type: str, names: Sequence[str]) -> Any:
-    """Return the header of each of n CSV bodies: its first line when that names a column, else an empty text."""
+    """Return the header of each of n CSV bodies: its first line if that names a column, else an empty string."""
     if "csv" not in content_type:
         return pa.array([""] * len(bodies))
     names_one = rf'^(?:[^\n]*,)?"?(?:{"|".join(map(re.escape, names))})"?(?:,|\n|$)'
@@ -41,17 +41,17 @@ def headers(bodies: Any, content_type: str, names: Sequence[str]) -> Any:
 
 
 def rows(bodies: Any, content_type: str, header: str, names: Sequence[str]) -> tuple[Any, Counts]:
-    """Return the rows of n requests as an Arrow table of text, and how many each of the n has.
+    """Return the rows of n requests as an Arrow table of text, and the number of rows of each request.
 
     Args:
-        bodies: Arrow array of n texts.
+        bodies: Arrow array of n strings.
         content_type: CSV, JSON or JSON Lines.
-        header: The header that all of them have; empty when none has one.
-        names: The columns of a row without names, all of which a row with names must have.
+        header: The header that all bodies have; empty if they have none.
+        names: The columns of a row without names; a row with names must have all of them.
 
     Raises:
-        ValueError: One is not what the content type says.
-        LookupError: One lacks a column.
+        ValueError: A body does not match the content type.
+        LookupError: A row lacks a column.
     """
     if "csv" in content_type:
         return _csv_rows(bodies, header, names)
@@ -66,11 +66,11 @@ def rows(bodies: Any, content_type: str, header: str, names: Sequence[str]) -> t
 
 
 def predictions(bodies: Any, content_type: str) -> tuple[list[float], Counts]:
-    """Return the probabilities that n answers hold, and how many each of the n has.
+    """Return the probabilities in n responses, and the number of probabilities in each response.
 
     Raises:
-        ValueError: One is not what the content type says, or no finite number.
-        LookupError: One does not hold predictions.
+        ValueError: A body does not match the content type, or a prediction is not a finite number.
+        LookupError: A body contains no predictions.
     """
     if "csv" in content_type:
         lines = pc.split_pattern(bodies, "\n")
@@ -103,9 +103,9 @@ def _csv_rows(bodies: Any, header: str, names: Sequence[str]) -> tuple[Any, Coun
     )
     counts = pc.add(pc.count_substring(bodies, "\n"), 1).to_numpy().astype(np.int64)
     if len(bodies) == 1:
-        counts[0] = table.num_rows  # a quoted text may hold the end of a line
+        counts[0] = table.num_rows  # quoted strings may contain line ends
     if counts.sum() != table.num_rows:
-        raise ValueError("not a row on each line")
+        raise ValueError("not one row per line")
     return table, counts
 
 

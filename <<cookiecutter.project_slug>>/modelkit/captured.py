@@ -1,7 +1,7 @@
-"""What a model was asked in a window of time and what it answered, from captured objects.
+"""The requests and responses of a model in a time window, read from captured objects.
 
-Records are read and decoded many at a time. A portion that cannot be read is halved until the records at fault stand
-alone, so that a damaged one costs only itself.
+Records are read and decoded in batches. A batch that cannot be read is halved until only the damaged records are left
+out.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from modelkit.records import in_portions, parse_lines
 from modelkit.schema import Schema
 
 NAMED = 5
-"""How many of the damaged records are named."""
+"""The maximum number of damaged records to list."""
 
 _KIND = ("request_type", "request_encoding", "answer_type", "answer_encoding")
 
@@ -29,17 +29,18 @@ class Captured:
     """The captured rows of a window.
 
     Attributes:
-        table: Arrow table of the schema's features in their types, a row for each row asked about; a value that is not
-            of its column's type is null.
-        predictions: What was answered to each of the rows.
-        invalid: How many such values there are, by column.
-        records: How many records the rows came in.
-        smoke: How many other records are of test requests, which are left out.
-        torn: How many files end in the middle of a record, which is left out: its writer was killed, or still writes.
-        damaged: How many other records cannot be read.
-        damaged_at: The first of these, as `<file>:<line>`.
-        first: When the first of the records was answered, ISO 8601; empty without any.
-        last: When the last one was.
+        table: Arrow table of the schema's features with their types, one row per row of the requests; values of a wrong
+            type are null.
+        predictions: The prediction for each row.
+        invalid: The number of values of a wrong type, by column.
+        records: The number of records that the rows are from.
+        smoke: The number of records of test requests, which are excluded.
+        torn: The number of files that end in the middle of a record, which is skipped: the writer was killed or is
+            still writing.
+        damaged: The number of other records that cannot be read.
+        damaged_at: The first damaged records, as `<file>:<line>`.
+        first: The time of the first record, ISO 8601; empty if there are none.
+        last: The time of the last record.
     """
 
     table: Any = None
@@ -54,13 +55,13 @@ class Captured:
     last: str = ""
 
     def asked(self, records: Any, test_prefix: str) -> Any:
-        """Return the records without those of test requests, which are counted."""
+        """Return the records without those of test requests, and count the latter."""
         tests = pc.fill_null(pc.starts_with(records["id"], test_prefix), False)
         self.smoke += pc.sum(tests).as_py() or 0
         return records.filter(pc.invert(tests))
 
     def take(self, records: Any, path: Path, schema: Schema) -> Iterator[Any]:
-        """Note the answers of a file's records that are written alike, and return their rows as tables of text."""
+        """Add the predictions of records with the same content types and encodings; yield their rows as text."""
 
         def decoded(low: int, high: int) -> tuple[int, list[tuple[Any, list[float]]]]:
             return high - low, _decoded(records.slice(low, high - low), schema)
@@ -78,26 +79,26 @@ class Captured:
                 yield rows
 
     def damage(self, path: Path, line: int) -> None:
-        """Count a record that cannot be read, and name the first ones."""
+        """Count a damaged record, and list it if it is among the first."""
         self.damaged += 1
         if len(self.damaged_at) < NAMED:
             self.damaged_at.append(f"{path}:{line}")
 
 
 def read(folder: Path, schema: Schema, start: str, end: str, test_prefix: str) -> Captured:
-    """Read the records that were answered from `start` on and before `end`.
+    """Read the records of a time window, from `start` (inclusive) to `end` (exclusive).
 
     Args:
-        folder: The folder of the objects, with `<yyyy>/<mm>/<dd>/<hh>/<name>.jsonl` at its end, as deep as may be.
-        schema: What the requests' columns are.
-        start: UTC, `2026-01-31T23:59:59Z`; empty for the first record.
-        end: Likewise; empty for all there are.
-        test_prefix: What the inference ids of test requests begin with.
+        folder: The folder of the objects, which are at any depth, in `<yyyy>/<mm>/<dd>/<hh>/<name>.jsonl`.
+        schema: The columns of the requests.
+        start: UTC, `2026-01-31T23:59:59Z`; empty for no lower bound.
+        end: UTC; empty for no upper bound.
+        test_prefix: The prefix of the inference ids of test requests.
     """
     captured = Captured()
     tables = [_typed(pa.schema([(name, pa.string()) for name in schema.feature_names]).empty_table(), schema, {})]
     for path in sorted(folder.rglob("*.jsonl")):
-        # A record is flushed within its hour or the one after it, so only earlier objects can be left out by name.
+        # A record is flushed within its hour or the next, so only objects of earlier hours can be skipped by name.
         if "-".join(path.parts[-5:-2]) + f"T{path.parts[-2]}" < start[:13]:
             continue
         for records in _records(path, captured):
@@ -108,7 +109,7 @@ def read(folder: Path, schema: Schema, start: str, end: str, test_prefix: str) -
 
 
 def _records(path: Path, captured: Captured) -> Iterator[Any]:
-    """Return the records of a file, in portions, each with its `line`."""
+    """Return the records of a file in batches, each record with its `line`."""
     *whole, tail = path.read_bytes().split(b"\n")
     lines = [(number, line) for number, line in enumerate([*whole, tail], 1) if line.strip()]
 
@@ -131,17 +132,17 @@ def _within(records: Any, start: str, end: str) -> Any:
 
 
 def _groups(records: Any) -> Iterator[Any]:
-    """Yield the records, those whose requests and answers are written alike together."""
+    """Yield the records, grouped by the content types and encodings of their requests and responses."""
     kinds = pc.binary_join_element_wise(*(records[name] for name in _KIND), "\n")
     for kind in pc.unique(kinds):
         yield records.filter(pc.equal(kinds, kind)).combine_chunks()
 
 
 def _decoded(records: Any, schema: Schema) -> list[tuple[Any, list[float]]]:
-    """Return the rows, as text, and the predictions of records that are written alike; those with one header together.
+    """Return the rows, as text, and predictions of records with the same types and encodings, grouped by CSV header.
 
     Raises:
-        ValueError: A record does not hold an answer for each row.
+        ValueError: A record does not contain one prediction per row.
         LookupError: A row lacks a column.
     """
     asked_type, asked_encoding, answer_type, answer_encoding = (records[name][0].as_py().lower() for name in _KIND)
@@ -154,7 +155,7 @@ def _decoded(records: Any, schema: Schema) -> list[tuple[Any, list[float]]]:
         rows, counts = bodies.rows(asked.filter(same), asked_type, header.as_py(), schema.feature_names)
         predictions, answers = bodies.predictions(answered.filter(same), answer_type)
         if not np.array_equal(counts, answers):
-            raise ValueError("not an answer for each row")
+            raise ValueError("not one prediction per row")
         found.append((rows, predictions))
     return found
 

@@ -17,14 +17,14 @@ from modelkit.parsing import parse
 from modelkit.schema import Schema
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
-"""The files that are read."""
+"""The suffixes of data files."""
 
 
 class FileError(JobError):
     """A file that cannot be read as a table.
 
     Attributes:
-        rule: The rule it breaks, as named in a validation report.
+        rule: The violated rule, as named in a validation report.
     """
 
     def __init__(self, rule: str, message: str) -> None:
@@ -43,12 +43,12 @@ class RaggedRow:
 
 @dataclass(frozen=True)
 class Source:
-    """One file as it was read.
+    """The content of one file.
 
     Attributes:
         name: The file's name.
         table: Arrow table of its rows: all text from CSV (an empty field is null), typed from Parquet.
-        ragged: The rows that were left out because they do not have one field for each column.
+        ragged: The rows that were skipped because they do not have one field per column.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Source:
     ragged: tuple[RaggedRow, ...] = ()
 
     def row_number(self, index: int) -> int:
-        """Return the number, from 1 below the header, of a row of the table."""
+        """Return the number of a row of the table in the file, counted from 1 below the header."""
         number = index + 1
         for row in self.ragged:
             number += row.number <= number
@@ -64,16 +64,16 @@ class Source:
 
 
 def find_files(path: Path) -> list[Path]:
-    """Return the data files of a folder and its subfolders, by name; hidden files and those named `_...` are left out.
+    """Return the data files of a folder and its subfolders, by name; hidden files and those named `_...` are skipped.
 
     Raises:
-        FileError: There is nothing at that path, no file in it, or a file of another kind.
+        FileError: The path does not exist, or is a folder without files.
     """
     if path.is_file():
         return [path]
     files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith((".", "_")))
     if not files:
-        found = "the folder holds no file" if path.is_dir() else "there is no such file or folder"
+        found = "the folder contains no files" if path.is_dir() else "no such file or folder"
         raise FileError("file_missing", f"{path}: {found}; expected {', '.join(SUFFIXES)}")
     return files
 
@@ -82,7 +82,7 @@ def read_source(path: Path) -> Source:
     """Read one file.
 
     Raises:
-        FileError: It is of another kind, empty, not UTF-8, or damaged.
+        FileError: It has another suffix, or is empty, not UTF-8, or damaged.
     """
     if not path.name.endswith(SUFFIXES):
         raise FileError("file_type", f"{path.name}: not a data file; expected {', '.join(SUFFIXES)}")
@@ -96,11 +96,12 @@ def read_source(path: Path) -> Source:
     except (pa.ArrowException, csv.Error, EOFError, OSError) as error:
         if "invalid UTF8" in str(error):
             raise FileError("file_encoding", f"{path.name}: not UTF-8 text ({error})") from error
-        raise FileError("file_unreadable", f"{path.name}: damaged or not what its name says ({error})") from error
+        message = f"{path.name}: damaged, or not in the format of its suffix ({error})"
+        raise FileError("file_unreadable", message) from error
 
 
 def read_typed(path: Path, schema: Schema) -> Any:
-    """Read a data set into one Arrow table with the schema's columns, in its order and types.
+    """Read a data set into one Arrow table with the schema's columns, in its order and with its types.
 
     Raises:
         JobError: A file cannot be read, a column is missing, or a value is not of its column's type.
@@ -109,7 +110,7 @@ def read_typed(path: Path, schema: Schema) -> Any:
 
 
 def write_parquet(table: Any, path: Path) -> None:
-    """Write a table as Parquet, making the folder when there is none; the file appears only when it is complete."""
+    """Write a table as Parquet, atomically; create the folder if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     parquet.write_table(table, partial)
@@ -157,7 +158,7 @@ def _read_csv(path: Path) -> Source:
 
 
 def _read_rows(path: Path, header: list[str], on_ragged: Callable[[Any], str] | None = None) -> Any:
-    """Read the rows as text; rows are numbered only when read by one thread, so with a handler."""
+    """Read the rows as text; with a handler in a single thread, because Arrow numbers rows only then."""
     positions = [str(position) for position in range(len(header))]  # a header may name a column twice
     table = arrow_csv.read_csv(
         path,

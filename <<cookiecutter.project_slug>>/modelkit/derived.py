@@ -1,4 +1,4 @@
-"""Features computed from other features, wherever the rows come from."""
+"""Derived features: computed from other features, for rows of any source."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Values = npt.NDArray[np.float32]
 class Columns:
     """The schema's features as columns: `columns["age"]` is an array of n values.
 
-    Numbers are as they are, a boolean is 0 or 1, a string its position among the categories, a missing value NaN.
+    Numbers are unchanged, a boolean is 0 or 1, a string its position among the categories, a missing value NaN.
 
     Attributes:
         matrix: The (n, f) matrix of the features.
@@ -32,28 +32,27 @@ class Columns:
         try:
             return self.matrix[:, self.names.index(name)]
         except ValueError:
-            message = f"model/derive.py: the schema has no feature '{name}'; change what is derived from it"
+            message = f"model/derive.py: the schema has no feature '{name}'; change the features derived from it"
             raise ValueError(message) from None
 
 
 Derivation = Callable[[Columns], Values]
-"""Computes n values from the columns; NaN and infinite ones count as missing."""
+"""Computes n values from the columns; NaN and infinite values count as missing."""
 
 
 def completed(raw: Values, names: tuple[str, ...], derived: Mapping[str, Derivation]) -> Values:
-    """Put the derived features beside the raw ones.
+    """Append the derived features to the raw ones.
 
     Args:
         raw: The (n, f) matrix of the schema's features.
         names: Their f names.
-        derived: The d features to derive, by name.
+        derived: The functions of the d derived features, by name.
 
     Returns:
         The (n, f + d) matrix.
 
     Raises:
-        ValueError: A function needs a feature that is not there, does not give one value for each row, or has the name
-            of a feature.
+        ValueError: A function uses an unknown feature, does not return one value per row, or has the name of a feature.
     """
     rows, width = raw.shape
     columns = Columns(raw, names)
@@ -63,9 +62,7 @@ def completed(raw: Values, names: tuple[str, ...], derived: Mapping[str, Derivat
         for position, (name, function) in enumerate(derived.items(), width):
             values = np.asarray(function(columns), dtype=np.float32)
             if values.shape != (rows,):
-                raise ValueError(
-                    f"model/derive.py: '{name}' must be one value for each row, not of shape {values.shape}"
-                )
+                raise ValueError(f"model/derive.py: '{name}' must return one value per row, not shape {values.shape}")
             if name in names:
                 raise ValueError(f"model/derive.py: '{name}' is the name of a feature of the schema")
             result[:, position] = values

@@ -1,4 +1,4 @@
-"""Training on several instances, or on one alone."""
+"""Training on several instances, or on a single one."""
 
 import socket
 import time
@@ -9,18 +9,18 @@ from importlib import import_module
 from modelkit.job import JobError
 
 PORT = 9099
-"""Where the tracker listens on the first host."""
+"""The port of the tracker on the first host."""
 
 _PATIENCE = 300
-"""Seconds to wait for the others."""
+"""The time to wait for the other instances, in seconds."""
 
 _ATTEMPTS = 20
-"""How often to knock at the tracker; each wait is a second longer than the last."""
+"""The number of attempts to connect to the tracker; each wait is a second longer than the last."""
 
 
 @contextmanager
 def alone(hosts: Sequence[str], current: str) -> Iterator[bool]:
-    """Train on the only instance: for what cannot train on several or gains nothing from it.
+    """Train on a single instance: for algorithms that cannot train on several or do not gain from it.
 
     Args:
         hosts: The names of all instances.
@@ -42,19 +42,19 @@ def alone(hosts: Sequence[str], current: str) -> Iterator[bool]:
 
 @contextmanager
 def xgboost_together(hosts: Sequence[str], current: str) -> Iterator[bool]:
-    """Join the other instances for as long as the block lasts: each reads a share of the rows, and all grow one model.
+    """Connect to the other instances during a `with` block: each reads a share of the rows, and all train one model.
 
-    The first host by name runs the tracker that brings them together. A single host needs none of this.
+    The first host by name runs the tracker through which they connect. A single host connects to nothing.
 
     Args:
         hosts: The names of all instances.
         current: The name of this one.
 
     Yields:
-        Whether this instance leads: only the leader writes the model.
+        Whether this instance is the leader, the only one to write the model.
 
     Raises:
-        JobError: The others cannot be reached.
+        JobError: The leader's host name cannot be resolved.
     """
     if len(hosts) == 1:
         yield True
@@ -80,12 +80,12 @@ def xgboost_together(hosts: Sequence[str], current: str) -> Iterator[bool]:
 
 
 def _resolve(host: str) -> str:
-    """Look up a host's address; the name of an instance may become known only after this one has started."""
+    """Look up a host's address; the name of an instance may become resolvable only after this one has started."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             return socket.gethostbyname(host)
         except OSError as error:
             if time.monotonic() > deadline:
-                raise JobError(f"host '{host}' cannot be found: {error}") from error
+                raise JobError(f"cannot resolve host '{host}': {error}") from error
             time.sleep(1)

@@ -1,4 +1,4 @@
-"""The figures of a model's quality, in the format of SageMaker Model Monitor's model quality statistics."""
+"""Model quality metrics, in the format of SageMaker Model Monitor's model quality statistics."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ def quality(labels: metrics.Labels, probabilities: npt.NDArray[np.float32], thre
     """Return the model quality of n predictions as `binary_classification_metrics`.
 
     Args:
-        labels: What happened, n booleans of both classes.
-        probabilities: What was predicted, n values from 0 to 1.
-        threshold: From which probability on a row is called positive.
+        labels: The true labels, n booleans of both classes.
+        probabilities: The predicted probabilities, n values from 0 to 1.
+        threshold: The lowest probability that is classified as positive.
     """
     called = probabilities >= threshold
     (tn, fp), (fn, tp) = confusion(labels, called)
@@ -55,13 +55,13 @@ def quality(labels: metrics.Labels, probabilities: npt.NDArray[np.float32], thre
 
 
 def confusion(labels: metrics.Labels, called: metrics.Labels) -> list[list[int]]:
-    """Return the 2 by 2 counts of rows, by what happened and then by what was called."""
+    """Return the 2 by 2 counts of rows, by true and then by predicted label."""
     counts = np.bincount(2 * labels.astype(np.intp) + called, minlength=4)
     return [[int(counts[0]), int(counts[1])], [int(counts[2]), int(counts[3])]]
 
 
 def classification_report(labels: metrics.Labels, called: metrics.Labels) -> dict[str, Any]:
-    """Return precision, recall, F1 and support of each class, and their plain and weighted means."""
+    """Return precision, recall, F1 and support of each class, and their macro and weighted averages."""
     matrix = confusion(labels, called)
     classes: dict[str, dict[str, float]] = {}
     for index in (0, 1):
@@ -92,18 +92,18 @@ def feature_importance(
     names: Sequence[str],
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Return each feature's share of what the model owes to all of them, largest first.
+    """Return each feature's share of the total importance, largest first.
 
-    A feature's importance is by how much the AUC falls when its values are shuffled among the rows (permutation
-    importance: Breiman, Random Forests, 2001), so it means the same for every framework; a feature whose shuffling
-    does no harm has none. At most `_IMPORTANCE_ROWS` rows of each class are looked at.
+    A feature's importance is the decrease in AUC when its values are shuffled among the rows (permutation importance:
+    Breiman, Random Forests, 2001), so it is comparable between frameworks; if the AUC does not decrease, it is 0. At
+    most `_IMPORTANCE_ROWS` rows of each class are used.
 
     Args:
         predict: Returns the n probabilities for an (n, f + d) matrix.
         data: The (n, f + d) matrix of the rows.
-        labels: What happened, n booleans of both classes.
+        labels: The true labels, n booleans of both classes.
         names: The names of the f + d features.
-        seed: Another seed, other rows and another order.
+        seed: The seed of the sampling and shuffling.
     """
     random = np.random.default_rng(seed)
     sides = [random.permutation(np.flatnonzero(labels == side))[:_IMPORTANCE_ROWS] for side in (False, True)]
@@ -121,7 +121,7 @@ def feature_importance(
 
 
 def _ratio(part: float, whole: float) -> float:
-    """Return part / whole, and 0 when the whole is: no row to be right about is no success."""
+    """Return part / whole, or 0 if the whole is 0: a metric without rows is 0."""
     return part / whole if whole else 0.0
 
 

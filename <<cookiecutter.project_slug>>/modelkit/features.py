@@ -1,4 +1,4 @@
-"""The numbers the model sees, made from a typed table."""
+"""The feature matrix of the model, computed from a typed table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +14,10 @@ from modelkit.schema import Column, Schema
 
 
 def matrix(table: Any, schema: Schema, derived: Mapping[str, Derivation]) -> npt.NDArray[np.float32]:
-    """Return the features of n rows as an (n, f + d) matrix, NaN for a missing value.
+    """Return the features of n rows as an (n, f + d) matrix, with NaN for missing values.
 
-    The schema's f features come first, in its order, then the d derived ones. A category is its position in the
-    schema's list.
+    The schema's f features come first, in its order, then the d derived ones. A category is encoded as its position in
+    the schema's list.
 
     Raises:
         JobError: A string is not one of its column's categories, or a derived feature does not fit the schema.
@@ -31,10 +31,10 @@ def matrix(table: Any, schema: Schema, derived: Mapping[str, Derivation]) -> npt
 
 
 def check_derived(schema: Schema, derived: Mapping[str, Derivation]) -> None:
-    """Check that the derived features can be computed from the schema's, without any data.
+    """Check, without data, that the derived features can be computed from the schema's.
 
     Raises:
-        JobError: One cannot.
+        JobError: A derived feature cannot be computed.
     """
     _completed(np.empty((0, len(schema.features)), dtype=np.float32), schema, derived)
 
@@ -47,7 +47,7 @@ def labels(table: Any, schema: Schema) -> npt.NDArray[np.float32]:
     """
     target = table[schema.target]
     if target.null_count:
-        raise JobError(f"column '{schema.target}': {target.null_count} rows have no value, and it is the target")
+        raise JobError(f"column '{schema.target}': {target.null_count} rows have no value; the target is required")
     return np.asarray(pc.cast(target, pa.float32()).to_numpy())
 
 

@@ -1,7 +1,7 @@
-"""What the servers of AWS's images call: the handlers, with requests that are refused told from a model that fails.
+"""The handlers for the servers of AWS's images, which return status 400 for invalid requests.
 
-Those servers answer 500 to whatever a handler raises, as if the model had failed, and alarms count it so. This module
-has no `input_fn`, `predict_fn` and `output_fn` of its own: the servers take those or `transform_fn`, not both.
+Those servers return status 500 for every exception of a handler, which alarms count as a failure of the model. This
+module does not define `input_fn`, `predict_fn` and `output_fn`: the servers accept those or `transform_fn`, not both.
 """
 
 import json
@@ -16,18 +16,18 @@ model_fn = inference.model_fn
 
 
 def transform_fn(model: Any, body: bytes | bytearray | str, content_type: str, accept: str, context: Any = None) -> Any:
-    """Answer a request.
+    """Return the response to a request.
 
     Args:
-        model: What `model_fn` returned.
-        body: The request, as `input_fn` takes it.
+        model: The result of `model_fn`.
+        body: The request, as for `input_fn`.
         content_type: Its media type.
-        accept: The media type of the answer.
-        context: Where the images of PyTorch (TorchServe) are told a status; those of the other frameworks (Flask) give
-            none.
+        accept: The media type of the response.
+        context: The object through which the PyTorch images (TorchServe) set the status; None in the images of the
+            other frameworks (Flask).
 
     Returns:
-        The answer and its media type; `{"error": <reason>}` with status 400 if the handlers refuse the request.
+        The response and its media type; `{"error": <reason>}` with status 400 if the handlers reject the request.
     """
     try:
         data = inference.input_fn(body, content_type)
@@ -43,7 +43,7 @@ def transform_fn(model: Any, body: bytes | bytearray | str, content_type: str, a
 def _refusal(error: ValueError, context: Any) -> Any:
     answer = json.dumps({"error": str(error)})
     if context is None:
-        flask = import_module("flask")  # by name: only the images whose server is made of it hold it
+        flask = import_module("flask")  # by name: only the images with a Flask server contain it
         return flask.Response(answer, _BAD_REQUEST, mimetype=inference.JSON)
     context.set_response_status(code=_BAD_REQUEST, phrase="Bad Request")
     return answer, inference.JSON

@@ -1,7 +1,7 @@
-"""The handlers with which a server answers requests: SageMaker's server for the framework, or the project's own.
+"""The inference handlers for SageMaker's server for the framework, and for the project's own.
 
-A request that cannot be answered raises `ValueError` with the row and the column: whatever a client sends, it is told
-what to change. Only the standard library, numpy and the framework are imported, so that a server starts at once.
+An invalid request raises `ValueError` with the row and the column to correct. Only the standard library, numpy and the
+framework are imported, so that a server starts quickly.
 """
 
 import csv
@@ -28,7 +28,7 @@ JSON = "application/json"
 JSON_LINES = ("application/jsonlines", "application/x-ndjson")
 
 _INVALID = (ValueError, TypeError, LookupError, OverflowError)
-"""What a decoder raises for a value that its column cannot have."""
+"""The exceptions that decoders raise for invalid values."""
 
 _NAN = float("nan")
 _is_number = re.compile(NUMBER_PATTERN).fullmatch
@@ -39,13 +39,13 @@ def model_fn(model_dir: str) -> Any:
     """Load the model from its folder.
 
     Raises:
-        OtherSchemaError: It was made under another schema, or with other derived features, than this code's.
+        OtherSchemaError: It was trained with another schema, or with other derived features, than this code's.
         ValueError: There is no model, or `model/algorithm.py` cannot load it.
     """
     require_same(Path(model_dir), SCHEMA, DERIVED)
     try:
         return algorithm.load(Path(model_dir))
-    except Exception as error:  # the owner's code: anything may come out of it
+    except Exception as error:  # the owner's code may raise anything
         reason = "".join(str(error).strip().splitlines()[:1])
         raise ValueError(
             f"model/algorithm.py cannot load the model in {model_dir}: {type(error).__name__}: {reason}"
@@ -53,18 +53,18 @@ def model_fn(model_dir: str) -> Any:
 
 
 def input_fn(body: bytes | bytearray | str, content_type: str) -> npt.NDArray[np.float32]:
-    """Turn a request of n rows into an (n, f + d) matrix of features in the model's order, NaN for a missing value.
+    """Decode a request of n rows into an (n, f + d) matrix of features in the model's order, NaN for missing values.
 
     A row of a request has the schema's f features; the d derived ones are computed. The project's server calls
     `decode_fn` for each request and `assemble_fn` once for many: change these two rather than this function.
 
     Args:
         body: CSV with or without a header; JSON `{"instances": [...]}` or a list, of rows or of objects by column name;
-            or JSON Lines, a row or an object on each line.
+            or JSON Lines, with a row or an object per line.
         content_type: `text/csv`, `application/json`, `application/jsonlines` or `application/x-ndjson`.
 
     Raises:
-        ValueError: The request is not what the content type says, or a value is not one its column can have.
+        ValueError: The request does not match the content type, or a value is not valid for its column.
     """
     return assemble_fn(decode_fn(body, content_type))
 
@@ -73,7 +73,7 @@ def decode_fn(body: bytes | bytearray | str, content_type: str) -> list[list[flo
     """Decode a request (see `input_fn`) into n rows of f values.
 
     Raises:
-        ValueError: The request is not what the content type says, or a value is not one its column can have.
+        ValueError: The request does not match the content type, or a value is not valid for its column.
     """
     kind = media_type(content_type)
     try:
@@ -91,25 +91,25 @@ def decode_fn(body: bytes | bytearray | str, content_type: str) -> list[list[flo
     else:
         raise ValueError(f"content type '{content_type}' is not supported; use {', '.join((CSV, JSON, *JSON_LINES))}")
     if not values:
-        raise ValueError("the request holds no row")
+        raise ValueError("the request has no rows")
     return values
 
 
 def assemble_fn(rows: list[list[float]]) -> npt.NDArray[np.float32]:
-    """Complete n decoded rows of f values, of one request or of many, to the (n, f + d) matrix that the model sees."""
+    """Return the (n, f + d) feature matrix of n decoded rows of f values, from one or more requests."""
     return completed(np.array(rows, dtype=np.float32), SCHEMA.feature_names, DERIVED)
 
 
 def predict_fn(data: npt.NDArray[np.float32], model: Any) -> npt.NDArray[np.float32]:
-    """Return for each of n rows the probability that the target is true, n values."""
+    """Return the probability that the target is true for each of n rows: n values."""
     return algorithm.predict(data, model)
 
 
 def output_fn(prediction: npt.NDArray[np.float32], accept: str) -> str:
-    """Write n probabilities: a line for each in CSV and JSON Lines, `{"predictions": [...]}` in JSON.
+    """Encode n probabilities: one per line in CSV and JSON Lines, `{"predictions": [...]}` in JSON.
 
     Raises:
-        ValueError: The client accepts none of these.
+        ValueError: The media type is not supported.
     """
     kind = media_type(accept)
     values = prediction.tolist()
@@ -119,12 +119,12 @@ def output_fn(prediction: npt.NDArray[np.float32], accept: str) -> str:
         return json.dumps({"predictions": values})
     if kind in JSON_LINES:
         return "".join(f'{{"prediction": {value!r}}}\n' for value in values)
-    raise ValueError(f"'{accept}' cannot be answered; accept one of {', '.join((CSV, JSON, *JSON_LINES))}")
+    raise ValueError(f"response type '{accept}' is not supported; accept one of {', '.join((CSV, JSON, *JSON_LINES))}")
 
 
 @lru_cache
 def media_type(header: str | None) -> str:
-    """Return the media type of a Content-Type or Accept header, without parameters, in lower case."""
+    """Return the media type in a Content-Type or Accept header, without parameters, in lower case."""
     return (header or "").partition(";")[0].strip().lower()
 
 
@@ -143,7 +143,7 @@ def _csv_values(text: str) -> list[list[float]]:
 
 
 def _plain_values(line: str) -> list[float]:
-    """Decode a row that `_is_plain`: what is left to do is little, as the pattern has checked every value."""
+    """Decode a row that matches `_is_plain`, whose values the pattern has checked."""
     texts = line.split(",")
     for position, codes in _CODES:
         texts[position] = codes[texts[position]]
@@ -190,7 +190,7 @@ def _values(rows: Iterable[Any], decoders: Sequence[_Decoder], known: frozenset[
 
 
 def _decoded(row: Any, number: int, decoders: Sequence[_Decoder], known: frozenset[str] | None) -> list[float]:
-    """Decode one row: a sequence in the model's order or, where `known` is given, also an object by column name."""
+    """Decode one row: a sequence in the model's order or, if `known` is given, an object by column name."""
     if known is not None and isinstance(row, dict):
         if row.keys() != known:
             _check_names(list(row), f"row {number}")
@@ -201,23 +201,23 @@ def _decoded(row: Any, number: int, decoders: Sequence[_Decoder], known: frozens
     try:
         return [decode(value) for decode, value in zip(decoders, row, strict=True)]
     except _INVALID:
-        raise ValueError(_complaint(row, number, decoders)) from None
+        raise ValueError(_reason(row, number, decoders)) from None
 
 
-def _complaint(row: Sequence[Any], number: int, decoders: Sequence[_Decoder]) -> str:
-    """Find the value of a row that cannot be decoded and say why."""
+def _reason(row: Sequence[Any], number: int, decoders: Sequence[_Decoder]) -> str:
+    """Return which value of a row cannot be decoded, and why."""
     for column, decode, value in zip(SCHEMA.features, decoders, row, strict=True):
         try:
             decode(value)
         except _INVALID:
             place = f"row {number}, column '{column.name}'"
             if value == "" and column.nullable:
-                return f"{place}: an empty text is not a missing value: send null"
+                return f"{place}: an empty string is not a missing value: send null"
             if value is None or value == "":
                 return f"{place}: the value is missing, and the column is not nullable"
             expected = f"one of {', '.join(column.categories)}" if column.categories else f"of type {column.type}"
             return f"row {number}, column '{column.name}': {value!r:.60} is not {expected}"
-    raise AssertionError(f"row {number} was refused, yet each of its values is accepted")
+    raise AssertionError(f"row {number} was rejected, but all of its values are valid")
 
 
 def _check_length(row: Sequence[Any], number: int) -> None:
@@ -247,7 +247,7 @@ def _no_constant(name: str) -> float:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("an object names a member twice")
+        raise ValueError("an object has a duplicate member")
     return members
 
 
@@ -281,9 +281,9 @@ def _decoder(column: Column, number: _Decoder, truth: _Decoder, missing: str | N
 
     Args:
         column: The column's declaration.
-        number: Reads a number as the format writes it.
-        truth: Reads a boolean as the format writes it.
-        missing: What stands for a missing value in the format.
+        number: Decodes a number in the request's format.
+        truth: Decodes a boolean in the request's format.
+        missing: The missing value in the request's format.
     """
     words: dict[Any, float] = {category: float(code) for code, category in enumerate(column.categories)}
     if column.nullable:
@@ -305,7 +305,7 @@ def _decoder(column: Column, number: _Decoder, truth: _Decoder, missing: str | N
 
 
 def _plain_pattern(column: Column) -> str:
-    """Return a pattern for the common ways to write a column's values in CSV: all that it matches is valid."""
+    """Return a pattern for common notations of a column's values in CSV; every match is valid."""
     pattern = {
         "boolean": "[01]",
         "integer": "-?[0-9]{1,18}",

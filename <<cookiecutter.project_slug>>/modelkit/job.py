@@ -1,4 +1,4 @@
-"""A step run as a job: arguments in, files and an exit code out, and errors that say what to do."""
+"""The command line of a step that runs as a job: arguments, exit code, and the failure file."""
 
 import argparse
 import json
@@ -14,32 +14,32 @@ class JobError(Exception):
 
 
 class JobParser(argparse.ArgumentParser):
-    """An argument parser whose complaints are `JobError`s, so that they reach the failure file too."""
+    """An argument parser that raises `JobError`, so that its messages are written to the failure file, too."""
 
     def __init__(self, module: str, description: str | None) -> None:
         super().__init__(prog=f"python -m modelkit.{module}", description=description, allow_abbrev=False)
         self.add_argument(
-            "--failure-file", type=Path, metavar="FILE", help="where to write why the job failed, if it does"
+            "--failure-file", type=Path, metavar="FILE", help="file to write the error message to if the job fails"
         )
 
     def error(self, message: str) -> NoReturn:
-        """Raise the complaint as a `JobError`."""
+        """Raise the message as a `JobError`."""
         raise JobError(f"{self.prog}: {message} (see --help)")
 
 
 def run(parser: Callable[[], JobParser], work: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
-    """Parse the arguments and do the work.
+    """Parse the arguments and run the step.
 
     Args:
-        parser: Makes the parser of the arguments the step takes; it may load the owner's code.
-        work: What the step does with them.
-        argv: The arguments; None means those of the process.
+        parser: Creates the argument parser of the step; may load the owner's code.
+        work: The step, called with the parsed arguments.
+        argv: The arguments; None for those of the process.
 
     Returns:
-        The exit code: 0, or 1 after an error, which is then written to stderr and to `--failure-file`.
+        The exit code: 0, or 1 after an error, which is written to stderr and to `--failure-file`.
 
     Raises:
-        Exception: A fault of the step's own code; `--failure-file` says which and where.
+        Exception: A bug in the step's code; `--failure-file` has its type, message and line.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -56,13 +56,13 @@ def run(parser: Callable[[], JobParser], work: Callable[[argparse.Namespace], No
 
 
 def write_json(path: Path, document: Mapping[str, Any], indent: int | None = 2) -> None:
-    """Write a document as JSON, indented or on one line, making its folder when there is none."""
+    """Write a document as JSON, indented or on one line; create the folder if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=indent, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _failure_file(arguments: list[str]) -> Path | None:
-    """Find `--failure-file` also among arguments that do not parse."""
+    """Return the value of `--failure-file`, even if the arguments cannot be parsed."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         name, _, value = argument.partition("=")
         if name == "--failure-file" and (value or following):
@@ -78,4 +78,4 @@ def _report(message: str, failure_file: Path | None) -> None:
         failure_file.parent.mkdir(parents=True, exist_ok=True)
         failure_file.write_text(message + "\n", encoding="utf-8")
     except OSError as error:
-        print(f"error: the failure file could not be written: {error}", file=sys.stderr)
+        print(f"error: cannot write the failure file: {error}", file=sys.stderr)

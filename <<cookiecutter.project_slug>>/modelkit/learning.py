@@ -1,4 +1,4 @@
-"""What training takes and what it gives, whatever the algorithm."""
+"""The inputs and results of training, for every algorithm."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,15 @@ _ROUNDS_PER_LINE = 10
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A number that training takes.
+    """A hyperparameter, which is a number.
 
     Attributes:
-        name: Its name on SageMaker; on the command line `_` may be written `-`.
+        name: Its name on SageMaker; on the command line `-` may replace `_`.
         kind: int or float.
-        default: Its value when none is given.
-        minimum: The smallest value allowed; minus infinity for any.
-        maximum: The largest value allowed; infinity for any.
-        description: What it does.
+        default: The default value.
+        minimum: The smallest allowed value; minus infinity for no limit.
+        maximum: The largest allowed value; infinity for no limit.
+        description: Its meaning, for the help text.
     """
 
     name: str
@@ -32,10 +32,10 @@ class Hyperparameter:
     description: str = ""
 
     def parse(self, text: str) -> float:
-        """Return the value that a text stands for.
+        """Return the value of a string.
 
         Raises:
-            ValueError: It is not a number of this kind, or out of range.
+            ValueError: It is not a number of this kind, or is out of range.
         """
         value = self.kind(text)
         if not self.minimum <= value <= self.maximum:
@@ -49,7 +49,7 @@ class Hyperparameter:
 
     @property
     def expected(self) -> str:
-        """What the value must be, for a message."""
+        """A description of the allowed values, for messages."""
         kind = "a whole number" if self.kind is int else "a number"
         bounds = [
             f"{word} {bound:g}"
@@ -61,10 +61,10 @@ class Hyperparameter:
 
 @dataclass(frozen=True)
 class Rows:
-    """One split.
+    """The rows of one split.
 
     Attributes:
-        features: The (n, f + d) matrix that `modelkit.features` makes.
+        features: The (n, f + d) matrix of `modelkit.features`.
         labels: n values, 0 or 1.
     """
 
@@ -74,12 +74,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model: of one that grows in rounds, as it was when it did best on the validation rows.
+    """A trained model; of an iterative algorithm, the one of the best iteration on the validation rows.
 
     Attributes:
-        model: What the algorithm predicts with.
-        best_iteration: After which tree or epoch that was, counted from 0; None for a model without rounds.
-        curve: For each split and metric the value after each of them: `curve["validation"]["auc"]`; empty without.
+        model: The model, as `predict` of the algorithm takes it.
+        best_iteration: The index of that tree or epoch, from 0; None if the algorithm is not iterative.
+        curve: The values of each metric after each iteration, by split: `curve["validation"]["auc"]`; empty if the
+            algorithm is not iterative.
     """
 
     model: Any
@@ -88,8 +89,8 @@ class Trained:
 
 
 def print_rounds(curve: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Print every tenth round of a curve, for algorithms that do not print while they train."""
+    """Print every tenth iteration of a curve, for algorithms that do not log during training."""
     rounds = len(curve["validation"]["auc"])
     for iteration in range(0, rounds, _ROUNDS_PER_LINE):
-        figures = "\t".join(f"{split}-auc:{metrics['auc'][iteration]:.5f}" for split, metrics in curve.items())
-        print(f"[{iteration}]\t{figures}")
+        scores = "\t".join(f"{split}-auc:{metrics['auc'][iteration]:.5f}" for split, metrics in curve.items())
+        print(f"[{iteration}]\t{scores}")

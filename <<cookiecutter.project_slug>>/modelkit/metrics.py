@@ -1,4 +1,4 @@
-"""How well probabilities of a binary target fit what happened."""
+"""Metrics of binary classification: predicted probabilities against true labels."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,13 @@ Labels = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Curves:
-    """The rates at each distinct score as the threshold falls from above the highest score: k + 1 values each.
+    """The rates at k distinct thresholds in descending order, and above the highest score: k + 1 values each.
 
     Attributes:
-        false_positive_rates: False positives among the negative rows.
-        true_positive_rates: True positives among the positive rows, the recall.
-        precisions: True positives among the rows called positive; 1 at the first point, where there is none.
+        false_positive_rates: The share of false positives among the negative rows.
+        true_positive_rates: The share of true positives among the positive rows, the recall.
+        precisions: The share of true positives among the rows classified as positive; 1 at the first point, which has
+            no such rows.
     """
 
     false_positive_rates: npt.NDArray[np.float64]
@@ -25,11 +26,11 @@ class Curves:
 
 
 def auc(labels: Labels, scores: Values) -> float:
-    """Return the area under the ROC curve of n rows: the chance that a positive row scores above a negative one.
+    """Return the area under the ROC curve of n rows: the probability that a positive row scores above a negative one.
 
-    It is the Mann-Whitney U statistic over the number of pairs, from midranks, so that a tie counts half (Hanley and
-    McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve", Radiology 143(1),
-    1982). Twice the midranks are whole numbers, so that the sum is exact.
+    This is the Mann-Whitney U statistic over the number of pairs, computed from midranks, so that a tie counts half
+    (Hanley and McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve",
+    Radiology 143(1), 1982). Doubled midranks are whole numbers, so the sum is exact.
 
     Raises:
         ValueError: One of the two classes is absent.
@@ -67,11 +68,11 @@ def curves(labels: Labels, scores: Values) -> Curves:
 
 
 def log_losses(labels: Labels, probabilities: Values) -> npt.NDArray[np.float64]:
-    """Return for each of n rows minus the log of the probability given to what happened, kept away from 0 by 1e-7."""
+    """Return the log loss of each of n rows: minus the log of the probability of the true label, clipped at 1e-7."""
     given = np.where(labels, probabilities, 1 - probabilities.astype(np.float64))
     return np.asarray(-np.log(np.maximum(given, 1e-7)))
 
 
 def squared_errors(labels: Labels, probabilities: Values) -> npt.NDArray[np.float64]:
-    """Return for each of n rows the squared distance of the probability from 0 or 1; their mean is the Brier score."""
+    """Return the squared error of each of n probabilities; their mean is the Brier score."""
     return np.asarray((probabilities.astype(np.float64) - labels) ** 2)

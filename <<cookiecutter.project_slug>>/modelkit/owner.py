@@ -1,4 +1,4 @@
-"""The owner's package `model`, which jobs load when they run."""
+"""Loading of the owner's package `model`, at run time."""
 
 import importlib
 from typing import Any
@@ -7,10 +7,10 @@ from modelkit.job import JobError
 
 
 def load(module: str, name: str) -> Any:
-    """Return what `model/<module>.py` defines under a name.
+    """Return the object with a name in `model/<module>.py`.
 
     Raises:
-        JobError: There is no such module, or it does not define the name.
+        JobError: The module does not exist, or does not define the name.
     """
     try:
         found = importlib.import_module(f"model.{module}")

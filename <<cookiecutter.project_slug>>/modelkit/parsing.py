@@ -1,4 +1,4 @@
-"""Values of a column as its declared type, vectorised, with a mask of those that are not of it."""
+"""Vectorised conversion of a column to its declared type, with a mask of the invalid values."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,11 @@ ARROW_TYPES = {"integer": pa.int64(), "number": pa.float64(), "string": pa.strin
 
 @dataclass(frozen=True)
 class Parsed:
-    """A column's values in its type.
+    """The values of a column, converted to its type.
 
     Attributes:
         values: Arrow array of n values; missing and invalid ones are null.
-        invalid: Boolean Arrow array of n, true where a value is not of the type; None when all are.
+        invalid: Boolean Arrow array of n values, true where a value is not of the type; None if all are valid.
     """
 
     values: Any
@@ -26,10 +26,10 @@ class Parsed:
 
 
 def parse(values: Any, column: Column) -> Parsed:
-    """Turn an Arrow column, of text or already typed, into the column's type.
+    """Convert an Arrow column, text or typed, to the column's type.
 
     Args:
-        values: Arrow array of n values; null is a missing value, and so is NaN in an array of floats.
+        values: Arrow array of n values; null and, in an array of floats, NaN are missing values.
         column: The column's declaration.
     """
     if pa.types.is_dictionary(values.type):
@@ -55,12 +55,12 @@ def _from_text(text: Any, column: Column) -> Parsed:
     except pa.ArrowInvalid:
         return _from_odd_text(text, column)
     if column.type == "integer" and pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py():
-        return _from_odd_text(text, column)  # Arrow reads hexadecimal integers
+        return _from_odd_text(text, column)  # Arrow accepts hexadecimal integers
     return _within_float32(values) if column.type == "number" else Parsed(values, None)
 
 
 def _from_odd_text(text: Any, column: Column) -> Parsed:
-    """Parse a column of which some values are not of the type, or are written unusually, such as 3.0 for 3."""
+    """Parse a column with invalid values or unusual notations, such as 3.0 for 3."""
     if column.type == "boolean":
         lower = pc.utf8_lower(text)
         text = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", text))

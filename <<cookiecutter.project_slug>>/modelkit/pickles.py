@@ -1,4 +1,4 @@
-"""Models of scikit-learn in a file that is read without running code of it: its own classes and numpy's arrays only."""
+"""Pickled scikit-learn models, loaded without running other code: only its classes and numpy's arrays are allowed."""
 
 import io
 import json
@@ -21,17 +21,17 @@ _PARTS = {
     ("numpy.random._mt19937", "MT19937"),
     *(("numpy", f"{kind}{bits}") for kind in ("int", "float") for bits in (32, 64)),
 }
-"""What pickled arrays, numbers, selections of columns and generators of random numbers are put together with."""
+"""The callables that pickled arrays, numbers, column selections and random number generators consist of."""
 
 _ONLY_FOR_TRAINING = {"_feature_subsample_rng", "_raw_predict", "_scorer"}
-"""Attributes of gradient-boosted trees that could not be read again without allowing more than data."""
+"""Attributes of gradient-boosted trees that could not be loaded without allowing code."""
 
 
 def save(model: Any, path: Path) -> None:
     """Write an estimator, or a pipeline of estimators, to a file.
 
     Raises:
-        JobError: It holds what `load` refuses, for instance a function.
+        JobError: It contains something that `load` rejects, for instance a function.
     """
     content = io.BytesIO()
     content.write(json.dumps({"sklearn": _version()}).encode() + b"\n")
@@ -41,15 +41,15 @@ def save(model: Any, path: Path) -> None:
         load(path)
     except (ValueError, TypeError, AttributeError, pickle.PicklingError) as error:
         path.unlink(missing_ok=True)
-        raise JobError(f"the model cannot be kept as data: {error}; see model/algorithm.py, save and load") from error
+        raise JobError(f"the model is more than data: {error}; see save and load in model/algorithm.py") from error
 
 
 def load(path: Path) -> Any:
-    """Read an estimator from a file. Whatever the file holds, no code of it is run.
+    """Read an estimator from a file, without running code from it.
 
     Raises:
-        ValueError: There is no such file, it is damaged, holds something else, or another version of scikit-learn made
-            it.
+        ValueError: The file does not exist, is damaged, contains no estimator, or was written by another version of
+            scikit-learn.
     """
     try:
         header, _, pickled = path.read_bytes().partition(b"\n")
@@ -58,15 +58,15 @@ def load(path: Path) -> Any:
         raise ValueError(f"{path} is not a scikit-learn model: {error!r}") from error
     if version != _version():
         raise ValueError(
-            f"scikit-learn {version} made {path}, and {_version()} is installed: only the same version reads it "
-            "reliably; train again, or install that version"
+            f"{path} was written by scikit-learn {version}, but {_version()} is installed: only the same version loads "
+            "it reliably; train again, or install that version"
         )
     try:
         model = _Unpickler(io.BytesIO(pickled)).load()
     except Exception as error:  # a damaged pickle may raise anything
         raise ValueError(f"{path} is damaged: {error!r}") from error
     if not callable(getattr(model, "predict", None)):
-        raise ValueError(f"{path} holds no model but a {type(model).__name__}")
+        raise ValueError(f"{path} contains a {type(model).__name__}, not a model")
     return model
 
 
@@ -76,10 +76,10 @@ def _version() -> str:
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves out what only training needs, wherever in a pipeline it is."""
+    """Omits the attributes that only training needs, from all estimators of a pipeline."""
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return how to pickle an object; NotImplemented for the usual way."""
+        """Return the reduced form of an object; NotImplemented for the default."""
         if (
             not type(obj).__module__.startswith("sklearn.")
             or not _ONLY_FOR_TRAINING & getattr(obj, "__dict__", {}).keys()
@@ -91,13 +91,13 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads scikit-learn's own classes and numpy's arrays, and refuses whatever else a file names."""
+    """Loads scikit-learn's classes and numpy's arrays, and rejects everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a class or a function that a pickle names.
+        """Return a class or function that a pickle refers to.
 
         Raises:
-            UnpicklingError: It is none that a model is made of.
+            UnpicklingError: It is not allowed in a model.
         """
         if (module, name) in _PARTS:
             return super().find_class(module, name)
@@ -105,4 +105,4 @@ class _Unpickler(pickle.Unpickler):
             found = super().find_class(module, name)
             if isinstance(found, type) and found.__module__ == module:
                 return found
-        raise pickle.UnpicklingError(f"a model does not hold {module}.{name}")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a model")

@@ -1,4 +1,4 @@
-"""The records of SageMaker's endpoint data capture, many at a time."""
+"""Reading of the records of SageMaker's endpoint data capture, many at a time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
-"""What reading or decoding raises for content that is not what it should be."""
+"""The exceptions that reading and decoding raise for invalid content."""
 
 _BODY = pa.struct([(name, pa.string()) for name in ("observedContentType", "encoding", "data")])
 _LINE = pa.schema(
@@ -31,10 +31,10 @@ _COLUMNS = {
 def parse_lines(lines: list[bytes]) -> Any:
     """Return n lines of JSON as an Arrow table of n records: their time, request, answer and `id`, as text.
 
-    The id is what the caller named the request, and null when that is nothing.
+    The id is the caller's inference id; null if there is none.
 
     Raises:
-        ValueError: One of the lines is no record.
+        ValueError: A line is not a record.
     """
     text = b"\n".join(lines)
     table = arrow_json.read_json(
@@ -44,18 +44,18 @@ def parse_lines(lines: list[bytes]) -> Any:
     ).combine_chunks()
     found = pa.table({name: pc.struct_field(table[first], rest) for name, (first, *rest) in _COLUMNS.items()})
     if found.num_rows != len(lines) or any(column.null_count for column in found.columns):
-        raise ValueError("a line is no record")
+        raise ValueError("a line is not a record")
     return found.append_column("id", pc.struct_field(table["eventMetadata"], "inferenceId"))
 
 
 def in_portions(low: int, high: int, read: Callable[[int, int], Any], refuse: Callable[[int], None]) -> Iterator[Any]:
-    """Yield what `read` makes of the items from `low` on and before `high`, in as few portions as can be read.
+    """Yield the results of `read` for the items from `low` (inclusive) to `high` (exclusive), in the fewest batches.
 
     Args:
-        low: The first item.
-        high: The one after the last.
-        read: Reads a range of items, all or none of them.
-        refuse: Is told of each item that cannot be read by itself.
+        low: The index of the first item.
+        high: The index after the last item.
+        read: Reads a range of items, or raises an exception if one cannot be read.
+        refuse: Called with the index of each item that cannot be read.
     """
     if low == high:
         return

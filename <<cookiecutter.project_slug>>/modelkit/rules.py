@@ -1,4 +1,4 @@
-"""The rules a data set is held to: first each file and column, then the table as a whole."""
+"""The rules of data validation: for each file and column, and for the table as a whole."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from modelkit.parsing import parse
 from modelkit.schema import Column, Facet, Schema
 
 EXAMPLES = 3
-"""How many offending values a message shows."""
+"""The maximum number of examples in a message."""
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that the data breaks.
+    """A violation of a rule.
 
     Attributes:
-        column: The column, or None when it is the file or the table.
+        column: The column; None if the rule is about a file or the table.
         rule: The rule's name.
-        rows: How many rows break it; 0 when it is not about rows.
-        message: What is wrong, with a few examples and where they stand.
+        rows: The number of rows in violation; 0 if the rule is not about rows.
+        message: The problem, with a few examples and their rows.
     """
 
     column: str | None
@@ -35,7 +35,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one file has against one rule; those of several files make one violation."""
+    """A violation in one file; the findings of all files are merged into one violation."""
 
     column: str | None
     rule: str
@@ -45,7 +45,7 @@ class Finding:
 
 
 def merged(findings: Iterable[Finding]) -> list[Violation]:
-    """Make one violation of the findings of all files about the same rule of the same column."""
+    """Merge the findings of all files about the same rule and column into one violation."""
     groups: dict[tuple[str | None, str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.column, finding.rule, finding.problem), []).append(finding)
@@ -61,7 +61,7 @@ def merged(findings: Iterable[Finding]) -> list[Violation]:
 
 
 def header_violations(sources: Sequence[Source], schema: Schema) -> list[Violation]:
-    """Find columns that a file lacks, has twice, or should not have."""
+    """Return the missing, duplicate and unexpected columns of the files."""
     missing: dict[str, list[str]] = {}
     repeated: dict[str, list[str]] = {}
     unexpected: dict[str, list[str]] = {}
@@ -80,7 +80,7 @@ def header_violations(sources: Sequence[Source], schema: Schema) -> list[Violati
         for name, files in missing.items()
     ]
     violations += [
-        Violation(name, "duplicate_column", 0, f"column '{name}' stands more than once in the header of {_some(files)}")
+        Violation(name, "duplicate_column", 0, f"column '{name}' is duplicated in the header of {_some(files)}")
         for name, files in repeated.items()
     ]
     return violations + [
@@ -90,7 +90,7 @@ def header_violations(sources: Sequence[Source], schema: Schema) -> list[Violati
 
 
 def ragged_findings(source: Source) -> Iterator[Finding]:
-    """Find the rows that do not have one field for each column."""
+    """Yield the rows that do not have one field per column."""
     if source.ragged:
         examples = tuple(
             f"row {row.number} of {source.name} has {row.fields} instead of {row.expected}"
@@ -100,10 +100,10 @@ def ragged_findings(source: Source) -> Iterator[Finding]:
 
 
 def check_values(source: Source, column: Column) -> tuple[Any, list[Finding]]:
-    """Check each value of one column of one file: its type, its range, its category.
+    """Check the type, range and category of each value of one column of one file.
 
     Returns:
-        The Arrow array of typed values, null where a value is missing or not of the type, and the findings.
+        The Arrow array of typed values, null where a value is missing or not of the type; and the findings.
     """
     raw = source.table[column.name]
     parsed = parse(raw, column)
@@ -122,18 +122,18 @@ def check_values(source: Source, column: Column) -> tuple[Any, list[Finding]]:
     if column.categories:
         known = pc.is_in(parsed.values, value_set=pa.array(column.categories))
         unknown = pc.and_(pc.is_valid(parsed.values), pc.invert(known))
-        find("category", f"none of the categories {', '.join(column.categories)}", unknown)
+        find("category", f"not one of the categories {', '.join(column.categories)}", unknown)
     return parsed.values, findings
 
 
 def null_violations(column: Column, values: Any, unreadable: int, limit: float) -> list[Violation]:
-    """Check how many values of a column are missing.
+    """Check the number of missing values of a column.
 
     Args:
         column: The column's declaration.
         values: Arrow array of its n typed values in all files.
-        unreadable: How many of its nulls are values that are not of the type, which have a violation of their own.
-        limit: The largest share of missing values, unless the column declares its own.
+        unreadable: The number of nulls that are values of a wrong type, which are reported separately.
+        limit: The largest allowed share of missing values, unless the column declares its own.
     """
     rows, nulls = len(values), values.null_count - unreadable
     if column.max_null_fraction is not None:
@@ -152,17 +152,17 @@ def null_violations(column: Column, values: Any, unreadable: int, limit: float) 
 
 
 def table_violations(table: Any, schema: Schema) -> list[Violation]:
-    """Check the table of all files: enough rows, both classes of the target, no row twice.
+    """Check the table of all files: the number of rows, the classes of the target, duplicate keys.
 
     Args:
-        table: Arrow table of typed columns; those that every file lacks are absent.
-        schema: What is declared.
+        table: Arrow table of typed columns, without those that no file has.
+        schema: The schema.
     """
     if table.num_rows == 0:
         return [Violation(None, "no_rows", 0, "there are no rows below the header")]
     violations = []
     if table.num_rows < schema.minimum_rows:
-        message = f"there are {table.num_rows} rows, and at least {schema.minimum_rows} are needed"
+        message = f"there are {table.num_rows} rows; at least {schema.minimum_rows} are required"
         violations.append(Violation(None, "minimum_rows", table.num_rows, message))
     if schema.target in table.column_names:
         violations += _class_violations(table[schema.target], schema.target)
@@ -191,7 +191,7 @@ def _class_violations(target: Any, name: str) -> list[Violation]:
     classes = pc.unique(pc.drop_null(target)).to_pylist()
     if len(classes) != 1:
         return []
-    message = f"column '{name}': every row has the value {int(classes[0])}; a classifier needs both"
+    message = f"column '{name}': every row has the value {int(classes[0])}; a classifier needs both classes"
     return [Violation(name, "one_class", len(target), message)]
 
 
@@ -205,7 +205,7 @@ def _key_violations(table: Any, key: tuple[str, ...]) -> list[Violation]:
     rows = pc.sum(repeated["count_all"]).as_py() - repeated.num_rows
     examples = [" and ".join(f"{name} {row[name]}" for name in key) for row in repeated.slice(0, EXAMPLES).to_pylist()]
     names = ", ".join(key)
-    message = f"key ({names}): the key of another row in {_rows(rows)}, for example {'; '.join(examples)}"
+    message = f"key ({names}): duplicates in {_rows(rows)}, for example {'; '.join(examples)}"
     return [Violation(None, "duplicate_key", rows, message)]
 
 

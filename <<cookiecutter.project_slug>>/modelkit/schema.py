@@ -1,6 +1,6 @@
-"""What a schema consists of, as code and as a document.
+"""The classes of a schema, and its form as a JSON document.
 
-Only the standard library is imported: the server imports this module too.
+Only the standard library is imported, because the server imports this module, too.
 """
 
 import json
@@ -13,10 +13,10 @@ ColumnType = Literal["integer", "number", "string", "boolean"]
 Role = Literal["feature", "target", "attribute"]
 
 FLOAT32_MAXIMUM = 3.4028234663852886e38
-"""The largest value a feature can have: the model computes in float32, where more would be infinite."""
+"""The largest value of a feature: the model computes in float32, where larger values are infinite."""
 
 INTEGER_LIMIT = 2.0**63
-"""A whole number must be smaller than this, in absolute value."""
+"""The limit of the absolute value of a whole number, exclusive."""
 
 NUMBER_PATTERN = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 """A number as text, in files and in requests: no blanks, no hexadecimal, no `nan`, no `inf`."""
@@ -31,12 +31,12 @@ class Column:
         type: `integer` (a whole number), `number`, `string` (a feature needs its `categories`) or `boolean` (0, 1,
             true or false).
         role: `feature` goes into the model, `target` is predicted, `attribute` is neither (an identifier, say).
-        description: What it holds, with its unit.
+        description: Its meaning, with its unit.
         nullable: Whether a value may be missing. An empty field is a missing value.
-        max_null_fraction: The share of missing values allowed here, in place of the limit given to the validation.
-        minimum: The smallest value allowed in training data.
-        maximum: The largest value allowed in training data.
-        categories: The values a string may have; the model sees the position in this tuple.
+        max_null_fraction: The allowed share of missing values, in place of the general limit of the validation.
+        minimum: The smallest allowed value in training data.
+        maximum: The largest allowed value in training data.
+        categories: The allowed values of a string; the model gets the position in this tuple.
     """
 
     name: str
@@ -50,9 +50,9 @@ class Column:
     categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for said, known in ((self.type, get_args(ColumnType)), (self.role, get_args(Role))):
-            if said not in known:
-                raise ValueError(f"schema: column '{self.name}': '{said}' is none of {', '.join(known)}")
+        for value, known in ((self.type, get_args(ColumnType)), (self.role, get_args(Role))):
+            if value not in known:
+                raise ValueError(f"schema: column '{self.name}': '{value}' is not one of {', '.join(known)}")
         if self.role == "feature" and self.type == "string" and not self.categories:
             raise ValueError(f"schema: feature '{self.name}' is a string and needs its categories")
         if self.categories and self.type != "string":
@@ -65,11 +65,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Facet:
-    """The sensitive attribute whose groups are compared, and the bias in the data that is still accepted.
+    """A sensitive attribute whose groups are compared, and the limits of the bias in the data.
 
     Attributes:
         column: The attribute's name.
-        disadvantaged: The value that marks the group to protect.
+        disadvantaged: The value of the protected group.
         max_class_imbalance: Limit on the absolute class imbalance (CI).
         max_label_difference: Limit on the absolute difference in proportions of labels (DPL).
     """
@@ -82,15 +82,15 @@ class Facet:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns and what holds for the table as a whole.
+    """The columns, and the constraints of the table as a whole.
 
     Attributes:
-        columns: All columns a file must have.
-        group: The column whose rows must not be torn apart by the split into train, validation and test; where every
-            row stands for itself, the column that identifies the row.
+        columns: All columns that a file must have.
+        group: The column whose rows with the same value stay in one split (train, validation or test); if rows are
+            independent, a column that identifies the row.
         key: The columns that together identify a row.
-        facet: The sensitive attribute, or None when there is none.
-        minimum_rows: Fewer rows than this are refused.
+        facet: The sensitive attribute; None if there is none.
+        minimum_rows: The minimum number of rows.
     """
 
     columns: tuple[Column, ...]
@@ -126,7 +126,7 @@ class Schema:
 
     @cached_property
     def features(self) -> tuple[Column, ...]:
-        """The columns the model sees, in the order in which it sees them."""
+        """The feature columns, in the model's order."""
         return tuple(column for column in self.columns if column.role == "feature")
 
     @cached_property
@@ -136,12 +136,12 @@ class Schema:
 
     @cached_property
     def target(self) -> str:
-        """The name of the column that is predicted."""
+        """The name of the target column."""
         return next(column.name for column in self.columns if column.role == "target")
 
     @cached_property
     def encoding(self) -> str:
-        """How values become numbers, as JSON: kept in a model file to recognise a model made under another schema."""
+        """The encoding of values as numbers, as JSON, by which a model of another schema is recognised."""
         return json.dumps([[column.name, column.type, *column.categories] for column in self.features])
 
     def document(self) -> dict[str, Any]:
@@ -150,12 +150,12 @@ class Schema:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Schema":
-        """Read the schema from what `document` returned; further members are left alone.
+        """Return the schema of a document that `document` returned; unknown top-level members are ignored.
 
         Raises:
             LookupError: A member is missing.
-            TypeError: A member has the wrong type, or a column has a member that this release does not know.
-            ValueError: The schema contradicts itself.
+            TypeError: A member has the wrong type, or a column has a member unknown to this release.
+            ValueError: The schema is inconsistent.
         """
         columns = (Column(**column | {"categories": tuple(column["categories"])}) for column in document["columns"])
         facet = document["facet"]

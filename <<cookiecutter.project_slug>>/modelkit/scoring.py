@@ -1,6 +1,6 @@
-"""Score rows with the code in a model's archive, in a process of its own: see `modelkit.champion`.
+"""Scoring with the code in a model's archive; runs in a separate process, see `modelkit.champion`.
 
-Only `import_module` imports `model` and `modelkit` here: they are those of the archive, whatever release made it.
+`model` and `modelkit` are imported by `import_module` only: they are those of the archive, of any release.
 """
 
 import sys
@@ -17,29 +17,29 @@ def score(folder: Path, table: Any) -> Any:
     """Return the n predictions of the model in a folder for n raw rows.
 
     Raises:
-        ValueError: The model needs columns or values that the rows do not have.
-        Exception: Anything that the model's own code raises.
+        ValueError: The rows lack columns that the model needs, or have other types.
+        Exception: Any exception of the archive's code.
     """
     kit = "modelkit" if (folder / "code/modelkit").is_dir() else "model"  # release 0.4.0 had no modelkit
     features, parsing = import_module(f"{kit}.features"), import_module(f"{kit}.parsing")
     schema, derived = import_module("model.schema").SCHEMA, import_module("model.derive").DERIVED
     lacking = [name for name in schema.feature_names if name not in table.column_names]
     if lacking:
-        raise ValueError(f"it needs columns that the data lacks: {', '.join(lacking)}")
+        raise ValueError(f"it needs columns that are not in the data: {', '.join(lacking)}")
     columns = {column.name: parsing.parse(table[column.name], column) for column in schema.features}
     invalid = [name for name, parsed in columns.items() if parsed.invalid is not None]
     if invalid:
-        raise ValueError(f"it needs other types than the data has: {', '.join(invalid)}")
+        raise ValueError(f"it needs other types for the columns: {', '.join(invalid)}")
     typed = pa.table({name: parsed.values for name, parsed in columns.items()})
     handlers = import_module("inference")
     return handlers.predict_fn(features.matrix(typed, schema, derived), handlers.model_fn(str(folder)))
 
 
 def main(folder: str, rows: str, predictions: str) -> int:
-    """Write the predictions for a Parquet file of rows as a NumPy file; 1 with the reason when there are none."""
+    """Write the predictions for a Parquet file of rows as a NumPy file; print the error and return 1 on failure."""
     try:
         np.save(predictions, score(Path(folder), parquet.read_table(rows)))
-    except Exception as error:  # the model's own code: anything may come out of it
+    except Exception as error:  # the archive's code may raise anything
         print(str(error) or type(error).__name__, file=sys.stderr)
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""The features a model was made with: kept in its archive as `schema.json`, and compared with the code beside it."""
+"""The features that a model was trained with, stored in its archive as `schema.json` and checked against the code."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,17 +11,17 @@ SCHEMA_FILE = "schema.json"
 
 
 class OtherSchemaError(ValueError):
-    """A model that was made under another schema, or with other derived features, than this code's."""
+    """A model that was trained with another schema, or with other derived features, than this code's."""
 
 
 def write(folder: Path, schema: Schema, derived: Iterable[str]) -> None:
-    """Keep the schema and the names of the derived features in a model's folder."""
+    """Write the schema and the names of the derived features to a model's folder."""
     document = {**schema.document(), "derived": list(derived)}
     (folder / SCHEMA_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> tuple[Schema, tuple[str, ...]]:
-    """Read what `write` has written: the schema, and the names of the derived features.
+    """Read the schema and the names of the derived features from a file that `write` has written.
 
     Raises:
         ValueError: The file is missing or damaged.
@@ -34,7 +34,7 @@ def read(path: Path) -> tuple[Schema, tuple[str, ...]]:
 
 
 def require_same(folder: Path, schema: Schema, derived: Iterable[str]) -> None:
-    """Accept a model only if it sees in each column what this code puts there.
+    """Reject a model whose features or encodings differ from those of this code.
 
     Args:
         folder: The model's folder.
@@ -42,19 +42,19 @@ def require_same(folder: Path, schema: Schema, derived: Iterable[str]) -> None:
         derived: The names of its derived features.
 
     Raises:
-        OtherSchemaError: The model was made under another schema, or with other derived features.
+        OtherSchemaError: The model was trained with another schema, or with other derived features.
         ValueError: The folder has no readable schema.
     """
-    made_under, made_with = read(folder / SCHEMA_FILE)
-    found, expected = (*made_under.feature_names, *made_with), (*schema.feature_names, *derived)
+    trained_with, derived_then = read(folder / SCHEMA_FILE)
+    found, expected = (*trained_with.feature_names, *derived_then), (*schema.feature_names, *derived)
     if found != expected:
         raise OtherSchemaError(f"it was trained on other features: {_difference(found, expected)}")
-    if made_under.encoding != schema.encoding:
+    if trained_with.encoding != schema.encoding:
         raise OtherSchemaError("it was trained with other types or categories than the schema's")
 
 
 def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
-    """Say how a model's features differ from those of this code."""
+    """Return how a model's features differ from those of this code."""
     lacking = [name for name in expected if name not in found]
     unknown = [name for name in found if name not in expected]
     parts = [f"{what} {_few(some)}" for what, some in (("without", lacking), ("with", unknown)) if some]
@@ -62,5 +62,5 @@ def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
 
 
 def _few(names: list[str]) -> str:
-    """List some of the names: a job's failure message has little room."""
+    """Return a list of the first names, because the length of a job's failure message is limited."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

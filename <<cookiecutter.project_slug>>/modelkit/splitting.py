@@ -1,7 +1,7 @@
-"""Split rows into train, validation and test, all rows of a group together.
+"""Splits rows into train, validation and test, with all rows of a group in the same split.
 
-Where a row goes depends only on its group and the seed. So any number of instances, each with its share of the files
-in any order, make the same split without speaking to each other.
+The split of a row depends only on its group and the seed. So any number of instances, each with a share of the files in
+any order, make the same split without communication.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ SPLITS = ("train", "validation", "test")
 
 
 def positions(groups: Any, seed: int) -> npt.NDArray[np.float64]:
-    """Return for each of n rows a number in [0, 1), uniform over groups and the same for all rows of a group.
+    """Return a number in [0, 1) for each of n rows, uniform over groups and the same for all rows of a group.
 
     Args:
         groups: Arrow array of n integers or strings, none of them null.
-        seed: Another seed, another split.
+        seed: The seed of the split.
     """
     encoded = pc.dictionary_encode(groups)
     if isinstance(encoded, pa.ChunkedArray):
@@ -32,18 +32,18 @@ def positions(groups: Any, seed: int) -> npt.NDArray[np.float64]:
         hashlib.blake2b(str(group).encode(), digest_size=8, key=key).digest()
         for group in encoded.dictionary.to_pylist()
     )
-    top_53_bits = np.frombuffer(digests, dtype="<u8") >> np.uint64(11)  # all that a float64 below 1 can hold
+    top_53_bits = np.frombuffer(digests, dtype="<u8") >> np.uint64(11)  # the precision of a float64
     return np.asarray((top_53_bits / 2.0**53)[encoded.indices.to_numpy()])
 
 
 def by_group(table: Any, group: str, train_fraction: float, validation_fraction: float, seed: int) -> dict[str, Any]:
-    """Split a table into train, validation and test tables; what the first two leave is for the test.
+    """Split a table into train, validation and test tables; the test table gets the rest.
 
     Raises:
-        JobError: A row has no group, or a split has no row.
+        JobError: A row has no group, or a split has no rows.
     """
     if table[group].null_count:
-        raise JobError(f"column '{group}': {table[group].null_count} rows have no value, and the split needs it")
+        raise JobError(f"column '{group}': {table[group].null_count} rows have no value; the split requires one")
     place = np.digitize(positions(table[group], seed), [train_fraction, train_fraction + validation_fraction])
     parts = {name: table.filter(pa.array(place == index)) for index, name in enumerate(SPLITS)}
     for name, part in parts.items():

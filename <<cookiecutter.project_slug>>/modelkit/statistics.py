@@ -1,7 +1,7 @@
 """Statistics and constraints of a table, as SageMaker Model Monitor writes them.
 
-The formats are those that its documentation gives for containers of one's own ("Schema for Statistics" and "Schema for
-Constraints"), so that tools which read Model Monitor's baselines read these.
+The formats are those documented for custom containers ("Schema for Statistics" and "Schema for Constraints"), so that
+tools for Model Monitor's baselines can read these.
 """
 
 from typing import Any
@@ -12,19 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 BUCKETS = 10
-"""How many buckets of equal width the distribution of a number has."""
+"""The number of buckets, of equal width, in the distribution of a number."""
 
 SKETCH_SIZE = 2048
-"""The sketch's parameter k: a column of up to so many values is kept whole."""
+"""The parameter k of the sketch: columns with up to this many values are stored completely."""
 
 SKETCH_SHAPE = 0.64
-"""The sketch's parameter c, which Model Monitor's format asks for."""
+"""The parameter c of the sketch, which Model Monitor's format requires."""
 
 LARGEST_DOMAIN = 20
-"""A text column with up to so many different values is held to them."""
+"""The maximum number of distinct values of a text column that become a constraint."""
 
 LISTED_VALUES = 100
-"""How many of the most frequent values of a text column are listed."""
+"""The number of most frequent values of a text column that are listed."""
 
 MONITORING_CONFIG: dict[str, Any] = {
     "evaluate_constraints": "Enabled",
@@ -44,17 +44,17 @@ Numbers = npt.NDArray[np.float64]
 
 
 def statistics(table: Any) -> dict[str, Any]:
-    """Return the statistics of an Arrow table: for each column how many values there are and how they are distributed.
+    """Return the statistics of an Arrow table: the number and the distribution of the values of each column.
 
-    Whole numbers and booleans are `Integral`, other numbers `Fractional`, the rest `String`; a column without any
-    value is `Unknown`. NaN counts as missing.
+    Whole numbers and booleans are `Integral`, other numbers `Fractional`, the rest `String`; a column without values
+    is `Unknown`. NaN counts as missing.
     """
     features = [_feature(name, table[name]) for name in table.column_names]
     return {"version": 0.0, "dataset": {"item_count": table.num_rows}, "features": features}
 
 
 def constraints(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what data like that of the statistics must satisfy: type, completeness, sign, known texts."""
+    """Return the constraints that follow from statistics: type, completeness, sign and known strings."""
     return {
         "version": 0.0,
         "features": [_constraint(feature) for feature in found["features"]],
@@ -63,15 +63,15 @@ def constraints(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def sketch(ordered: Numbers, size: int = SKETCH_SIZE) -> list[list[float]]:
-    """Compress n ascending values into the levels of a KLL sketch; a value at level h stands for 2**h values.
+    """Compress n ascending values into the levels of a KLL sketch; a value at level h represents 2**h values.
 
-    The levels weigh n together. As in Karnin, Lang and Liberty, "Optimal Quantile Approximation in Streams" (FOCS
-    2016), a level that is too long passes every second value on; here the odd and the even ones in turn, so that the
-    result is the same each time and the errors of the levels cancel.
+    The total weight of the levels is n. As in Karnin, Lang and Liberty, "Optimal Quantile Approximation in Streams"
+    (FOCS 2016), a level that is too long passes on every second value; here alternately the odd and the even ones, so
+    that the result is deterministic and the errors of the levels cancel.
 
     Args:
         ordered: n ascending values.
-        size: The longest a level may be.
+        size: The maximum length of a level.
     """
     levels: list[list[float]] = []
     while len(ordered) > size:

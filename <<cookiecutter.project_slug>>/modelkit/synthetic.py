@@ -1,8 +1,7 @@
-"""Make rows for tests, demonstrations and measurements: from the schema alone, or like those of a data set.
+"""Generates rows for tests, demonstrations and benchmarks, from the schema or by resampling a data set.
 
-Of rows made from the schema, the target depends on the features in one fixed way, so that a model can learn it; of rows
-like those of a data set, it is what it was there. The knobs then bend the data. The same arguments always give the same
-rows.
+In rows from the schema, the target depends on the features in a fixed way, so that a model can learn it; resampled rows
+keep their target. Options add bias, drift and missing values. The same arguments always give the same rows.
 """
 
 import argparse
@@ -34,16 +33,16 @@ def generate(
     """Return an Arrow table of n rows with the schema's columns and types.
 
     Args:
-        schema: What the columns are.
-        rows: How many rows.
-        seed: Another seed, other rows.
-        bias: How much lower the log-odds of the target are in the facet's disadvantaged group.
-        drift: By how many standard deviations every numeric feature is moved up, within its limits.
+        schema: The schema.
+        rows: The number of rows.
+        seed: The seed of the random numbers.
+        bias: The decrease of the log-odds of the target in the facet's disadvantaged group.
+        drift: The shift of every numeric feature in standard deviations, within its limits.
         null_fraction: The share of missing values in nullable columns.
     """
     random = np.random.default_rng(seed)
     keys = _keys(schema, rows)
-    neutral = {*keys, schema.facet.column if schema.facet else None}  # without bias, groups fare alike
+    neutral = {*keys, schema.facet.column if schema.facet else None}  # without bias, the groups do not differ
     columns: dict[str, Any] = {}
     log_odds = np.zeros(rows)
     for position, column in enumerate(schema.columns):
@@ -55,7 +54,7 @@ def generate(
         else:
             values, scores = _values(column, scores, drift if column.role == "feature" else 0.0)
         if column.role == "feature" and column.name not in neutral:
-            weight = np.cos(2.0 * position)  # of either sign, and the same whatever the seed
+            weight = np.cos(2.0 * position)  # of either sign, independent of the seed
             log_odds += weight * scores
         missing = random.random(rows) < null_fraction if column.nullable and column.name not in keys else None
         columns[column.name] = pa.array(values, ARROW_TYPES[column.type], mask=missing)
@@ -69,23 +68,23 @@ def generate(
 
 
 def resample(table: Any, schema: Schema, rows: int, seed: int, drift: float = 0.0) -> Any:
-    """Return an Arrow table of n rows drawn from another, as if they had come later.
+    """Return an Arrow table of n rows sampled from another, with replacement, as later data.
 
-    Identifiers are new ones, so that the rows can stand beside those they were drawn from; the target of a row is that
-    of the row it was drawn from, however far its features have moved.
+    Rows get new identifiers, so that they can be combined with the rows that they were sampled from; they keep their
+    target, even if their features are shifted.
 
     Args:
-        table: The rows to draw from, with the schema's columns and types.
-        schema: What the columns are.
-        rows: How many rows.
-        seed: Another seed, other rows.
-        drift: By how many of its standard deviations every numeric feature is moved up, within its limits.
+        table: The rows to sample from, with the schema's columns and types.
+        schema: The schema.
+        rows: The number of rows.
+        seed: The seed of the sampling.
+        drift: The shift of every numeric feature in its standard deviations, within its limits.
 
     Raises:
-        JobError: There is no row to draw from, or an identifier has no room for new values.
+        JobError: There are no rows to sample from, or too few unused values of an identifier.
     """
     if table.num_rows == 0:
-        raise JobError("there is no row to draw others from")
+        raise JobError("there are no rows to sample from")
     drawn = table.take(pa.array(np.random.default_rng(seed).integers(table.num_rows, size=rows)))
     columns = {name: drawn[name] for name in schema.names}
     for name in {schema.group, *schema.key}:
@@ -117,7 +116,7 @@ def write(table: Any, path: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write a file of rows."""
+    """Generate a file of rows."""
     return run(_parser, _work, argv)
 
 
@@ -126,7 +125,7 @@ def _parser() -> JobParser:
     parser.add_argument("--rows", type=int, default=10_000, metavar="N", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default %(default)s")
     parser.add_argument("--bias", type=float, default=0.0, metavar="B", help="lower log-odds in the facet's group")
-    parser.add_argument("--drift", type=float, default=0.0, metavar="D", help="standard deviations numbers move up")
+    parser.add_argument("--drift", type=float, default=0.0, metavar="D", help="shift of numbers in standard deviations")
     parser.add_argument("--null-fraction", type=float, default=0.05, metavar="F", help="default %(default)s")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a .csv or .parquet file")
     return parser
@@ -143,9 +142,9 @@ def _work(arguments: argparse.Namespace) -> None:
 
 
 def _keys(schema: Schema, rows: int) -> dict[str, npt.NDArray[Any]]:
-    """Return the values of the group and of what tells rows of a group apart: a few rows for each group.
+    """Return the values of the group and of a key column that differs within a group; each group has a few rows.
 
-    No key comes twice, as long as the limits and categories of its columns leave room for so many.
+    Keys are unique as long as the limits and categories of their columns allow it.
     """
     row = np.arange(rows)
     group = schema.column(schema.group)
@@ -162,12 +161,14 @@ def _keys(schema: Schema, rows: int) -> dict[str, npt.NDArray[Any]]:
 
 
 def _fresh(taken: Any, column: Column, rows: int, seed: int) -> Any:
-    """Return n distinct identifiers that are not among those taken; with another seed, others."""
+    """Return n distinct identifiers that are not taken; they depend on the seed."""
     if column.type == "string" and not column.categories:
         return pa.array([f"{seed}-{row}" for row in range(rows)])
     first = (pc.max(taken).as_py() or 0) + 1 + seed * rows if column.type == "integer" else 0
     if column.categories or (column.maximum is not None and first + rows - 1 > column.maximum):
-        raise JobError(f"column '{column.name}' has no room for {rows} new identifiers: see its limits in the schema")
+        raise JobError(
+            f"column '{column.name}' has no {rows} unused values for identifiers: see its limits in the schema"
+        )
     return pa.array(range(first, first + rows), pa.int64())
 
 
@@ -181,7 +182,7 @@ def _moved(values: Any, column: Column, distance: float) -> Any:
 
 
 def _span(column: Column) -> float:
-    """Return how many different values a column can count through, as far as declared."""
+    """Return the number of distinct values that the declaration of a column allows."""
     if column.type == "boolean":
         return 2
     if column.categories:
@@ -192,7 +193,7 @@ def _span(column: Column) -> float:
 
 
 def _counted(column: Column, counts: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-    """Return a value of the column for each count; those that differ are distinct until the column has no more."""
+    """Return a value of the column for each count: distinct ones, until the column has no more and they repeat."""
     if np.isfinite(_span(column)):
         counts = counts % int(_span(column))
     if column.categories:
@@ -205,7 +206,7 @@ def _counted(column: Column, counts: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
 def _values(
     column: Column, scores: npt.NDArray[np.float64], drift: float
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """Turn standard normal scores into a column's values, and return these with the scores they stand for."""
+    """Convert standard normal scores to values of a column; return these with the scores that they correspond to."""
     if column.type == "boolean":
         return scores > 0, np.sign(scores)
     if column.type == "string":
@@ -222,7 +223,7 @@ def _values(
 
 
 def _limits(column: Column) -> tuple[float, float]:
-    """Return a column's limits; what is not declared is put 6 away from what is, or from -3 to 3."""
+    """Return a column's limits; a missing limit is 6 away from the declared one, and without any they are -3 and 3."""
     if column.minimum is not None:
         return column.minimum, column.minimum + 6.0 if column.maximum is None else column.maximum
     return (-3.0, 3.0) if column.maximum is None else (column.maximum - 6.0, column.maximum)

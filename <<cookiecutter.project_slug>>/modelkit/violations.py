@@ -1,7 +1,7 @@
-"""How the rows of a window differ from the baseline by more than chance explains, in the terms of Model Monitor.
+"""Comparison of a time window with the baseline, with violations in the format of Model Monitor.
 
-Chance is taken off each difference before it is held against its limit, so that small windows do not alarm and large
-ones may be held to strict limits.
+Sampling noise is subtracted from each difference before it is compared with its limit, so that small windows do not
+cause false alarms and limits for large ones can be strict.
 """
 
 import math
@@ -12,22 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 CORRECTION = 1.8
-"""Standard errors, of sqrt((n + m) / (n m)), that are taken off the distance of two samples of n and m values.
+"""The number of standard errors, sqrt((n + m) / (n m)), to subtract from the distance of samples of n and m values.
 
-Deequ's, and so Model Monitor's, "Robust" comparison. By the Kolmogorov distribution the distance of two samples of one
-source is larger with probability 2 exp(-2 x 1.8^2) = 0.003 at most, before any limit is added.
+This is the "Robust" comparison of Deequ, and so of Model Monitor. By the Kolmogorov distribution, the distance of two
+samples of one source is larger with probability 2 exp(-2 x 1.8^2) = 0.003 at most, before any limit is added.
 """
 
 FALSE_ALARMS = 0.01
-"""In how many windows the checks of missing, unknown and negative values may find a fault where there is none, at most.
+"""The maximum share of windows with a false alarm of the checks for missing, unknown and negative values.
 
-The checks of all features share it, so that a schema of many columns alarms no more often than one of few.
+The checks of all features share it, so that schemas with many columns do not cause more false alarms.
 """
 
 _CHECKS = 3
 
 COMPARISON_FILE = "comparison.json"
-"""What a comparison is kept in, beside the documents that Model Monitor knows."""
+"""The file of a comparison, in addition to the documents of Model Monitor."""
 
 NUMBERS, CATEGORIES = "Kolmogorov-Smirnov", "L-infinity"
 
@@ -36,12 +36,12 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Limits:
-    """When a difference counts; `monitoring` in the configuration.
+    """The limits of differences: `monitoring` in the configuration.
 
     Attributes:
-        max_distance: The largest distance of a feature's distribution from the baseline's, less chance, 0 to 1.
-        max_drifted_share: Drift alarms when more than this share of the features is further away.
-        max_missing_increase: How much larger than the baseline's the share of missing values may be, less chance.
+        max_distance: The largest distance of a feature's distribution from the baseline's, less sampling noise, 0 to 1.
+        max_drifted_share: The largest share of drifted features without an alarm.
+        max_missing_increase: The largest increase of the share of missing values, less sampling noise.
     """
 
     max_distance: float
@@ -51,13 +51,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of the window beside the baseline.
+    """The comparison of one feature.
 
     Attributes:
         name: The feature.
-        method: How the distance is measured; empty when one side has no value.
-        distance: The distance of the two distributions less what chance explains, 0 to 1.
-        drifted: Whether it is above the limit.
+        method: The measure of the distance; empty if one side has no values.
+        distance: The distance of the two distributions, less sampling noise, 0 to 1.
+        drifted: Whether the distance is above the limit.
         missing: The share of missing values.
         baseline_missing: The share of missing values in the baseline.
     """
@@ -72,13 +72,13 @@ class Feature:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of a comparison.
+    """The result of a comparison.
 
     Attributes:
-        features: Every feature, the furthest away first.
+        features: All features, by descending distance.
         violations: The `violations` of a document `constraint_violations.json`, in the order of the features.
-        drift: Whether so many features have drifted that it alarms.
-        quality: Whether values are missing, unknown or of the wrong type: then it is the data that is at fault.
+        drift: Whether the share of drifted features is above the limit.
+        quality: Whether there are data quality violations: missing or unknown values, or values of a wrong type.
     """
 
     features: list[Feature]
@@ -88,7 +88,7 @@ class Comparison:
 
     @property
     def drifted(self) -> list[str]:
-        """The names of the features that have drifted, the furthest away first."""
+        """The names of the drifted features, by descending distance."""
         return [feature.name for feature in self.features if feature.drifted]
 
 
@@ -128,14 +128,14 @@ def compare(
     """Compare the features of a window with a baseline.
 
     Args:
-        baseline: The baseline's `statistics.json`; columns that the window does not have are left out of account.
+        baseline: The baseline's `statistics.json`; columns that the window does not have are ignored.
         constraints: The baseline's `constraints.json`.
         window: The window's statistics, of the features only and of at least one row.
-        invalid: How many values of each feature were not of its type.
-        limits: When a difference counts.
+        invalid: The number of values of a wrong type, by feature.
+        limits: The limits of differences.
 
     Raises:
-        KeyError: The documents are not what Model Monitor writes.
+        KeyError: The documents are not in the format of Model Monitor.
     """
     before = {feature["name"]: feature for feature in baseline["features"]}
     rules = {feature["name"]: feature for feature in constraints["features"]}
@@ -194,9 +194,9 @@ def _distance(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, float]:
 
 
 def kolmogorov_smirnov(before: dict[str, Any], now: dict[str, Any]) -> float:
-    """Return the largest difference of the two empirical distribution functions, from the sketches of the statistics.
+    """Return the largest difference of the two empirical distribution functions, computed from the sketches.
 
-    A sketch of up to 2048 values holds them all; of more, the distance is exact to the sketch's error of rank.
+    The result is exact for up to 2048 values; for more, up to the rank error of the sketches.
     """
     (left, left_weights), (right, right_weights) = sketched(before), sketched(now)
     at = np.concatenate([left, right])
@@ -204,20 +204,20 @@ def kolmogorov_smirnov(before: dict[str, Any], now: dict[str, Any]) -> float:
 
 
 def l_infinity(before: dict[str, Any], now: dict[str, Any]) -> float:
-    """Return the largest difference of the shares that a value has in the two."""
+    """Return the largest difference of a value's shares in the two."""
     left, right = shares(before), shares(now)
     return max(abs(left.get(value, 0.0) - right.get(value, 0.0)) for value in left | right)
 
 
 def shares(feature: dict[str, Any]) -> dict[str, float]:
-    """Return the share that each listed category has of a feature's values."""
+    """Return the share of each listed category among a feature's values."""
     present = max(1, figures(feature)["common"]["num_present"])
     buckets = figures(feature)["distribution"]["categorical"]["buckets"]
     return {bucket["value"]: bucket["count"] / present for bucket in buckets}
 
 
 def sketched(feature: dict[str, Any]) -> tuple[Numbers, Numbers]:
-    """Return the values of a number's sketch, ascending, with how many values each stands for: 2**h of level h."""
+    """Return the values in the sketch of a number, ascending, and their weights: 2**h at level h."""
     levels = feature["numerical_statistics"]["distribution"]["kll"]["sketch"]["data"]
     values = np.concatenate([np.asarray(level, dtype=np.float64) for level in levels])
     weights = np.concatenate([np.full(len(level), 2.0**height) for height, level in enumerate(levels)])
@@ -226,24 +226,24 @@ def sketched(feature: dict[str, Any]) -> tuple[Numbers, Numbers]:
 
 
 def _cumulated(values: Numbers, weights: Numbers, at: Numbers) -> Numbers:
-    """Return the share of the weight that lies at or below each point."""
+    """Return the share of the weight at or below each point."""
     cumulated = np.concatenate([[0.0], np.cumsum(weights)])
     return np.asarray(cumulated[np.searchsorted(values, at, side="right")] / cumulated[-1])
 
 
 def exceeds_chance(count: float, n: int, before: float, m: int, chance: float) -> bool:
-    """Return whether a window has more rows of a kind than the baseline explains.
+    """Return whether a window has significantly more rows of a kind than the baseline.
 
-    Were both drawn from one source, the window would be n of the n + m rows, taken at random. It would then hold so
-    many of the kind with probability exp(-n KL(q, p)) at most, q being its share of them and p that of all (Hoeffding,
+    If both have the same source, the window is a random sample of n of the n + m rows. The probability of so many rows
+    of the kind is then exp(-n KL(q, p)) at most, where q is their share in the window and p in all rows (Hoeffding,
     "Probability Inequalities for Sums of Bounded Random Variables", 1963, theorem 1 and section 6).
 
     Args:
-        count: How many of the window's n rows are of the kind.
-        n: How many rows the window has.
-        before: How many of the baseline's m rows are of the kind.
-        m: How many rows the baseline has.
-        chance: The probability above which it may be chance.
+        count: The number of rows of the kind in the window.
+        n: The number of rows in the window.
+        before: The number of rows of the kind in the baseline.
+        m: The number of rows in the baseline.
+        chance: The significance level.
     """
     if n == 0 or count / n <= (count + before) / (n + m):
         return False
@@ -267,7 +267,7 @@ def _completeness(
 def _categories(
     rule: dict[str, Any], before: dict[str, Any], now: dict[str, Any], chance: float
 ) -> list[dict[str, str]]:
-    """Values that the baseline does not know, unless they are so few that it may have missed them."""
+    """Return a violation if significantly many values are not in the baseline."""
     if "string_constraints" not in rule or "string_statistics" not in now:
         return []
     known = set(rule["string_constraints"]["domains"])
@@ -282,7 +282,10 @@ def _categories(
 
 
 def _sign(rule: dict[str, Any], before: dict[str, Any], now: dict[str, Any], chance: float) -> list[dict[str, str]]:
-    """Negative values where the baseline has none; Model Monitor's format has no check of its own for them."""
+    """Return a violation if significantly many values are negative and the baseline has none.
+
+    Model Monitor's format has no separate check for them.
+    """
     if not rule.get("num_constraints", {}).get("is_non_negative") or "numerical_statistics" not in now:
         return []
     values, weights = sketched(now)
@@ -293,7 +296,7 @@ def _sign(rule: dict[str, Any], before: dict[str, Any], now: dict[str, Any], cha
 
 
 def figures(feature: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of a feature of the statistics, whatever it is."""
+    """Return the statistics of a feature of any type."""
     found: dict[str, Any] = feature.get("numerical_statistics") or feature["string_statistics"]
     return found
 

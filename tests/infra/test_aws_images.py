@@ -46,7 +46,7 @@ REFUSED = {
     "bad json": (Request("{", JSON, JSON), "not valid JSON"),
     "bad json lines": (Request("[]\n", JSON_LINES, JSON_LINES), "row 1 has 0 values"),
     "bad content type": (Request(TEXT, "image/png", CSV), "content type 'image/png' is not supported"),
-    "bad accept": (Request(TEXT, CSV, "image/png"), "'image/png' cannot be answered"),
+    "bad accept": (Request(TEXT, CSV, "image/png"), "response type 'image/png' is not supported"),
 }
 TRIED = {"pip", "sagemaker-containers", "sagemaker-pytorch-inference", "torchserve"}
 LARGE = Request("".join(TEXT.splitlines(keepends=True)[1:]) * REPEATED, CSV, JSON_LINES)

@@ -1,1 +1,1 @@
-"""The steps that jobs run, each a module: `python -m modelkit.jobs.train`."""
+"""The steps that run as jobs, one module each: `python -m modelkit.jobs.train`."""

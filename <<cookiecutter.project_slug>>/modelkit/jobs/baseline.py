@@ -1,4 +1,4 @@
-"""Write the baseline of a data set: its statistics and the constraints that follow from them."""
+"""Write the baseline of a data set: its statistics, and the constraints that follow from them."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from modelkit.statistics import constraints, statistics
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the two documents; exit code 1 when the data cannot be described."""
+    """Run the step; return exit code 1 if the data cannot be described."""
     return run(_parser, _work, argv)
 
 
@@ -19,7 +19,7 @@ def _parser() -> JobParser:
     parser = JobParser("jobs.baseline", __doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data files' folder, or one file")
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help=f"gets {STATISTICS_FILE} and {CONSTRAINTS_FILE}"
+        "--output", type=Path, required=True, metavar="DIR", help=f"folder for {STATISTICS_FILE} and {CONSTRAINTS_FILE}"
     )
     parser.add_argument("--columns", metavar="A,B", help="the columns to describe (default: all)")
     return parser

@@ -1,6 +1,6 @@
-"""Compare the requests to a version of the model in a window of time with the data that it was trained on.
+"""Compare the requests to a version of the model in a time window with its training data.
 
-Requests are read by the schema that the version was made under.
+Requests are read with the schema that the version was trained with.
 """
 
 import argparse
@@ -30,10 +30,10 @@ def evaluate(
     """Return the comparison of captured rows with a baseline, and the rows' own statistics.
 
     Args:
-        rows: What was captured.
+        rows: The captured rows.
         baseline: The baseline's `statistics.json`.
         rules: The baseline's `constraints.json`.
-        limits: When a difference counts.
+        limits: The limits of differences.
     """
     found = statistics(rows.table)
     same = Comparison([], [], drift=False, quality=False)
@@ -61,7 +61,7 @@ def evaluate(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the documents; exit code 1 when there is nothing to compare with."""
+    """Run the step; return exit code 1 if there is nothing to compare with."""
     return run(_parser, _work, argv)
 
 
@@ -70,11 +70,11 @@ def _parser() -> JobParser:
     parser.add_argument("--schema", type=Path, required=True, metavar="FILE", help=f"the version's {SCHEMA_FILE}")
     parser.add_argument("--captured", type=Path, required=True, metavar="DIR", help="the captured objects")
     parser.add_argument("--baseline", type=Path, required=True, metavar="DIR", help="the documents of the baseline")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="gets the documents of the window")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the window's documents")
     parser.add_argument("--start", default="", metavar="TIME", help="UTC, 2026-01-31T23:59:59Z (default: the first)")
     parser.add_argument("--end", default="", metavar="TIME", help="UTC, not included (default: no end)")
     parser.add_argument(
-        "--test-prefix", required=True, metavar="ID", help="leave out records whose inference id begins so"
+        "--test-prefix", required=True, metavar="ID", help="prefix of the inference ids of records to exclude"
     )
     for name in Limits.__dataclass_fields__:
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, required=True, metavar="X")
@@ -93,7 +93,7 @@ def _work(arguments: argparse.Namespace) -> None:
     try:
         comparison, found = evaluate(rows, baseline, rules, limits)
     except (LookupError, TypeError, ValueError) as error:
-        raise JobError(f"{arguments.baseline}: the baseline is not what Model Monitor writes: {error!r}") from error
+        raise JobError(f"{arguments.baseline}: the baseline is not in Model Monitor's format: {error!r}") from error
     write_json(arguments.output / STATISTICS_FILE, found, indent=None)
     write_json(arguments.output / CONSTRAINTS_FILE, constraints(found), indent=None)
     write_json(arguments.output / VIOLATIONS_FILE, {"violations": comparison["violations"]}, indent=None)

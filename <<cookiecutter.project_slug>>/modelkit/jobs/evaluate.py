@@ -1,7 +1,7 @@
-"""Score the model on the test rows, and against the champion on the same rows.
+"""Evaluate the model and the champion on the test rows.
 
-The report is in the format of SageMaker Model Monitor's model quality statistics, with what a gate and a reader need
-beside it: the gain over the reference, a classification report, the importance of the features.
+The report is in the format of SageMaker Model Monitor's model quality statistics, with the gain over the reference, a
+classification report and the importance of the features in addition.
 """
 
 import argparse
@@ -35,15 +35,15 @@ def _parser() -> JobParser:
         type=Path,
         required=True,
         metavar="PATH",
-        help="model.tar.gz, or a folder with it or its content",
+        help="model.tar.gz, or a folder with the archive or its content",
     )
     parser.add_argument("--test", type=Path, required=True, metavar="DIR", help="the folder of the test rows")
     parser.add_argument("--champion", type=Path, metavar="DIR", help="the folder of the champion's archive, or empty")
     parser.add_argument(
         "--champion-arn", default=NO_CHAMPION, metavar="ARN", help=f"the champion, or '{NO_CHAMPION}' (default)"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help=f"where {REPORT_FILE} is written")
-    parser.add_argument("--threshold", type=float, default=0.5, metavar="P", help="called positive from (default 0.5)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help=f"folder for {REPORT_FILE}")
+    parser.add_argument("--threshold", type=float, default=0.5, metavar="P", help="positive from here on (default 0.5)")
     return parser
 
 
@@ -55,7 +55,9 @@ def _work(arguments: argparse.Namespace) -> None:
     table = read_typed(arguments.test, schema)
     data, labels = features.matrix(table, schema, derived), features.labels(table, schema) > 0
     if labels.all() or not labels.any():
-        raise JobError(f"{arguments.test}: all {len(labels)} rows have the same '{schema.target}'; both are needed")
+        raise JobError(
+            f"{arguments.test}: all {len(labels)} rows have the same '{schema.target}'; both values are needed"
+        )
     predict = _predictor(arguments.model)
     probabilities = predict(data)
     quality = judge(labels, probabilities, arguments.threshold)
@@ -76,8 +78,8 @@ def _work(arguments: argparse.Namespace) -> None:
 
 
 def _predictor(path: Path) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
-    """Load the new model, with the code of this job, which made it."""
-    from modelkit import inference  # it loads the owner's code
+    """Return the `predict` function of the new model, loaded with the code of this job."""
+    from modelkit import inference  # loads the owner's code
 
     try:
         with archives.opened(path) as folder:
@@ -88,10 +90,10 @@ def _predictor(path: Path) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np
 
 
 def _reference(arguments: argparse.Namespace, table: Any, labels: metrics.Labels) -> dict[str, Any]:
-    """Score what the model has to beat: the champion, or a constant, whose AUC is 0.5, when there is none."""
+    """Return the reference and its AUC: the champion or, if there is none, a constant prediction, whose AUC is 0.5."""
     if arguments.champion_arn == NO_CHAMPION:
         if arguments.champion is not None and archives.holds_model(arguments.champion):
-            raise JobError(f"{arguments.champion} holds a model, but --champion-arn says that there is no champion")
+            raise JobError(f"{arguments.champion} contains a model, but --champion-arn is '{NO_CHAMPION}'")
         return {"name": CONSTANT, "auc": 0.5}
     if arguments.champion is None:
         raise JobError(f"--champion-arn is {arguments.champion_arn}, but no --champion was given")

@@ -1,7 +1,6 @@
-"""Type the data and split it into train, validation and test, as `model/preprocess.py` does.
+"""Convert the data to the schema's types and split it into train, validation and test with `model/preprocess.py`.
 
-Any number of instances, each with its share of the files in any order, make the same split without speaking to each
-other.
+Any number of instances, each with a share of the files in any order, make the same split without communication.
 """
 
 import argparse
@@ -30,13 +29,13 @@ def _parser() -> JobParser:
         type=Path,
         required=True,
         metavar="DIR",
-        help="gets train/, validation/ and test/, a file in each",
+        help="folder for train/, validation/ and test/, with a file each",
     )
     parser.add_argument("--train-fraction", type=float, default=0.7, metavar="F", help="default %(default)s")
     parser.add_argument("--validation-fraction", type=float, default=0.15, metavar="F", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default %(default)s")
     host = parser.add_mutually_exclusive_group()
-    host.add_argument("--host", default="algo-1", metavar="NAME", help="names the files (default %(default)s)")
+    host.add_argument("--host", default="algo-1", metavar="NAME", help="host, for file names (default %(default)s)")
     host.add_argument(
         "--resource-config", type=Path, metavar="FILE", help="SageMaker's resourceconfig.json, to read the host from"
     )
@@ -63,7 +62,7 @@ def _check_fractions(train: float, validation: float) -> None:
             raise JobError(f"{option} must be above 0 and below 1, not {value:g}")
     if train + validation >= 1:
         raise JobError(
-            f"--train-fraction {train:g} and --validation-fraction {validation:g} leave nothing for the test"
+            f"--train-fraction {train:g} and --validation-fraction {validation:g} leave no rows for the test set"
         )
 
 

@@ -1,6 +1,6 @@
-"""Train the classifier of `model.algorithm`, stopped when the AUC on the validation rows stops rising.
+"""Train the classifier in `model.algorithm`, with early stopping by the AUC on the validation rows.
 
-On SageMaker paths and hyperparameters come from the SM_* variables of the training job; an argument takes precedence.
+On SageMaker, paths and hyperparameters are read from the job's SM_* variables; arguments take precedence.
 """
 
 import argparse
@@ -44,12 +44,12 @@ def read_rows(path: Path) -> Rows:
 
 
 def hyperparameters_from(declared: Sequence[Hyperparameter], given: Mapping[str, Any]) -> dict[str, float]:
-    """Check hyperparameters, numbers or text, and add the defaults of those that are not given.
+    """Check hyperparameters, given as numbers or strings, and add the defaults of the others.
 
-    Those whose name begins with `sagemaker_` are SageMaker's own and left out.
+    Names that begin with `sagemaker_` are reserved by SageMaker and ignored.
 
     Raises:
-        JobError: One is unknown, or its value is not allowed.
+        JobError: A hyperparameter is unknown, or its value is not allowed.
     """
     known = {hyperparameter.name: hyperparameter for hyperparameter in declared}
     values: dict[str, float] = {name: each.kind(each.default) for name, each in known.items()}
@@ -57,7 +57,7 @@ def hyperparameters_from(declared: Sequence[Hyperparameter], given: Mapping[str,
         if name.startswith("sagemaker_"):
             continue
         if name not in known:
-            raise JobError(f"there is no hyperparameter '{name}'; there are {', '.join(known)}")
+            raise JobError(f"unknown hyperparameter '{name}'; known: {', '.join(known)}")
         try:
             values[name] = known[name].parse(str(value))
         except ValueError as error:
@@ -76,9 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> JobParser:
     parser = JobParser("jobs.train", __doc__)
     for option, variable, description in (
-        ("--train", "SM_CHANNEL_TRAIN", "the folder of the rows to learn from"),
-        ("--validation", "SM_CHANNEL_VALIDATION", "the folder of the rows that tell when to stop"),
-        ("--model-dir", "SM_MODEL_DIR", "gets the model and the code that serves it"),
+        ("--train", "SM_CHANNEL_TRAIN", "the folder of the training rows"),
+        ("--validation", "SM_CHANNEL_VALIDATION", "the folder of the rows for early stopping"),
+        ("--model-dir", "SM_MODEL_DIR", "folder for the model and its code"),
     ):
         default = os.environ.get(variable)
         parser.add_argument(
@@ -94,7 +94,7 @@ def _parser() -> JobParser:
         type=Path,
         default=os.environ.get("SM_OUTPUT_DATA_DIR"),
         metavar="DIR",
-        help="gets the learning curve (default: $SM_OUTPUT_DATA_DIR)",
+        help="folder for the learning curve (default: $SM_OUTPUT_DATA_DIR)",
     )
     for hyperparameter in owner.load("hyperparameters", "HYPERPARAMETERS"):
         name = hyperparameter.name
@@ -133,7 +133,7 @@ def _work(arguments: argparse.Namespace) -> None:
 def _write(
     trained: Trained, arguments: argparse.Namespace, hyperparameters: dict[str, float], rows: dict[str, int]
 ) -> None:
-    """Write the model last: a folder that has one is complete."""
+    """Write the model last: a folder with a model is complete."""
     best = trained.best_iteration
     auc = {} if best is None else {split: metrics["auc"][best] for split, metrics in trained.curve.items()}
     record = {
@@ -155,18 +155,18 @@ def _write(
     signature.write(arguments.model_dir, owner.load("schema", "SCHEMA"), owner.load("derive", "DERIVED"))
     owner.load("algorithm", "save")(trained.model, arguments.model_dir)
     if best is None:
-        print("model/algorithm.py gives no best iteration: this model has no learning curve")
+        print("model/algorithm.py returned no best iteration: this model has no learning curve")
         return
-    # The last line of this form is what SageMaker keeps as the job's metrics.
-    figures = "\t".join(f"{split}-auc:{value:.5f}" for split, value in auc.items())
-    print(f"best: [{best}]\t{figures}")
+    # SageMaker takes the final metrics of the job from the last line in this format.
+    scores = "\t".join(f"{split}-auc:{value:.5f}" for split, value in auc.items())
+    print(f"best: [{best}]\t{scores}")
 
 
 def versions(module: Path) -> dict[str, str]:
-    """Return the version of each package that a module imports, by the name it is imported by, as far as it has one.
+    """Return the versions of the packages that a module imports, by import name; packages without one are omitted.
 
     Args:
-        module: The source of a module that is loaded.
+        module: The source file of a loaded module.
     """
     names: set[str] = set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
@@ -180,9 +180,9 @@ def versions(module: Path) -> dict[str, str]:
 
 
 def _copy_code(folder: Path) -> None:
-    """Put the packages `model` and `modelkit` beside the model, so that a server needs nothing but the archive.
+    """Copy the packages `model` and `modelkit` to the archive's code, so that a server needs only the archive.
 
-    The project's server calls `code/inference.py`, those of AWS's images `code/hosting.py` (SAGEMAKER_PROGRAM).
+    The project's server calls `code/inference.py`, the servers of AWS's images `code/hosting.py` (SAGEMAKER_PROGRAM).
     """
     leave_out = shutil.ignore_patterns("__pycache__", ".*")
     for package in (Path(sys.modules["model"].__file__ or "").parent, _KIT):
@@ -205,7 +205,7 @@ def _environment(variable: str, kind: type[Any], default: Any) -> Any:
 
 
 def available_threads() -> int:
-    """Return how many threads to use: as many as OMP_NUM_THREADS says, else one for each core."""
+    """Return the number of threads to use: OMP_NUM_THREADS if it is set, else the number of cores."""
     text = os.environ.get("OMP_NUM_THREADS", "")
     return int(text) if text.isdigit() and int(text) > 0 else os.cpu_count() or 1
 

@@ -1,4 +1,4 @@
-"""Check a data set against the schema, report all that is wrong with it, and stop the pipeline if anything is."""
+"""Check a data set against the schema, report all violations, and stop the pipeline if there are any."""
 
 import argparse
 import sys
@@ -23,13 +23,13 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Validation:
-    """What was found in a data set.
+    """The result of a validation.
 
     Attributes:
-        files: Name and number of rows of each file that could be read.
-        rows: The number of rows in all.
-        columns: A summary of each column that was there.
-        violations: Everything that is wrong.
+        files: Name and number of rows of each readable file.
+        rows: The total number of rows.
+        columns: A summary of each column that was found.
+        violations: All violations.
         bias: The bias between the groups of the facet; None without a facet or its data.
     """
 
@@ -41,12 +41,12 @@ class Validation:
 
 
 def validate(path: Path, schema: Schema, max_null_fraction: float) -> Validation:
-    """Check the files of a folder, and all of them even when one is bad.
+    """Check all files of a folder, even if one is invalid.
 
     Args:
         path: The folder, or a single file.
-        schema: What is declared.
-        max_null_fraction: The largest share of missing values in a nullable column without a limit of its own.
+        schema: The schema.
+        max_null_fraction: The largest share of missing values in a nullable column that declares no limit.
     """
     sources, violations = _read(path)
     violations += rules.header_violations(sources, schema)
@@ -101,14 +101,14 @@ def report(validation: Validation, data_version: str, schema: Schema) -> dict[st
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the step; exit code 1 when the data breaks a rule."""
+    """Run the step; return exit code 1 if the data violates a rule."""
     return run(_parser, _work, argv)
 
 
 def _parser() -> JobParser:
     parser = JobParser("jobs.validate", __doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of data files, or one file")
-    parser.add_argument("--report", type=Path, required=True, metavar="DIR", help=f"where {REPORT_FILE} is written")
+    parser.add_argument("--report", type=Path, required=True, metavar="DIR", help=f"folder for {REPORT_FILE}")
     parser.add_argument("--data-version", required=True, metavar="V", help="the data's version, kept in the report")
     parser.add_argument(
         "--max-null-fraction",
@@ -124,18 +124,18 @@ def _work(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.max_null_fraction <= 1:
         raise JobError(f"--max-null-fraction must be between 0 and 1, not {arguments.max_null_fraction:g}")
     schema: Schema = owner.load("schema", "SCHEMA")
-    features.check_derived(schema, owner.load("derive", "DERIVED"))  # now, rather than after the data was split
+    features.check_derived(schema, owner.load("derive", "DERIVED"))  # fail before the data is split
     validation = validate(arguments.data, schema, arguments.max_null_fraction)
     destination = arguments.report / REPORT_FILE
     write_json(destination, report(validation, arguments.data_version, schema))
     if validation.violations:
         count = len(validation.violations)
-        lines = [f"the data breaks {count} rule{'s' if count > 1 else ''}; mend the data or edit model/schema.py:"]
+        lines = [f"the data violates {count} rule{'s' if count > 1 else ''}; correct the data or edit model/schema.py:"]
         lines += [f"- {violation.message}" for violation in validation.violations[:_SHOWN]]
         if count > _SHOWN:
-            lines.append(f"- and {count - _SHOWN} more, all of them in {REPORT_FILE}")
+            lines.append(f"- and {count - _SHOWN} more; {REPORT_FILE} lists all")
         raise JobError("\n".join(lines))
-    print(f"the data follows the schema: {validation.rows} rows, files: {len(validation.files)}")
+    print(f"the data conforms to the schema: {validation.rows} rows, files: {len(validation.files)}")
 
 
 def _read(path: Path) -> tuple[list[Source], list[Violation]]:
@@ -154,7 +154,7 @@ def _read(path: Path) -> tuple[list[Source], list[Violation]]:
 
 
 def _check_column(sources: Sequence[Source], column: Column) -> tuple[Any | None, list[Finding]]:
-    """Check one column in all files; rows of a file that lacks it count as nulls only when another file has it."""
+    """Check one column in all files; rows of files that lack it count as nulls if another file has it."""
     present = [source for source in sources if source.table.column_names.count(column.name) == 1]
     if not present:
         return None, []

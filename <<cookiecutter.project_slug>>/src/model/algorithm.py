@@ -55,7 +55,7 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
             verbose_eval=_ROUNDS_PER_LINE,
         )
     except xgboost.core.XGBoostError as error:
-        raise JobError(f"XGBoost cannot train on this: {str(error).strip().splitlines()[0]}") from error
+        raise JobError(f"XGBoost cannot train on this data: {str(error).strip().splitlines()[0]}") from error
     best = booster.best_iteration
     booster = booster[: best + 1]
     booster.set_attr(best_iteration=str(best))

@@ -34,7 +34,7 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
     """
     empty = [name for name, values in zip(FEATURE_NAMES, train.features.T, strict=True) if np.isnan(values).all()]
     if empty:
-        raise JobError(f"no training row has a value of {', '.join(empty)}: scikit-learn cannot train on that")
+        raise JobError(f"no training row has a value for {', '.join(empty)}: scikit-learn cannot train on that")
     values: dict[str, Any] = {name: value for name, value in hyperparameters.items() if name != "seed"}
     model = HistGradientBoostingClassifier(
         **values, random_state=int(hyperparameters["seed"]), early_stopping=True, scoring="roc_auc", tol=0

@@ -9,7 +9,7 @@ import math
 from modelkit.learning import Hyperparameter
 
 HYPERPARAMETERS = (
-    Hyperparameter("epochs", int, 60, 1, math.inf, "most times to go through the training rows"),
+    Hyperparameter("epochs", int, 60, 1, math.inf, "maximum number of epochs"),
     Hyperparameter("early_stopping_epochs", int, 8, 1, math.inf, "epochs without a better AUC before stopping"),
     Hyperparameter("learning_rate", float, 0.005, 1e-6, 1, "size of a step"),
     Hyperparameter("batch_size", int, 1024, 1, math.inf, "rows of a step"),

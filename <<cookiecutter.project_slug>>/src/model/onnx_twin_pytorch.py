@@ -11,7 +11,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
 _OPSETS = [helper.make_opsetid("", 17)]
-_IR_VERSION = 8  # of ONNX 1.12, as the operators are: what reads any newer graph reads this one
+_IR_VERSION = 8  # of ONNX 1.12, like the operators: any newer runtime reads it
 
 
 def to_onnx(model: nn.Module) -> bytes:
@@ -21,7 +21,7 @@ def to_onnx(model: nn.Module) -> bytes:
     is true.
 
     Raises:
-        ValueError: The network has a layer that is not known here.
+        ValueError: The network has a layer that cannot be converted.
     """
     constants = {**dict(model.named_buffers()), **dict(model.named_parameters())}
     constants["least"], constants["zero"] = -constants["limit"], 0 * constants["limit"]
@@ -46,9 +46,9 @@ def to_onnx(model: nn.Module) -> bytes:
         elif isinstance(layer, nn.ReLU):
             nodes.append(_node("Relu", at, to=name))
         elif isinstance(layer, nn.Dropout) or any(layer.children()):
-            continue  # without effect here
+            continue  # no effect at inference
         else:
-            raise ValueError(f"model/onnx_twin.py does not know the layer {layer}")
+            raise ValueError(f"model/onnx_twin.py cannot convert the layer {layer}")
         at = name
     nodes.append(_node("Sigmoid", at, to="probability"))
     graph = helper.make_graph(

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 _OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
-_IR_VERSION = 8  # of ONNX 1.12, as the operators are: what reads any newer graph reads this one
+_IR_VERSION = 8  # of ONNX 1.12, like the operators: any newer runtime reads it
 
 
 def to_onnx(model: HistGradientBoostingClassifier) -> bytes:

@@ -241,7 +241,7 @@ def test_a_column_without_any_value_can_be_trained_on_or_is_named(
 ) -> None:
     train, validation = (changed(part, np.nan) for part in (rows, held_out))
     if framework.name == "sklearn":
-        with pytest.raises(JobError, match=f"no training row has a value of {FEATURE_NAMES[0]}: scikit-learn"):
+        with pytest.raises(JobError, match=f"no training row has a value for {FEATURE_NAMES[0]}: scikit-learn"):
             framework.fit_quickly(train, validation)
     else:
         trained = framework.fit_quickly(train, validation)

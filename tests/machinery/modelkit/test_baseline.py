@@ -108,11 +108,11 @@ def test_parquet_and_csv_folders_give_two_documents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("_SUCCESS", b"", "there is no file to read"),
+        ("_SUCCESS", b"", "no files to read"),
         ("a.csv", b"", "cannot be read"),
-        ("a.csv", b"x,y\n", "there are no rows"),
+        ("a.csv", b"x,y\n", "no rows to describe"),
         ("a.csv", b"x,z\n1,2\n", "no such column: y"),
-        ("a.csv", b"x,y\ninf,2\n", "column 'x' holds an infinite value"),
+        ("a.csv", b"x,y\ninf,2\n", "column 'x' contains an infinite value"),
         ("a.parquet", b"no", "cannot be read"),
         ("a.txt", b"no", "not a data file"),
     ],

@@ -162,10 +162,7 @@ def test_a_champion_that_cannot_be_read_is_an_error_not_its_absence(
 
 def test_a_champion_needs_its_folder_and_its_name(model_folder: Path, splits: Path, tmp_path: Path) -> None:
     assert "no --champion was given" in run(model_folder, splits / "test", tmp_path, "--champion-arn", ARN)[1]
-    assert (
-        "says that there is no champion"
-        in run(model_folder, splits / "test", tmp_path, "--champion", str(model_folder))[1]
-    )
+    assert "is 'none'" in run(model_folder, splits / "test", tmp_path, "--champion", str(model_folder))[1]
 
 
 def champion_with(model_folder: Path, folder: Path, changes: dict[str, tuple[str, str]]) -> Path:
@@ -181,9 +178,9 @@ def champion_with(model_folder: Path, folder: Path, changes: dict[str, tuple[str
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"model/schema.py": ('"age"', '"shoe_size"')}, "it needs columns that the data lacks: shoe_size"),
+        ({"model/schema.py": ('"age"', '"shoe_size"')}, "it needs columns that are not in the data: shoe_size"),
         ({"model/schema.py": ('"site-1", ', "")}, "'site-1' is not one of its categories"),
-        ({"model/schema.py": ('"age", "number"', '"age", "boolean"')}, "it needs other types than the data has: age"),
+        ({"model/schema.py": ('"age", "number"', '"age", "boolean"')}, "it needs other types for the columns: age"),
         ({"model/derive.py": ('"income"', '"wage"')}, "the schema has no feature 'wage'"),
         ({"model/algorithm.py": ("import xgboost", "import a_package_that_is_missing as xgboost")}, "a_package_that"),
         ({"model/algorithm.py": ("return np.asarray(", "return np.atleast_2d(")}, "predicts values of shape (1,"),
@@ -246,7 +243,7 @@ def test_a_test_split_of_one_class_is_refused(model_folder: Path, splits: Path, 
     write_parquet(table.filter(table["visited"]), tmp_path / "test" / "part.parquet")
     code, failure = run(model_folder, tmp_path / "test", tmp_path)
     assert code == 1
-    assert "rows have the same 'visited'; both are needed" in failure
+    assert "rows have the same 'visited'; both values are needed" in failure
 
 
 def test_a_damaged_model_is_named(model_folder: Path, splits: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_request_is_answered_as_by_the_handlers_in_the_media_type_that_was_ask
         (b"nonsense\n", CSV, CSV, "row 1 has 1 values"),
         (b"{", inference.JSON, CSV, "not valid JSON"),
         (REQUEST, "image/png", CSV, "content type 'image/png' is not supported"),
-        (REQUEST, CSV, "image/png", "'image/png' cannot be answered"),
+        (REQUEST, CSV, "image/png", "response type 'image/png' is not supported"),
     ],
     ids=["row", "json", "content type", "accept"],
 )

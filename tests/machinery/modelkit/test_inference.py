@@ -133,12 +133,12 @@ def test_a_bad_json_value_is_named_with_row_and_column(
 @pytest.mark.parametrize(
     ("body", "content_type", "reason"),
     [
-        (b"", CSV, "holds no row"),
-        (b"\n\n", CSV, "holds no row"),
+        (b"", CSV, "has no rows"),
+        (b"\n\n", CSV, "has no rows"),
         (b"1,2\n", CSV, "row 1 has 2 values; expected 17"),
         (b"\xff\xfe", CSV, "not UTF-8 text: byte 0"),
         (b'"1,2\n', CSV, "not CSV"),
-        (",".join(NAMES).encode(), CSV, "holds no row"),
+        (",".join(NAMES).encode(), CSV, "has no rows"),
         (",".join([*NAMES[1:], "extra"]).encode(), CSV, "the header lacks year and has unknown 'extra'"),
         (",".join([*NAMES, "age"]).encode(), CSV, "the header repeats age"),
         (",".join(NAMES).encode() + b"\n1\n", CSV, "row 1 has 1 values"),
@@ -150,8 +150,8 @@ def test_a_bad_json_value_is_named_with_row_and_column(
         (b"[" + b"9" * 5_000 + b"]", JSON, "not valid JSON"),
         (b'{"rows": []}', JSON, 'must have one member, "instances"'),
         (b'{"instances": {}}', JSON, "rows must be a list"),
-        (b'{"instances": []}', JSON, "holds no row"),
-        (b'{"instances": [], "instances": []}', JSON, "names a member twice"),
+        (b'{"instances": []}', JSON, "has no rows"),
+        (b'{"instances": [], "instances": []}', JSON, "has a duplicate member"),
         (b"7", JSON, "rows must be a list"),
         (b"[7]", JSON, "row 1 is neither a list of values nor an object"),
         (b'["abc"]', JSON, "row 1 is neither"),
@@ -186,7 +186,7 @@ def test_predictions_come_back_in_each_format(model_folder: Path, visits: Any) -
         assert json.loads(inference.output_fn(prediction, accept)) == {"predictions": values}
     lines = inference.output_fn(prediction, "application/jsonlines").splitlines()
     assert [json.loads(line) for line in lines] == [{"prediction": value} for value in values]
-    with pytest.raises(ValueError, match="'image/png' cannot be answered"):
+    with pytest.raises(ValueError, match="response type 'image/png' is not supported"):
         inference.output_fn(prediction, "image/png")
 
 

@@ -80,7 +80,7 @@ def test_places_are_uniform_and_change_with_the_seed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--train-fraction", "0.9", "--validation-fraction", "0.1"], "leave nothing for the test"),
+        (["--train-fraction", "0.9", "--validation-fraction", "0.1"], "leave no rows for the test set"),
         (["--train-fraction", "0"], "--train-fraction must be above 0"),
         (["--validation-fraction", "nan"], "--validation-fraction must be above 0"),
         (["--train-fraction", "0.000001", "--validation-fraction", "0.5"], "the train split is empty"),

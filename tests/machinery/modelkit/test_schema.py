@@ -73,7 +73,7 @@ def test_a_contradictory_schema_says_what_is_wrong(declared: object, reason: str
 
 @pytest.mark.parametrize(("kind", "role"), [("int", "feature"), ("integer", "features")])
 def test_a_misspelled_type_or_role_is_refused_by_name(kind: str, role: str) -> None:
-    with pytest.raises(ValueError, match=r"column 'price': '(int|features)' is none of"):
+    with pytest.raises(ValueError, match=r"column 'price': '(int|features)' is not one of"):
         Column("price", kind, role, "")  # type: ignore[arg-type]
 
 

@@ -138,5 +138,5 @@ def test_drift_moves_the_numbers_of_drawn_rows_by_standard_deviations_and_nothin
 def test_identifiers_without_room_for_new_ones_are_refused(real_visits: Any) -> None:
     person = Column("person", "integer", "attribute", "", minimum=1, maximum=700_000)
     narrow = Schema((person, *SCHEMA.columns[1:]), group="person", key=SCHEMA.key)
-    with pytest.raises(JobError, match="'person' has no room for 100000 new identifiers"):
+    with pytest.raises(JobError, match="'person' has no 100000 unused values for identifiers"):
         synthetic.resample(real_visits, narrow, 100_000, seed=0)

@@ -139,7 +139,7 @@ def test_paths_and_hyperparameters_come_from_the_environment_and_arguments_win(
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"depth": 3}, "there is no hyperparameter 'depth'; there are num_round"),
+        ({"depth": 3}, "unknown hyperparameter 'depth'; known: num_round"),
         (
             {"max_depth": "deep"},
             r"max_depth \(the parameter MaxDepth\) is 'deep'; .* a whole number, at least 1 and at most 20",
@@ -160,7 +160,7 @@ def test_a_hyperparameter_that_cannot_be_used_is_named(given: dict[str, Any], re
     [
         ("SM_HPS", "{", "$SM_HPS is not JSON"),
         ("SM_HPS", "[1]", "$SM_HPS must be a JSON object"),
-        ("SM_HPS", '{"depth": 1}', "there is no hyperparameter 'depth'"),
+        ("SM_HPS", '{"depth": 1}', "unknown hyperparameter 'depth'"),
         ("SM_HOSTS", '["a", "b"]', "this host, 'algo-1', is not one of the hosts: a, b"),
     ],
 )

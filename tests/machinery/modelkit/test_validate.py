@@ -161,7 +161,7 @@ def test_a_header_without_rows_is_refused(broken: Callable[..., Path]) -> None:
 
 def test_too_few_rows_are_refused(broken: Callable[..., Path]) -> None:
     violations = check(broken(lambda rows: rows.__delitem__(slice(51, None))))
-    assert "there are 50 rows, and at least 100 are needed" in violations["minimum_rows"].message
+    assert "there are 50 rows; at least 100 are required" in violations["minimum_rows"].message
 
 
 def test_a_target_of_one_class_is_refused(broken: Callable[..., Path]) -> None:
@@ -227,7 +227,7 @@ def test_everything_wrong_is_reported_in_one_go(broken: Callable[..., Path], tmp
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["data_version"] == "v7"
     assert {entry["rule"] for entry in report["violations"]} == {"type", "category", "minimum", "duplicate_key"}
-    assert failure.read_text().startswith("the data breaks 4 rules")
+    assert failure.read_text().startswith("the data violates 4 rules")
     assert "column 'age'" in failure.read_text()
 
 

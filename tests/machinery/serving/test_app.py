@@ -148,7 +148,7 @@ def test_it_answers_in_the_best_type_that_the_client_accepts(client: Client, acc
     [
         (400, "row 1 has 2 values", {"body": b"1,2"}),
         (400, "row 2, column 'income'", {"body": CSV_ROW + CSV_ROW.replace(b"13749", b"much")}),
-        (400, "holds no row", {"body": b""}),
+        (400, "has no rows", {"body": b""}),
         (400, "not UTF-8", {"body": b"\xff"}),
         (400, "not valid JSON", {"body": b"{", "content_type": "application/json"}),
         (404, "unknown path '/'", {"path": "/"}),
