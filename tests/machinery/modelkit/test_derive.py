@@ -42,7 +42,7 @@ def test_without_derived_features_the_rows_stay_as_they_are() -> None:
     [
         ("c", lambda columns: columns["wage"], "the schema has no feature 'wage'"),
         ("c", lambda columns: columns["a"].mean(), r"'c' must return one value per row, not shape \(\)"),
-        ("c", lambda columns: columns["a"][:1], r"not of shape \(1,\)"),
+        ("c", lambda columns: columns["a"][:1], r"not shape \(1,\)"),
         ("b", ratio, "'b' is the name of a feature of the schema"),
     ],
 )

@@ -183,7 +183,7 @@ def champion_with(model_folder: Path, folder: Path, changes: dict[str, tuple[str
         ({"model/schema.py": ('"age", "number"', '"age", "boolean"')}, "it needs other types for the columns: age"),
         ({"model/derive.py": ('"income"', '"wage"')}, "the schema has no feature 'wage'"),
         ({"model/algorithm.py": ("import xgboost", "import a_package_that_is_missing as xgboost")}, "a_package_that"),
-        ({"model/algorithm.py": ("return np.asarray(", "return np.atleast_2d(")}, "predicts values of shape (1,"),
+        ({"model/algorithm.py": ("return np.asarray(", "return np.atleast_2d(")}, "returns predictions of shape (1,"),
     ],
 )
 def test_a_champion_that_cannot_be_scored_on_these_rows_is_refused_with_what_to_do(

@@ -60,7 +60,7 @@ def test_a_model_that_could_not_be_read_is_refused_when_it_is_written(path: Path
 
 def test_a_model_of_another_scikit_learn_is_refused_before_it_is_read(path: Path) -> None:
     path.write_bytes(json.dumps({"sklearn": "1.2.3"}).encode() + b"\nanything")
-    with pytest.raises(ValueError, match=r"scikit-learn 1\.2\.3 made .* and .* is installed"):
+    with pytest.raises(ValueError, match=r"written by scikit-learn 1\.2\.3, but .* is installed"):
         pickles.load(path)
 
 
