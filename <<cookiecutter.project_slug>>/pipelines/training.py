@@ -3,8 +3,9 @@ r"""The training pipeline: check the data, split it, train, evaluate, and regist
     ValidateData -> Preprocess -> Train ----> Evaluate -> QualityGate -> RegisterModel
                               \-> Baseline ------------------------/  \-> GateFailed
 
-Change it as you would any SageMaker pipeline: `python -m mlops compile` says whether the result is a valid definition,
-`python -m mlops run` runs it on this machine and `python -m mlops upsert --environment dev` puts it into your account.
+Change it like any SageMaker pipeline: `python -m mlops compile` checks that the result is a valid definition,
+`python -m mlops run` runs it on this machine, and `python -m mlops upsert --environment dev` creates or updates it in
+your account.
 """
 
 from typing import Any
@@ -47,12 +48,12 @@ from mlops.compile.context import Context
 from model.hyperparameters import HYPERPARAMETERS
 from modelkit.learning import Hyperparameter
 
-# Where jobs find their files, and where the reason of a failure goes (SageMaker shows its first 1024 characters).
+# The folders of a job's inputs and outputs, and the file for its failure reason (SageMaker shows 1024 characters).
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
 FAILURE_FILE = "/opt/ml/output/message"
 
-# A throttled call is repeated, and so is a job that a fault of the service or a lack of instances ended.
+# Retry throttled calls, and jobs that ended because of a service error or insufficient capacity.
 THROTTLED = StepRetryPolicy([StepExceptionTypeEnum.THROTTLING], interval_seconds=10, max_attempts=5)
 INTERRUPTED = SageMakerJobStepRetryPolicy(
     [SageMakerJobExceptionTypeEnum.INTERNAL_ERROR, SageMakerJobExceptionTypeEnum.CAPACITY_ERROR],
@@ -62,11 +63,11 @@ INTERRUPTED = SageMakerJobStepRetryPolicy(
 
 
 class Parameters:
-    """What a run may be started with; the defaults are set in `config/`.
+    """The parameters of a run; their defaults are set in `config/`.
 
-    The step cache of SageMaker compares URIs, arguments and environment, never the content of the inputs. So
-    `DataVersion` and `ChampionArn` are among them for the steps that read those inputs: new data is then never answered
-    with an old result. `DataVersion` has no default for that reason: whoever starts a run says which data it reads.
+    SageMaker's step cache compares URIs, arguments and environment, not the content of the inputs. Steps that read
+    these inputs therefore get `DataVersion` and `ChampionArn` as well, so that new data never hits an old cache entry.
+    For the same reason, `DataVersion` has no default: every run must specify the version of its data.
     """
 
     def __init__(self, context: Context) -> None:
@@ -81,16 +82,16 @@ class Parameters:
         self.max_null_fraction = ParameterFloat("MaxNullFraction", context.number("validation.max_null_fraction"))
         self.train_fraction = ParameterFloat("TrainFraction", context.number("split.train_fraction"))
         self.validation_fraction = ParameterFloat("ValidationFraction", context.number("split.validation_fraction"))
-        # Model: what src/model/hyperparameters.py lists, by the name used there.
+        # Model: the entries of src/model/hyperparameters.py, by name.
         self.hyperparameters = {known.name: _hyperparameter(context, known) for known in HYPERPARAMETERS}
-        # Machines.
+        # Instances.
         self.processing_type = ParameterString("ProcessingInstanceType", context["processing.instance_type"])
         self.processing_count = ParameterInteger(
             "ProcessingInstanceCount", context.integer("processing.instance_count")
         )
         self.training_type = ParameterString("TrainingInstanceType", context["training.instance_type"])
         self.training_count = ParameterInteger("TrainingInstanceCount", context.integer("training.instance_count"))
-        # Decision.
+        # Quality gate and registration.
         self.min_auc = ParameterFloat("MinAuc", context.number("gate.min_auc"))
         self.min_auc_gain = ParameterFloat("MinAucGain", context.number("gate.min_auc_gain"))
         self.approval_status = ParameterString(
@@ -100,7 +101,7 @@ class Parameters:
         )
 
     def all(self) -> list[Any]:
-        """Return every one, in the order above."""
+        """Return all parameters, in the order above."""
         listed: list[Any] = []
         for value in vars(self).values():
             listed += value.values() if isinstance(value, dict) else [value]
@@ -128,7 +129,7 @@ def build(context: Context) -> Pipeline:
 
 
 def validate_data(context: Context, parameters: Parameters) -> ProcessingStep:
-    """Check schema, values and bias of the raw data; a violation ends the run. One instance sees all of the data."""
+    """Check schema, values and bias of the raw data; a violation stops the run. One instance reads all of the data."""
     processor = _processor(context, parameters, "modelkit.jobs.validate")
     return ProcessingStep(
         "ValidateData",
@@ -149,7 +150,7 @@ def validate_data(context: Context, parameters: Parameters) -> ProcessingStep:
 
 
 def split_data(context: Context, parameters: Parameters, validate: ProcessingStep) -> ProcessingStep:
-    """Split the rows into training, validation and test set. Several instances share the input objects out."""
+    """Split the rows into training, validation and test set. The input objects are sharded among the instances."""
     processor = _processor(context, parameters, "modelkit.jobs.preprocess", parameters.processing_count)
     processor.env["DATA_VERSION"] = parameters.data_version
     return ProcessingStep(
@@ -189,7 +190,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
         compute=Compute(
             instance_type=parameters.training_type,
             instance_count=parameters.training_count,
-            volume_size_in_gb=context.integer("training.volume_size_gb"),  # the SDK takes no variable here
+            volume_size_in_gb=context.integer("training.volume_size_gb"),  # the SDK accepts no pipeline parameter here
             volume_kms_key_id=context.volume_key("training"),
             enable_managed_spot_training=spot,
         ),
@@ -209,7 +210,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
         role=context.role,
         sagemaker_session=context.session,
     )
-    if context.takes_metrics:  # where SageMaker has definitions of its own, it refuses others
+    if context.takes_metrics:  # SageMaker rejects them for images with predefined metrics
         trainer.with_metric_definitions(
             [
                 MetricDefinition(name="train:auc", regex=r"train-auc:([0-9.]+)"),
@@ -226,7 +227,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
 
 
 def describe_training_data(context: Context, parameters: Parameters, preprocess: ProcessingStep) -> ProcessingStep:
-    """Write the statistics and constraints of the training set that monitoring compares with later."""
+    """Write the statistics and constraints of the training set, the baseline of monitoring."""
     processor = _processor(context, parameters, "modelkit.jobs.baseline")
     return ProcessingStep(
         "Baseline",
@@ -277,7 +278,7 @@ def evaluate_model(
 def quality_gate(
     parameters: Parameters, evaluate: ProcessingStep, report: PropertyFile, register: ModelStep
 ) -> ConditionStep:
-    """Register the model only if it is good enough, on its own and beside the champion."""
+    """Register the model only if its AUC and its gain over the champion are high enough."""
     auc = JsonGet(evaluate.name, property_file=report, json_path="binary_classification_metrics.auc.value")
     gain = JsonGet(evaluate.name, property_file=report, json_path="auc_gain")
     message = [
@@ -303,15 +304,15 @@ def quality_gate(
 def register_model(
     context: Context, parameters: Parameters, train: TrainingStep, evaluate: ProcessingStep, baseline: ProcessingStep
 ) -> ModelStep:
-    """Register the model with its evaluation, its baseline and where it comes from."""
+    """Register the model with its evaluation, baseline and lineage."""
     statistics, constraints = (
         _json_source(_result(baseline, "baseline"), name) for name in ("statistics.json", "constraints.json")
     )
-    # The archive brings along what servers call (code/hosting.py), so that no job has to repack it. AWS's images for
-    # XGBoost and scikit-learn install it with pip, which downloads setuptools first unless build isolation is switched
-    # off: that is what "0" does here (sic). An endpoint with network isolation, as ours are, would never start.
-    # By default AWS's servers kill a worker that is busy for 60 seconds, and PyTorch's (TS_) refuses more than 6.5 MB.
-    # SageMaker allows asynchronous endpoints an hour and 1 GB: leave the limits to it.
+    # The archive contains the handlers (code/hosting.py), so that no job has to repack it. AWS's images for XGBoost and
+    # scikit-learn install them with pip, which downloads setuptools first unless build isolation is off: "0" switches
+    # it off (sic). Otherwise an endpoint with network isolation, as here, would never start.
+    # By default, AWS's servers kill a worker that is busy for 60 seconds, and PyTorch's (TS_) rejects more than 6.5 MB.
+    # SageMaker allows asynchronous endpoints an hour and 1 GB: leave the limits to SageMaker.
     builder = ModelBuilder(
         image_uri=context.inference_image,
         s3_model_data_url=train.properties.ModelArtifacts.S3ModelArtifacts,
@@ -413,18 +414,18 @@ def _output(context: Context, step: str, name: str) -> ProcessingOutput:
 
 
 def _run_folder(context: Context, bucket: str, *parts: str) -> Join:
-    """Return the S3 prefix of one step's results in a bucket; each execution has its own."""
+    """Return the S3 prefix of a step's results in a bucket, which is different for each execution."""
     folder = f"s3://{bucket}/{context.slug}/runs"
     return Join(on="/", values=[folder, ExecutionVariables.PIPELINE_EXECUTION_ID, *parts])
 
 
 def _result(step: ProcessingStep, name: str) -> Any:
-    """Return the S3 URI of what a processing step has written to an output."""
+    """Return the S3 URI of an output of a processing step."""
     return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
 
 
 def _shards(step: ProcessingStep, name: str) -> S3DataSource:
-    """Return what a processing step has written to an output, shared out among the training instances file by file."""
+    """Return an output of a processing step as a data source whose files are sharded among the training instances."""
     return S3DataSource(s3_uri=_result(step, name), s3_data_type="S3Prefix", s3_data_distribution_type="ShardedByS3Key")
 
 
