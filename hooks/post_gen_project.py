@@ -1,8 +1,8 @@
-"""Leave out what belongs to choices that were not made, give what was chosen its name, and record the machinery.
+"""Remove the files of options that were not chosen, rename those of chosen ones, and record the machinery's digest.
 
-Which files and folders these are is data in cookiecutter.json (`_belongs_to`, `_renames`, `_machinery`). Cookiecutter
-renders this file, so that the answers enter it as JSON text; it runs with the Python that runs cookiecutter: standard
-library only, and of that only what starts fast.
+The files and folders are listed in cookiecutter.json (`_belongs_to`, `_renames`, `_machinery`). Cookiecutter renders
+this file, so that the answers enter it as JSON text; it runs with cookiecutter's Python: import only the standard
+library, and only modules that load fast.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ANSWERS = r"""<< cookiecutter | tojson >>"""
 
 
 def arrange(answers: dict[str, Any]) -> None:
-    """Remove and rename in the rendered project, the working folder, what its answers ask for.
+    """Remove and rename files of the rendered project, the working folder, according to its answers.
 
     Raises:
         OSError: The folder cannot be changed.
@@ -36,7 +36,7 @@ def arrange(answers: dict[str, Any]) -> None:
 
 
 def left_out(answers: dict[str, Any]) -> set[str]:
-    """The files and folders that belong to other answers: they stand in rows of the table, none of which applies."""
+    """Return the files and folders that belong only to other answers: no row of the table that lists them applies."""
     stays: set[str] = set()
     goes: set[str] = set()
     for row in answers["_belongs_to"]:
@@ -46,7 +46,7 @@ def left_out(answers: dict[str, Any]) -> set[str]:
 
 
 def record_machinery(folders: list[str]) -> None:
-    """Write digest and name of each file of the machinery to locks/machinery.txt, and its digest to project.yaml.
+    """Write the digests of the machinery's files to locks/machinery.txt, and the digest of that file to project.yaml.
 
     The digest is that of `find <folders> -type f | LC_ALL=C sort | xargs sha256sum`.
 
@@ -68,7 +68,7 @@ def record_machinery(folders: list[str]) -> None:
 
 
 def sha256_of_file(name: str) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with open(name, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
 

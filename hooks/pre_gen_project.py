@@ -1,8 +1,7 @@
 """Reject answers that would generate a broken project, with the reason and a remedy.
 
-Cookiecutter renders this file, so that the answers enter it as JSON text and never as code. It runs with whatever
-Python runs cookiecutter: standard library only, and of that only what starts fast. The rules are data in
-cookiecutter.json.
+Cookiecutter renders this file, so that the answers enter it as JSON text and never as code. It runs with cookiecutter's
+Python: import only the standard library, and only modules that load fast. The rules are data in cookiecutter.json.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ ANSWERS = r"""<< cookiecutter | tojson >>"""
 
 
 def refusals(answers: dict[str, Any]) -> Iterator[str]:
-    """Yield a paragraph for each rule that the answers break."""
+    """Yield a paragraph for each violation of a rule."""
     for question, rule in answers["_rules"].items():
         answer = answers[question]
         problem = broken(rule, answer)
@@ -41,7 +40,7 @@ def refusals(answers: dict[str, Any]) -> Iterator[str]:
 
 
 def derived(answers: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the values of the private answers, each with the question from which it is derived."""
+    """Return the values of the private answers, each with the question that it is derived from."""
     values = {name: (_look_up(rule, answers), rule["by"][0]) for name, rule in answers["_derived"].items()}
     for question, rule in answers["_recommended"].items():
         answer = str(answers[question])
@@ -57,7 +56,7 @@ def _look_up(rule: dict[str, Any], answers: dict[str, Any]) -> str:
 
 
 def broken(rule: dict[str, Any], answer: str) -> str:
-    """Return which part of a rule an answer breaks, or an empty text."""
+    """Return which part of a rule an answer violates, or an empty string."""
     if not answer.strip():
         return "is empty"
     if rule.get("printable") and not answer.isprintable():
@@ -77,8 +76,8 @@ def broken(rule: dict[str, Any], answer: str) -> str:
 
 
 def outdated_cookiecutter() -> str:
-    """Return the version of a cookiecutter older than 2.7, which renders this template wrongly, or an empty text."""
-    # Up to 2.6 the package kept its version in a file; up to 2.5 it takes the decoy folder for the project.
+    """Return the version of a cookiecutter before 2.7, which renders this template wrongly, or an empty string."""
+    # Up to 2.6, the package has its version in a file; up to 2.5, it renders the decoy folder as the project.
     package = PathFinder.find_spec("cookiecutter")
     version = os.path.join(os.path.dirname(package.origin), "VERSION.txt") if package and package.origin else ""
     if os.path.isfile(version):
@@ -94,7 +93,7 @@ def main() -> int:
         problems = [f"cookiecutter {version} is too old.\n  Install 2.7 or newer: pip install --upgrade cookiecutter"]
     else:
         problems = list(refusals(json.loads(ANSWERS)))
-    # The answers may hold characters that this terminal cannot show.
+    # The answers may contain characters that the terminal cannot encode.
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper here
     for problem in problems:
         print(problem, file=sys.stderr)
