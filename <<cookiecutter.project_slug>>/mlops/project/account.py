@@ -56,12 +56,12 @@ class Account:
         """Return the account of an environment, as configured.
 
         Raises:
-            MlopsError: The environment is this machine, or its configuration lacks a value.
+            MlopsError: The environment is this machine, or its configuration is incomplete.
         """
         if environment.name == LOCAL:
             raise UsageError(
                 f"The environment {LOCAL!r} is this machine and does not exist in AWS.",
-                "Name another: `--environment dev`.",
+                "Use another one: `--environment dev`.",
             )
         environment.require_place()
         return cls(
@@ -103,7 +103,7 @@ class Account:
 
     @cached_property
     def ssm(self) -> Any:
-        """The client of Systems Manager, whose parameters pass values between stacks and pipelines."""
+        """The Systems Manager client; its parameters pass values between stacks and pipelines."""
         return self._client("ssm")
 
     @cached_property
@@ -125,22 +125,22 @@ class Account:
 
     @cached_property
     def scheduler(self) -> Any:
-        """The client of EventBridge's scheduler."""
+        """The EventBridge Scheduler client."""
         return self._client("scheduler")
 
     @cached_property
     def quotas(self) -> Any:
-        """The client of Service Quotas."""
+        """The Service Quotas client."""
         return self._client("service-quotas")
 
     @cached_property
     def notifications(self) -> Any:
-        """The client of SNS."""
+        """The SNS client."""
         return self._client("sns")
 
     @cached_property
     def connections(self) -> Any:
-        """The client of CodeConnections, which give access to external repositories."""
+        """The CodeConnections client; connections give access to external repositories."""
         return self._client("codeconnections")
 
     def verify(self) -> None:
@@ -149,7 +149,7 @@ class Account:
         Raises:
             MlopsError: The credentials are missing, expired, or those of another account.
         """
-        with aws_errors("find out whose credentials these are"):
+        with aws_errors("verify the AWS credentials"):
             caller = self._client("sts").get_caller_identity()
         if caller["Account"] != self.id:
             raise UsageError(
@@ -160,7 +160,7 @@ class Account:
 
     def _client(self, service: str, **config: Any) -> Any:
         config = {"retries": {"mode": "standard", "max_attempts": 5}, **config}
-        with aws_errors(f"prepare for calls to {service}"):
+        with aws_errors(f"create a client for {service}"):
             return boto3.client(service, region_name=self.region, config=Config(**config))
 
 
@@ -182,7 +182,7 @@ def aws_errors(purpose: str, then: str = "") -> Iterator[None]:
             f"Cannot {purpose}: no usable AWS credentials ({error}).", f"{_SIGN_IN} {then}".strip()
         ) from None
     except exceptions.ClientError as error:
-        raise MlopsError(f"Cannot {purpose}: {_said(error)}", _remedy(error, then)) from None
+        raise MlopsError(f"Cannot {purpose}: {_reason(error)}", _remedy(error, then)) from None
     except _CONNECTION_ERRORS as error:
         raise MlopsError(
             f"Cannot {purpose}: AWS cannot be reached ({error}).", "Check the network, the proxy and `aws_region`."
@@ -206,7 +206,7 @@ def _code(error: exceptions.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _said(error: exceptions.ClientError) -> str:
+def _reason(error: exceptions.ClientError) -> str:
     message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
     return f"{error.operation_name} failed with {_code(error)}{f': {message}' if message else ''}."
 
@@ -223,4 +223,4 @@ def _remedy(error: exceptions.ClientError, then: str) -> str:
         return "Create the bucket, or correct `bucket` in the configuration."
     if code in _THROTTLED:
         return "AWS is busy with other calls of this account. Try again in a minute."
-    return "Correct what the message names, and try again."
+    return "Correct the cause that AWS reports, and try again."

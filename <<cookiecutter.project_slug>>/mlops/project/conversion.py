@@ -59,7 +59,7 @@ class _Entry:
 
     @property
     def commented(self) -> bool:
-        """Whether it has comments; a `#` in a string counts as one."""
+        """Whether it has comments; a `#` in a string counts, too."""
         return bool(self.comments or self.trailing or (len(self.lines) > 1 and "#" in "".join(self.lines)))
 
 

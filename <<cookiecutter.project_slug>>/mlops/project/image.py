@@ -1,7 +1,7 @@
 """The project's own image: which build the jobs and endpoints of an environment use.
 
-`image_digest` of an environment is a digest or `newest`. Only AWS knows which one that is: `upsert`
-asks, and until it asks again everything uses its answer.
+`image_digest` of an environment is a digest or `newest`. `upsert` looks up the newest image in AWS and records its
+digest, which is used until the next `upsert`.
 """
 
 import re

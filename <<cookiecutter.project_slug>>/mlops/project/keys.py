@@ -1,9 +1,9 @@
 """The keys that the results of jobs are encrypted with: `data_key` and `model_key` of the configuration.
 
-Where they are left empty they are the project's own, which only AWS knows: `upsert` asks, and until it asks again
-everything uses its answer. Their aliases would not do, although those are known before: SageMaker documents none for
-the disks of training jobs (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html), and
-policies of companies compare ARNs of keys.
+If they are empty, the project's own keys are used: `upsert` looks up their ARNs in AWS and records them until the next
+`upsert`. Aliases, although known in advance, are no alternative: SageMaker does not document them for the disks of
+training jobs (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html), and policies of
+organizations compare key ARNs.
 """
 
 from pathlib import Path

@@ -20,8 +20,8 @@ def git_commit(root: Path) -> str | None:
 def _checked_out(root: Path) -> str | None:
     """Return the full hash of the commit in `root`, with `-dirty` when files differ from it; None outside git.
 
-    The data is left out of account: it has a version of its own.
-    A folder inside somebody else's repository, or one without a first commit, counts as outside git.
+    The folder `data` is ignored, because data has a separate version. A folder inside another repository, or in one
+    without commits, counts as outside git.
     """
     if shutil.which("git") is None:
         return None
@@ -45,7 +45,7 @@ def data_version(source: Path) -> str:
     """Return the version of a data file or folder: the first 16 hexadecimal digits of a SHA-256 of names and contents.
 
     Raises:
-        MlopsError: There is no such file or folder, or the folder holds no file.
+        MlopsError: The file or folder does not exist, or the folder contains no files.
     """
     files = [(source.name, source)] if source.is_file() else list(files_below(source))
     if not files:

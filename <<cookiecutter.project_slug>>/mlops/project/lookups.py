@@ -9,7 +9,7 @@ from mlops.project.names import Names
 
 
 def newest_image(account: Account, names: Names) -> str:
-    """Return the digest of the newest image; another text, or an empty one, if there is no image yet.
+    """Return the digest of the newest image; another string, possibly empty, if there is no image yet.
 
     Args:
         account: The account where images are built.
@@ -27,10 +27,10 @@ def key_of_alias(account: Account, alias: str, setting: str) -> str:
     Args:
         account: The account of the key.
         alias: `alias/<name>`.
-        setting: The setting that would name the key, for the message.
+        setting: The setting for the key, for the message.
 
     Raises:
-        MlopsError: There is no such alias, or AWS refuses the call.
+        MlopsError: The alias does not exist, or the call fails.
     """
     with aws_errors(f"look up the key {alias}"):
         try:

@@ -100,11 +100,11 @@ class Project:
     def environment(self, name: str) -> Environment:
         """Return the configuration of an environment: `config/base.yaml`, overlaid with its own file.
 
-        Where it is, if the files leave it empty, is where the shared one is, else as the stacks name it.
+        The keys that locate it, if empty, are those of the shared environment, else the names that the stacks use.
 
         Raises:
             MlopsError: There is no such environment, a file is missing or is not a YAML mapping, a key has no effect,
-                or its account is none.
+                or a value that locates the environment is invalid.
         """
         readers = self.readers
         overlays = readers.overlays()
@@ -133,7 +133,7 @@ class Project:
         return environment
 
     def _made(self, environment: Environment) -> dict[str, str]:
-        """Return the place of an environment by the names of the stacks; empty without an account.
+        """Return the default values that locate an environment, from the names of the stacks; empty without an account.
 
         Raises:
             MlopsError: A value that locates the environment is invalid.

@@ -1,7 +1,7 @@
 """The stacks of a project: their order, and where they are deployed.
 
-The first stacks serve every environment and belong to `dev`; the last stand once in each environment that is deployed
-to. A stack is part of a project when its template, `infra/<name>.yaml`, is.
+Shared stacks belong to `dev` and serve all environments; the others are deployed once per environment. A stack is part
+of a project if its template, `infra/<name>.yaml`, is.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def selected(stacks: Sequence[Stack], names: Sequence[str]) -> list[Stack]:
     """Return the named stacks, or all stacks without a name.
 
     Raises:
-        MlopsError: A name is none of theirs.
+        MlopsError: There is no stack with one of the names.
     """
     for name in names:
         if name not in (stack.name for stack in stacks):

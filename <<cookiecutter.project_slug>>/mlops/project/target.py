@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Target:
     """A project in one of its environments.
 
-    What it offers is read on first use, and once.
+    Properties are resolved once, on first use.
 
     Attributes:
         project: The project.

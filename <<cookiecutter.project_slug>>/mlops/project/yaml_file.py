@@ -9,7 +9,7 @@ from mlops.base.errors import UsageError
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Rejects duplicate keys, of which YAML keeps the last."""
+    """Rejects duplicate keys, which PyYAML accepts silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping of a node."""

@@ -17,7 +17,7 @@ class LocalStore:
     """The local object store.
 
     Attributes:
-        root: The folder that holds one folder for each bucket.
+        root: The folder with one folder per bucket.
     """
 
     root: Path

@@ -1,4 +1,4 @@
-"""Pages for people: single HTML files without scripts or outside resources, from the templates beside this module."""
+"""HTML reports: single files without scripts or external resources, rendered from the templates in this folder."""
 
 from pathlib import Path
 from typing import Any
@@ -7,15 +7,15 @@ from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, Stric
 
 
 def page(name: str, cache: Path, **content: Any) -> str:
-    """Fill in the template of a page.
+    """Render the template of a page.
 
     Args:
-        name: The name of the template, without its endings.
-        cache: The folder that compiled templates are kept in.
-        content: The variables of the template, among them `project_name`.
+        name: The name of the template, without suffixes.
+        cache: The folder for compiled templates.
+        content: The variables of the template, including `project_name`.
 
     Raises:
-        jinja2.TemplateError: The content is not what the template asks for.
+        jinja2.TemplateError: A variable of the template is missing.
     """
     cache.mkdir(parents=True, exist_ok=True)
     environment = Environment(
