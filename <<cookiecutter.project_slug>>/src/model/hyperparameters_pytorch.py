@@ -11,11 +11,11 @@ from modelkit.learning import Hyperparameter
 HYPERPARAMETERS = (
     Hyperparameter("epochs", int, 60, 1, math.inf, "maximum number of epochs"),
     Hyperparameter("early_stopping_epochs", int, 8, 1, math.inf, "epochs without a better AUC before stopping"),
-    Hyperparameter("learning_rate", float, 0.005, 1e-6, 1, "size of a step"),
-    Hyperparameter("batch_size", int, 1024, 1, math.inf, "rows of a step"),
-    Hyperparameter("hidden_layers", int, 2, 0, 20, "hidden layers of the network"),
-    Hyperparameter("hidden_units", int, 64, 1, 4096, "units of each hidden layer"),
-    Hyperparameter("dropout", float, 0.3, 0, 0.9, "share of the hidden units that a step leaves out"),
-    Hyperparameter("weight_decay", float, 0.1, 0, 1, "how much a step shrinks the weights"),
-    Hyperparameter("seed", int, 42, 0, 2**31 - 1, "seed of the initial weights and of the order of the rows"),
+    Hyperparameter("learning_rate", float, 0.005, 1e-6, 1, "learning rate of AdamW"),
+    Hyperparameter("batch_size", int, 1024, 1, math.inf, "rows per training step"),
+    Hyperparameter("hidden_layers", int, 2, 0, 20, "number of hidden layers"),
+    Hyperparameter("hidden_units", int, 64, 1, 4096, "units in each hidden layer"),
+    Hyperparameter("dropout", float, 0.3, 0, 0.9, "dropout rate of hidden units"),
+    Hyperparameter("weight_decay", float, 0.1, 0, 1, "weight decay of AdamW"),
+    Hyperparameter("seed", int, 42, 0, 2**31 - 1, "seed of the initial weights, dropout and row order"),
 )
