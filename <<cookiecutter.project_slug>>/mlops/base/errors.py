@@ -1,5 +1,7 @@
 """The exceptions that verbs report as messages to the user."""
 
+from collections.abc import Iterable
+
 
 class MlopsError(Exception):
     """A failure that the user can act on: what is wrong, where, and what to do.
@@ -27,3 +29,10 @@ class UsageError(MlopsError):
     """Invalid arguments, configuration or input."""
 
     exit_code = 2
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question with the nearest of the known names, and a space after it; empty if none is near."""
+    from difflib import get_close_matches  # only for an error
+
+    return "".join(f"Did you mean `{near}`? " for near in get_close_matches(name, sorted(known), n=1))

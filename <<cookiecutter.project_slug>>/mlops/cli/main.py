@@ -8,14 +8,13 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError, did_you_mean
 from mlops.project.capabilities import lack
 
 INTERRUPTED = 130
@@ -52,8 +51,7 @@ def _run(arguments: list[str]) -> int:
     path = _VERBS / f"{name}.py"
     if name.startswith("_") or not path.is_file():
         known = [path.stem for path in _VERBS.glob("[!_]*.py")]
-        meant = "".join(f" Did you mean {near!r}?" for near in get_close_matches(name, known, 1))
-        print(f"Unknown verb {name!r}.{meant}\n\n{_overview()}", file=sys.stderr)
+        print(f"Unknown verb {name!r}. {did_you_mean(name, known)}".rstrip() + f"\n\n{_overview()}", file=sys.stderr)
         return 2
     from mlops.project.project import Project  # the overview needs none of these
     from mlops.project.target import Target

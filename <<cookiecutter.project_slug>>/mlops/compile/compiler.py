@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from mlops.base import contents
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError, did_you_mean
 from mlops.base.files import sha256_of_file, write_json, write_text
 from mlops.compile.content import ContentStore, digest_of, settle
 from mlops.compile.offline import OfflineAws, isolate, offline_session
@@ -128,12 +128,13 @@ def limits(environment: Environment) -> dict[str, list[float | None]]:
     """
     from model.hyperparameters import HYPERPARAMETERS
 
-    unknown = sorted(set(environment["hyperparameters"]) - {known.name for known in HYPERPARAMETERS})
+    names = [known.name for known in HYPERPARAMETERS]
+    unknown = sorted(set(environment["hyperparameters"]) - set(names))
     if unknown:
         file = environment.file(f"hyperparameters.{unknown[0]}")
         raise UsageError(
             f"{file} sets unknown hyperparameters: {', '.join(unknown)}.",
-            f"src/model/hyperparameters.py declares {', '.join(known.name for known in HYPERPARAMETERS)}.",
+            f"{did_you_mean(unknown[0], names)}src/model/hyperparameters.py declares {', '.join(names)}.",
         )
     return {
         known.parameter: [bound if math.isfinite(bound) else None for bound in (known.minimum, known.maximum)]

@@ -171,6 +171,7 @@ class Windows:
                 start=f"{window.start:%Y-%m-%d %H:%M:%S} UTC" if window.start else "",
                 end=f"{window.end:%Y-%m-%d %H:%M:%S} UTC",
                 comparisons=window.comparisons,
+                min_rows=window.min_rows,
                 charts={version: _charts(documents / str(version), window) for version in window.comparisons},
                 limits=limits,
             )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError, did_you_mean
 
 GET, JOIN, JSON_GET = "Get", "Std:Join", "Std:JsonGet"
 EXPRESSIONS = frozenset({GET, JOIN, JSON_GET})
@@ -198,7 +198,7 @@ class Definition:
         if unknown:
             raise UsageError(
                 f"The pipeline has no parameter {', '.join(unknown)}.",
-                f"Parameters: {', '.join(self.parameters)}.",
+                f"{did_you_mean(unknown[0], self.parameters)}Parameters: {', '.join(self.parameters)}.",
             )
         given = {name: overrides.get(name, parameter.default) for name, parameter in self.parameters.items()}
         missing = [name for name, value in given.items() if value is None]

@@ -7,12 +7,11 @@ does not read it.
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from mlops.base.environments import ENVIRONMENTS, LOCAL, SHARED
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError, did_you_mean
 from mlops.project import stacks
 from mlops.project.capabilities import CAPABILITIES
 
@@ -180,7 +179,7 @@ class _File:
         elif any(key == stack.name for stack in stacks.TABLE):
             hint = f"Settings of stacks are in `{STACKS}.{key}`. To convert files of release 0.4.0, see the changelog."
         else:
-            hint = f"{_did_you_mean(key, valid)} Settings that only your own code reads go under `{OWN}`."
+            hint = f"{_suggestion(key, valid)} Settings that only your own code reads go under `{OWN}`."
         who = "no environment reads it" if self.path == BASE else f"{self.path.stem} does not read it"
         return UsageError(f"`{key}` in {self.path} has no effect: {who}.", hint)
 
@@ -189,13 +188,12 @@ class _File:
         who = "this project" if self.path == BASE else self.path.stem
         return UsageError(
             f"`{STACKS}.{stack}` in {self.path} has no effect: {who} has no stack `{stack}`.",
-            f"{_did_you_mean(stack, deployed)} Its stacks: {_listed(deployed) or 'none'}.",
+            f"{_suggestion(stack, deployed)} Its stacks: {_listed(deployed) or 'none'}.",
         )
 
 
-def _did_you_mean(key: str, valid: Collection[str]) -> str:
-    nearest = get_close_matches(key, sorted(valid), n=1)
-    return f"Did you mean `{nearest[0]}`?" if nearest else "Remove it."
+def _suggestion(key: str, valid: Collection[str]) -> str:
+    return did_you_mean(key, valid).rstrip() or "Remove it."
 
 
 def _listed(names: Collection[str]) -> str:

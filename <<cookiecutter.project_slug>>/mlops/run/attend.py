@@ -1,5 +1,6 @@
 """Execute a run with its progress on standard error, and summarize its result."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def _failure(folder: RunFolder, name: str, failure: str, job: str) -> list[str]:
     log = folder.path / job / "job.log"
     if job and log.is_file():
         lines += [*(f"  | {line}" for line in _last_lines(log) if line not in failure), f"  full log:    {log}"]
-        lines += [f"  to repeat only this step on the same inputs: sh {log.parent / 'command.sh'}"]
+        lines += [f"  to repeat only this step on the same inputs: sh {shlex.quote(str(log.parent / 'command.sh'))}"]
     return [*lines, ""]
 
 

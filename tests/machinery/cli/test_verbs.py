@@ -174,6 +174,6 @@ def test_monitor_of_a_project_that_trains_nothing_does_not_retrain(
 
 def test_an_unknown_verb_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["modles"]) == 2
-    assert "Unknown verb 'modles'. Did you mean 'models'?" in capsys.readouterr().err
+    assert "Unknown verb 'modles'. Did you mean `models`?" in capsys.readouterr().err
     assert main(["xyzzy"]) == 2
     assert "Unknown verb 'xyzzy'.\n" in capsys.readouterr().err

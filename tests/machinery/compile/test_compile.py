@@ -167,7 +167,7 @@ def test_a_definition_with_problems_is_not_written(project: Path) -> None:
     ("written", "said"),
     [
         ("subsample: 7", "Parameter Subsample cannot be 7.0.\n  Give a value of at least 0.001 and at most 1."),
-        ("subsampel: 0.8", "config/base.yaml sets unknown hyperparameters: subsampel."),
+        ("subsampel: 0.8", "config/base.yaml sets unknown hyperparameters: subsampel.\n  Did you mean `subsample`? "),
         ("# subsample: 0.8", "config/base.yaml has no value for `hyperparameters.subsample`."),
     ],
 )

@@ -225,6 +225,14 @@ def test_traffic_of_which_nothing_can_be_read_is_not_taken_for_none(approved: Pa
     assert "Unreadable records: 200" in report
 
 
+def test_the_report_does_not_call_a_few_rows_free_of_drift(approved: Path) -> None:
+    capture_traffic(approved, 1, 2)
+    assert "too few rows to detect drift" in mlops(approved, "monitor", *settled(), "--since", "3h").stdout
+    report = next((approved / ".mlops/monitor/local").glob("*/report.html")).read_text()
+    assert report.count("not evaluated") == 2
+    assert "too few to detect drift" in report
+
+
 @pytest.mark.parametrize("ago", [None, "3h"])
 def test_drift_that_cannot_be_told_or_comes_with_faults_starts_nothing(approved: Path, ago: str | None) -> None:
     capture_traffic(approved, 1, 60 if ago is None else 300, drift=2.0)

@@ -175,7 +175,7 @@ def test_a_run_is_started_with_the_values_given(service: PipelineService) -> Non
     ("overrides", "said"),
     [
         ({}, "No value for parameter DataVersion"),
-        ({"DataVersion": "a", "Round": "5"}, "has no parameter Round"),
+        ({"DataVersion": "a", "Round": "5"}, "has no parameter Round.\n  Did you mean `Rounds`. Parameters: "),
         ({"DataVersion": "a", "Rounds": "five"}, "Rounds takes a value of type Integer"),
         ({"DataVersion": "a", "Status": "maybe"}, "Status cannot be 'maybe'"),
     ],
