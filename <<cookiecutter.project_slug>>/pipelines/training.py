@@ -48,7 +48,7 @@ from mlops.compile.context import Context
 from model.hyperparameters import HYPERPARAMETERS
 from modelkit.learning import Hyperparameter
 
-# The folders of a job's inputs and outputs, and the file for its failure reason (SageMaker shows the first 1024 characters).
+# The folders of the inputs and outputs of a job, and the file for its failure reason (SageMaker shows the first 1024).
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
 FAILURE_FILE = "/opt/ml/output/message"

@@ -256,7 +256,7 @@ def test_the_region_and_the_account_are_those_of_the_project(run: Shell) -> None
     assert run.account.region == REGION
     Path("config/dev.yaml").write_text('account: "999999999999"\n')
     assert run(*DEV) == 2
-    assert "but the configuration says 999999999999" in run.error
+    assert "but the configuration has 999999999999" in run.error
 
 
 def test_a_setting_that_is_missing_for_the_last_stack_is_said_before_the_first_is_deployed(run: Shell) -> None:
