@@ -159,9 +159,15 @@ def sha256_of_files(files: Iterable[tuple[str, Path]]) -> str:
     return digest.hexdigest()
 
 
-def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files below `folder` as (relative POSIX name, path), sorted, without caches and hidden files."""
+def all_files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files below `folder` as (relative POSIX name, path), sorted by path."""
     for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in relative.parts):
-            yield relative.as_posix(), path
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), path
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files below `folder` like `all_files_below`, without caches and hidden files."""
+    for name, path in all_files_below(folder):
+        if not any(part == "__pycache__" or part.startswith(".") for part in name.split("/")):
+            yield name, path

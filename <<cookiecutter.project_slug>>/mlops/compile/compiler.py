@@ -16,7 +16,7 @@ import yaml
 
 from mlops.base import contents
 from mlops.base.errors import MlopsError, UsageError, did_you_mean
-from mlops.base.files import sha256_of_file, write_json, write_text
+from mlops.base.files import all_files_below, sha256_of_file, write_json, write_text
 from mlops.compile.content import ContentStore, digest_of, settle
 from mlops.compile.offline import OfflineAws, isolate, offline_session
 from mlops.pipeline.bundle import (
@@ -33,6 +33,7 @@ from mlops.pipeline.bundle import (
 from mlops.pipeline.definition import Definition
 from mlops.pipeline.validation import require_valid
 from mlops.project import image, security
+from mlops.project.configuration import IMAGES
 from mlops.project.environment import Environment
 from mlops.project.names import training_pipeline
 from mlops.project.project import Project
@@ -75,7 +76,8 @@ def compile_bundle(target: Target, output: Path) -> None:
     if made_from["git_commit"] is None:
         print(
             "Warning: this project is not in git yet, so its models do not record the commit of their code.\n"
-            "  Commit the untouched output of the template first: git init && git add . && git commit -m 'Generate'",
+            "  Commit the untouched output of the template first:\n"
+            "  git init --initial-branch main && git add . && git commit -m 'Generate'",
             file=sys.stderr,
         )
 
@@ -105,7 +107,7 @@ def image_uri(project: Project, framework: str, scope: str) -> str:
     """
     from sagemaker.core import image_uris
 
-    path = project.root / "config" / "images" / f"{framework}.yaml"
+    path = project.root / IMAGES / f"{framework}.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         chosen = content.get(scope, content)
@@ -224,8 +226,6 @@ def _write(
 ) -> None:
     text = json.dumps(definition, indent=2, ensure_ascii=False) + "\n"
     write_text(output / DEFINITION, text)
-    objects = output / OBJECTS
-    files = sorted(path for path in objects.rglob("*") if path.is_file())
     manifest: Manifest = {
         "pipeline": name,
         "environment": context.environment.name,
@@ -233,6 +233,6 @@ def _write(
         **made_from,
         "limits": ends,
         "images": sorted({context.image, context.inference_image}),
-        "objects": [{"path": path.relative_to(objects).as_posix(), "sha256": sha256_of_file(path)} for path in files],
+        "objects": [{"path": name, "sha256": sha256_of_file(path)} for name, path in all_files_below(output / OBJECTS)],
     }
     write_json(output / MANIFEST, manifest)

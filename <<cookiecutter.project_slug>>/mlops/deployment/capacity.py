@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mlops.base.environments import ENVIRONMENTS, SHARED
+from mlops.base.environments import IN_AWS
 from mlops.base.errors import UsageError
 from mlops.deployment import templates
 from mlops.deployment.guardrails import strategy
 from mlops.deployment.rollout import SHADOW
 from mlops.deployment.templates import Template
-from mlops.project.configuration import BASE
+from mlops.project.configuration import BASE, file_of
 from mlops.project.environment import Environment
 from mlops.project.stacks import Stack
 from mlops.project.target import Target
@@ -70,8 +70,8 @@ def uses(target: Target, account: str) -> Iterator[Use]:
     Raises:
         MlopsError: A value in the configuration is not a number.
     """
-    for name in (SHARED, *ENVIRONMENTS):
-        if not (target.project.root / f"config/{name}.yaml").is_file():
+    for name in IN_AWS:
+        if not (target.project.root / file_of(name)).is_file():
             continue
         other = target.at(name)
         if other.settings.settings.get("account") == account:

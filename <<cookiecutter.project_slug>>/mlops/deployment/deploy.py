@@ -189,7 +189,7 @@ class Deployment:
         Raises:
             MlopsError: No version is approved, or the requested one is not.
         """
-        versions = AwsRegistry(self.account, S3Store(self.account), self.target.model_package_group).versions()
+        versions = AwsRegistry.of(self.target).versions()
         if self.request.package:
             requested = promotion.approved(versions, self.request.package)
             return requested if requested == champion(versions) else None
@@ -218,8 +218,7 @@ class Deployment:
         name, template, values = self._name(stack), self.templates[stack], self._values(stack, known)
         role, environment = None if stack.shared else self._role(known), self.target.environment
         if stack.endpoint:
-            queued, minutes = self.target.project.answer("inference") == "async", self._shadow_minutes(stack)
-            endpoint = AwsEndpoint(self.account, self.names, environment, queued, self.clock)
+            endpoint, minutes = AwsEndpoint.of(self.target, self.clock), self._shadow_minutes(stack)
             if canary := guardrails.canary(template, values):
                 self.report(canary)
             rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)

@@ -158,7 +158,7 @@ class Removal:
 
     def _remove_leftovers(self) -> Iterator[str]:
         """Delete resources that have the environment's tags and belong to no stack any more."""
-        AwsEndpoint(self.account, self.names, self.target.environment, queued=False, clock=self.clock).settle()
+        AwsEndpoint.of(self.target, self.clock).settle()
         for kind in _KINDS:
             for name, arn in list(self._tagged(kind)):
                 with aws_errors(f"delete {arn}"):

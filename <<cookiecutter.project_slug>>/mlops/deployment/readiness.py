@@ -22,7 +22,7 @@ from mlops.deployment.capacity import Amount, Use
 from mlops.deployment.cloudformation import StackService
 from mlops.deployment.quotas import Quota
 from mlops.project.account import aws_errors, is_missing
-from mlops.project.configuration import STACKS
+from mlops.project.configuration import IMAGES, STACKS, file_of
 from mlops.project.environment import Environment
 from mlops.project.project import Project
 from mlops.project.target import Target
@@ -101,7 +101,7 @@ class Readiness:
             found.append(
                 Finding(
                     blocks=False,
-                    what=f"No value for `stacks.execution.notification_email` in config/{SHARED}.yaml.",
+                    what=f"No value for `stacks.execution.notification_email` in {file_of(SHARED)}.",
                     cost="No one is notified of failures, alarms and requests for approval.",
                     remedy=f"Set it, then: {MLOPS} deploy --environment {SHARED} --stack execution",
                 )
@@ -248,7 +248,7 @@ def image_support(project: Project, today: date) -> Iterator[Finding]:
         project: The project; without AWS images if it has its own image or does not train.
         today: The date.
     """
-    path = project.root / f"config/images/{project.answers.get('framework')}.yaml"
+    path = project.root / IMAGES / f"{project.answers.get('framework')}.yaml"
     if not path.is_file() or project.answer("training_image") != "aws":
         return
     content = yaml.safe_load(path.read_text(encoding="utf-8"))

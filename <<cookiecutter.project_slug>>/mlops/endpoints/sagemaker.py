@@ -14,6 +14,7 @@ from mlops.base.errors import MlopsError, UsageError
 from mlops.base.waiting import RESUME, Clock, wait
 from mlops.endpoints.port import Deployment
 from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.configuration import file_of
 from mlops.project.names import Names
 from mlops.project.target import Target
 from mlops.registry.live import live, version_of
@@ -50,7 +51,7 @@ class AwsEndpoint:
     clock: Clock = time
 
     @classmethod
-    def of(cls, target: Target) -> "AwsEndpoint":
+    def of(cls, target: Target, clock: Clock = time) -> "AwsEndpoint":
         """Return the endpoint of an environment.
 
         Raises:
@@ -58,7 +59,7 @@ class AwsEndpoint:
         """
         target.account.verify()
         queued = target.project.answer("inference") == "async"
-        return cls(target.account, target.names, target.environment, queued)
+        return cls(target.account, target.names, target.environment, queued, clock)
 
     @property
     def name(self) -> str:
@@ -227,7 +228,7 @@ class AwsEndpoint:
             raise MlopsError(
                 f"{_in_alarm_sentence(in_alarm)} An update of endpoint {self.name} would be rolled back.",
                 "Wait until it is OK. If this update fixes the cause, set `rollback_on_alarm: false` for it, under "
-                f"`stacks.endpoint` in config/{self.environment}.yaml.",
+                f"`stacks.endpoint` in {file_of(self.environment)}.",
             )
 
     def _models(self, config: str) -> set[str]:

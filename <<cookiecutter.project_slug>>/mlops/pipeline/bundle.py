@@ -20,6 +20,7 @@ from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import (
     DIGEST_LENGTH,
+    all_files_below,
     files_below,
     locked,
     read_json,
@@ -31,7 +32,7 @@ from mlops.base.files import (
 from mlops.pipeline.definition import Definition
 from mlops.pipeline.validation import require_usable
 from mlops.project import image, keys
-from mlops.project.configuration import BASE, FOLDER
+from mlops.project.configuration import BASE, IMAGES, file_of
 from mlops.project.lineage import git_commit
 from mlops.project.project import DEVELOPMENT_ENVIRONMENT, Project
 from mlops.project.target import Target
@@ -149,7 +150,7 @@ class Bundle:
         """Return whether the definition and all objects exist with the digests in the manifest."""
         try:
             listed = {entry["path"]: entry["sha256"] for entry in self.manifest["objects"]}
-            found = {name: sha256_of_file(path) for name, path in _all_files(self.objects)}
+            found = {name: sha256_of_file(path) for name, path in all_files_below(self.objects)}
             return found == listed and sha256_of_file(self.path / DEFINITION) == self.definition_sha256
         except (MlopsError, OSError, KeyError, TypeError):
             return False
@@ -202,8 +203,8 @@ def inputs_digest(target: Target) -> str:
         *_CODE,
         "mlops",
         str(BASE),
-        f"{FOLDER}/{target.environment}.yaml",
-        "config/images",
+        str(file_of(target.environment)),
+        str(IMAGES),
         "project.yaml",
         _LOCKS,
     )
@@ -229,12 +230,6 @@ def _files(root: Path, name: str) -> Iterator[tuple[str, Path]]:
         yield name, path
     for relative, file in files_below(path) if path.is_dir() else ():
         yield f"{name}/{relative}", file
-
-
-def _all_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix(), path
 
 
 def _up_to_date(folder: Path, made_from: Sources) -> Bundle | None:

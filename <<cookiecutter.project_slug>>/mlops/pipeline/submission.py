@@ -104,7 +104,7 @@ def start(target: Target, pipeline: str, overrides: Mapping[str, Any], *, token:
     if "DataVersion" in parameters and "DataVersion" not in values and "InputDataUri" in parameters:
         values["DataVersion"] = store.data_version(str(values.get("InputDataUri", parameters["InputDataUri"].default)))
     if "ChampionArn" in parameters and "ChampionArn" not in values:
-        best = champion(AwsRegistry(account, store, target.model_package_group).versions())
+        best = champion(AwsRegistry.of(target).versions())
         if best:
             values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
     return service.start(pipeline, values, token=token)

@@ -149,14 +149,19 @@ class Account:
         Raises:
             MlopsError: The credentials are missing, expired, or those of another account.
         """
-        with aws_errors("verify the AWS credentials"):
-            caller = self._client("sts").get_caller_identity()
-        if caller["Account"] != self.id:
+        if self._caller["Account"] != self.id:
             raise UsageError(
-                f"Your credentials are for account {caller['Account']} ({caller['Arn']}), "
+                f"Your credentials are for account {self._caller['Account']} ({self._caller['Arn']}), "
                 f"but the configuration has {self.id}.",
                 "Switch the profile (AWS_PROFILE), or correct `account` in the configuration.",
             )
+
+    @cached_property
+    def _caller(self) -> dict[str, str]:
+        """The identity of the credentials, looked up once: several parts of a verb verify it."""
+        with aws_errors("verify the AWS credentials"):
+            identity: dict[str, str] = self._client("sts").get_caller_identity()
+        return identity
 
     def _client(self, service: str, **config: Any) -> Any:
         config = {"retries": {"mode": "standard", "max_attempts": 5}, **config}

@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops.base.environments import ENVIRONMENTS, LOCAL, SHARED
+from mlops.base.environments import ALL, ENVIRONMENTS, IN_AWS, LOCAL, SHARED
 from mlops.base.errors import MlopsError, UsageError, did_you_mean
 from mlops.project import stacks
 from mlops.project.capabilities import CAPABILITIES
 
 FOLDER = Path("config")
-BASE = FOLDER / "base.yaml"
+IMAGES = FOLDER / "images"
+
+
+def file_of(name: str) -> Path:
+    """Return the file of an environment, or of `base`, relative to the project."""
+    return FOLDER / f"{name}.yaml"
+
+
+BASE = file_of("base")
 
 OWN = "own"
 """The section of a project's own settings: `context["own.<key>"]` in its pipeline."""
@@ -27,7 +35,6 @@ STACKS = "stacks"
 PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role", "data_key", "model_key")
 """The keys that locate an environment."""
 
-_EVERY = (LOCAL, SHARED, *ENVIRONMENTS)
 _TRAINING = (LOCAL, SHARED)
 _TRAINS, _SERVES, _MONITORS = (
     {CAPABILITIES[name].question: CAPABILITIES[name].answers} for name in ("trains", "serves", "monitors")
@@ -50,9 +57,9 @@ class Key:
 
 
 KEYS: Mapping[str, Key] = {
-    **{name: Key(_EVERY) for name in PLACE},
-    OWN: Key(_EVERY, None),
-    STACKS: Key((SHARED, *ENVIRONMENTS), None),
+    **{name: Key(ALL) for name in PLACE},
+    OWN: Key(ALL, None),
+    STACKS: Key(IN_AWS, None),
     "trained_in": Key((LOCAL,), when={"project_scope": ("deploy",)}),
     "image_digest": Key(_TRAINING, when={**_TRAINS, "training_image": ("custom",)}),
     "data_folder": Key(_TRAINING, when=_TRAINS),
@@ -83,7 +90,7 @@ KEYS: Mapping[str, Key] = {
     "monitoring": Key((LOCAL,), ("max_distance", "max_drifted_share", "max_missing_increase", "min_rows"), _MONITORS),
     "retraining": Key((LOCAL,), ("cooldown_minutes", "runs_per_day", "failed_gates"), _TRAINS),
     "serving": Key(_TRAINING, ("max_payload_mb", "read_timeout_seconds", "workers"), _SERVES),
-    "smoke": Key(_EVERY, ("max_p99_ms", "max_error_share"), _SERVES),
+    "smoke": Key(ALL, ("max_p99_ms", "max_error_share"), _SERVES),
     "capture": Key((LOCAL,), ("percentage",), _MONITORS),
 }
 """Every top-level key."""
@@ -109,7 +116,7 @@ class Readers:
         """Return whether an environment reads a top-level key."""
         key = KEYS.get(name)
         # Environments that a project adds are for training.
-        kind = environment if environment in _EVERY else SHARED
+        kind = environment if environment in ALL else SHARED
         if key is None or kind not in key.environments:
             return False
         return all(self.answer(question) in choices for question, choices in (key.when or {}).items())

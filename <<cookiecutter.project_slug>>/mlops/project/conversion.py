@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from mlops.base.environments import ENVIRONMENTS, LOCAL, SHARED
+from mlops.base.environments import ALL
 from mlops.base.errors import MlopsError, UsageError
-from mlops.project.configuration import BASE, FOLDER, KEYS, STACKS, Readers, merged, shown
+from mlops.project.configuration import BASE, KEYS, STACKS, Readers, file_of, merged, shown
 from mlops.project.stacks import TABLE
 from mlops.project.yaml_file import parse_yaml
 
@@ -22,7 +22,6 @@ Keys = tuple[str, ...]
 """The path to a value: `("training", "instance_type")`."""
 
 _BASE = BASE.stem
-_ORDER = (LOCAL, SHARED, *ENVIRONMENTS)
 _BEFORE = "in the project as it was before the upgrade, and start the upgrade again. Nothing was changed."
 _AS_A_LINE = f"Write it as `key: value` {_BEFORE}"
 _STACK_NAMES = {stack.name for stack in TABLE}
@@ -78,8 +77,8 @@ def convert(
         UsageError: A file cannot be read, or a value has no place; the message names all of these.
     """
     known = {line.strip() for text in generated.values() for line in text.splitlines()}
-    entries = {name: _entries_of_release(text, _path(name)) for name, text in sorted(old.items(), key=_position)}
-    settings = {name: dict(_leaves(parse_yaml(text, _path(name)))) for name, text in new.items()}
+    entries = {name: _entries_of_release(text, file_of(name)) for name, text in sorted(old.items(), key=_position)}
+    settings = {name: dict(_leaves(parse_yaml(text, file_of(name)))) for name, text in new.items()}
     texts = dict(new)
     placed: dict[str, list[str]] = {name: [] for name in new}
     homeless = []
@@ -98,7 +97,7 @@ def convert(
         reading = {name: entry for name, entry in having.items() if _reads(readers, name, keys)}
         for name, entry in having.items():
             if name not in reading and not _all_same([entry, *reading.values()] if reading else []):
-                homeless.append(f"`{'.'.join(keys)}: {shown(entry.value)}` in {_path(name)}")
+                homeless.append(f"`{'.'.join(keys)}: {shown(entry.value)}` in {file_of(name)}")
         absent = _Entry(None, (f"{keys[-1]}: null",))
         if keys[0] == STACKS:  # a missing parameter is set to null: it has the default of its template
             reading |= {name: absent for name in entries if name not in having and _reads(readers, name, keys)}
@@ -130,26 +129,23 @@ def _shared(free: Sequence[_Entry], keys: Keys, base: Mapping[Keys, Any]) -> _En
 
 def _require_whole(entries: Mapping[str, Mapping[Keys, _Entry]], texts: Mapping[str, str], readers: Readers) -> None:
     """Reject files in which an environment would have other values than before."""
-    settings = {name: parse_yaml(text, _path(name)) for name, text in texts.items()}
+    settings = {name: parse_yaml(text, file_of(name)) for name, text in texts.items()}
     for name, content in settings.items():
-        readers.check(_path(name), content)
+        readers.check(file_of(name), content)
     for name, before in entries.items():
         after = dict(_leaves(merged(settings[_BASE], settings[name])))
         for keys, entry in before.items():
             if _reads(readers, name, keys) and not _same(entry, after.get(keys)):
-                raise MlopsError(f"{_path(name)} sets {'.'.join(keys)} in a way that cannot be converted.", _AS_A_LINE)
+                file = file_of(name)
+                raise MlopsError(f"{file} sets {'.'.join(keys)} in a way that cannot be converted.", _AS_A_LINE)
 
 
 def _reads(readers: Readers, environment: str, keys: Keys) -> bool:
     return readers.reads(environment, keys[0]) and (keys[0] != STACKS or keys[1] in readers.deploys(environment))
 
 
-def _path(name: str) -> Path:
-    return FOLDER / f"{name}.yaml"
-
-
 def _position(file: tuple[str, str]) -> int:
-    return _ORDER.index(file[0]) if file[0] in _ORDER else -1
+    return ALL.index(file[0]) if file[0] in ALL else -1
 
 
 def _same(entry: _Entry, value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlops.base.environments import LOCAL, SHARED
 from mlops.base.errors import MlopsError, UsageError
-from mlops.project.configuration import BASE, PLACE, STACKS, shown
+from mlops.project.configuration import BASE, PLACE, STACKS, file_of, shown
 
 _REQUIRED = ("account", "bucket", "pipeline_role")
 
@@ -85,7 +85,7 @@ class Environment:
         if missing:
             place = str(self.path)
             if self.name not in (LOCAL, SHARED):
-                place += f", or for every environment in config/{SHARED}.yaml"
+                place += f", or for every environment in {file_of(SHARED)}"
             raise UsageError(
                 f"{self.path} has no value for {', '.join(f'`{key}`' for key in missing)}.",
                 f"Set {'it' if len(missing) == 1 else 'them'} in {place}; the comments there explain them.",

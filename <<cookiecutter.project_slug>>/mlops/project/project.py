@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops.base.environments import LOCAL, SHARED
 from mlops.base.errors import UsageError
-from mlops.project.configuration import BASE, FOLDER, PLACE, Readers, dotted, merged, shown
+from mlops.project.configuration import BASE, PLACE, Readers, dotted, file_of, merged, shown
 from mlops.project.environment import Environment
 from mlops.project.names import Names, project_id
 from mlops.project.yaml_file import read_yaml
@@ -115,7 +115,7 @@ class Project:
                 f"No {BASE} in {self.root}.",
                 "Restore it from git. To convert files of release 0.4.0, see the changelog.",
             )
-        overlay = FOLDER / f"{name}.yaml"
+        overlay = file_of(name)
         settings: dict[str, Any] = {}
         files: dict[str, Path] = {}
         for path in (BASE, overlay):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops.base.environments import ENVIRONMENTS, SHARED
+from mlops.base.environments import ENVIRONMENTS, IN_AWS, SHARED
 from mlops.base.errors import UsageError
 
 SHADOW_MINUTES = "shadow_minutes"
@@ -59,7 +59,7 @@ def present(root: Path, environment: str) -> list[Stack]:
         if environment in ((SHARED,) if stack.shared else ENVIRONMENTS) and template_file(root, stack).is_file()
     ]
     if not found:
-        known = ", ".join((SHARED, *ENVIRONMENTS))
+        known = ", ".join(IN_AWS)
         raise UsageError(f"This project has no stacks in {environment!r}.", f"Environments with stacks: {known}.")
     return found
 

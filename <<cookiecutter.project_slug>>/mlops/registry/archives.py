@@ -5,12 +5,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
-from mlops.base.files import sha256_of_file, unwritable, write_text
+from mlops.base.files import DIGEST_LENGTH, sha256_of_file, unwritable, write_text
 from mlops.base.handlers import Handlers, load_unpacked
 from mlops.registry.port import Registry
-from mlops.registry.versions import ModelVersion
+from mlops.registry.versions import TRAIN_AGAIN, ModelVersion
 from modelkit.archives import ArchiveError, unpack
 from modelkit.signature import SCHEMA_FILE
 
@@ -47,17 +46,14 @@ def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as temporary:
         archive = source.download_model(version, Path(temporary))
-        destination = folder / sha256_of_file(archive)[:16]
+        destination = folder / sha256_of_file(archive)[:DIGEST_LENGTH]
         if destination.is_dir():
             return destination
         partial = Path(temporary) / "model"
         try:
             unpack(archive, partial)
         except ArchiveError as error:
-            raise MlopsError(
-                f"Version {version.version}: {error}.",
-                f"Train again ({MLOPS} run --no-cache) and approve the new version.",
-            ) from None
+            raise MlopsError(f"Version {version.version}: {error}.", TRAIN_AGAIN) from None
         except OSError as error:
             raise unwritable(partial, error) from error
         with contextlib.suppress(OSError):  # another process has unpacked the same archive

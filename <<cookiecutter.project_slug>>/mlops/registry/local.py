@@ -6,11 +6,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
 from mlops.base.files import locked, read_json, write_json
 from mlops.project.target import Target
-from mlops.registry.versions import APPROVED, PENDING, REJECTED, ModelVersion, baseline_uris, find, require_baseline
+from mlops.registry.versions import (
+    APPROVED,
+    PENDING,
+    REJECTED,
+    TRAIN_AGAIN,
+    ModelVersion,
+    baseline_uris,
+    find,
+    require_baseline,
+)
 from mlops.store.local import LocalStore
 
 
@@ -101,7 +109,7 @@ class LocalRegistry:
         if not source.is_file():
             raise MlopsError(
                 f"The model archive of version {version.version} is missing: {source}.",
-                f"Train again ({MLOPS} run --no-cache) and approve the new version.",
+                TRAIN_AGAIN,
             )
         folder.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copyfile(source, folder / source.name))

@@ -15,6 +15,7 @@ APPROVED_AT = "approved_at"
 
 LATEST = "latest"
 TRAIN_ONE = "Train one: `make run` in the project that trains."
+TRAIN_AGAIN = f"Train again ({MLOPS} run --no-cache) and approve the new version."
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,8 @@ class JobRunner:
         Raises:
             JobError: The job failed.
         """
-        _require_encryptable_disks(arguments["ProcessingResources"]["ClusterConfig"])
+        cluster = arguments["ProcessingResources"]["ClusterConfig"]
+        _require_encryptable_disks(cluster)
         sandbox = Sandbox(folder)
         inputs = arguments.get("ProcessingInputs", [])
         outputs = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
@@ -89,7 +90,6 @@ class JobRunner:
             self.store.download_prefix(entry["S3Input"]["S3Uri"], sandbox.path(entry["S3Input"]["LocalPath"]))
         for entry in outputs:
             sandbox.path(entry["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
-        cluster = arguments["ProcessingResources"]["ClusterConfig"]
         sandbox.write("config/resourceconfig.json", _resources(cluster["InstanceType"]))
         sandbox.write("config/processingjobconfig.json", arguments)
         application = arguments["AppSpecification"]

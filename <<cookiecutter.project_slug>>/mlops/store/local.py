@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
-from mlops.base.files import copy_file
+from mlops.base.files import all_files_below, copy_file
 from mlops.project.target import Target
 
 
@@ -94,6 +94,4 @@ def _objects(source: Path) -> Iterator[tuple[str, Path]]:
     if source.is_file():
         yield source.name, source
         return
-    for path in source.rglob("*"):
-        if path.is_file():
-            yield path.relative_to(source).as_posix(), path
+    yield from all_files_below(source)

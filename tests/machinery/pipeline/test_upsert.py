@@ -109,7 +109,7 @@ def test_a_run_whose_model_could_not_be_registered_is_not_started(
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     with CallLog(session) as calls:
         with pytest.raises(MlopsError, match="Parameter RunReason cannot be") as caught:
-            submission.start(dev, PIPELINE, {"RunReason": reason})
+            submission.start(Target(dev.project, "dev"), PIPELINE, {"RunReason": reason})  # whose calls are logged
         assert caught.value.exit_code == 2
         assert calls.operations
         assert calls.changing == []

@@ -126,6 +126,13 @@ def refusal(root: Path, environment: str = "local") -> MlopsError:
     return refused.value
 
 
+def refusal_of(root: Path, file: str, text: str) -> MlopsError:
+    """The refusal of a project in which one file is replaced."""
+    small_project(root)
+    (root / f"config/{file}.yaml").write_text(text)
+    return refusal(root, "local" if file == "base" else file)
+
+
 @pytest.mark.parametrize(
     ("text", "key", "hint"),
     [
@@ -139,9 +146,7 @@ def refusal(root: Path, environment: str = "local") -> MlopsError:
     ],
 )
 def test_a_key_without_effect_is_refused_with_the_nearest_one(tmp_path: Path, text: str, key: str, hint: str) -> None:
-    small_project(tmp_path)
-    (tmp_path / "config/local.yaml").write_text(text)
-    refused = refusal(tmp_path)
+    refused = refusal_of(tmp_path, "local", text)
     assert refused.message == f"`{key}` in config/local.yaml has no effect: local does not read it."
     assert refused.remedy.startswith(hint)
 
@@ -157,9 +162,7 @@ def test_a_key_without_effect_is_refused_with_the_nearest_one(tmp_path: Path, te
 def test_an_overlay_has_only_what_its_environment_reads(
     tmp_path: Path, environment: str, text: str, key: str, hint: str
 ) -> None:
-    small_project(tmp_path)
-    (tmp_path / f"config/{environment}.yaml").write_text(text)
-    refused = refusal(tmp_path, environment)
+    refused = refusal_of(tmp_path, environment, text)
     assert refused.message == f"`{key}` in config/{environment}.yaml has no effect: {environment} does not read it."
     assert refused.remedy.startswith(hint)
 
@@ -173,9 +176,7 @@ def test_an_overlay_has_only_what_its_environment_reads(
     ],
 )
 def test_base_has_only_what_an_environment_of_the_project_reads(tmp_path: Path, text: str, key: str, hint: str) -> None:
-    small_project(tmp_path)
-    (tmp_path / "config/base.yaml").write_text(text)
-    refused = refusal(tmp_path)
+    refused = refusal_of(tmp_path, "base", text)
     assert refused.message == f"`{key}` in config/base.yaml has no effect: no environment reads it."
     assert refused.remedy.startswith(hint)
 
@@ -190,9 +191,7 @@ def test_base_has_only_what_an_environment_of_the_project_reads(tmp_path: Path, 
     ],
 )
 def test_a_stack_is_set_only_where_it_is_deployed(tmp_path: Path, file: str, stack: str, who: str, hint: str) -> None:
-    small_project(tmp_path)
-    (tmp_path / f"config/{file}.yaml").write_text(f"stacks: {{{stack}: {{log_days: 1}}}}")
-    refused = refusal(tmp_path, "local" if file == "base" else file)
+    refused = refusal_of(tmp_path, file, f"stacks: {{{stack}: {{log_days: 1}}}}")
     assert refused.message == f"`stacks.{stack}` in config/{file}.yaml has no effect: {who} has no stack `{stack}`."
     assert refused.remedy.startswith(hint)
 
@@ -210,15 +209,12 @@ def test_a_stack_is_set_only_where_it_is_deployed(tmp_path: Path, file: str, sta
     ],
 )
 def test_what_is_not_a_section_and_a_key_that_is_given_twice_are_refused(tmp_path: Path, text: str, said: str) -> None:
-    small_project(tmp_path)
-    (tmp_path / "config/local.yaml").write_text(text)
-    assert said in refusal(tmp_path).message
+    assert said in refusal_of(tmp_path, "local", text).message
 
 
 def test_the_section_of_a_stack_is_a_section(tmp_path: Path) -> None:
-    small_project(tmp_path)
-    (tmp_path / "config/dev.yaml").write_text("stacks: {data: 3}")
-    assert refusal(tmp_path, "dev").message == "`stacks.data: 3` in config/dev.yaml is not a section."
+    refused = refusal_of(tmp_path, "dev", "stacks: {data: 3}")
+    assert refused.message == "`stacks.data: 3` in config/dev.yaml is not a section."
 
 
 @pytest.mark.parametrize(

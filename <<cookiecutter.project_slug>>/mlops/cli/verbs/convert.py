@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 
 from mlops.base.errors import UsageError
 from mlops.base.files import write_text
-from mlops.project.configuration import BASE, FOLDER
+from mlops.project.configuration import BASE, FOLDER, file_of
 from mlops.project.conversion import convert
 from mlops.project.project import Project
 from mlops.project.target import Target
@@ -39,8 +39,8 @@ def run(target: Target, options: Namespace) -> int:
     new = {name: "" if text == old.get(name) else text for name, text in new.items()}
     done = convert({name: text for name, text in old.items() if name in new}, generated, new, project.readers)
     for name, text in done.texts.items():
-        write_text(project.root / FOLDER / f"{name}.yaml", text)
-        print(f"{FOLDER}/{name}.yaml: {', '.join(done.placed[name]) or 'as generated'}")
+        write_text(project.root / file_of(name), text)
+        print(f"{file_of(name)}: {', '.join(done.placed[name]) or 'as generated'}")
     return 0
 
 

@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import date
 
 from mlops.base.errors import UsageError
+from mlops.base.files import DIGEST_LENGTH
 from mlops.cli.console import report
 from mlops.deployment.readiness import image_support
 from mlops.pipeline import submission
@@ -52,7 +53,7 @@ def run(target: Target, options: Namespace) -> int:
         }
         print(json.dumps(result, indent=2))
         return 0
-    print(f"{done.pipeline_arn} is {done.outcome} (sha256 {done.definition_sha256[:16]}).")
+    print(f"{done.pipeline_arn} is {done.outcome} (sha256 {done.definition_sha256[:DIGEST_LENGTH]}).")
     print(f"  {len(done.uploaded)} objects uploaded.")
     if execution:
         print(f"  started: {execution}")
