@@ -101,7 +101,7 @@ def _text(project: Project, window: Window) -> str:
 
 def _version_text(version: int, comparison: WindowDocument, min_rows: int) -> list[str]:
     lost = [f"{comparison[kind]} {text}" for kind, text in _LOST.items() if comparison[kind]]
-    head = f"Version {version}: {comparison['rows']:,} rows in {comparison['records']:,} requests"
+    head = f"Version {version}: {_count(comparison['rows'], 'row')} in {_count(comparison['records'], 'request')}"
     mean = comparison["predictions"]["mean"]
     lines = [", ".join([head, *([f"mean prediction {mean:.3f}"] if mean is not None else []), *lost])]
     lines += [f"    {place}" for place in comparison["damaged_at"]]
@@ -125,6 +125,10 @@ def _version_text(version: int, comparison: WindowDocument, min_rows: int) -> li
             if violation["constraint_check_type"] != "baseline_drift_check"
         ]
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 _LOST: dict[Literal["smoke", "torn", "damaged"], str] = {
