@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache, cached_property
-from threading import Lock, RLock, Thread
+from threading import Condition, Lock, RLock, Thread
 from typing import Any, TypeVar, cast
 
 import boto3
@@ -231,6 +231,7 @@ def _parameters(held: ParameterDict) -> tuple[Any, ...]:
 
 copyreg.pickle(ParameterDict, _parameters)
 # What guards a copy is free.
+copyreg.pickle(Condition, lambda _: (Condition, ()))
 copyreg.pickle(type(Lock()), lambda _: (Lock, ()))
 copyreg.pickle(type(RLock()), lambda _: (RLock, ()))
 

@@ -337,6 +337,76 @@ def _stop_pipeline_execution(codepipeline: Any, request: Message) -> Message:
     return {"pipelineExecutionId": execution.pipeline_execution_id}
 
 
+def _start_sagemaker_pipeline(sagemaker: Any, request: Message) -> Message:
+    """As AWS does: the same token starts one execution, which is under way; moto's has succeeded at once.
+
+    Parameters that the definition does not declare are refused, and so is one without default and value:
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html
+    """
+    if wrong := list(faults(request, input_shape("sagemaker", "StartPipelineExecution"), strict=True)):
+        raise RefusedError("ValidationException", f"{wrong[0]}")
+    pipeline = _sagemaker_pipeline(sagemaker, request["PipelineName"])
+    given = {parameter["Name"]: parameter["Value"] for parameter in request.get("PipelineParameters", [])}
+    declared = {each["Name"]: each for each in json.loads(pipeline.pipeline_definition).get("Parameters", [])}
+    if unknown := given.keys() - declared.keys():
+        raise RefusedError("ValidationException", f"The pipeline has no parameter {', '.join(sorted(unknown))}.")
+    if open_ := [name for name, each in declared.items() if "DefaultValue" not in each and name not in given]:
+        raise RefusedError("ValidationException", f"There is no value for the parameter {', '.join(open_)}.")
+    for arn, execution in pipeline.pipeline_executions.items():
+        if execution.client_request_token == request["ClientRequestToken"]:
+            return {"PipelineExecutionArn": arn}
+    answer: Message = sagemaker.start_pipeline_execution(
+        request["PipelineName"], "", request.get("PipelineParameters", []), "", {}, request["ClientRequestToken"]
+    )
+    pipeline.pipeline_executions[answer["PipelineExecutionArn"]].pipeline_execution_status = "Executing"
+    return answer
+
+
+def _sagemaker_pipeline(sagemaker: Any, name: str) -> Any:
+    """Return moto's record of a pipeline; what is missing is said as the API reference of DescribePipeline says it."""
+    if name not in sagemaker.pipelines:
+        raise RefusedError("ResourceNotFound", f"Pipeline '{name}' does not exist.")
+    return sagemaker.pipelines[name]
+
+
+def _sagemaker_execution(sagemaker: Any, request: Message) -> Any:
+    arn = request["PipelineExecutionArn"]
+    executions = _sagemaker_pipeline(sagemaker, arn.split("/")[1]).pipeline_executions
+    if arn not in executions:
+        raise RefusedError("ResourceNotFound", f"Pipeline execution {arn} does not exist.")
+    return executions[arn]
+
+
+def _describe_sagemaker_pipeline(sagemaker: Any, request: Message) -> Message:
+    _sagemaker_pipeline(sagemaker, request["PipelineName"])
+    described: Message = sagemaker.describe_pipeline(request["PipelineName"])
+    return described
+
+
+def _describe_sagemaker_execution(sagemaker: Any, request: Message) -> Message:
+    _sagemaker_execution(sagemaker, request)
+    described: Message = sagemaker.describe_pipeline_execution(request["PipelineExecutionArn"])
+    return described
+
+
+def _sagemaker_steps(sagemaker: Any, request: Message) -> Message:
+    return {"PipelineExecutionSteps": vars(_sagemaker_execution(sagemaker, request)).get("steps", [])}
+
+
+def end_sagemaker_pipeline(account: str, region: str, execution: str, status: str, steps: list[Message]) -> None:
+    """Let an execution of a SageMaker pipeline end.
+
+    Args:
+        account: The account's number.
+        region: Its Region.
+        execution: The ARN of the execution.
+        status: Succeeded, Failed or Stopped.
+        steps: What ListPipelineExecutionSteps says of it.
+    """
+    record = _sagemaker_execution(get_backend("sagemaker")[account][region], {"PipelineExecutionArn": execution})
+    record.pipeline_execution_status, record.steps = status, steps
+
+
 _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
     ("codebuild", "BatchGetReportGroups"): _show_report_groups,
     ("codebuild", "CreateReportGroup"): _create_report_group,
@@ -350,9 +420,13 @@ _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
     ("sagemaker", "DeleteFeatureGroup"): _delete_feature_group,
     ("sagemaker", "DeleteModelPackageGroup"): _delete_from("model_package_groups", "ModelPackageGroupName"),
     ("sagemaker", "DescribeFeatureGroup"): _feature_group,
+    ("sagemaker", "DescribePipeline"): _describe_sagemaker_pipeline,
+    ("sagemaker", "DescribePipelineExecution"): _describe_sagemaker_execution,
     ("sagemaker", "GetModelPackageGroupPolicy"): _group_policy,
+    ("sagemaker", "ListPipelineExecutionSteps"): _sagemaker_steps,
     ("sagemaker", "ListTags"): _list_tags,
     ("sagemaker", "PutModelPackageGroupPolicy"): _put_group_policy,
+    ("sagemaker", "StartPipelineExecution"): _start_sagemaker_pipeline,
     ("sagemaker", "UpdateDomain"): _update_in("domains", "DomainId"),
     ("sagemaker", "UpdateEndpoint"): _update_endpoint,
     ("sagemaker", "UpdateModelPackage"): _update_model_package,

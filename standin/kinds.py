@@ -636,6 +636,16 @@ KINDS: Mapping[str, Kind] = {
         update="PutFunctionEventInvokeConfig",
         delete="DeleteFunctionEventInvokeConfig",
     ),
+    "AWS::Lambda::EventSourceMapping": Kind(
+        service="lambda",
+        create="CreateEventSourceMapping",
+        ref="answer.UUID",
+        identity={"UUID": "id"},
+        attributes={"Id": "id"},
+        read="GetEventSourceMapping",
+        update="UpdateEventSourceMapping",
+        delete="DeleteEventSourceMapping",
+    ),
     "AWS::Lambda::Function": Kind(
         service="lambda",
         create="CreateFunction",

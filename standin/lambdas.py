@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from moto.awslambda.models import LambdaFunction
+from moto.sqs.models import Queue
 
 from standin.account import Cloud, StandInAccount
 from standin.calls import CallRecord
@@ -57,6 +58,9 @@ def real_handlers(cloud: Cloud, record: CallRecord) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LambdaFunction, "_invoke_lambda", invoke)
+        # moto delivers messages and events of S3 by itself; here they are delivered when a test says so.
+        patch.setattr("moto.s3.notifications._send_event_bridge_message", lambda *_: None)
+        patch.setattr(Queue, "lambda_event_source_mappings", property(lambda _: {}, lambda *_: None), raising=False)
         yield
 
 
@@ -106,7 +110,33 @@ def _delivery(account: StandInAccount, rule: str, target: Mapping[str, Any], eve
             f"{rule} changes its events; only whole events and constant inputs are delivered here"
         )
     answer, error = invoke(account, target["Arn"], content) if ":lambda:" in target["Arn"] else (None, "")
+    if ":sqs:" in target["Arn"]:
+        _send(account, rule, target["Arn"], content)
     return Delivery(rule, target["Arn"], target.get("RoleArn", ""), content, answer, error)
+
+
+def _send(account: StandInAccount, rule: str, queue: str, content: Any) -> None:
+    """Send a message to a queue whose policy lets EventBridge do so for a rule.
+
+    Raises:
+        PermissionError: It does not; EventBridge would drop the event.
+    """
+    sqs = account.client("sqs")
+    url = sqs.get_queue_url(QueueName=queue.rpartition(":")[2])["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
+    arn = account.client("events").describe_rule(Name=rule)["Arn"]
+    if not any(
+        statement["Principal"] == {"Service": "events.amazonaws.com"}
+        and statement["Action"] == "sqs:SendMessage"
+        and arn in _listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])
+        for statement in json.loads(attributes.get("Policy", '{"Statement": []}'))["Statement"]
+    ):
+        raise PermissionError(f"The policy of {queue} does not let EventBridge send messages for the rule {rule}.")
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(content))
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _run(account: StandInAccount, record: CallRecord, function: LambdaFunction, event: Any) -> tuple[str, bool, str]:

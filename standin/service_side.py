@@ -192,6 +192,18 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
         ),
         {"kms:ViaService": "sqs.{region}.amazonaws.com"},
     ),
+    "lambda reads a queue": ServiceUse(
+        f"{_DOCS}/lambda/latest/dg/services-sqs-configure.html",
+        tuple(
+            (f"sqs:{action}", "arn:aws:sqs:{region}:{account}:{queue}")
+            for action in ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
+        ),
+    ),
+    "lambda reads an encrypted queue": ServiceUse(
+        f"{_DOCS}/lambda/latest/dg/services-sqs-configure.html",
+        (("kms:Decrypt", "{key}"),),
+        {"kms:ViaService": "sqs.{region}.amazonaws.com"},
+    ),
     "lambda logs": ServiceUse(f"{_DOCS}/lambda/latest/dg/lambda-intro-execution-role.html", _LOGS),
     "model of a registered version": ServiceUse(
         f"{_DOCS}/sagemaker/latest/dg/model-registry-deploy.html",
@@ -282,6 +294,10 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
                 for action in ("DeleteAlarms", "DescribeAlarms", "PutMetricAlarm")
             ),
         ),
+    ),
+    "scheduler message": ServiceUse(
+        f"{_DOCS}/scheduler/latest/UserGuide/managing-targets-templated.html",
+        (("sqs:SendMessage", "arn:aws:sqs:{region}:{account}:{queue}"),),
     ),
     "scheduler dead letters": ServiceUse(
         f"{_DOCS}/scheduler/latest/UserGuide/configuring-schedule-dlq.html",

@@ -13,8 +13,10 @@ VALUES = {
     "Attempt": "1",
     "BranchName": "main",
     "BuildImage": "aws/codebuild/amazonlinux-x86_64-standard:5.0",
+    "CooldownMinutes": "10",
     "EndpointName": f"{NAME}-production",
     "EnvironmentName": "production",
+    "FailedGates": "3",
     "FunctionsKey": f"{NAME}/functions/0123456789abcdef.zip",
     "ImageRepository": NAME,
     "ModelPackageArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{NAME}/7",
@@ -22,6 +24,7 @@ VALUES = {
     "ProjectId": ID,
     "ProjectName": NAME,
     "Repository": "organization/repository",
+    "RunsPerDay": "20",
     "ShadowModelPackageArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{NAME}/8",
     "TopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}-notifications",
 }

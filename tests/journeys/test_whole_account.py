@@ -21,8 +21,14 @@ pytestmark = pytest.mark.alone
 
 ANSWERS: list[dict[str, str]] = [
     {},
-    {"inference": "async", "git_provider": "codecommit", "training_image": "custom", "monitoring": "off"},
-    {"inference": "serverless", "git_provider": "gitlab", "framework": "sklearn"},
+    {
+        "inference": "async",
+        "git_provider": "codecommit",
+        "training_image": "custom",
+        "monitoring": "off",
+        "retraining_strategy": "event-driven",
+    },
+    {"inference": "serverless", "git_provider": "gitlab", "framework": "sklearn", "retraining_strategy": "manual"},
     {"inference": "batch", "git_provider": "bitbucket", "framework": "pytorch"},
     {"deployment_strategy": "shadow", "http_api": "no"},
     {"project_scope": "build-train", "training_image": "custom"},

@@ -31,14 +31,23 @@ FUNCTIONS = (
     "mlops/base/commands.py",
     "mlops/base/environments.py",
     "mlops/base/errors.py",
+    "mlops/base/files.py",
     "mlops/functions/__init__.py",
     "mlops/functions/api.py",
     "mlops/functions/promote.py",
+    "mlops/functions/retrain.py",
     "mlops/functions/validate_data.py",
     "mlops/registry/__init__.py",
     "mlops/registry/packages.py",
     "mlops/registry/promotion.py",
     "mlops/registry/versions.py",
+    "mlops/retraining/__init__.py",
+    "mlops/retraining/executions.py",
+    "mlops/retraining/memory.py",
+    "mlops/retraining/policy.py",
+    "mlops/retraining/table.py",
+    "mlops/store/__init__.py",
+    "mlops/store/objects.py",
 )
 """The files of the Lambda functions."""
 

@@ -23,6 +23,7 @@ from mlops.registry import promotion
 from mlops.registry.live import live, record
 from mlops.registry.sagemaker import AwsRegistry
 from mlops.registry.versions import TRAIN_ONE, ModelVersion, champion, find
+from mlops.retraining import limits
 from mlops.store.s3 import S3Store
 
 _BUCKET, _KEY = "FunctionsBucket", "FunctionsKey"
@@ -30,6 +31,7 @@ _ROLE = "CloudFormationRoleArn"
 _OWN = (
     *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW, ATTEMPT),
     *(security.VOLUME_KEY, security.IN_VPC),
+    *limits.PARAMETERS,
 )
 """The parameters that the deployment sets itself."""
 
@@ -210,6 +212,9 @@ class Deployment:
             known |= {_BUCKET: self.account.bucket, _KEY: key}
         if security.IN_VPC in self.templates[stack].parameters:
             known |= security.Security.of(self.settings).parameters()
+        for parameter, limit in limits.PARAMETERS.items():
+            if parameter in self.templates[stack].parameters:
+                known[parameter] = str(limits.limit(self.settings, limit))
         if version:
             known |= {PACKAGE: version.arn, SHADOW: "", ATTEMPT: "1"}
         return known

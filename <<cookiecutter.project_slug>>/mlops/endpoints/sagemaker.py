@@ -19,7 +19,7 @@ from mlops.project.names import Names
 from mlops.project.target import Target
 from mlops.registry.live import live, version_of
 from mlops.registry.versions import ModelVersion
-from mlops.store.s3 import split_uri
+from mlops.store.objects import split_uri
 
 IN_SERVICE, FAILED, MIXED = "InService", "Failed", "UpdateRollbackFailed"
 """States of an endpoint; in the last one it serves from instances on the old and on the new configuration."""

@@ -17,6 +17,8 @@ from typing import Any, TypedDict
 
 import boto3
 
+from mlops.store.objects import is_data
+
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 LISTED, SAMPLED, REASONS, EXAMPLES = 10_000, 20, 20, 3
 """The maximum number of listed objects, of sampled objects, of reasons returned, and of examples in a reason."""
@@ -190,13 +192,12 @@ def _number(kind: str, text: str, pattern: str) -> float | None:
 
 
 def _sizes(s3: Any, bucket: str, prefix: str) -> dict[str, int]:
-    """Return the sizes of the data's objects by key, without folders, hidden objects and those named `_...`."""
+    """Return the sizes of the data objects by key."""
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": LISTED}
     )
     found = {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
-    names = {key: key.rpartition("/")[2] for key in found}
-    return {key: size for key, size in found.items() if names[key] and not names[key].startswith((".", "_"))}
+    return {key: size for key, size in found.items() if is_data(key)}
 
 
 def _listed_faults(key: str, size: int) -> Iterator[Reason]:

@@ -30,8 +30,8 @@ _INVALID = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
-_NOT_FOUND = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound", "ResourceNotFound"})
-_NOT_FOUND_ENDINGS = ("NotFoundException", "DoesNotExistException")
+_NOT_FOUND = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound", "QueueDoesNotExist", "ResourceNotFound"})
+_NOT_FOUND_ENDINGS = ("NotFoundException", "DoesNotExistException", ".NonExistentQueue")
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "SlowDown", "TooManyRequestsException"})
 
 
@@ -122,6 +122,16 @@ class Account:
     def cloudwatch(self) -> Any:
         """The CloudWatch client."""
         return self._client("cloudwatch")
+
+    @cached_property
+    def queues(self) -> Any:
+        """The SQS client."""
+        return self._client("sqs")
+
+    @cached_property
+    def tables(self) -> Any:
+        """The DynamoDB client."""
+        return self._client("dynamodb")
 
     @cached_property
     def scheduler(self) -> Any:

@@ -88,7 +88,7 @@ KEYS: Mapping[str, Key] = {
     "registration": Key(_TRAINING, ("approval_status", "inference_instances", "transform_instances"), _TRAINS),
     "cache": Key(_TRAINING, ("expire_after",), _TRAINS),
     "monitoring": Key((LOCAL,), ("max_distance", "max_drifted_share", "max_missing_increase", "min_rows"), _MONITORS),
-    "retraining": Key((LOCAL,), ("cooldown_minutes", "runs_per_day", "failed_gates"), _TRAINS),
+    "retraining": Key(_TRAINING, ("cooldown_minutes", "runs_per_day", "failed_gates"), _TRAINS),
     "serving": Key(_TRAINING, ("max_payload_mb", "read_timeout_seconds", "workers"), _SERVES),
     "smoke": Key(ALL, ("max_p99_ms", "max_error_share"), _SERVES),
     "capture": Key((LOCAL,), ("percentage",), _MONITORS),

@@ -73,6 +73,11 @@ class Names:
         return f"{self.slug}-validate-data"
 
     @property
+    def retraining(self) -> str:
+        """The function that decides on retraining, its queue and its table."""
+        return f"{self.slug}-retraining"
+
+    @property
     def image_pipeline(self) -> str:
         """The CodePipeline that builds the project's own image."""
         return f"{self.slug}-image"

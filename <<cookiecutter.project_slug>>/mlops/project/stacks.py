@@ -35,6 +35,7 @@ TABLE = (
     Stack("data"),
     REGISTRY,
     Stack("execution"),
+    Stack("retraining"),
     Stack("workload"),
     Stack("cicd"),
     Stack("image"),

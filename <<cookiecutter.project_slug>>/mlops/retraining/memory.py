@@ -6,11 +6,19 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from mlops.base.commands import MLOPS
+from mlops.base.environments import LOCAL
+
 MANUAL, SCHEDULED, DATA, DRIFT = "manual", "scheduled", "data", "drift"
 """The kinds of triggers: a user, a schedule, new objects in the data bucket, the monitoring job."""
 
+RESUME = "resume"
+"""The kind of a message that is no trigger: a user lets retraining continue."""
+
 STARTED, COALESCED, REFUSED = "started", "coalesced", "refused"
 """The outcomes of a trigger."""
+
+_OUTCOMES = {STARTED: "Retraining started", COALESCED: "Retraining is pending", REFUSED: "No retraining"}
 
 REASON_LENGTH = 256
 _REASON_CHARACTERS = frozenset(" _.:/=+-@")
@@ -132,6 +140,18 @@ class Decision:
     outcome: str
     reason: str
     run: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return the decision as a JSON document."""
+        return asdict(self) | {"time": self.time.isoformat()}
+
+    def text(self, environment: str = LOCAL) -> str:
+        """Return the decision as text, with the command that shows more of a pending request."""
+        text = f"{_OUTCOMES[self.outcome]}: {self.reason}."
+        if self.outcome != COALESCED:
+            return text
+        where = "" if environment == LOCAL else f" --environment {environment}"
+        return f"{text}\n  status:  {MLOPS} retrain{where} --status"
 
 
 @dataclass(frozen=True)

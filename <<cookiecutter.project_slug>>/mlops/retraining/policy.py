@@ -10,16 +10,19 @@ gate open a circuit, which only different data or a manual trigger passes. A man
 collection; budget and a running run hold for all triggers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
+from mlops.registry.versions import ModelVersion
 from mlops.retraining.memory import COALESCED, DATA, MANUAL, REFUSED, STARTED, Decision, Request, Run, State, Trigger
 
 DAY = timedelta(days=1)
 # SQS retains messages for up to 14 days, so that a trigger may be delivered again for as long.
 _MEMORY = timedelta(days=14)
+REMEMBERED = 1000
+"""The maximum number of decisions that are remembered, besides those on running and pending requests."""
 
 
 class Status(Enum):
@@ -37,6 +40,12 @@ class Newest:
 
     version: int
     data_version: str
+
+
+def newest_of(versions: Sequence[ModelVersion]) -> Newest | None:
+    """Return the newest of the registered versions; None if there is none."""
+    newest = max(versions, key=lambda version: version.version, default=None)
+    return Newest(newest.version, newest.metadata.get("DataVersion", "")) if newest else None
 
 
 @dataclass(frozen=True)
@@ -57,22 +66,26 @@ class Policy:
     gathering: timedelta
     lease: timedelta
 
-    def receive(self, state: State, trigger: Trigger, newest: Newest | None) -> tuple[State, Decision]:
+    def receive(
+        self, state: State, trigger: Trigger, newest: Newest | None, obstacle: str = "", hold: str = ""
+    ) -> tuple[State, Decision]:
         """Decide on a trigger. A repeated trigger changes nothing.
 
         Args:
             state: The state, brought up to date with `advance`.
             trigger: The trigger; its time is now.
             newest: The newest registered version; None if there is none.
+            obstacle: Why no run can start at all, such as a pipeline that does not exist; empty if one can.
+            hold: What a run has to wait for besides the rules, such as an execution that a user started.
         """
         if trigger.id in state.decisions:
             return state, state.decisions[trigger.id]
-        refusal = self._refusal(state, trigger, newest)
+        refusal = obstacle or self._refusal(state, trigger, newest)
         if refusal:
             state = _with_decisions(state, REFUSED, refusal, trigger.time, trigger)
         else:
             request = Request((*state.pending.triggers, trigger) if state.pending else (trigger,))
-            wait = self.wait(state, request, trigger.time)
+            wait = self.wait(state, request, trigger.time) or hold
             outcome, reason = (COALESCED, wait) if wait else (STARTED, "no limit applies")
             state = _with_decisions(state, outcome, reason, trigger.time, trigger)
             state = replace(state, pending=request) if wait else self._start(state, request, trigger.time)
@@ -86,6 +99,7 @@ class Policy:
         newest: Newest | None,
         describe: Callable[[Run], Status],
         data_version: str = "",
+        hold: str = "",
     ) -> State:
         """Advance to a time: end a run whose end event was lost, then start the pending request if it may start.
 
@@ -95,6 +109,7 @@ class Policy:
             newest: The newest registered version; None if there is none.
             describe: Returns the status of a run; called once its lease has expired.
             data_version: The current version of the pending request's data; empty if unknown.
+            hold: What a run has to wait for besides the rules; empty for nothing.
         """
         run = state.running
         if run and now >= run.leased_until:
@@ -109,7 +124,7 @@ class Policy:
         refusal = _nothing_new(request.data_version, newest)
         if refusal and not request.is_forced:
             return replace(_with_decisions(state, REFUSED, refusal, now, *request.triggers), pending=None)
-        if self.wait(state, request, now):
+        if self.wait(state, request, now) or hold:
             return replace(state, pending=request)
         return self._start(state, request, now)
 
@@ -138,6 +153,11 @@ class Policy:
         if status is Status.GATE_FAILED:
             return replace(state, failed_gates=state.failed_gates + 1, failed_data=run.request.data_version)
         return state
+
+    @staticmethod
+    def close_circuit(state: State) -> State:
+        """Close the circuit by hand: the failed gates no longer count."""
+        return replace(state, failed_gates=0, failed_data="")
 
     def is_open(self, state: State) -> bool:
         """Return whether the circuit is open: retraining needs different data or a manual trigger."""
@@ -211,7 +231,8 @@ def _without_old_decisions(state: State, now: datetime) -> State:
     """Drop decisions on triggers that cannot be delivered again, except those of running and pending requests."""
     open_requests = [state.pending, state.running.request if state.running else None]
     kept = {trigger.id for request in open_requests if request for trigger in request.triggers}
-    decisions = {name: one for name, one in state.decisions.items() if name in kept or now - one.time < _MEMORY}
+    kept |= {name for name in list(state.decisions)[-REMEMBERED:] if now - state.decisions[name].time < _MEMORY}
+    decisions = {name: one for name, one in state.decisions.items() if name in kept}
     return replace(state, decisions=decisions)
 
 

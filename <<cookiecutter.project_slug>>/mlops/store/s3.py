@@ -1,6 +1,5 @@
 """The object store of an environment: its S3 bucket."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mlops.base.commands import MLOPS
-from mlops.base.errors import MlopsError, UsageError
-from mlops.base.files import DIGEST_LENGTH, files_below, unwritable
+from mlops.base.errors import MlopsError
+from mlops.base.files import files_below, unwritable
 from mlops.project.account import Account, aws_errors, is_missing
+from mlops.store import objects
+from mlops.store.objects import split_uri
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class S3Store:
                     f"Create it: {MLOPS} deploy --environment dev; or correct `bucket` in config/.",
                 ) from None
 
-    def upload_missing(self, objects: Path) -> list[str]:
+    def upload_missing(self, folder: Path) -> list[str]:
         """Upload the objects of a bundle, `<bucket>/<key>` below a folder, that are not in S3 yet.
 
         Keys are derived from the content of the objects, so that an existing object need not be compared.
@@ -51,7 +52,7 @@ class S3Store:
             The URIs of the objects that were uploaded.
         """
         uploaded = []
-        for name, path in files_below(objects):
+        for name, path in files_below(folder):
             bucket, _, key = name.partition("/")
             if self.put_once(bucket, key, path.read_bytes()):
                 uploaded.append(f"s3://{bucket}/{key}")
@@ -71,35 +72,17 @@ class S3Store:
         return False
 
     def data_version(self, uri: str) -> str:
-        """Return the version of the data below an S3 URI: a digest of its objects' keys, versions and sizes.
-
-        The version of an object is its version id in a versioned bucket, else its ETag.
-
-        Returns:
-            The first 16 hexadecimal digits of the SHA-256.
+        """Return the version of the data below an S3 URI (see `objects.data_version`).
 
         Raises:
             MlopsError: There is no object below the URI, or it cannot be listed.
         """
         bucket, prefix = split_uri(uri)
         with aws_errors(f"list the data below {uri}"):
-            entries = self._object_versions(bucket, prefix)
-        if not entries:
+            found = objects.newest_versions(self.account.s3, bucket, prefix)
+        if not found:
             raise MlopsError(f"No data below {uri}.", "Upload it first, or start with another InputDataUri.")
-        digest = hashlib.sha256()
-        for key, version, size in sorted(entries):
-            digest.update(f"{key}\0{version}\0{size}\n".encode())
-        return digest.hexdigest()[:DIGEST_LENGTH]
-
-    def _object_versions(self, bucket: str, prefix: str) -> list[tuple[str, str, int]]:
-        pages = self.account.s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
-        return [
-            # Objects from before versioning was enabled have the version id "null".
-            (entry["Key"], entry["ETag"] if entry["VersionId"] == "null" else entry["VersionId"], entry["Size"])
-            for page in pages
-            for entry in page.get("Versions", [])
-            if entry["IsLatest"] and not entry["Key"].endswith("/")
-        ]
+        return objects.data_version(found)
 
     def read_json(self, uri: str) -> Any:
         """Read the JSON document at a URI (see `Store.read_json`)."""
@@ -125,15 +108,3 @@ class S3Store:
             raise unwritable(target, error) from error
         finally:
             partial.unlink(missing_ok=True)
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Split an S3 URI into bucket and key.
-
-    Raises:
-        MlopsError: It is not an S3 URI.
-    """
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
-        raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key).")
-    return bucket, key

@@ -16,10 +16,10 @@ from mlops.pipeline.bundle import Bundle
 from mlops.project.project import Project
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
-from mlops.retraining import local
-from mlops.retraining.local import Guard, Outcome, retrain
 from mlops.retraining.memory import COALESCED, DRIFT, MANUAL, REFUSED, SCHEDULED, STARTED, to_document
+from mlops.run import retraining as local
 from mlops.run.attend import attend
+from mlops.run.retraining import Guard, Outcome, retrain
 from mlops.run.start import new_run
 from mlops.run.state import SUCCEEDED, RunFolder, RunState, find_run
 from mlops.store.local import LocalStore
@@ -330,9 +330,10 @@ def test_an_impossible_limit_is_named(desk: Desk, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--environment", "dev"], "upsert --environment dev --start"),
+        (["--environment", "dev", "--pending"], "a pending run starts by itself"),
+        (["--environment", "staging", "--status"], "Models are trained in dev"),
         (["--status", "--force"], "Leave them out"),
-        (["--pending", "--reason", "why"], "Leave them out"),
+        (["--pending", "--reason", "why"], "Leave it out"),
         (["--data", "nowhere"], "does not exist"),
     ],
 )

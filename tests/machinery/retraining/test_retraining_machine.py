@@ -52,6 +52,7 @@ class Retraining(RuleBasedStateMachine):
         self.state = State()
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.data = 0
+        self.hold = ""
         self.newest: Newest | None = None
         self.told: dict[str, Trigger] = {}
         self.trained: set[str] = set()
@@ -71,6 +72,7 @@ class Retraining(RuleBasedStateMachine):
         run = state.running
         if run and run.request.token not in self.runs:
             assert not self.executing, "two runs at once"
+            assert not self.hold, "a run beside one that somebody else started"
             assert not self.newest or run.request.is_forced or run.request.data_version != self.newest.data_version
             self.runs[run.request.token] = run
         self.state = state
@@ -87,7 +89,7 @@ class Retraining(RuleBasedStateMachine):
         def describe(run: Run) -> Status:
             return self.executions.get(run.request.token, Status.FAILED)
 
-        self.keep(self.policy.advance(self.state, self.now, self.newest, describe, self.version))
+        self.keep(self.policy.advance(self.state, self.now, self.newest, describe, self.version, self.hold))
 
     def register(self, data_version: str) -> None:
         self.newest = Newest(self.newest.version + 1 if self.newest else 1, data_version)
@@ -103,7 +105,7 @@ class Retraining(RuleBasedStateMachine):
         trigger = Trigger(name, kind, "", self.now, "s3://b/", self.version, announced, force and kind == MANUAL)
         self.told[name] = trigger
         self.advance()
-        state, decision = self.policy.receive(self.state, trigger, self.newest)
+        state, decision = self.policy.receive(self.state, trigger, self.newest, hold=self.hold)
         self.keep(state)
         assert decision == state.decisions[name]
         if not dies:
@@ -143,6 +145,16 @@ class Retraining(RuleBasedStateMachine):
     @rule()
     def a_person_trains_without_a_trigger(self) -> None:
         self.register(self.version)
+
+    @precondition(lambda self: not self.executing)
+    @rule()
+    def somebody_else_starts_a_run(self) -> None:
+        if not (self.state.running and not self.state.running.execution):
+            self.hold = "somebody else's run"
+
+    @rule()
+    def the_run_of_somebody_else_ends(self) -> None:
+        self.hold = ""
 
     @invariant()
     def a_restart_loses_nothing(self) -> None:
@@ -187,6 +199,7 @@ class Retraining(RuleBasedStateMachine):
         if not hasattr(self, "state"):
             return
         self.a_run_ends(Status.FAILED, times=1)
+        self.hold = ""
         waiting = self.state.pending
         self.now += self.policy.cooldown + self.policy.gathering + self.policy.lease + DAY
         self.advance()  # frees a run that nobody has told the end of: another cool-down begins

@@ -24,7 +24,7 @@ from mlops.retraining.memory import (
     from_document,
     to_document,
 )
-from mlops.retraining.policy import Newest, Policy, Status
+from mlops.retraining.policy import REMEMBERED, Newest, Policy, Status
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -97,6 +97,47 @@ def test_a_second_trigger_waits_while_a_run_executes_and_starts_after_it(guard: 
     guard.end(Status.REGISTERED)
     guard.wait(HOUR)
     assert guard.running.execution == guard.state.decisions[waiting.trigger].run == "e2"
+
+
+def test_what_somebody_else_started_is_waited_for(guard: Guard) -> None:
+    trigger = Trigger("t", MANUAL, "", NOON, "s3://b/", "d1")
+    state, decision = POLICY.receive(State(), trigger, None, hold="execution x has not ended")
+    assert (decision.outcome, decision.reason) == (COALESCED, "execution x has not ended")
+    held = POLICY.advance(state, NOON + HOUR, None, guard.describe, "d1", "execution x has not ended")
+    assert (held.running, held.pending) == (None, state.pending)
+    assert POLICY.advance(state, NOON + HOUR, None, guard.describe, "d1").running
+
+
+def test_an_obstacle_refuses_every_trigger() -> None:
+    for kind in (MANUAL, SCHEDULED):
+        trigger = Trigger(kind, kind, "", NOON, "s3://b/", "d1", force=True)
+        state, decision = POLICY.receive(State(), trigger, None, "there is no pipeline")
+        assert (decision.outcome, decision.reason) == (REFUSED, "there is no pipeline")
+        assert (state.running, state.pending) == (None, None)
+
+
+def test_a_person_closes_the_circuit(guard: Guard) -> None:
+    for _ in range(3):
+        guard.trigger(MANUAL)
+        guard.end(Status.GATE_FAILED)
+    assert guard.policy.is_open(guard.state)
+    guard.now += HOUR
+    assert guard.trigger(SCHEDULED).outcome == REFUSED
+    guard.state = guard.policy.close_circuit(guard.state)
+    assert guard.trigger(SCHEDULED).outcome == COALESCED  # of three runs a day, none is left
+    guard.wait(24 * HOUR, "d1")
+    assert guard.running
+
+
+def test_decisions_are_not_remembered_without_end(guard: Guard) -> None:
+    guard.trigger(MANUAL, id="first")
+    for number in range(REMEMBERED + 5):
+        guard.state, _ = POLICY.receive(
+            guard.state, Trigger(f"{number}", DATA, "", guard.now, "", "d1"), None, "no data"
+        )
+    assert len(guard.state.decisions) == REMEMBERED + 1
+    assert "first" in guard.state.decisions  # of a run that executes
+    assert {"0", "4"}.isdisjoint(guard.state.decisions)
 
 
 def test_the_same_trigger_told_twice_is_decided_on_once(guard: Guard) -> None:

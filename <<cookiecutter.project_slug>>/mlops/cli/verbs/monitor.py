@@ -77,7 +77,7 @@ def _moment(text: str, now: datetime) -> datetime:
 
 def _retrain(target: Target, window: Window, options: Namespace) -> tuple[int, dict[str, Any] | None]:
     """Retrain if the version in use has drifted; return the exit status and the result."""
-    from mlops.retraining.drift import retrain_if_drifted  # only a retraining needs the runner
+    from mlops.run.drift import retrain_if_drifted  # only a retraining needs the runner
 
     outcome = retrain_if_drifted(target, window, options.data)
     if not options.json:

@@ -1,7 +1,7 @@
 """Retrain the model within the limits of the configuration, and record why.
 
-Retraining is triggered by a user (this verb) or by monitoring. A trigger starts a run, joins the pending one, or is
-refused with a reason: see docs/retraining.md.
+Retraining is triggered by a user (this verb), by monitoring or, in AWS, by a schedule or new data. A trigger starts a
+run, joins the pending one, or is refused with a reason: see docs/retraining.md.
 """
 
 import json
@@ -14,8 +14,8 @@ from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
 from mlops.project.project import Project
 from mlops.project.target import Target
-from mlops.retraining.local import Guard, Outcome, retrain
-from mlops.retraining.memory import MANUAL, REFUSED
+from mlops.retraining.memory import MANUAL, REFUSED, Decision
+from mlops.run.retraining import Guard, Outcome, retrain
 from mlops.run.state import new_run_id
 
 NEEDS = ("trains",)
@@ -33,6 +33,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--pending", action="store_true", help="trigger nothing; start the pending run if it may start"
     )
     instead.add_argument(
+        "--resume", action="store_true", help="trigger nothing; let retraining continue after failed quality gates"
+    )
+    instead.add_argument(
         "--status", action="store_true", help="show the running and the pending run and recent decisions, and exit"
     )
     parser.add_argument("--environment", default=LOCAL, help="environment (default: %(default)s)")
@@ -41,25 +44,66 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(target: Target, options: Namespace) -> int:
     """Retrain, start the pending run, or print the status; return 0 unless a run failed or was refused."""
-    if not target.is_local:
-        raise UsageError(
-            f"Retraining in {options.environment} is not supported yet.",
-            f"Start its pipeline: {MLOPS} upsert --environment {options.environment} --start",
-        )
-    if (options.pending or options.status) and (options.reason or options.data or options.force):
-        raise UsageError("--reason, --data and --force apply only to a new retraining.", "Leave them out.")
+    if (options.pending or options.status or options.resume) and (options.data or options.force):
+        raise UsageError("--data and --force apply only to a new retraining.", "Leave them out.")
+    if (options.pending or options.status) and options.reason:
+        raise UsageError("--reason applies only to a new retraining.", "Leave it out.")
+    return _run_here(target, options) if target.is_local else _run_in_aws(target, options)
+
+
+def _run_here(target: Target, options: Namespace) -> int:
     if options.status:
-        status = Guard.of(target).status()
-        print(json.dumps(status, indent=2) if options.json else _text(status))
-        return 0
+        return _print_status(Guard.of(target).status(), options)
+    if options.resume:
+        Guard.of(target).close_circuit()
+        return _print_resumed(options)
     if options.pending:
         return _show(target.project, Guard.of(target).serve(None), as_json=options.json)
     outcome = retrain(target, MANUAL, f"{MANUAL}-{new_run_id()}", options.reason, options.data, force=options.force)
-    refusal = outcome.decision if outcome.decision and outcome.decision.outcome == REFUSED else None
-    if refusal and not options.json:
-        remedy = f"Provide new data, or retrain on the same data: {MLOPS} retrain --force"
-        raise MlopsError(f"No retraining: {refusal.reason}.", remedy)
-    return _show(target.project, outcome, as_json=options.json) or int(refusal is not None)
+    refused = outcome.decision if outcome.decision and outcome.decision.outcome == REFUSED else None
+    if refused and not options.json:
+        raise _refusal(refused, "")
+    return _show(target.project, outcome, as_json=options.json) or int(refused is not None)
+
+
+def _run_in_aws(target: Target, options: Namespace) -> int:
+    from mlops.retraining.aws import AwsRetraining  # boto3 costs 0.2 s, which the local verbs do not pay
+
+    if options.data or options.pending:
+        raise UsageError(
+            "--data and --pending apply to this machine: in AWS, runs read the data in the data bucket, and a pending "
+            "run starts by itself.",
+            f"Leave them out, or leave out --environment {target.environment}.",
+        )
+    retraining = AwsRetraining.of(target)
+    if options.status:
+        return _print_status(retraining.status(), options)
+    if options.resume:
+        retraining.resume(options.reason)
+        return _print_resumed(options)
+    decision = retraining.request(f"{MANUAL}-{new_run_id()}", options.reason, force=options.force)
+    if decision.outcome == REFUSED and not options.json:
+        raise _refusal(decision, f" --environment {target.environment}")
+    print(
+        json.dumps({"decision": decision.document()}, indent=2) if options.json else decision.text(target.environment)
+    )
+    return int(decision.outcome == REFUSED)
+
+
+def _refusal(decision: Decision, where: str) -> MlopsError:
+    remedy = f"Provide new data, or retrain on the same data: {MLOPS} retrain{where} --force"
+    return MlopsError(f"No retraining: {decision.reason}.", remedy)
+
+
+def _print_resumed(options: Namespace) -> int:
+    text = "Retraining continues: failed quality gates up to now no longer count."
+    print(json.dumps({"resumed": True}) if options.json else text)
+    return 0
+
+
+def _print_status(status: dict[str, Any], options: Namespace) -> int:
+    print(json.dumps(status, indent=2) if options.json else _text(status))
+    return 0
 
 
 def _show(project: Project, outcome: Outcome, *, as_json: bool) -> int:

@@ -6,8 +6,8 @@ from mlops.monitoring.windows import Window, timestamp
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
 from mlops.registry.versions import ModelVersion, champion
-from mlops.retraining.local import Outcome, retrain
 from mlops.retraining.memory import DRIFT
+from mlops.run.retraining import Outcome, retrain
 from modelkit.violations import WindowDocument
 
 _LISTED = 8

@@ -8,25 +8,22 @@ that none is executing, and looks up the result of a run that the file still rec
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from mlops.base.commands import MLOPS
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError
 from mlops.base.files import is_locked, locked, read_json, write_json
 from mlops.pipeline.bundle import current
 from mlops.pipeline.definition import Definition
-from mlops.project.environment import Environment
 from mlops.project.lineage import data_version
 from mlops.project.project import Project
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
+from mlops.retraining.limits import policy
 from mlops.retraining.memory import (
-    COALESCED,
-    REFUSED,
-    STARTED,
     Decision,
     Run,
     State,
@@ -34,12 +31,11 @@ from mlops.retraining.memory import (
     from_document,
     to_document,
 )
-from mlops.retraining.policy import Newest, Policy, Status
+from mlops.retraining.policy import Newest, Policy, Status, newest_of
+from mlops.retraining.status import status
 from mlops.run.attend import attend, result, summary
 from mlops.run.start import new_run
 from mlops.run.state import EXECUTING, FAILED, SUCCEEDED, RunFolder, RunState, find_run
-
-_OUTCOMES = {STARTED: "Retraining started", COALESCED: "Retraining is pending", REFUSED: "No retraining"}
 
 
 @dataclass(frozen=True)
@@ -61,16 +57,12 @@ class Outcome:
 
     def text(self, project: Project) -> str:
         """Return the decision and the result of every run, as text."""
-        lines = []
-        if self.decision:
-            lines.append(f"{_OUTCOMES[self.decision.outcome]}: {self.decision.reason}.")
-            if self.decision.outcome == COALESCED:
-                lines.append(f"  status:  {MLOPS} retrain --status")
-        return "\n".join([*lines, *(summary(project, folder, state) for folder, state in self.runs)])
+        decided = [self.decision.text()] if self.decision else []
+        return "\n".join([*decided, *(summary(project, folder, state) for folder, state in self.runs)])
 
     def document(self) -> dict[str, Any]:
         """Return the decision and the runs as a JSON document."""
-        decision = asdict(self.decision) | {"time": self.decision.time.isoformat()} if self.decision else None
+        decision = self.decision.document() if self.decision else None
         return {"decision": decision, "runs": [result(folder, state) for folder, state in self.runs]}
 
 
@@ -116,15 +108,8 @@ class Guard:
         Raises:
             MlopsError: A limit is missing or too low.
         """
-        environment = target.settings
-        policy = Policy(
-            cooldown=timedelta(minutes=_at_least(0, environment, "cooldown_minutes", environment.number)),
-            runs_per_day=int(_at_least(1, environment, "runs_per_day", environment.integer)),
-            failed_gates=int(_at_least(1, environment, "failed_gates", environment.integer)),
-            gathering=timedelta(0),  # there are no object events on this machine
-            lease=timedelta(0),  # the status of a run is cheap to read
-        )
-        return cls(target, policy)
+        # There are no object events on this machine, and the status of a run is cheap to read.
+        return cls(target, policy(target.settings, gathering=timedelta(0), lease=timedelta(0)))
 
     def serve(self, trigger: Trigger | None) -> Outcome:
         """Decide on a trigger, or without one advance the clock, and execute the runs that start, one after another.
@@ -173,8 +158,7 @@ class Guard:
         Raises:
             MlopsError: The registry cannot be read.
         """
-        versions = LocalRegistry.of(self.target).versions()
-        return Newest(versions[-1].version, versions[-1].metadata.get("DataVersion", "")) if versions else None
+        return newest_of(LocalRegistry.of(self.target).versions())
 
     def status(self) -> dict[str, Any]:
         """Return the status of retraining as a JSON document, without changing it.
@@ -182,23 +166,20 @@ class Guard:
         Raises:
             MlopsError: The file or the registry cannot be read.
         """
-        state, newest, now = self.read(), self.newest(), _now()
-        document = to_document(state)
+        state, run = self.read(), None
         if state.running:
-            status = Status.EXECUTING if is_locked(self._executing) else self._status_of(state.running)
-            document["running"] |= {"status": status.value, "reason": state.running.request.reason}
-            if status is not Status.EXECUTING:  # the pending request no longer waits for it
-                state = self.policy.end(state, state.running.request.token, status, now)
-        if state.pending:
-            waits_for = self.policy.wait(state, state.pending, now)
-            document["pending"] |= {"waits_for": waits_for, "reason": state.pending.reason}
-        return document | {
-            "circuit_is_open": self.policy.is_open(state),
-            "failed_gates_allowed": self.policy.failed_gates,
-            "runs_left": self.policy.starts_left(state, now),
-            "runs_per_day": self.policy.runs_per_day,
-            "newest": asdict(newest) if newest else None,
-        }
+            run = Status.EXECUTING if is_locked(self._executing) else self._status_of(state.running)
+        return status(self.policy, state, self.newest(), _now(), run)
+
+    def close_circuit(self) -> None:
+        """Let retraining continue after repeated failures of the quality gate.
+
+        Raises:
+            MlopsError: The file cannot be read or written.
+        """
+        with locked(self._lock):
+            before = self.read()
+            self._save(before, self.policy.close_circuit(before))
 
     def _advance(self, state: State, describe: Callable[[Run], Status]) -> State:
         version = ""
@@ -289,14 +270,6 @@ class Guard:
 
 def _is_executing(run: Run) -> Status:
     return Status.EXECUTING
-
-
-def _at_least(least: int, environment: Environment, name: str, read: Callable[[str], float]) -> float:
-    key = f"retraining.{name}"
-    value = read(key)
-    if value < least:
-        raise UsageError(f"`{key}: {value}` in {environment.file(key)} is too low.", f"Set it to {least} or more.")
-    return value
 
 
 def _now() -> datetime:
