@@ -11,6 +11,7 @@ from mlops.base.files import unwritable
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _READABLE = 0o644 << 16
+_LEVEL = 6  # the default of gzip; that of Python, 9, takes three times as long and saves 2 % of a model
 
 
 def pack(folder: Path, archive: Path) -> None:
@@ -22,7 +23,7 @@ def pack(folder: Path, archive: Path) -> None:
     try:
         with (
             archive.open("wb") as raw,
-            gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as zipped,
+            gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, filename="", mtime=0) as zipped,
             tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
         ):
             for path in sorted(folder.rglob("*")):

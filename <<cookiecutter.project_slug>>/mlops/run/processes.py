@@ -56,10 +56,7 @@ class Processes:
                 )  # fmt: skip
                 self._running.add(process)
             try:
-                return process.wait(limit)
-            except subprocess.TimeoutExpired:
-                _stop([process])
-                raise
+                return _wait(process, limit)
             finally:
                 if not self.stopping.is_set():  # `stop` grants the group a grace period
                     _signal(process, signal.SIGKILL)  # processes that the job left behind
@@ -72,6 +69,31 @@ class Processes:
             self.stopping.set()
             running = list(self._running)
         _stop(running)
+
+
+def _wait(process: "subprocess.Popen[bytes]", limit: float | None) -> int:
+    """Return the exit status of a process, as `Popen.wait`, which polls if it has a limit: up to 50 ms too late.
+
+    Raises:
+        subprocess.TimeoutExpired: It ran longer than `limit` and was stopped.
+    """
+    if limit is None:
+        return process.wait()
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        _stop([process])
+
+    timer = threading.Timer(limit, expire)
+    timer.daemon = True
+    timer.start()
+    status = process.wait()
+    timer.cancel()
+    if expired.is_set():
+        timer.join()  # the rest of its group has a grace period
+        raise subprocess.TimeoutExpired(process.args, limit)
+    return status
 
 
 def _stop(processes: list["subprocess.Popen[bytes]"]) -> None:

@@ -139,7 +139,6 @@ class LocalRun:
         with _plain_path(self.folder.path) as jobs:
             runner = JobRunner(self.root, self.store, self.python, self.region, processes)
             try:
-                self.folder.save(self.state)
                 self._schedule(runner, jobs)
             except BaseException as error:
                 try:
@@ -178,10 +177,17 @@ class LocalRun:
     def _schedule(self, runner: JobRunner, jobs: Path) -> None:
         """Start ready steps and wait for results until none executes; only this thread changes statuses."""
         ended: queue.SimpleQueue[StepResult] = queue.SimpleQueue()
+        changed: list[Step] = []
         executing = 0
         while True:
-            for step in self._ready():
-                self._change(step, status=EXECUTING)
+            changed += self._skip_branches_not_taken()
+            ready = self._ready()
+            for step in ready:
+                self.state.steps[step.name].status = EXECUTING
+            self.folder.save(self.state)
+            for step in [*changed, *ready]:
+                self.listener(self.state, step.name)
+            for step in ready:
                 threading.Thread(
                     target=lambda step=step: ended.put(self._run_step(step, runner, jobs)), daemon=True
                 ).start()
@@ -195,11 +201,11 @@ class LocalRun:
             state = self.state.steps[result.step.name]
             state.failure = result.failure
             state.seconds += result.seconds
-            self._change(result.step, status=result.status)
+            state.status = result.status
+            changed = [result.step]
 
     def _ready(self) -> list[Step]:
         """Return the steps that can start now."""
-        self._skip_branches_not_taken()
         steps = self.state.steps
         if any(step.status == FAILED for step in steps.values()):
             return []
@@ -210,25 +216,19 @@ class LocalRun:
             and all(steps[name].status == SUCCEEDED for name in step.dependencies)
         ]
 
-    def _skip_branches_not_taken(self) -> None:
-        """Mark the steps of branches not taken, and their dependents, as skipped."""
-        steps, changed = self.state.steps, True
-        while changed:
-            changed = False
-            for step in self.definition.steps.values():
-                if steps[step.name].status == NOT_STARTED and self._is_skipped(step):
-                    self._change(step, status=SKIPPED)
-                    changed = True
+    def _skip_branches_not_taken(self) -> list[Step]:
+        """Mark the steps of branches not taken, and their dependents, as skipped, and return them."""
+        skipped = []
+        for step in self.definition.in_order():
+            if self.state.steps[step.name].status == NOT_STARTED and self._is_skipped(step):
+                self.state.steps[step.name].status = SKIPPED
+                skipped.append(step)
+        return skipped
 
     def _is_skipped(self, step: Step) -> bool:
         steps = self.state.steps
         other_branch = step.branch is not None and steps[step.branch[0]].outcome not in (None, step.branch[1])
         return other_branch or any(steps[name].status == SKIPPED for name in step.dependencies)
-
-    def _change(self, step: Step, status: str) -> None:
-        self.state.steps[step.name].status = status
-        self.folder.save(self.state)
-        self.listener(self.state, step.name)
 
     def _run_step(self, step: Step, runner: JobRunner, jobs: Path) -> "StepResult":
         """Run one step to its end, in its own thread."""

@@ -362,10 +362,11 @@ def test_results_that_are_gone_are_made_again_when_a_run_is_resumed(tmp_path: Pa
     assert (tmp_path / "count").read_text() == "xx"
 
 
-def test_stopping_a_run_waits_for_jobs_that_end_properly_and_leaves_none_behind(tmp_path: Path) -> None:
-    begun, ended = tmp_path / "begun", tmp_path / "ended"
-    patient = (
-        "import signal, time\n"
+def ends_properly(begun: Path, ended: Path) -> dict[str, Any]:
+    """Return a step that needs half a second to end when it is told to."""
+    code = (
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
         f"def end(*_): time.sleep(0.5); Path({str(ended)!r}).touch(); sys.exit()\n"
         "signal.signal(signal.SIGTERM, end)\n"
         f"Path({str(begun)!r}).write_text(str(os.getpid()))\n"
@@ -373,11 +374,13 @@ def test_stopping_a_run_waits_for_jobs_that_end_properly_and_leaves_none_behind(
     )
     step = processing("Slow", "")
     # A shell between, as the SDK's training driver is: it dies at the first signal, its child does not.
-    step["Arguments"]["AppSpecification"]["ContainerEntrypoint"] = [
-        *("bash", "-c", 'python3 -c "$0"; true'),
-        f"import os, sys; from pathlib import Path\n{patient}",
-    ]
-    run = local_run(tmp_path, definition(step))
+    step["Arguments"]["AppSpecification"]["ContainerEntrypoint"] = ["bash", "-c", 'python3 -c "$0"; true', code]
+    return step
+
+
+def test_stopping_a_run_waits_for_jobs_that_end_properly_and_leaves_none_behind(tmp_path: Path) -> None:
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    run = local_run(tmp_path, definition(ends_properly(begun, ended)))
 
     interrupt_when_there(begun)
     with pytest.raises(KeyboardInterrupt):
@@ -385,6 +388,15 @@ def test_stopping_a_run_waits_for_jobs_that_end_properly_and_leaves_none_behind(
     assert ended.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(int(begun.read_text()), 0)
+
+
+def test_a_job_that_outruns_its_limit_has_time_to_end_properly(tmp_path: Path) -> None:
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    step = ends_properly(begun, ended)
+    step["Arguments"]["StoppingCondition"] = {"MaxRuntimeInSeconds": 2}
+    state = local_run(tmp_path, definition(step)).execute()
+    assert state.steps["Slow"].failure.startswith("MaxRuntimeExceeded")
+    assert ended.exists()
 
 
 def test_a_job_that_outlived_its_run_is_ended_when_the_run_is_resumed(tmp_path: Path) -> None:
