@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sys
 
 TYPE_CHECKING = False
@@ -75,8 +74,10 @@ def sha256_of_file(name: str) -> str:
 
 def remove(name: str) -> None:
     """Remove a file, or a folder with its contents, if it exists."""
-    if os.path.isdir(name):
-        shutil.rmtree(name)
+    if os.path.isdir(name) and not os.path.islink(name):
+        for entry in os.listdir(name):
+            remove(f"{name}/{entry}")
+        os.rmdir(name)
     elif os.path.exists(name):
         os.remove(name)
 

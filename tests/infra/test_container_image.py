@@ -279,4 +279,3 @@ def test_the_server_takes_what_sagemaker_lets_through(inference: str, megabytes:
     dockerfile = text_of("container/Dockerfile", answers)
     said = re.findall(r"^ENV SAGEMAKER_MAX_PAYLOAD_IN_MB=(\d+)$", dockerfile, re.MULTILINE)
     assert said == ([megabytes] if megabytes else [])
-    assert f"`SAGEMAKER_MAX_PAYLOAD_IN_MB` (default: {megabytes or 6})" in text_of("docs/image.md", answers)

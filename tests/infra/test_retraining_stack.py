@@ -18,7 +18,7 @@ from standin import deploy
 from standin.account import StandInAccount
 from standin.calls import CallRecord
 from standin.lambdas import Delivery, deliver
-from standin.needs import Need, keys, needs
+from standin.needs import keys, needs
 from standin.queues import drain
 from standin.scripted import Clock
 from standin.service_side import service_needs
@@ -361,15 +361,14 @@ def test_the_function_may_do_what_it_does_and_nothing_more(account: StandInAccou
     assert project.judged("retr", wanted) == []
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_schedules_may_send_messages_and_nothing_more(account: StandInAccount, strategy: str) -> None:
-    project = retraining(account, strategy)
+def test_schedules_may_send_messages_and_nothing_more(account: StandInAccount) -> None:
+    project = retraining(account, "scheduled")
     place = {"region": account.region, "account": account.id}
-    dead = service_needs("scheduler dead letters", queue=f"{QUEUE}-undelivered", **place)
-    wanted: list[Need] = [
+    key = {"key": project.values["DataKeyArn"], "region": account.region}
+    wanted = [
         *service_needs("scheduler message", queue=QUEUE, **place),
-        *service_needs("scheduler dead letters encryption", key=project.values["DataKeyArn"], region=account.region),
-        *(dead if strategy == "scheduled" else []),
+        *service_needs("scheduler dead letters", queue=f"{QUEUE}-undelivered", **place),
+        *service_needs("scheduler dead letters encryption", **key),
     ]
     assert project.judged("rsched", wanted) == []
 
