@@ -5,12 +5,15 @@ this file, so that the answers enter it as JSON text; it runs with cookiecutter'
 library, and only modules that load fast.
 """
 
-from __future__ import annotations
+import sys
+
+if __name__ == "__main__":
+    # This file runs in the folder of temporary files, which others may write to: import nothing from there.
+    del sys.path[0]
 
 import hashlib
 import json
 import os
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 ANSWERS = r"""<< cookiecutter | tojson >>"""
 
 
-def arrange(answers: dict[str, Any]) -> None:
+def arrange(answers: "dict[str, Any]") -> None:
     """Remove and rename files of the rendered project, the working folder, according to its answers.
 
     Raises:
@@ -34,7 +37,7 @@ def arrange(answers: dict[str, Any]) -> None:
                 os.rmdir(os.path.dirname(name))
 
 
-def left_out(answers: dict[str, Any]) -> set[str]:
+def left_out(answers: "dict[str, Any]") -> set[str]:
     """Return the files and folders that belong only to other answers: no row of the table that lists them applies."""
     stays: set[str] = set()
     goes: set[str] = set()

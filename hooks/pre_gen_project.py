@@ -4,12 +4,15 @@ Cookiecutter renders this file, so that the answers enter it as JSON text and ne
 Python: import only the standard library, and only modules that load fast. The rules are data in cookiecutter.json.
 """
 
-from __future__ import annotations
+import sys
+
+if __name__ == "__main__":
+    # This file runs in the folder of temporary files, which others may write to: import nothing from there.
+    del sys.path[0]
 
 import json
 import os
 import re
-import sys
 from importlib.machinery import PathFinder
 
 TYPE_CHECKING = False
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 ANSWERS = r"""<< cookiecutter | tojson >>"""
 
 
-def refusals(answers: dict[str, Any]) -> Iterator[str]:
+def refusals(answers: "dict[str, Any]") -> "Iterator[str]":
     """Yield a paragraph for each violation of a rule."""
     for question, rule in answers["_rules"].items():
         answer = answers[question]
@@ -39,7 +42,7 @@ def refusals(answers: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def derived(answers: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def derived(answers: "dict[str, Any]") -> dict[str, tuple[str, str]]:
     """Return the values of the private answers, each with the question that it is derived from."""
     values = {name: (_look_up(rule, answers), rule["by"][0]) for name, rule in answers["_derived"].items()}
     for question, rule in answers["_recommended"].items():
@@ -48,14 +51,14 @@ def derived(answers: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {f"__{name}": value for name, value in values.items()}
 
 
-def _look_up(rule: dict[str, Any], answers: dict[str, Any]) -> str:
+def _look_up(rule: "dict[str, Any]", answers: "dict[str, Any]") -> str:
     answer: Any = rule["answer"]
     for question in rule["by"]:
         answer = answer[answers[question]]
     return str(answer)
 
 
-def broken(rule: dict[str, Any], answer: str) -> str:
+def broken(rule: "dict[str, Any]", answer: str) -> str:
     """Return which part of a rule an answer violates, or an empty string."""
     if not answer.strip():
         return "is empty"
