@@ -108,9 +108,9 @@ class Retraining(Deployed):
     def end(self, status: str, steps: list[dict[str, Any]] | None = None) -> dict[str, Any]:
         """End the newest execution, and return the event of it; one that succeeds registers an approved version."""
         arn, parameters = list(self.executions().items())[-1]
-        end_sagemaker_pipeline(self.account.id, self.account.region, arn, status, steps or [])
         if status == "Succeeded":
-            self.register(parameters["DataVersion"])
+            steps = [registered(self.register(parameters["DataVersion"]))]
+        end_sagemaker_pipeline(self.account.id, self.account.region, arn, status, steps or [])
         return ended(self.account, arn, status)
 
     def register(self, data_version: str, status: str = APPROVED) -> str:
@@ -127,6 +127,11 @@ class Retraining(Deployed):
         )["ModelPackageArn"]
         self.account.client("sagemaker").update_model_package(ModelPackageArn=arn, ModelApprovalStatus=status)
         return arn
+
+    def record(self, execution: str) -> Any:
+        """The record of an execution that the function left."""
+        key = f"{SLUG}/run-records/{execution.rpartition('/')[2]}.json"
+        return json.load(self.account.client("s3").get_object(Bucket=self.values["DataBucket"], Key=key)["Body"])
 
     def undelivered(self) -> list[str]:
         """The bodies of the messages in the dead-letter queue."""
@@ -157,6 +162,17 @@ def retraining(account: StandInAccount, strategy: str = "recommended", **given: 
         given: Values of parameters that are not the defaults of the tests.
     """
     return Retraining.into(account, {"retraining_strategy": strategy}, STACKS, **(LIMITS | given))
+
+
+def registered(package: str) -> dict[str, Any]:
+    """What ListPipelineExecutionSteps says of the step that registered a version."""
+    return {
+        "StepName": "RegisterModel",
+        "StepStatus": "Succeeded",
+        "StartTime": "2026-11-20T11:58:00Z",
+        "EndTime": "2026-11-20T11:59:00Z",
+        "Metadata": {"RegisterModel": {"Arn": package}},
+    }
 
 
 def created(bucket: str, key: str, version: str) -> dict[str, Any]:

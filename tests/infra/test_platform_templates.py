@@ -236,6 +236,16 @@ CALLS = [  # of `upsert`, `run`, `models` and `runs` with an environment of AWS
     call("sagemaker", "DescribeModelPackageGroup", ModelPackageGroupName=PROJECT),
     call("sagemaker", "ListModelPackages", ModelPackageGroupName=PROJECT),
     call("sagemaker", "DescribeModelPackage", ModelPackageName=sagemaker(f"model-package/{PROJECT}/1")),
+    *(
+        call("sagemaker", operation, PipelineExecutionArn=f"{PIPELINE}/execution/one")
+        for operation in (
+            "DescribePipelineExecution",
+            "ListPipelineExecutionSteps",
+            "ListPipelineParametersForExecution",
+        )
+    ),
+    call("sagemaker", "ListPipelineExecutions", PipelineName=TRAINING),
+    call("ssm", "GetParameterHistory", Name=f"/{PROJECT}/live/production"),
     call("ssm", "GetParameters", Names=[f"/{PROJECT}/live/production", f"/{PROJECT}/image"]),
 ]
 

@@ -119,6 +119,7 @@ def test_approving_with_mlops_stamps_in_the_same_call_and_rejecting_does_not(
     assert "approved_at" not in rejected.metadata
     approved = registry.decide(1, APPROVED, "now")
     assert approved.metadata["GitCommit"] == "0"
+    assert approved.metadata["approved_by"] == account.caller
     assert approved.decided == datetime.fromisoformat(approved.metadata["approved_at"])
     # The event of that approval, which EventBridge knows to the second, changes nothing of it.
     event = changed(package, APPROVED, ["ModelApprovalStatus"], approved.decided.isoformat(timespec="seconds"))

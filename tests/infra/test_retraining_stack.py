@@ -31,6 +31,7 @@ from tests.infra.retraining import (
     QUEUE,
     Retraining,
     created,
+    ended,
     retraining,
 )
 from tests.projects import Bake
@@ -262,6 +263,29 @@ def deliver_all(project: Retraining, event: Mapping[str, object]) -> list[Delive
     return deliver(project.account, event)
 
 
+def test_each_execution_leaves_a_record_whoever_started_it(manual: Retraining) -> None:
+    trained(manual)
+    manual.account.client("sagemaker").start_pipeline_execution(
+        PipelineName=PIPELINE, PipelineParameters=[{"Name": "DataVersion", "Value": "d0"}]
+    )
+    deliver_all(manual, manual.end("Failed", BROKEN))
+    manual.decide()
+    by_guard, by_hand_ = manual.executions()
+    good, bad = manual.record(by_guard), manual.record(by_hand_)
+    assert (good["status"], good["parameters"]["RunReason"]) == ("Succeeded", "manual")
+    assert good["model_package"].endswith(f"model-package/{SLUG}/1")
+    assert good["steps"][0]["ended"] == "2026-11-20T11:59:00+00:00"
+    assert good["started"] <= good["ended"]
+    assert (bad["status"], bad["model_package"], bad["parameters"]) == ("Failed", "", {"DataVersion": "d0"})
+    assert [(step["name"], step["status"]) for step in bad["steps"]] == [("Train", "Failed")]
+
+
+def test_the_end_of_an_execution_that_is_gone_stops_nothing(manual: Retraining) -> None:
+    gone = f"arn:aws:sagemaker:{manual.account.region}:{manual.account.id}:pipeline/{PIPELINE}/execution/gone"
+    assert manual.announce(ended(manual.account, gone, "Succeeded")) == 1
+    assert by_hand(manual, "first")[0] == STARTED
+
+
 def test_without_a_pipeline_or_data_triggers_are_refused_with_the_reason(account: StandInAccount) -> None:
     project = retraining(account, "manual")
     assert by_hand(project, "early") == (REFUSED, f"there is no data below s3://{NAMES.data_bucket}/{SLUG}/data/")
@@ -437,6 +461,34 @@ def test_the_verb_resumes_suspended_retraining(verb: Retraining, capsys: pytest.
     assert retrain("--resume") == 0
     verb.decide()
     assert verb.state().failed_gates == 0
+
+
+def test_the_verb_lists_runs_and_shows_one(verb: Retraining, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "--environment", "dev"]) == 0
+    assert "No runs yet. Start one" in capsys.readouterr().out
+    verb.upsert()
+    verb.upload("january.csv")
+    assert retrain("--reason", "prices of January") == 0
+    verb.end("Succeeded")
+    capsys.readouterr()
+    assert main(["runs", "--environment", "dev"]) == 0
+    heading, line = capsys.readouterr().out.splitlines()
+    [arn] = verb.executions()
+    name = arn.rpartition("/")[2]
+    assert heading.split() == ["run", "started", "status", "version", "auc", "data", "reason"]
+    assert line.split()[0] == name
+    assert line.split()[2:4] == ["Succeeded", "1"]
+    assert line.endswith("manual: prices of January")
+    assert main(["runs", name, "--environment", "dev"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{arn}  Succeeded" in shown
+    assert "RunReason = manual: prices of January" in shown
+    assert main(["runs", name, "--environment", "dev", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["execution"] == arn
+    assert main(["runs", "unheard-of", "--environment", "dev"]) == 1
+    assert "There is no run unheard-of." in capsys.readouterr().err
+    assert main(["runs", "--environment", "staging"]) == 2
+    assert "Models are trained in dev, not in staging." in capsys.readouterr().err
 
 
 def test_before_it_is_deployed_the_verb_says_how_to_deploy_it(

@@ -1,4 +1,4 @@
-"""Progress and prompts, on standard error, so that standard output holds the result alone."""
+"""Progress and prompts, on standard error, so that standard output holds the result alone; tables of results."""
 
 import sys
 
@@ -29,3 +29,12 @@ def prompt(question: str) -> str:
     """Ask the user a question and return the line they type."""
     report(question)
     return sys.stdin.readline().strip()
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Format rows of text in aligned columns."""
+    columns = max(len(row) for row in rows)
+    padded = [(*row, *[""] * (columns - len(row))) for row in rows]
+    widths = [max(len(row[column]) for row in padded) for column in range(columns)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in padded)
+    return "\n".join(line.rstrip() for line in lines)

@@ -14,7 +14,7 @@ import boto3
 from mlops.base.environments import ENVIRONMENTS
 from mlops.registry import packages, promotion
 from mlops.registry.promotion import NONE, START
-from mlops.registry.versions import APPROVED, ModelVersion, with_approval_time
+from mlops.registry.versions import APPROVED, ModelVersion, approver, with_approval
 
 VARIABLE = "ModelPackageArn"
 """The variable of the deploy pipeline with the ARN of the package."""
@@ -39,15 +39,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _approved(package: str, moment: datetime) -> list[ModelVersion]:
-    """Record the time of the approval with the package of the event, then return the approved versions."""
+    """Record when and by whom the package of the event was approved, then return the approved versions."""
     sagemaker, group = boto3.client("sagemaker"), os.environ["MODEL_PACKAGE_GROUP"]
     versions = packages.versions(sagemaker, group, APPROVED)
     version = next((version for version in versions if version.arn == package), None)
     if version is None or not promotion.is_newer(moment, version):
         return versions
-    sagemaker.update_model_package(
-        ModelPackageArn=package, CustomerMetadataProperties=with_approval_time(version.metadata, moment)
-    )
+    by = approver(sagemaker.describe_model_package(ModelPackageName=package))
+    metadata = with_approval(version.metadata, moment, by)
+    sagemaker.update_model_package(ModelPackageArn=package, CustomerMetadataProperties=metadata)
     return packages.versions(sagemaker, group, APPROVED)
 
 

@@ -128,6 +128,7 @@ class Retraining:
         pipeline: The name of the training pipeline.
         group: The model package group.
         data: The S3 URI of the data.
+        records: The S3 prefix of the records of executions.
         topic: The ARN of the notifications' topic.
     """
 
@@ -136,6 +137,7 @@ class Retraining:
     pipeline: str
     group: str
     data: str
+    records: str
     topic: str
 
     @classmethod
@@ -151,7 +153,8 @@ class Retraining:
         )
         table = Table(boto3.client("dynamodb"), variables["TABLE"])
         group, data = variables["MODEL_PACKAGE_GROUP"], variables["DATA_URI"]
-        return cls(table, policy, variables["PIPELINE"], group, data, variables["TOPIC_ARN"])
+        records, topic = variables["RECORDS_URI"], variables["TOPIC_ARN"]
+        return cls(table, policy, variables["PIPELINE"], group, data, records, topic)
 
     def handle(self, messages: Sequence[Message]) -> None:
         """Decide on messages, log the decisions, and start the run that is due."""
@@ -160,6 +163,8 @@ class Retraining:
         facts = self._facts()
         triggers = self._triggers(messages, facts)
         ended = {message.execution for message in messages if message.execution}
+        for execution in ended:
+            self._keep_record(execution)
         statuses = {execution: executions.status(_sagemaker(), execution) for execution in ended}
         resumed = any(message.kind == RESUME for message in messages)
 
@@ -240,6 +245,15 @@ class Retraining:
         )["PipelineExecutionArn"]
         self.table.change(lambda state: self.policy.confirm(state, request.token, execution, ""))
         print(json.dumps({"run": request.reason, "execution": execution, "data_version": request.data_version}))
+
+    def _keep_record(self, execution: str) -> None:
+        """Write the record of an execution that has ended to S3, whoever started it."""
+        record = executions.describe(_sagemaker(), execution)
+        if record is None:  # its pipeline has been deleted
+            return
+        bucket, prefix = split_uri(self.records)
+        key = f"{prefix}{execution.rpartition('/')[2]}.json"
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(record, indent=2).encode())
 
     def _notify(self, state: State) -> None:
         boto3.client("sns").publish(

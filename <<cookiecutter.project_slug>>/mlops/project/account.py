@@ -166,6 +166,15 @@ class Account:
                 "Switch the profile (AWS_PROFILE), or correct `account` in the configuration.",
             )
 
+    @property
+    def caller(self) -> str:
+        """The ARN of the credentials.
+
+        Raises:
+            MlopsError: The credentials are missing or expired.
+        """
+        return self._caller["Arn"]
+
     @cached_property
     def _caller(self) -> dict[str, str]:
         """The identity of the credentials, looked up once: several parts of a verb verify it."""

@@ -1,9 +1,14 @@
 """The registry of an environment: a folder on this machine, or SageMaker."""
 
+from typing import TYPE_CHECKING
+
 from mlops.base.environments import ENVIRONMENTS
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
 from mlops.registry.port import Registry
+
+if TYPE_CHECKING:
+    from mlops.registry.live import Period
 
 
 def registry_of(target: Target) -> Registry:
@@ -30,3 +35,16 @@ def live_packages(target: Target) -> dict[str, str]:
     from mlops.registry.live import live  # as above
 
     return live(target.account, target.names, ENVIRONMENTS)
+
+
+def live_periods(target: Target) -> "list[Period]":
+    """Return when which package was live in which environment, oldest first; none on this machine.
+
+    Raises:
+        MlopsError: The environment is unknown, or its configuration lacks a value that AWS needs.
+    """
+    if target.is_local:
+        return []
+    from mlops.registry.live import periods  # as above
+
+    return periods(target.account, target.names, ENVIRONMENTS)

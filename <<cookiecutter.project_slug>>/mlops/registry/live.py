@@ -4,6 +4,9 @@ The parameter belongs to no stack, because CloudFormation may report success for
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import zip_longest
 
 from mlops.project.account import Account, aws_errors
 from mlops.project.names import Names
@@ -20,6 +23,50 @@ def live(account: Account, names: Names, environments: Iterable[str]) -> dict[st
         found = account.ssm.get_parameters(Names=list(parameters.values()))["Parameters"]
     values = {parameter["Name"]: parameter["Value"] for parameter in found}
     return {environment: values[name] for environment, name in parameters.items() if name in values}
+
+
+@dataclass(frozen=True)
+class Period:
+    """The time for which a package was live in an environment.
+
+    Attributes:
+        environment: The environment.
+        package: The ARN of the package.
+        start: When its deployment was complete.
+        end: When the next one was live; None while it is live.
+    """
+
+    environment: str
+    package: str
+    start: datetime
+    end: datetime | None
+
+
+def periods(account: Account, names: Names, environments: Iterable[str]) -> list[Period]:
+    """Return when which package was live, from the history of the parameters: their last 100 values, oldest first.
+
+    Raises:
+        MlopsError: The parameters cannot be read.
+    """
+    found = []
+    for environment in environments:
+        values = _history(account, names.live_parameter(environment))
+        starts = [entry for number, entry in enumerate(values) if not number or entry[0] != values[number - 1][0]]
+        ends = [start for _, start in starts[1:]]
+        for (package, start), end in zip_longest(starts, ends):
+            found.append(Period(environment, package, start, end))
+    return sorted(found, key=lambda period: period.start)
+
+
+def _history(account: Account, parameter: str) -> list[tuple[str, datetime]]:
+    """Return the values of a parameter with their times, oldest first; empty if it does not exist."""
+    pages = account.ssm.get_paginator("get_parameter_history").paginate(Name=parameter)
+    with aws_errors("find out which versions were live"):
+        try:
+            entries = [entry for page in pages for entry in page["Parameters"]]
+        except account.ssm.exceptions.ParameterNotFound:
+            return []
+    return [(entry["Value"], entry["LastModifiedDate"]) for entry in sorted(entries, key=lambda one: one["Version"])]
 
 
 def record(account: Account, names: Names, environment: str, package: str) -> None:

@@ -11,7 +11,7 @@ from mlops.base.errors import UsageError
 from mlops.project.account import Account, aws_errors, is_missing
 from mlops.project.target import Target
 from mlops.registry import packages
-from mlops.registry.versions import APPROVED, ModelVersion, find, of_package, require_baseline, with_approval_time
+from mlops.registry.versions import APPROVED, ModelVersion, find, of_package, require_baseline, with_approval
 from mlops.store.s3 import S3Store
 
 _LONGEST_COMMENT = 1024
@@ -59,7 +59,7 @@ class AwsRegistry:
             raise UsageError(f"The comment has {len(comment)} characters; SageMaker allows {_LONGEST_COMMENT}.")
         found = find(self.versions(), version)
         metadata = (
-            {"CustomerMetadataProperties": with_approval_time(found.metadata, datetime.now(UTC))}
+            {"CustomerMetadataProperties": with_approval(found.metadata, datetime.now(UTC), self.account.caller)}
             if status == APPROVED
             else {}
         )

@@ -10,10 +10,12 @@ from mlops.base.errors import MlopsError, UsageError
 
 APPROVED, PENDING, REJECTED = "Approved", "PendingManualApproval", "Rejected"
 NOTHING_REGISTERED = "No model is registered yet."
-APPROVED_AT = "approved_at"
-"""The metadata key of a version's time of approval (UTC, ISO 8601), which SageMaker itself does not record."""
+APPROVED_AT, APPROVED_BY = "approved_at", "approved_by"
+"""The metadata keys of an approval: its time (UTC, ISO 8601), which SageMaker does not record, and who gave it."""
 
 LATEST = "latest"
+_LONGEST_VALUE = 256
+_CHARACTERS = frozenset(" _.:/=+-@")
 TRAIN_ONE = "Train one: `make run` in the project that trains."
 TRAIN_AGAIN = f"Train again ({MLOPS} run --no-cache) and approve the new version."
 
@@ -62,9 +64,28 @@ def approved_at(metadata: Mapping[str, str]) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def with_approval_time(metadata: Mapping[str, str], moment: datetime) -> dict[str, str]:
-    """Return metadata with the time of approval added."""
-    return {**metadata, APPROVED_AT: moment.astimezone(UTC).isoformat(timespec="microseconds")}
+def with_approval(metadata: Mapping[str, str], moment: datetime, by: str) -> dict[str, str]:
+    """Return metadata with the time of the approval added, and with who gave it (`unknown` for an empty text)."""
+    time = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return {**metadata, APPROVED_AT: time, APPROVED_BY: as_value(by) or "unknown"}
+
+
+def approver(record: Mapping[str, Any]) -> str:
+    """Return who changed a model package last, from DescribeModelPackage: an ARN or a Studio user; empty if unknown.
+
+    Right after an approval that is whoever approved.
+    """
+    by = record.get("LastModifiedBy", {})
+    return str(by.get("IamIdentity", {}).get("Arn") or by.get("UserProfileName") or "")
+
+
+def as_value(text: str) -> str:
+    """Return a text as a value of a model package's CustomerMetadataProperties.
+
+    These allow up to 256 letters, digits, spaces and `_.:/=+-@`; other characters become spaces.
+    """
+    allowed = "".join(one if one.isalnum() or one in _CHARACTERS else " " for one in text)
+    return " ".join(allowed.split())[:_LONGEST_VALUE].rstrip()
 
 
 def of_package(record: Mapping[str, Any]) -> ModelVersion:

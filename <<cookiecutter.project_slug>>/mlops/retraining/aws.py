@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError
 from mlops.base.waiting import Clock, wait
 from mlops.project.account import aws_errors, is_missing
 from mlops.project.target import Target
@@ -21,6 +21,7 @@ from mlops.retraining import executions
 from mlops.retraining.limits import policy
 from mlops.retraining.memory import MANUAL, RESUME, Decision, State
 from mlops.retraining.policy import newest_of
+from mlops.retraining.runs import require_training
 from mlops.retraining.status import status
 from mlops.retraining.table import Table
 
@@ -46,10 +47,7 @@ class AwsRetraining:
         Raises:
             MlopsError: Nothing trains there, or the credentials belong to another account.
         """
-        if target.environment != SHARED:
-            raise UsageError(
-                f"Models are trained in {SHARED}, not in {target.environment}.", f"Use --environment {SHARED}."
-            )
+        require_training(target)
         target.account.verify()
         return cls(target)
 

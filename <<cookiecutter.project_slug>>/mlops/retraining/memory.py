@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops.base.commands import MLOPS
 from mlops.base.environments import LOCAL
+from mlops.registry.versions import as_value
 
 MANUAL, SCHEDULED, DATA, DRIFT = "manual", "scheduled", "data", "drift"
 """The kinds of triggers: a user, a schedule, new objects in the data bucket, the monitoring job."""
@@ -19,9 +20,6 @@ STARTED, COALESCED, REFUSED = "started", "coalesced", "refused"
 """The outcomes of a trigger."""
 
 _OUTCOMES = {STARTED: "Retraining started", COALESCED: "Retraining is pending", REFUSED: "No retraining"}
-
-REASON_LENGTH = 256
-_REASON_CHARACTERS = frozenset(" _.:/=+-@")
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,9 @@ class Request:
 
     @property
     def reason(self) -> str:
-        """The reason of the run, as a value of a model package's CustomerMetadataProperties.
-
-        These allow up to 256 letters, digits, spaces and `_.:/=+-@`; other characters become spaces.
-        """
+        """The reason of the run, as a value of a model package's metadata."""
         causes = dict.fromkeys(f"{trigger.kind}: {trigger.reason}".removesuffix(": ") for trigger in self.triggers)
-        text = "".join(one if one.isalnum() or one in _REASON_CHARACTERS else " " for one in " / ".join(causes))
-        return " ".join(text.split())[:REASON_LENGTH].rstrip()
+        return as_value(" / ".join(causes))
 
     @property
     def data(self) -> str:

@@ -15,7 +15,16 @@ from mlops.base.errors import MlopsError
 from mlops.functions import promote
 from mlops.registry import promotion
 from mlops.registry.promotion import LIVE, NONE, REQUESTED, START
-from mlops.registry.versions import APPROVED, PENDING, REJECTED, ModelVersion, champion, of_package, with_approval_time
+from mlops.registry.versions import (
+    APPROVED,
+    PENDING,
+    REJECTED,
+    ModelVersion,
+    approver,
+    champion,
+    of_package,
+    with_approval,
+)
 
 PREFIX = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/visits"
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -103,7 +112,7 @@ def test_a_version_is_shipped_superseded_or_refused() -> None:
 
 def test_a_metadata_write_changes_the_time_of_no_stamped_approval() -> None:
     record = package(1, APPROVED, MIDNIGHT)
-    record["CustomerMetadataProperties"] = with_approval_time({"Commit": "0"}, MIDNIGHT)
+    record["CustomerMetadataProperties"] = with_approval({"Commit": "0"}, MIDNIGHT, "")
     record["LastModifiedTime"] = MIDNIGHT + timedelta(days=1)
     assert of_package(record).decided == MIDNIGHT
     assert of_package({**record, "CustomerMetadataProperties": {}}).decided == record["LastModifiedTime"]
@@ -121,6 +130,25 @@ def package(number: int, status: str, moment: datetime) -> dict[str, Any]:
         "InferenceSpecification": {"Containers": [{"ModelDataUrl": ""}]},
         "CustomerMetadataProperties": {},
     }
+
+
+@pytest.mark.parametrize(
+    ("by", "name"),
+    [
+        ({"IamIdentity": {"Arn": "arn:aws:sts::1:assumed-role/Admin/ann@example.com"}},
+         "arn:aws:sts::1:assumed-role/Admin/ann@example.com"),
+        ({"UserProfileName": "ann"}, "ann"),
+        ({}, "unknown"),
+    ],
+)  # fmt: skip
+def test_an_approval_names_who_gave_it_as_far_as_that_is_known(by: dict[str, Any], name: str) -> None:
+    given = with_approval({"Commit": "0"}, MIDNIGHT, approver({"LastModifiedBy": by}))
+    assert given["approved_by"] == name
+    assert given["Commit"] == "0"
+
+
+def test_a_name_becomes_a_value_that_metadata_allow() -> None:
+    assert with_approval({}, MIDNIGHT, "role/a,b" + "c" * 300)["approved_by"] == ("role/a b" + "c" * 300)[:256]
 
 
 @dataclass
@@ -227,7 +255,7 @@ class Promotion:
         if status == APPROVED:
             self.approvals[record["ModelPackageArn"]] = moment
         if status == APPROVED and self.chance.random() < 0.5:
-            record["CustomerMetadataProperties"] = with_approval_time(record["CustomerMetadataProperties"], moment)
+            record["CustomerMetadataProperties"] = with_approval(record["CustomerMetadataProperties"], moment, "")
         detail = {"ModelPackageArn": record["ModelPackageArn"], "ModelApprovalStatus": status}
         self.events.append({"time": moment.isoformat(), "detail": detail})
 

@@ -3,16 +3,20 @@
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
+from mlops.cli.console import table
 from mlops.project.target import Target
-from mlops.registry.adapters import live_packages, registry_of
+from mlops.registry.adapters import live_packages, live_periods, registry_of
+from mlops.registry.evaluation import metrics
 from mlops.registry.port import Registry
 from mlops.registry.versions import LATEST, NOTHING_REGISTERED, TRAIN_ONE, ModelVersion, champion, version_named
 
-_METRICS = "binary_classification_metrics"
+if TYPE_CHECKING:
+    from mlops.registry.live import Period
+
 _COLUMNS = ("version", "status", "decided", "auc", "accuracy", "data", "commit", "reason")
 
 
@@ -33,25 +37,16 @@ def run(target: Target, options: Namespace) -> int:
     versions = source.versions()
     chosen = [version_named(versions, name) for name in options.version] or versions
     live = live_packages(target)
+    periods = live_periods(target) if options.version or options.json else []
     if options.json:
-        print(json.dumps([_as_json(source, version, _live_in(version, live)) for version in chosen], indent=2))
+        print(json.dumps([_as_json(source, version, _live_in(version, live), periods) for version in chosen], indent=2))
     elif not chosen:
         print(NOTHING_REGISTERED, TRAIN_ONE)
     elif options.version:
-        print(_side_by_side(source, chosen))
+        print("\n".join([_side_by_side(source, chosen), *_was_live(chosen, periods)]))
     else:
         print(_list(source, versions, live))
     return 0
-
-
-def metrics(source: Registry, version: ModelVersion) -> dict[str, float]:
-    """Return the metrics of a version's evaluation by name; empty if its report is missing."""
-    try:
-        entries = source.evaluation(version)[_METRICS].items()
-    except (MlopsError, AttributeError, KeyError, TypeError):
-        return {}
-    values = {name: entry["value"] for name, entry in entries if isinstance(entry, dict) and "value" in entry}
-    return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
 def _live_in(version: ModelVersion, live: Mapping[str, str]) -> list[str]:
@@ -59,12 +54,31 @@ def _live_in(version: ModelVersion, live: Mapping[str, str]) -> list[str]:
     return [environment for environment, package in live.items() if package == version.arn]
 
 
-def _as_json(source: Registry, version: ModelVersion, live_in: list[str]) -> dict[str, Any]:
+def _was_live(versions: list[ModelVersion], periods: "list[Period]") -> Iterator[str]:
+    """Yield when versions were live."""
+    for version in versions:
+        for period in periods:
+            if period.package == version.arn:
+                end = f"to {period.end:%Y-%m-%d %H:%M}" if period.end else "until now"
+                start = f"{period.start:%Y-%m-%d %H:%M}"
+                yield f"version {version.version} was live in {period.environment} from {start} {end}"
+
+
+def _as_json(source: Registry, version: ModelVersion, live_in: list[str], periods: "list[Period]") -> dict[str, Any]:
     return {
         "version": version.version,
         "arn": version.arn,
         "status": version.status,
         "live": live_in,
+        "was_live": [
+            {
+                "environment": period.environment,
+                "from": period.start.isoformat(),
+                "to": period.end.isoformat() if period.end else None,
+            }
+            for period in periods
+            if period.package == version.arn
+        ],
         "created": version.created.isoformat(),
         "decided": version.decided.isoformat() if version.decided else None,
         "comment": version.comment,
@@ -135,12 +149,3 @@ def _gains(source: Registry, versions: list[ModelVersion]) -> Iterator[str]:
         other = reference.rpartition("/")[2]
         against = f"against version {other}" if other.isdecimal() else f"against a {reference}"
         yield f"on the same test rows: auc of version {version.version} {gain:+.4f} {against}"
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Format rows of text in aligned columns."""
-    columns = max(len(row) for row in rows)
-    padded = [(*row, *[""] * (columns - len(row))) for row in rows]
-    widths = [max(len(row[column]) for row in padded) for column in range(columns)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in padded)
-    return "\n".join(line.rstrip() for line in lines)
