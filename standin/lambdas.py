@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import tempfile
+import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def deliver(account: StandInAccount, event: Mapping[str, Any], bus: str = "defau
     """
     whole = {
         "version": "0",
-        "id": "00000000-0000-4000-8000-000000000000",
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(event, sort_keys=True))),  # the same one for the same event
         "account": account.id,
         "region": account.region,
         "time": "2026-11-20T12:00:00Z",

@@ -10,6 +10,7 @@ from moto.sagemaker.models import sagemaker_backends
 from mlops.registry.versions import APPROVED, PENDING
 from mlops.retraining.memory import Run, State, from_document, to_document
 from mlops.retraining.table import Table
+from mlops.store.objects import data_version, newest_versions
 from standin.account import StandInAccount
 from standin.gaps import end_sagemaker_pipeline
 from standin.lambdas import deliver
@@ -25,26 +26,25 @@ GATE_FAILED: list[dict[str, Any]] = [
     {"StepName": "GateFailed", "StepStatus": "Failed", "Metadata": {"Fail": {"ErrorMessage": "not good enough"}}}
 ]
 BROKEN: list[dict[str, Any]] = [{"StepName": "Train", "StepStatus": "Failed", "Metadata": {"TrainingJob": {}}}]
-DEFINITION = {
-    "Version": "2020-12-01",
-    "Parameters": [
-        {"Name": "DataVersion", "Type": "String"},
-        {"Name": "ChampionModelUri", "Type": "String", "DefaultValue": "s3://none"},
-        {"Name": "ChampionArn", "Type": "String", "DefaultValue": "none"},
-        {"Name": "RunReason", "Type": "String", "DefaultValue": "manual"},
-    ],
-    "Steps": [],
-}
+PARAMETERS = [
+    {"Name": "DataVersion", "Type": "String"},
+    {"Name": "ChampionModelUri", "Type": "String", "DefaultValue": "s3://none"},
+    {"Name": "ChampionArn", "Type": "String", "DefaultValue": "none"},
+    {"Name": "RunReason", "Type": "String", "DefaultValue": "manual"},
+]
 
 
 class Retraining(Deployed):
     """Retraining and what it needs, in an account."""
 
-    def upsert(self) -> None:
-        """Create the training pipeline."""
+    def upsert(self, without: str = "", more: str = "") -> None:
+        """Create the training pipeline, without one of its parameters, or with one more that has no default."""
+        parameters = [each for each in PARAMETERS if each["Name"] != without]
+        parameters += [{"Name": more, "Type": "String"}] if more else []
+        definition = {"Version": "2020-12-01", "Parameters": parameters, "Steps": []}
         self.account.client("sagemaker").create_pipeline(
             PipelineName=PIPELINE,
-            PipelineDefinition=json.dumps(DEFINITION),
+            PipelineDefinition=json.dumps(definition),
             RoleArn=self.values["PipelineRoleArn"],
             ClientRequestToken="0" * 32,
         )
@@ -130,7 +130,19 @@ class Retraining(Deployed):
 
     def record(self, execution: str) -> Any:
         """The record of an execution that the function left."""
-        key = f"{SLUG}/run-records/{execution.rpartition('/')[2]}.json"
+        return self._document(f"run-records/{execution.rpartition('/')[2]}")
+
+    def manifest(self, data_version: str) -> Any:
+        """The manifest of a version of the data that the function left."""
+        return self._document(f"data-versions/{data_version}")
+
+    def data_version(self) -> str:
+        """The version of the data now."""
+        found = newest_versions(self.account.client("s3"), self.values["DataBucket"], f"{SLUG}/data/")
+        return data_version(found)
+
+    def _document(self, name: str) -> Any:
+        key = f"{SLUG}/{name}.json"
         return json.load(self.account.client("s3").get_object(Bucket=self.values["DataBucket"], Key=key)["Body"])
 
     def undelivered(self) -> list[str]:

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from moto.sagemaker.exceptions import AWSValidationException
 from moto.sagemaker.models import SageMakerModelBackend
+from moto.sns.exceptions import SNSNotFoundError
+from moto.sns.models import SNSBackend
 
 from mlops.cli.main import main
 from mlops.retraining.aws import AwsRetraining
@@ -118,11 +121,14 @@ def test_a_new_object_retrains_and_an_event_that_comes_twice_does_not_do_so_twic
     [parameters] = arriving.executions().values()
     assert parameters["RunReason"] == "data: 2 new objects"
     assert "ChampionArn" not in parameters
-    assert arriving.running.objects == (f"{SLUG}/data/january.csv", f"{SLUG}/data/part/february.csv")
+    assert [each["key"] for each in arriving.manifest(parameters["DataVersion"])] == [
+        f"{SLUG}/data/january.csv",
+        f"{SLUG}/data/part/february.csv",
+    ]
     assert arriving.announce(arriving.end("Succeeded"), *events) == 3  # the events come once more, late
     arriving.decide()
     assert len(arriving.executions()) == 1
-    assert arriving.decisions()[-1] == (DATA, REFUSED, UNCHANGED)
+    assert arriving.decisions() == [(DATA, STARTED, "no limit applies")]
 
 
 def test_objects_that_are_no_data_trigger_nothing(arriving: Retraining) -> None:
@@ -133,25 +139,49 @@ def test_objects_that_are_no_data_trigger_nothing(arriving: Retraining) -> None:
     assert deliver(arriving.account, elsewhere) == []
 
 
-def test_500_objects_in_a_window_are_one_run_that_names_them_all(account: StandInAccount) -> None:
+@pytest.mark.parametrize("status", ["Succeeded", "Failed"])
+def test_the_same_events_in_another_batch_start_no_second_run(arriving: Retraining, status: str) -> None:
+    events = arriving.upload("a.csv", "b.csv", "c.csv")
+    arriving.announce(*events)
+    arriving.decide()
+    deliver_all(arriving, arriving.end(status, BROKEN))
+    for number, event in enumerate(reversed(events)):  # redriven: other messages with the same bodies, or other bodies
+        arriving.send_event({**event, "id": f"{number:08}-0000-4000-8000-000000000000"})
+    arriving.decide()
+    assert len(arriving.executions()) == 1
+    assert arriving.decisions()[-1][:2] == (DATA, REFUSED)
+
+
+def test_500_objects_in_a_window_are_one_run_whose_manifest_lists_them_all(account: StandInAccount) -> None:
     project = retraining(account, "event-driven")
     project.upsert()
-    project.upload("part-0.csv")
-    keys_ = [f"{SLUG}/data/part-{number}.csv" for number in range(500)]
-    for key in keys_[:250]:
-        project.send_event(created(project.values["DataBucket"], key, "1"))
-    project.decide()
-    project.let_time_pass(10 * MINUTE)
-    for key in keys_[250:]:
-        project.send_event(created(project.values["DataBucket"], key, "1"))
+    names = [f"part-{number:03}.csv" for number in range(500)]
+    for number, event in enumerate(project.upload(*names)):
+        project.send_event({**event, "id": f"{number:08}-0000-4000-8000-000000000000"})
+        if number == 249:
+            project.decide()
+            project.let_time_pass(10 * MINUTE)
     project.decide()
     assert {(kind, outcome) for kind, outcome, _ in project.decisions()} == {(DATA, COALESCED)}
     project.let_time_pass(25 * MINUTE)
     project.send("tick")
     project.decide()
     [parameters] = project.executions().values()
-    assert parameters["RunReason"] == "data: 250 new objects"
-    assert project.running.objects == tuple(keys_)
+    assert parameters["RunReason"] == "data: 500 new objects"
+    assert [each["key"] for each in project.manifest(parameters["DataVersion"])] == [f"{SLUG}/data/{n}" for n in names]
+
+
+def test_the_state_of_a_day_of_uploads_stays_small(manual: Retraining) -> None:
+    policy, state, now = Policy(timedelta(0), 1, 3, MINUTE, 15 * MINUTE), State(), datetime.now(UTC)
+    state, _ = policy.receive(state, Trigger("first", MANUAL, "", now, "s3://data/", "d"), None)
+    for number in range(5000):
+        trigger = Trigger(f"{uuid4()}", DATA, "9 new objects", now, "s3://data/", f"d{number}", 9)
+        state, _ = policy.receive(state, trigger, None)
+    manual.table().change(lambda _: state)
+    [item] = manual.account.client("dynamodb").scan(TableName=NAMES.retraining)["Items"]
+    assert len(item["document"]["B"]) < 100_000
+    assert state.pending
+    assert state.pending.objects == 45_000
 
 
 def test_the_champion_is_what_a_run_is_compared_with(manual: Retraining) -> None:
@@ -251,7 +281,7 @@ def test_failed_gates_suspend_retraining_with_one_message_until_somebody_resumes
     [call] = [call for call in record.calls() if call.operation == "Publish"]
     assert call.role == project.role("retr")
     assert "2 runs in a row failed" in call.parameters["Message"]
-    project.send("resume", reason="the gate was wrong")
+    project.send("resume", id="resume-1", reason="the gate was wrong")
     project.send(SCHEDULED, id="week-3")
     project.decide()
     assert project.decisions()[-1][1] == STARTED
@@ -286,13 +316,82 @@ def test_the_end_of_an_execution_that_is_gone_stops_nothing(manual: Retraining) 
     assert by_hand(manual, "first")[0] == STARTED
 
 
+def test_a_report_that_could_not_be_sent_is_sent_later(
+    account: StandInAccount, record: CallRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = retraining(account, "scheduled")
+    project.upsert()
+    project.upload("january.csv")
+    for number in range(2):
+        project.send(SCHEDULED, id=f"week-{number}")
+        project.decide()
+        deliver_all(project, project.end("Failed", GATE_FAILED))
+        if number == 0:
+            project.decide()
+    with monkeypatch.context() as patch:
+
+        def unavailable(*_: object, **__: object) -> None:
+            raise SNSNotFoundError("no topic")
+
+        patch.setattr(SNSBackend, "publish", unavailable)
+        [(_, error)] = drain(project.account, QUEUE)
+        assert "no topic" in error
+    project.decide()
+    project.send("tick")
+    project.decide()
+    assert [call.operation for call in record.calls()].count("Publish") == 2
+    assert project.state().reported
+
+
+@pytest.mark.parametrize("left", ["RunReason", "ChampionArn", "ChampionModelUri"])
+def test_only_parameters_that_the_pipeline_declares_are_given(account: StandInAccount, left: str) -> None:
+    project = retraining(account, "manual")
+    project.upsert(without=left)
+    project.upload("january.csv")
+    trained(project)
+    project.upload("february.csv")
+    assert by_hand(project, "second")[0] == STARTED
+    assert left not in list(project.executions().values())[-1]
+    assert project.running.execution
+
+
+def test_a_run_that_sagemaker_refuses_has_failed_and_is_reported(account: StandInAccount, record: CallRecord) -> None:
+    project = retraining(account, "manual")
+    project.upsert(more="NobodyKnows")
+    project.upload("january.csv")
+    assert by_hand(project, "first")[0] == STARTED
+    assert project.state().running is None
+    assert project.executions() == {}
+    [call] = [call for call in record.calls() if call.operation == "Publish"]
+    assert "NobodyKnows" in call.parameters["Message"]
+
+
+def test_a_long_reason_is_cut_and_harms_no_other(manual: Retraining) -> None:
+    manual.send(MANUAL, id="long", reason="x" * 250_000)
+    manual.send(MANUAL, id="sound")
+    manual.decide()
+    assert len(manual.state().decisions["long"].cause) == 256
+    assert manual.state().decisions["sound"].outcome == COALESCED
+
+
+def test_a_message_that_comes_after_its_decision_was_forgotten_is_decided_on_again(manual: Retraining) -> None:
+    by_hand(manual, "old")
+    manual.announce(manual.end("Succeeded"))
+    manual.decide()
+    manual.let_time_pass(timedelta(days=15))
+    manual.send(MANUAL, id="old")
+    manual.send(MANUAL, id="new")
+    manual.decide()
+    assert manual.state().decisions["new"].reason == UNCHANGED
+
+
 def test_without_a_pipeline_or_data_triggers_are_refused_with_the_reason(account: StandInAccount) -> None:
     project = retraining(account, "manual")
     assert by_hand(project, "early") == (REFUSED, f"there is no data below s3://{NAMES.data_bucket}/{SLUG}/data/")
     project.upload("january.csv")
     outcome, reason = by_hand(project, "still early")
     assert outcome == REFUSED
-    assert reason.startswith(f"the pipeline {PIPELINE} does not exist yet")
+    assert reason.startswith("the pipeline does not exist yet")
     project.upsert()
     assert by_hand(project, "now")[0] == STARTED
 
@@ -385,14 +484,16 @@ def test_the_function_may_do_what_it_does_and_nothing_more(account: StandInAccou
     assert project.judged("retr", wanted) == []
 
 
-def test_schedules_may_send_messages_and_nothing_more(account: StandInAccount) -> None:
-    project = retraining(account, "scheduled")
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_schedules_may_send_messages_and_nothing_more(account: StandInAccount, strategy: str) -> None:
+    project = retraining(account, strategy)
     place = {"region": account.region, "account": account.id}
     key = {"key": project.values["DataKeyArn"], "region": account.region}
+    dead = service_needs("scheduler dead letters", queue=f"{QUEUE}-undelivered", **place)
     wanted = [
         *service_needs("scheduler message", queue=QUEUE, **place),
-        *service_needs("scheduler dead letters", queue=f"{QUEUE}-undelivered", **place),
         *service_needs("scheduler dead letters encryption", **key),
+        *(dead if strategy == "scheduled" else []),
     ]
     assert project.judged("rsched", wanted) == []
 
@@ -451,16 +552,58 @@ def test_the_verb_says_why_nothing_is_trained(verb: Retraining, capsys: pytest.C
     assert retrain() == 1
     error = capsys.readouterr().err
     assert error.startswith(f"error: No retraining: there is no data below s3://{NAMES.data_bucket}/{SLUG}/data/.")
-    assert "mlops retrain --environment dev --force" in error
+    assert "--force" not in error  # it would not help
+    verb.upload("january.csv")
+    verb.upsert()
+    verb.register(verb.data_version())
+    assert retrain() == 1
+    assert "mlops retrain --environment dev --force" in capsys.readouterr().err
+    assert retrain("--force") == 0
 
 
 def test_the_verb_resumes_suspended_retraining(verb: Retraining, capsys: pytest.CaptureFixture[str]) -> None:
     verb.table().change(lambda state: replace(state, failed_gates=5, failed_data="d1"))
     assert retrain("--status") == 0
-    assert "open: waits for different data" in capsys.readouterr().out
-    assert retrain("--resume") == 0
-    verb.decide()
+    assert "SUSPENDED until there is different data" in capsys.readouterr().out
+    verb.upload("january.csv")
+    assert retrain("--resume", "--reason", "the gate was wrong") == 0
+    assert capsys.readouterr().out == "Retraining continues: failed quality gates up to now no longer count.\n"
     assert verb.state().failed_gates == 0
+    assert retrain("--status") == 0
+    assert "[the gate was wrong]" in capsys.readouterr().out
+
+
+def test_the_status_tells_what_a_pending_run_waits_for(verb: Retraining, capsys: pytest.CaptureFixture[str]) -> None:
+    verb.upsert()
+    trigger = Trigger("t", DATA, "", datetime.now(UTC), "s3://data/", "d1", 1)
+    collecting = Policy(timedelta(0), 3, 3, 30 * MINUTE, 15 * MINUTE)
+    verb.table().change(lambda state: collecting.receive(state, trigger, None)[0])
+    # The function of this project collects nothing: it would start the run now.
+    assert retrain("--status") == 0
+    assert "waits for: nothing: it starts within five minutes" in capsys.readouterr().out
+    arn = verb.account.client("sagemaker").start_pipeline_execution(
+        PipelineName=PIPELINE, PipelineParameters=[{"Name": "DataVersion", "Value": "d0"}]
+    )["PipelineExecutionArn"]
+    assert retrain("--status") == 0
+    assert f"waits for: execution {arn} of the pipeline has not ended" in capsys.readouterr().out
+
+
+def test_the_status_of_a_run_that_is_about_to_be_started(verb: Retraining, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = Policy(timedelta(0), 3, 3, timedelta(0), 15 * MINUTE)
+    trigger = Trigger("t", MANUAL, "", datetime.now(UTC), "s3://data/", "d1")
+    verb.table().change(lambda state: policy.receive(state, trigger, None)[0])
+    assert retrain("--status") == 0
+    assert "running   run being prepared is executing (manual)" in capsys.readouterr().out
+
+
+def test_without_a_decision_the_verb_says_not_to_ask_again(
+    verb: Retraining, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Serving, "sleep", Clock.sleep)  # the function does nothing
+    assert retrain() == 1
+    error = capsys.readouterr().err
+    assert "do not request it again" in error
+    assert "mlops retrain --environment dev --status" in error
 
 
 def test_the_verb_lists_runs_and_shows_one(verb: Retraining, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ class Clock(Protocol):
         """Wait."""
 
 
-def wait(poll: Callable[[], T | None], what: str, clock: Clock, patience: float = PATIENCE) -> T:
+def wait(poll: Callable[[], T | None], what: str, clock: Clock, patience: float = PATIENCE, remedy: str = RESUME) -> T:
     """Poll until there is a result, and return it.
 
     Args:
@@ -34,6 +34,7 @@ def wait(poll: Callable[[], T | None], what: str, clock: Clock, patience: float 
         what: What takes the time, for the message.
         clock: The clock.
         patience: The maximum time to wait, in seconds.
+        remedy: What to do after that time.
 
     Raises:
         MlopsError: There is no result within that time.
@@ -41,6 +42,6 @@ def wait(poll: Callable[[], T | None], what: str, clock: Clock, patience: float 
     deadline = clock.time() + patience
     while (result := poll()) is None:
         if clock.time() >= deadline:
-            raise MlopsError(f"{what} is not complete after {patience / 60:g} minutes.", RESUME)
+            raise MlopsError(f"{what} is not complete after {patience / 60:g} minutes.", remedy)
         clock.sleep(_PAUSE)
     return result

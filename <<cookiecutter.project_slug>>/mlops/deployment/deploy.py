@@ -212,9 +212,9 @@ class Deployment:
             known |= {_BUCKET: self.account.bucket, _KEY: key}
         if security.IN_VPC in self.templates[stack].parameters:
             known |= security.Security.of(self.settings).parameters()
-        for parameter, limit in limits.PARAMETERS.items():
-            if parameter in self.templates[stack].parameters:
-                known[parameter] = str(limits.limit(self.settings, limit))
+        if limits.PARAMETERS.keys() <= self.templates[stack].parameters.keys():
+            values = {name: str(limits.limit(self.settings, key)) for name, key in limits.PARAMETERS.items()}
+            known |= {**values, "DataBucket": self.account.bucket}  # the bucket that the pipeline reads
         if version:
             known |= {PACKAGE: version.arn, SHADOW: "", ATTEMPT: "1"}
         return known

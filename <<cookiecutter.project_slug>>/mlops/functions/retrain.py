@@ -8,17 +8,18 @@ an execution starts it, and its token makes sure that SageMaker starts it once.
 import functools
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 from mlops.registry import packages
 from mlops.registry.versions import ModelVersion, champion
 from mlops.retraining import executions
-from mlops.retraining.memory import DATA, MANUAL, RESUME, SCHEDULED, Decision, Run, State, Trigger
+from mlops.retraining.memory import DATA, MANUAL, RESUME, SCHEDULED, Decision, Run, State, Trigger, new_objects
 from mlops.retraining.policy import Newest, Policy, Status, newest_of
 from mlops.retraining.table import Table
 from mlops.store.objects import ObjectVersion, data_version, is_data, newest_versions, split_uri
@@ -26,11 +27,10 @@ from mlops.store.objects import ObjectVersion, data_version, is_data, newest_ver
 TICK = "tick"
 """The kind of the clock's messages."""
 
-NAMED = 5000
-"""The maximum number of new objects that a pending or running request names; its reason has their number."""
+_LONGEST = 256
+"""The maximum length of ids and reasons; longer ones are cut."""
 
-LEASE = timedelta(minutes=15)
-
+_REFUSED = ("ValidationError", "ValidationException")
 _ENDED = "SageMaker Model Building Pipeline Execution Status Change"
 _CREATED = "Object Created"
 
@@ -40,11 +40,10 @@ class Message:
     """A message of the queue.
 
     Attributes:
-        kind: The kind of a trigger, `TICK`, `RESUME`, or empty for the end of a run.
+        kind: The kind of a trigger, `RESUME`, `TICK`, or empty for the end of a run.
         id: The id of its cause.
         reason: The reason, as free text.
         force: Whether to train without new data.
-        key: The key of a new object.
         execution: The ARN of an execution that has ended.
     """
 
@@ -52,7 +51,6 @@ class Message:
     id: str = ""
     reason: str = ""
     force: bool = False
-    key: str = ""
     execution: str = ""
 
 
@@ -77,24 +75,24 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": failed}
 
 
-def understood(id_: str, body: Mapping[str, Any]) -> Message:
+def understood(message_id: str, body: Mapping[str, Any]) -> Message:
     """Read the body of a message: an event of EventBridge, or a document of `mlops retrain` or of a schedule.
 
     Args:
-        id_: The id of the message in the queue.
+        message_id: The id of the message in the queue, the id of its cause unless the body has one.
         body: Its body, parsed.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: It is neither.
     """
-    kind, detail = body.get("detail-type"), body.get("detail", {})
+    kind, id_ = body.get("detail-type"), str(body.get("id", message_id))[:_LONGEST]
     if kind == _ENDED:
-        return Message("", execution=str(detail["pipelineExecutionArn"]))
+        return Message("", execution=str(body["detail"]["pipelineExecutionArn"]))
     if kind == _CREATED:
-        return Message(DATA, id_, key=str(detail["object"]["key"]))
+        return Message(DATA if is_data(str(body["detail"]["object"]["key"])) else TICK, id_)
     if body["kind"] not in (MANUAL, SCHEDULED, TICK, RESUME):
         raise ValueError(f"unknown kind {body['kind']!r}")
-    return Message(body["kind"], str(body.get("id", id_)), str(body.get("reason", "")), body.get("force") is True)
+    return Message(body["kind"], id_, str(body.get("reason", ""))[:_LONGEST], body.get("force") is True)
 
 
 @dataclass(frozen=True)
@@ -103,19 +101,49 @@ class Facts:
 
     Attributes:
         now: The time.
-        versions: The registered versions.
-        newest: The newest of them.
-        data_version: The version of the data now.
-        obstacle: Why no run can start at all; empty if one can.
-        hold: The execution of the pipeline that a run has to wait for, whoever started it; empty if there is none.
+        data: The objects of the data.
+        versions: The approved versions, and the newest one.
+        declared: The parameters that the pipeline declares; None if it does not exist.
+        executing: The ARN of the execution that a run has to wait for, whoever started it; empty if there is none.
+        uri: The S3 URI of the data.
     """
 
     now: datetime
+    data: Sequence[ObjectVersion]
     versions: Sequence[ModelVersion]
-    newest: Newest | None
-    data_version: str
-    obstacle: str
-    hold: str
+    declared: frozenset[str] | None
+    executing: str
+    uri: str
+
+    @property
+    def newest(self) -> Newest | None:
+        """The newest version."""
+        return newest_of(self.versions)
+
+    @property
+    def data_version(self) -> str:
+        """The version of the data; empty without data."""
+        return data_version(self.data) if self.data else ""
+
+    @property
+    def obstacle(self) -> str:
+        """Why no run can start at all; empty if one can."""
+        if not self.data:
+            return f"there is no data below {self.uri}"
+        return "" if self.declared is not None else "the pipeline does not exist yet; `mlops upsert` creates it"
+
+    @property
+    def hold(self) -> str:
+        """What a run has to wait for besides the rules; empty for nothing."""
+        return f"execution {self.executing} of the pipeline has not ended" if self.executing else ""
+
+    def parameters(self, run: Run) -> dict[str, str]:
+        """Return the values of the parameters that a run is started with, as far as the pipeline declares them."""
+        best = champion(list(self.versions))
+        values = {"DataVersion": run.request.data_version, "RunReason": run.request.reason}
+        if best:
+            values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
+        return {name: value for name, value in values.items() if name in (self.declared or ())}
 
 
 @dataclass(frozen=True)
@@ -129,6 +157,7 @@ class Retraining:
         group: The model package group.
         data: The S3 URI of the data.
         records: The S3 prefix of the records of executions.
+        manifests: The S3 prefix of the manifests of data versions.
         topic: The ARN of the notifications' topic.
     """
 
@@ -138,57 +167,78 @@ class Retraining:
     group: str
     data: str
     records: str
+    manifests: str
     topic: str
 
     @classmethod
     def of_environment(cls) -> "Retraining":
         """Return what the function's environment variables describe."""
         variables = os.environ
-        policy = Policy(
-            cooldown=timedelta(minutes=int(variables["COOLDOWN_MINUTES"])),
-            runs_per_day=int(variables["RUNS_PER_DAY"]),
-            failed_gates=int(variables["FAILED_GATES"]),
-            gathering=timedelta(minutes=int(variables.get("GATHERING_MINUTES", "0"))),
-            lease=LEASE,
+        return cls(
+            table=Table(boto3.client("dynamodb"), variables["TABLE"]),
+            policy=Policy.of_variables(variables),
+            pipeline=variables["PIPELINE"],
+            group=variables["MODEL_PACKAGE_GROUP"],
+            data=variables["DATA_URI"],
+            records=variables["RECORDS_URI"],
+            manifests=variables["MANIFESTS_URI"],
+            topic=variables["TOPIC_ARN"],
         )
-        table = Table(boto3.client("dynamodb"), variables["TABLE"])
-        group, data = variables["MODEL_PACKAGE_GROUP"], variables["DATA_URI"]
-        records, topic = variables["RECORDS_URI"], variables["TOPIC_ARN"]
-        return cls(table, policy, variables["PIPELINE"], group, data, records, topic)
 
     def handle(self, messages: Sequence[Message]) -> None:
         """Decide on messages, log the decisions, and start the run that is due."""
-        if all(message.kind == TICK for message in messages) and not self._is_busy(self.table.read()):
-            return
-        facts = self._facts()
-        triggers = self._triggers(messages, facts)
         ended = {message.execution for message in messages if message.execution}
+        if all(message.kind == TICK for message in messages) and not _is_busy(self.table.read()):
+            return
         for execution in ended:
             self._keep_record(execution)
-        statuses = {execution: executions.status(_sagemaker(), execution) for execution in ended}
-        resumed = any(message.kind == RESUME for message in messages)
+        decisions: list[Decision] = []
+        facts = None
 
         def decide(state: State) -> State:
-            run = state.running
-            if run and run.execution in statuses and statuses[run.execution] is not Status.EXECUTING:
-                state = self.policy.end(state, run.request.token, statuses[run.execution], facts.now)
-            if resumed:
-                state = self.policy.close_circuit(state)
-            pending = state.pending if facts.obstacle else None  # it waits until no obstacle is left
-            state = replace(state, pending=None if pending else state.pending)
-            state = self.policy.advance(state, facts.now, facts.newest, self._describe, facts.data_version, facts.hold)
-            state = replace(state, pending=pending or state.pending)
-            for trigger in triggers:
-                trigger = replace(trigger, objects=trigger.objects[: _room(state)])
-                state, _ = self.policy.receive(state, trigger, facts.newest, facts.obstacle, facts.hold)
+            nonlocal facts
+            # Executions before versions, so that a run that ends in between is not taken for one without a version.
+            statuses = {each: executions.status(_sagemaker(), each) for each in ended | _unleased(state)}
+            facts = self._facts()
+            state, decisions[:] = self._decided(state, messages, statuses, facts)
             return state
 
-        before, after = self.table.change(decide)
-        _log(after.decisions[trigger.id] for trigger in triggers)
-        if self.policy.has_opened(before, after):
-            self._notify(after)
-        if after.running and not after.running.execution:
-            self._start(after.running, facts.versions)
+        _, after = self.table.change(decide)
+        for decision in decisions:
+            print(json.dumps(decision.document()))
+        if after.running and not after.running.execution and facts:
+            self._start(after.running, facts)
+        if self.policy.must_report(after):
+            self._report_suspension(after)
+
+    def _decided(
+        self, state: State, messages: Sequence[Message], statuses: Mapping[str, Status], facts: Facts
+    ) -> tuple[State, list[Decision]]:
+        """Return the state after messages, and the decisions on those that are triggers."""
+        decisions = []
+
+        def describe(run: Run) -> Status:
+            return statuses.get(run.execution, Status.EXECUTING)  # without an execution it is about to be started
+
+        if state.running and describe(state.running) is not Status.EXECUTING:
+            run = state.running
+            state = self.policy.end(state, run.request.token, describe(run), facts.now)
+        for message in messages:
+            if message.kind == RESUME:
+                state, decision = self.policy.resume(state, message.id, message.reason, facts.now)
+                decisions.append(decision)
+        pending = state.pending if facts.obstacle else None  # it waits until no obstacle is left
+        state = replace(state, pending=None if pending else state.pending)
+        state = self.policy.advance(state, facts.now, facts.newest, describe, facts.data_version, facts.hold)
+        state = replace(state, pending=pending or state.pending)
+        for trigger in self._triggers(messages, facts):
+            state, decision = self.policy.receive(state, trigger, facts.newest, facts.obstacle, facts.hold)
+            decisions.append(decision)
+        run_to_start = state.running
+        if run_to_start and not run_to_start.execution and not run_to_start.parameters:
+            parameters = facts.parameters(run_to_start)
+            state = replace(state, running=replace(run_to_start, parameters=parameters))
+        return state, decisions
 
     def _facts(self) -> Facts:
         """Look up what decisions depend on.
@@ -196,19 +246,12 @@ class Retraining:
         Raises:
             ClientError: The registry, the pipeline or the data cannot be read.
         """
-        found = newest_versions(boto3.client("s3"), *split_uri(self.data))
-        versions = packages.versions(_sagemaker(), self.group)
-        obstacle = self._obstacle(found)
-        execution = "" if obstacle else executions.executing(_sagemaker(), self.pipeline)
-        hold = f"execution {execution} of the pipeline has not ended" if execution else ""
-        return Facts(datetime.now(UTC), versions, newest_of(versions), data_version(found), obstacle, hold)
-
-    def _obstacle(self, data: Sequence[ObjectVersion]) -> str:
-        if not data:
-            return f"there is no data below {self.data}"
-        if not executions.pipeline_exists(_sagemaker(), self.pipeline):
-            return f"the pipeline {self.pipeline} does not exist yet; `mlops upsert --environment dev` creates it"
-        return ""
+        sagemaker = _sagemaker()
+        declared = executions.declared_parameters(sagemaker, self.pipeline)
+        executing = executions.executing(sagemaker, self.pipeline) if declared is not None else ""
+        versions = packages.approved_and_newest(sagemaker, self.group)
+        data = newest_versions(boto3.client("s3"), *split_uri(self.data))
+        return Facts(datetime.now(UTC), data, versions, declared, executing, self.data)
 
     def _triggers(self, messages: Sequence[Message], facts: Facts) -> list[Trigger]:
         """Return the triggers of messages; all new objects together are one."""
@@ -217,62 +260,64 @@ class Retraining:
             for each in messages
             if each.kind in (MANUAL, SCHEDULED)
         ]
-        arrived = [each for each in messages if each.kind == DATA and is_data(each.key)]
+        arrived = sorted({message.id for message in messages if message.kind == DATA})
         if arrived:
-            keys = tuple(dict.fromkeys(each.key for each in arrived))
-            reason = f"{len(keys)} new object{'' if len(keys) == 1 else 's'}"
-            triggers.append(Trigger(arrived[0].id, DATA, reason, facts.now, self.data, facts.data_version, keys))
+            count = len(arrived)
+            trigger = Trigger(arrived[0], DATA, new_objects(count), facts.now, self.data, facts.data_version, count)
+            triggers.append(trigger)
         return triggers
 
-    @staticmethod
-    def _is_busy(state: State) -> bool:
-        return bool(state.running or state.pending)
-
-    def _describe(self, run: Run) -> Status:
-        """Return the status of a run; one without an execution is about to be started."""
-        return executions.status(_sagemaker(), run.execution) if run.execution else Status.EXECUTING
-
-    def _start(self, run: Run, versions: Sequence[ModelVersion]) -> None:
-        """Start the run in SageMaker, and record its execution."""
-        request, best = run.request, champion(list(versions))
-        values = {"DataVersion": request.data_version, "RunReason": request.reason}
-        if best:
-            values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
-        execution = _sagemaker().start_pipeline_execution(
-            PipelineName=self.pipeline,
-            PipelineParameters=[{"Name": name, "Value": value} for name, value in values.items()],
-            ClientRequestToken=request.token,
-        )["PipelineExecutionArn"]
-        self.table.change(lambda state: self.policy.confirm(state, request.token, execution, ""))
-        print(json.dumps({"run": request.reason, "execution": execution, "data_version": request.data_version}))
+    def _start(self, run: Run, facts: Facts) -> None:
+        """Start the run in SageMaker, and record its execution; a run that SageMaker refuses has failed."""
+        if run.request.data_version == facts.data_version:
+            self._put(self.manifests, run.request.data_version, [each._asdict() for each in facts.data])
+        try:
+            execution = _sagemaker().start_pipeline_execution(
+                PipelineName=self.pipeline,
+                PipelineParameters=[{"Name": name, "Value": value} for name, value in run.parameters.items()],
+                ClientRequestToken=run.token,
+            )["PipelineExecutionArn"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _REFUSED:
+                raise
+            self.table.change(lambda state: self.policy.end(state, run.request.token, Status.FAILED, facts.now))
+            self._notify("a run could not be started", f"SageMaker refused to start a run: {error}")
+            return
+        self.table.change(lambda state: self.policy.confirm(state, run.request.token, execution, ""))
+        print(json.dumps({"run": run.request.reason, "execution": execution, "parameters": run.parameters}))
 
     def _keep_record(self, execution: str) -> None:
         """Write the record of an execution that has ended to S3, whoever started it."""
-        record = executions.describe(_sagemaker(), execution)
-        if record is None:  # its pipeline has been deleted
-            return
-        bucket, prefix = split_uri(self.records)
-        key = f"{prefix}{execution.rpartition('/')[2]}.json"
-        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(record, indent=2).encode())
+        if record := executions.describe(_sagemaker(), execution):  # else its pipeline has been deleted
+            self._put(self.records, execution.rpartition("/")[2], record)
 
-    def _notify(self, state: State) -> None:
-        boto3.client("sns").publish(
-            TopicArn=self.topic,
-            Subject=f"{self.pipeline}: retraining is suspended",
-            Message=f"{state.failed_gates} runs in a row failed the quality gate. Retraining continues with different "
-            "data, with `mlops retrain --environment dev`, or after `mlops retrain --environment dev --resume`. "
-            "See docs/retraining.md.",
+    def _put(self, folder: str, name: str, document: object) -> None:
+        bucket, prefix = split_uri(folder)
+        body = json.dumps(document, indent=2).encode()
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}{name}.json", Body=body)
+
+    def _report_suspension(self, state: State) -> None:
+        """Report that failed gates suspend retraining, once."""
+        self._notify(
+            "retraining is suspended",
+            f"{state.failed_gates} runs in a row failed the quality gate. Serving is not affected. "
+            "Retraining continues with different data, with `mlops retrain --environment dev`, or after "
+            "`mlops retrain --environment dev --resume`. See docs/retraining.md.",
         )
+        self.table.change(lambda latest: replace(latest, reported=self.policy.is_open(latest)))
+
+    def _notify(self, subject: str, text: str) -> None:
+        boto3.client("sns").publish(TopicArn=self.topic, Subject=f"{self.pipeline}: {subject}", Message=text)
 
 
-def _room(state: State) -> int:
-    """Return how many more objects the pending request may name."""
-    return max(0, NAMED - len(state.untrained) - (len(state.pending.objects) if state.pending else 0))
+def _is_busy(state: State) -> bool:
+    return bool(state.running or state.pending)
 
 
-def _log(decisions: Iterable[Decision]) -> None:
-    for decision in decisions:
-        print(json.dumps(decision.document()))
+def _unleased(state: State) -> set[str]:
+    """Return the execution in the state if its status has to be looked up."""
+    run = state.running
+    return {run.execution} if run and run.execution and datetime.now(UTC) >= run.leased_until else set()
 
 
 @functools.cache

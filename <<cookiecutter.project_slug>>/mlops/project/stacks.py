@@ -54,15 +54,19 @@ def present(root: Path, environment: str) -> list[Stack]:
     Raises:
         MlopsError: Nothing is deployed for this environment.
     """
-    found = [
+    found = _present(root, environment)
+    if not found:
+        known = ", ".join(name for name in IN_AWS if _present(root, name))
+        raise UsageError(f"This project has no stacks in {environment!r}.", f"Environments with stacks: {known}.")
+    return found
+
+
+def _present(root: Path, environment: str) -> list[Stack]:
+    return [
         stack
         for stack in TABLE
         if environment in ((SHARED,) if stack.shared else ENVIRONMENTS) and template_file(root, stack).is_file()
     ]
-    if not found:
-        known = ", ".join(IN_AWS)
-        raise UsageError(f"This project has no stacks in {environment!r}.", f"Environments with stacks: {known}.")
-    return found
 
 
 def selected(stacks: Sequence[Stack], names: Sequence[str]) -> list[Stack]:

@@ -1,5 +1,6 @@
 """The model registry on this machine: one JSON file per version below `.mlops/registry/<group>/`."""
 
+import shlex
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -126,7 +127,8 @@ class LocalRegistry:
     @staticmethod
     def _read(path: Path) -> dict[str, Any]:
         what = f"The registry's record of version {path.stem}"
-        remedy = f"Restore the file from a backup, or move it away: mv {path} {path}.damaged"
+        place = shlex.quote(str(path))
+        remedy = f"Restore the file from a backup, or move it away: mv {place} {place}.damaged"
         record: dict[str, Any] = read_json(path, what, remedy)
         try:
             _version(record)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlops.registry.versions import ModelVersion, of_package
+from mlops.registry.versions import APPROVED, ModelVersion, of_package
 
 
 def versions(sagemaker: Any, group: str, status: str | None = None) -> list[ModelVersion]:
@@ -14,9 +14,31 @@ def versions(sagemaker: Any, group: str, status: str | None = None) -> list[Mode
         status: Return only versions with this approval status; None for all.
     """
     only = {"ModelApprovalStatus": status} if status else {}
+    return [_described(sagemaker, package) for package in _listed(sagemaker, group, **only)]
+
+
+def approved_and_newest(sagemaker: Any, group: str) -> list[ModelVersion]:
+    """Return the approved versions of a model package group and the newest one, oldest first, without reading others.
+
+    Args:
+        sagemaker: A boto3 client.
+        group: The name of a group that exists.
+    """
+    listed = _listed(sagemaker, group)
+    return [
+        _described(sagemaker, package)
+        for package in listed
+        if package["ModelApprovalStatus"] == APPROVED or package is listed[-1]
+    ]
+
+
+def _listed(sagemaker: Any, group: str, **only: str) -> list[dict[str, Any]]:
     pages = sagemaker.get_paginator("list_model_packages").paginate(
         ModelPackageGroupName=group, ModelPackageType="Versioned", **only
     )
-    arns = [package["ModelPackageArn"] for page in pages for package in page["ModelPackageSummaryList"]]
-    records = [sagemaker.describe_model_package(ModelPackageName=arn) for arn in arns]
-    return sorted(map(of_package, records), key=lambda version: version.version)
+    packages = [package for page in pages for package in page["ModelPackageSummaryList"]]
+    return sorted(packages, key=lambda package: int(package["ModelPackageVersion"]))
+
+
+def _described(sagemaker: Any, package: dict[str, Any]) -> ModelVersion:
+    return of_package(sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"]))

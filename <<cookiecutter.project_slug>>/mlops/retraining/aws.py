@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -15,12 +15,12 @@ from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError
 from mlops.base.waiting import Clock, wait
 from mlops.project.account import aws_errors, is_missing
+from mlops.project.names import training_pipeline
 from mlops.project.target import Target
 from mlops.registry.sagemaker import AwsRegistry
 from mlops.retraining import executions
-from mlops.retraining.limits import policy
 from mlops.retraining.memory import MANUAL, RESUME, Decision, State
-from mlops.retraining.policy import newest_of
+from mlops.retraining.policy import Policy, Status, newest_of
 from mlops.retraining.runs import require_training
 from mlops.retraining.status import status
 from mlops.retraining.table import Table
@@ -62,31 +62,53 @@ class AwsRetraining:
         Raises:
             MlopsError: The stack is not deployed, an AWS call fails, or there is no decision within three minutes.
         """
-        self._send({"kind": MANUAL, "id": trigger_id, "reason": reason, "force": force})
-        what = f"The decision on {trigger_id}"
-        return wait(lambda: self._read().decisions.get(trigger_id), what, self.clock, _PATIENCE)
+        return self._decision({"kind": MANUAL, "id": trigger_id, "reason": reason, "force": force})
 
-    def resume(self, reason: str) -> None:
-        """Request that retraining continues after repeated failures of the quality gate.
+    def resume(self, id_: str, reason: str) -> Decision:
+        """Request that retraining continues after repeated failures of the quality gate, and wait for the decision.
+
+        Args:
+            id_: The id of the request.
+            reason: The reason, as free text.
 
         Raises:
-            MlopsError: The stack is not deployed, or an AWS call fails.
+            MlopsError: As for `request`.
         """
-        self._send({"kind": RESUME, "reason": reason})
+        return self._decision({"kind": RESUME, "id": id_, "reason": reason})
 
     def status(self) -> dict[str, Any]:
-        """Return the status of retraining as a JSON document.
+        """Return the status of retraining as a JSON document, with the limits of the deployed function.
 
         Raises:
             MlopsError: The stack is not deployed, or an AWS call fails.
         """
-        state, run = self._read(), None
-        if state.running and state.running.execution:
-            with aws_errors(f"read {state.running.execution}"):
-                run = executions.status(self.target.account.sagemaker, state.running.execution)
-        rules = policy(self.target.settings, timedelta(0), timedelta(0))
+        account, names = self.target.account, self.target.names
+        state, run = self._read(), Status.EXECUTING
+        with aws_errors("read the limits of retraining"), self._deployed():
+            function = account.functions.get_function_configuration(FunctionName=names.retraining)
+        with aws_errors("read the executions of the training pipeline"):
+            if state.running and state.running.execution:
+                run = executions.status(account.sagemaker, state.running.execution)
+            pipeline = training_pipeline(self.target.project.slug)
+            other = executions.executing(account.sagemaker, pipeline) if state.pending else ""
+        rules = Policy.of_variables(function["Environment"]["Variables"])
         newest = newest_of(AwsRegistry.of(self.target).versions())
-        return status(rules, state, newest, datetime.now(UTC), run)
+        document = status(rules, state, newest, datetime.now(UTC), run if state.running else None)
+        if state.pending and not document["pending"]["waits_for"] and other:
+            document["pending"]["waits_for"] = f"execution {other} of the pipeline has not ended"
+        return document
+
+    def _decision(self, message: Mapping[str, Any]) -> Decision:
+        self._send(message)
+        id_ = str(message["id"])
+        where = f"--environment {self.target.environment}"
+        return wait(
+            lambda: self._read().decisions.get(id_),
+            f"The decision on {id_}",
+            self.clock,
+            _PATIENCE,
+            f"It is requested and will be decided on; do not request it again. See {MLOPS} retrain {where} --status",
+        )
 
     def _read(self) -> State:
         with aws_errors("read the state of retraining"), self._deployed():

@@ -1,5 +1,6 @@
 """Executions of the training pipeline in SageMaker. Lambda functions import this module."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TypedDict
@@ -82,19 +83,19 @@ def describe(sagemaker: Any, execution: str) -> Execution | None:
     }
 
 
-def pipeline_exists(sagemaker: Any, name: str) -> bool:
-    """Return whether a pipeline exists.
+def declared_parameters(sagemaker: Any, pipeline: str) -> frozenset[str] | None:
+    """Return the names of the parameters that a pipeline declares; None if it does not exist.
 
     Raises:
         ClientError: It cannot be read.
     """
     try:
-        sagemaker.describe_pipeline(PipelineName=name)
+        definition = sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineDefinition"]
     except ClientError as error:
         if not _is_missing(error):
             raise
-        return False
-    return True
+        return None
+    return frozenset(parameter["Name"] for parameter in json.loads(definition).get("Parameters", []))
 
 
 def executing(sagemaker: Any, pipeline: str) -> str:

@@ -12,17 +12,20 @@ COOLDOWN, RUNS, GATES = "cooldown_minutes", "runs_per_day", "failed_gates"
 PARAMETERS: Mapping[str, str] = {"CooldownMinutes": COOLDOWN, "RunsPerDay": RUNS, "FailedGates": GATES}
 """The parameters of the stack `retraining` that these set."""
 
+_RANGES = {COOLDOWN: (0, 525_600), RUNS: (1, 1000), GATES: (1, 1000)}
+
 
 def limit(environment: Environment, name: str) -> int:
     """Return one of the limits, a whole number.
 
     Raises:
-        MlopsError: It is missing, not a whole number, or too low.
+        MlopsError: It is missing, not a whole number, too low or too high.
     """
-    key, least = f"retraining.{name}", 0 if name == COOLDOWN else 1
+    key, (least, most) = f"retraining.{name}", _RANGES[name]
     value = environment.integer(key)
-    if value < least:
-        raise UsageError(f"`{key}: {value}` in {environment.file(key)} is too low.", f"Set it to {least} or more.")
+    if not least <= value <= most:
+        what = "low" if value < least else "high"
+        raise UsageError(f"`{key}: {value}` in {environment.file(key)} is too {what}.", f"Use {least} to {most}.")
     return value
 
 

@@ -14,12 +14,17 @@ MANUAL, SCHEDULED, DATA, DRIFT = "manual", "scheduled", "data", "drift"
 """The kinds of triggers: a user, a schedule, new objects in the data bucket, the monitoring job."""
 
 RESUME = "resume"
-"""The kind of a message that is no trigger: a user lets retraining continue."""
+"""The kind of a decision without a trigger: a user lets retraining continue."""
 
-STARTED, COALESCED, REFUSED = "started", "coalesced", "refused"
-"""The outcomes of a trigger."""
+STARTED, COALESCED, REFUSED, RESUMED = "started", "coalesced", "refused", "resumed"
+"""The outcomes of a decision."""
 
-_OUTCOMES = {STARTED: "Retraining started", COALESCED: "Retraining is pending", REFUSED: "No retraining"}
+_OUTCOMES = {
+    STARTED: "Retraining started",
+    COALESCED: "Retraining is pending",
+    REFUSED: "No retraining",
+    RESUMED: "Retraining continues",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Trigger:
         time: When it arrived.
         data: The location of the data to train on.
         data_version: The version of that data at that time.
-        objects: The new objects in its event, if any.
+        objects: The number of new objects in its events, if any.
         force: Whether to train even if the newest version was trained on the same data.
     """
 
@@ -43,8 +48,13 @@ class Trigger:
     time: datetime
     data: str
     data_version: str
-    objects: tuple[str, ...] = ()
+    objects: int = 0
     force: bool = False
+
+
+def new_objects(count: int) -> str:
+    """Return a number of new objects as text."""
+    return f"{count:,} new object{'' if count == 1 else 's'}".replace(",", " ")
 
 
 @dataclass(frozen=True)
@@ -59,14 +69,15 @@ class Request:
 
     @property
     def token(self) -> str:
-        """The ClientRequestToken of its start: 64 hexadecimal digits, the same for the same request."""
+        """Its id: 64 hexadecimal digits, the same for the same request."""
         return sha256(self.triggers[0].id.encode(errors="surrogateescape")).hexdigest()
 
     @property
     def reason(self) -> str:
         """The reason of the run, as a value of a model package's metadata."""
-        causes = dict.fromkeys(f"{trigger.kind}: {trigger.reason}".removesuffix(": ") for trigger in self.triggers)
-        return as_value(" / ".join(causes))
+        arrived = [f"{DATA}: {new_objects(self.objects)}"] if self.objects else []
+        others = (f"{each.kind}: {each.reason}".removesuffix(": ") for each in self.triggers if not each.objects)
+        return as_value(" / ".join(dict.fromkeys([*arrived, *others])))
 
     @property
     def data(self) -> str:
@@ -79,9 +90,9 @@ class Request:
         return self.triggers[-1].data_version
 
     @property
-    def objects(self) -> tuple[str, ...]:
-        """The new objects in the events of the triggers."""
-        return tuple(name for trigger in self.triggers for name in trigger.objects)
+    def objects(self) -> int:
+        """The number of new objects in the events of its triggers."""
+        return sum(trigger.objects for trigger in self.triggers)
 
     @property
     def is_by_hand(self) -> bool:
@@ -100,17 +111,22 @@ class Run:
 
     Attributes:
         request: Its request.
-        objects: Its manifest: all objects that no registered version had been trained on when it started.
         started: When it was started.
         leased_until: Until when it is assumed to be executing, without a look at its status.
         execution: The id of the pipeline execution; empty until it is known.
+        parameters: The values of the pipeline parameters that it is started with, where its caller records them.
     """
 
     request: Request
-    objects: tuple[str, ...]
     started: datetime
     leased_until: datetime
     execution: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def token(self) -> str:
+        """The ClientRequestToken of its start: 64 hexadecimal digits, the same for the same run."""
+        return sha256(f"{self.request.token} {self.started.isoformat()}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -159,7 +175,8 @@ class State:
         last_end: When the last run ended.
         failed_gates: The number of runs in a row that failed the quality gate.
         failed_data: The version of the data that the last of these was trained on.
-        untrained: Objects of runs that no registered version has been trained on yet.
+        last_data: The version of the data of the last run that has ended.
+        reported: Whether it has been reported that failed gates suspend retraining.
         decisions: The decisions on triggers by id, oldest first.
     """
 
@@ -169,7 +186,8 @@ class State:
     last_end: datetime | None = None
     failed_gates: int = 0
     failed_data: str = ""
-    untrained: tuple[str, ...] = ()
+    last_data: str = ""
+    reported: bool = False
     decisions: Mapping[str, Decision] = field(default_factory=dict)
 
 
@@ -194,7 +212,8 @@ def from_document(document: Mapping[str, Any]) -> State:
         last_end=_time(last_end) if last_end else None,
         failed_gates=int(document["failed_gates"]),
         failed_data=str(document["failed_data"]),
-        untrained=tuple(document["untrained"]),
+        last_data=str(document.get("last_data", "")),
+        reported=bool(document.get("reported", False)),
         decisions={decision.trigger: decision for decision in decisions},
     )
 
@@ -211,13 +230,15 @@ def _plain(value: Any) -> Any:
 
 def _run(entry: Mapping[str, Any]) -> Run:
     times = {name: _time(entry[name]) for name in ("started", "leased_until")}
-    return Run(**{**entry, **times, "request": _request(entry["request"]), "objects": tuple(entry["objects"])})
+    parameters = {str(name): str(value) for name, value in entry.get("parameters", {}).items()}
+    return Run(_request(entry["request"]), **times, execution=str(entry["execution"]), parameters=parameters)
 
 
 def _request(entry: Mapping[str, Any]) -> Request:
     triggers = tuple(
-        Trigger(**{**trigger, "time": _time(trigger["time"]), "objects": tuple(trigger["objects"])})
-        for trigger in entry["triggers"]
+        # Up to release 0.4.0, objects were listed instead of counted.
+        Trigger(**{**each, "time": _time(each["time"]), "objects": each["objects"] or 0})
+        for each in entry["triggers"]
     )
     return Request(triggers)
 

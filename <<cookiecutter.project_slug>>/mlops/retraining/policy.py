@@ -5,22 +5,40 @@ or with conditional writes, and starts a `State.running` that has no execution y
 ClientRequestToken, so that SageMaker starts it once.
 
 The rules: one run at a time; a cool-down after each run; a budget of runs per 24 hours; new objects are collected for a
-while into one run; no retraining on the data that the newest version was trained on; repeated failures of the quality
-gate open a circuit, which only different data or a manual trigger passes. A manual trigger also skips cool-down and
-collection; budget and a running run hold for all triggers.
+while into one run, and events of objects that a run trains on, or has trained on, are refused; no retraining on the
+data that the newest version was trained on; repeated failures of the quality gate open a circuit, which only different
+data or a user passes. A manual trigger also skips cool-down and collection; budget and a running run hold for all
+triggers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
 from mlops.registry.versions import ModelVersion
-from mlops.retraining.memory import COALESCED, DATA, MANUAL, REFUSED, STARTED, Decision, Request, Run, State, Trigger
+from mlops.retraining.memory import (
+    COALESCED,
+    DATA,
+    MANUAL,
+    REFUSED,
+    RESUME,
+    RESUMED,
+    STARTED,
+    Decision,
+    Request,
+    Run,
+    State,
+    Trigger,
+)
 
 DAY = timedelta(days=1)
 # SQS retains messages for up to 14 days, so that a trigger may be delivered again for as long.
 _MEMORY = timedelta(days=14)
+LEASE = timedelta(minutes=15)
+"""How long the function in AWS assumes a run to be executing."""
+NO_NEW_DATA = "no new data since version"
+"""How the reason of a refusal begins that `force` overrides."""
 REMEMBERED = 1000
 """The maximum number of decisions that are remembered, besides those on running and pending requests."""
 
@@ -66,6 +84,21 @@ class Policy:
     gathering: timedelta
     lease: timedelta
 
+    @classmethod
+    def of_variables(cls, variables: Mapping[str, str]) -> "Policy":
+        """Return the policy that the environment variables of the function in AWS describe.
+
+        Raises:
+            KeyError, ValueError: A variable is missing or not a whole number.
+        """
+        return cls(
+            cooldown=timedelta(minutes=int(variables["COOLDOWN_MINUTES"])),
+            runs_per_day=int(variables["RUNS_PER_DAY"]),
+            failed_gates=int(variables["FAILED_GATES"]),
+            gathering=timedelta(minutes=int(variables.get("GATHERING_MINUTES", "0"))),
+            lease=LEASE,
+        )
+
     def receive(
         self, state: State, trigger: Trigger, newest: Newest | None, obstacle: str = "", hold: str = ""
     ) -> tuple[State, Decision]:
@@ -84,7 +117,7 @@ class Policy:
         if refusal:
             state = _with_decisions(state, REFUSED, refusal, trigger.time, trigger)
         else:
-            request = Request((*state.pending.triggers, trigger) if state.pending else (trigger,))
+            request = _joined(state.pending, trigger)
             wait = self.wait(state, request, trigger.time) or hold
             outcome, reason = (COALESCED, wait) if wait else (STARTED, "no limit applies")
             state = _with_decisions(state, outcome, reason, trigger.time, trigger)
@@ -146,26 +179,31 @@ class Policy:
         run = state.running
         if run is None or run.request.token != token:
             return state
-        state = replace(state, running=None, last_end=now)
+        state = replace(state, running=None, last_end=now, last_data=run.request.data_version)
         if status is Status.REGISTERED:
-            return replace(state, failed_gates=0, failed_data="")
-        state = replace(state, untrained=run.objects)
+            return replace(state, failed_gates=0, failed_data="", reported=False)
         if status is Status.GATE_FAILED:
             return replace(state, failed_gates=state.failed_gates + 1, failed_data=run.request.data_version)
         return state
 
     @staticmethod
-    def close_circuit(state: State) -> State:
-        """Close the circuit by hand: the failed gates no longer count."""
-        return replace(state, failed_gates=0, failed_data="")
+    def resume(state: State, id_: str, reason: str, now: datetime) -> tuple[State, Decision]:
+        """Close the circuit by hand: the failed gates no longer count. A repeated id changes nothing."""
+        if id_ in state.decisions:
+            return state, state.decisions[id_]
+        text = "failed quality gates up to now no longer count"
+        decision = Decision(id_, RESUME, reason, now, RESUMED, text)
+        decisions = {**state.decisions, id_: decision}
+        state = replace(state, failed_gates=0, failed_data="", reported=False, decisions=decisions)
+        return _without_old_decisions(state, now), decision
 
     def is_open(self, state: State) -> bool:
         """Return whether the circuit is open: retraining needs different data or a manual trigger."""
         return state.failed_gates >= self.failed_gates
 
-    def has_opened(self, before: State, after: State) -> bool:
-        """Return whether the circuit has opened between two states, for a single notification."""
-        return after.failed_gates > before.failed_gates and self.is_open(after)
+    def must_report(self, state: State) -> bool:
+        """Return whether it has to be reported that the circuit is open; `State.reported` then says that it was."""
+        return self.is_open(state) and not state.reported
 
     def starts_left(self, state: State, now: datetime) -> int:
         """Return the number of runs that may still start in the 24 hours up to now."""
@@ -191,7 +229,7 @@ class Policy:
         return self._circuit(state, request.data_version)
 
     def _refusal(self, state: State, trigger: Trigger, newest: Newest | None) -> str:
-        refusal = "" if trigger.force else _nothing_new(trigger.data_version, newest)
+        refusal = "" if trigger.force else _nothing_new(trigger.data_version, newest) or _told_again(state, trigger)
         return refusal or ("" if trigger.kind == MANUAL else self._circuit(state, trigger.data_version))
 
     def _circuit(self, state: State, data_version: str) -> str:
@@ -210,14 +248,33 @@ class Policy:
             state,
             running=Run(
                 request=request,
-                objects=tuple(dict.fromkeys((*state.untrained, *request.objects))),
                 started=now,
                 leased_until=now + self.lease,
             ),
             pending=None,
             starts=(*_recent(state, now), now),
-            untrained=(),
         )
+
+
+def _joined(pending: Request | None, trigger: Trigger) -> Request:
+    """Return the pending request with a trigger; events of new objects that follow each other become one trigger."""
+    if pending is None:
+        return Request((trigger,))
+    *earlier, last = pending.triggers
+    if not last.kind == trigger.kind == DATA:
+        return Request((*pending.triggers, trigger))
+    objects, version = last.objects + trigger.objects, trigger.data_version
+    return Request((*earlier, replace(last, objects=objects, data=trigger.data, data_version=version)))
+
+
+def _told_again(state: State, trigger: Trigger) -> str:
+    """Return why new objects are none: a run trains on them, or has done so. Their events may come more than once."""
+    running = state.running
+    if trigger.kind != DATA or not trigger.data_version:
+        return ""
+    if running and running.request.data_version == trigger.data_version:
+        return "the run in progress trains on this data"
+    return "the last run was on this data" if state.last_data == trigger.data_version else ""
 
 
 def _with_decisions(state: State, outcome: str, reason: str, now: datetime, *triggers: Trigger) -> State:
@@ -247,7 +304,7 @@ def _recent(state: State, now: datetime) -> tuple[datetime, ...]:
 
 def _nothing_new(data_version: str, newest: Newest | None) -> str:
     """Return why there is nothing new to train on; empty if there is."""
-    return f"no new data since version {newest.version}" if newest and newest.data_version == data_version else ""
+    return f"{NO_NEW_DATA} {newest.version}" if newest and newest.data_version == data_version else ""
 
 
 def _text(time: datetime) -> str:

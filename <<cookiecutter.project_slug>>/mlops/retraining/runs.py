@@ -44,7 +44,7 @@ class AwsRuns:
         """
         sagemaker, pipeline = self.target.account.sagemaker, self._pipeline
         with aws_errors(f"list the executions of {pipeline}"):
-            if not executions.pipeline_exists(sagemaker, pipeline):
+            if executions.declared_parameters(sagemaker, pipeline) is None:
                 return []
             found = [executions.describe(sagemaker, arn) for arn in executions.recent(sagemaker, pipeline, count)]
         return [each for each in found if each]

@@ -5,10 +5,11 @@ that executes the run in the file, and is acquired and released only under `lock
 that none is executing, and looks up the result of a run that the file still records as running.
 """
 
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,12 +123,11 @@ class Guard:
         with ExitStack() as executing:
             with locked(self._lock):
                 acquired = executing.enter_context(locked(self._executing, patience=0))
-                before = self.read()
-                state = self._advance(before, self._status_of if acquired else _is_executing)
+                state = self._advance(self.read(), self._status_of if acquired else _is_executing)
                 decision = None
                 if trigger:
                     state, decision = self.policy.receive(state, trigger, self.newest())
-                self._save(before, state)
+                self._save(state)
                 run = self._claim(state, executing) if acquired else None
             while run:
                 runs.append(self._execute(run, executing))
@@ -145,7 +145,8 @@ class Guard:
         if not self._path.exists():
             return State()
         what = "The state of retraining"
-        remedy = f"Move it away: mv {self._path} {self._path}.damaged; this resets cool-down, budget and pending runs."
+        path = shlex.quote(str(self._path))
+        remedy = f"Move it away: mv {path} {path}.damaged; this resets cool-down, budget and pending runs."
         content = read_json(self._path, what, remedy)
         try:
             return from_document(content)
@@ -171,15 +172,20 @@ class Guard:
             run = Status.EXECUTING if is_locked(self._executing) else self._status_of(state.running)
         return status(self.policy, state, self.newest(), _now(), run)
 
-    def close_circuit(self) -> None:
+    def resume(self, id_: str, reason: str) -> Decision:
         """Let retraining continue after repeated failures of the quality gate.
+
+        Args:
+            id_: The id of the decision.
+            reason: The reason, as free text.
 
         Raises:
             MlopsError: The file cannot be read or written.
         """
         with locked(self._lock):
-            before = self.read()
-            self._save(before, self.policy.close_circuit(before))
+            state, decision = self.policy.resume(self.read(), id_, reason, _now())
+            self._save(state)
+        return decision
 
     def _advance(self, state: State, describe: Callable[[Run], Status]) -> State:
         version = ""
@@ -190,10 +196,11 @@ class Guard:
                 print(f"Warning: data of the pending retraining: {error}", file=sys.stderr)
         return self.policy.advance(state, _now(), self.newest(), describe, version)
 
-    def _save(self, before: State, after: State) -> None:
-        """Write the state; print a warning if the circuit has opened."""
-        write_json(self._path, to_document(after))
-        if self.policy.has_opened(before, after):
+    def _save(self, after: State) -> None:
+        """Write the state; print a warning if the circuit has opened, once."""
+        must_report = self.policy.must_report(after)
+        write_json(self._path, to_document(replace(after, reported=after.reported or must_report)))
+        if must_report:
             print(
                 f"Retraining is suspended: {after.failed_gates} runs in a row failed the quality gate. It continues "
                 f"with different data, or by hand: {MLOPS} retrain",
@@ -227,9 +234,8 @@ class Guard:
     def _next(self, executing: ExitStack) -> Run | None:
         """Record that the run has ended, and return the next one to execute."""
         with locked(self._lock):
-            before = self.read()
-            after = self._advance(before, self._status_of)
-            self._save(before, after)
+            after = self._advance(self.read(), self._status_of)
+            self._save(after)
             return self._claim(after, executing)
 
     def _end(self, executing: ExitStack) -> None:
@@ -239,7 +245,7 @@ class Guard:
             if before.running:
                 status = self._status_of(before.running)
                 after = self.policy.end(before, before.running.request.token, status, _now())
-                self._save(before, after)
+                self._save(after)
             executing.close()
 
     def _status_of(self, run: Run) -> Status:

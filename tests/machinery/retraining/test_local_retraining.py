@@ -359,7 +359,7 @@ def test_the_status_shows_what_waits_for_what_and_what_was_decided(
     for part in (
         "running   nothing",
         "pending   drift: age; triggers: 1; waits for: cool-down until",
-        "closed (0 of 3 gates failed in a row)",
+        "automatic on (0 of 3 gates failed in a row)",
         "19 of 20 runs left in 24 hours",
         "version 1, data ",
         "refused    no new data since version 1",

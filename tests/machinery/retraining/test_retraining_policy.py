@@ -14,6 +14,7 @@ from mlops.retraining.memory import (
     DRIFT,
     MANUAL,
     REFUSED,
+    RESUMED,
     SCHEDULED,
     STARTED,
     Decision,
@@ -39,7 +40,7 @@ class Guard:
         self.state = State()
         self.now = NOON
         self.newest: Newest | None = None
-        self.manifests: list[tuple[str, ...]] = []
+        self.manifests: list[int] = []
         self.describe: Callable[[Run], Status] = lambda run: Status.EXECUTING
         self.triggers = 0
 
@@ -71,7 +72,7 @@ class Guard:
     def _execute(self) -> None:
         run = self.state.running
         if run and not run.execution:
-            self.manifests.append(run.objects)
+            self.manifests.append(run.request.objects)
             name = f"e{len(self.manifests)}"
             self.state = self.policy.confirm(self.state, run.request.token, name, run.request.data_version)
 
@@ -123,7 +124,9 @@ def test_a_person_closes_the_circuit(guard: Guard) -> None:
     assert guard.policy.is_open(guard.state)
     guard.now += HOUR
     assert guard.trigger(SCHEDULED).outcome == REFUSED
-    guard.state = guard.policy.close_circuit(guard.state)
+    guard.state, decision = guard.policy.resume(guard.state, "resume-1", "the gate was wrong", guard.now)
+    assert (decision.outcome, decision.cause) == (RESUMED, "the gate was wrong")
+    assert guard.policy.resume(guard.state, "resume-1", "once more", guard.now)[0] == guard.state
     assert guard.trigger(SCHEDULED).outcome == COALESCED  # of three runs a day, none is left
     guard.wait(24 * HOUR, "d1")
     assert guard.running
@@ -182,43 +185,54 @@ def test_the_budget_holds_for_any_24_hours_and_for_a_person_too(guard: Guard) ->
     assert guard.running.execution == "e4"
 
 
-def test_500_objects_in_a_window_are_one_run_that_lists_them_all(guard: Guard) -> None:
-    decisions = [guard.trigger(DATA, f"d{n}", objects=(f"part-{n}",)) for n in range(500)]
+def test_500_objects_in_a_window_are_one_run_that_counts_them_all(guard: Guard) -> None:
+    decisions = [guard.trigger(DATA, f"d{n}", objects=1) for n in range(500)]
     assert {decision.outcome for decision in decisions} == {COALESCED}
     assert decisions[0].reason == "new objects are collected until 2026-01-01 12:05 UTC"
     guard.wait(5 * MINUTE)
-    assert guard.manifests == [tuple(f"part-{n}" for n in range(500))]
+    assert guard.manifests == [500]
+    assert guard.running.request.reason == "data: 500 new objects"
     assert guard.running.request.data_version == "d499"
-    assert {guard.state.decisions[decision.trigger].run for decision in decisions} == {"e1"}
+    assert guard.state.decisions[decisions[0].trigger].run == "e1"
+    assert len(guard.running.request.triggers) == 1
 
 
 def test_objects_that_arrive_while_a_run_executes_are_the_next_run_together(guard: Guard) -> None:
     guard.trigger(SCHEDULED)
     for number in range(500):
-        guard.trigger(DATA, f"n{number}", objects=(f"part-{number}",))
+        guard.trigger(DATA, f"n{number}", objects=1)
         guard.now += timedelta(seconds=1)
     guard.end(Status.REGISTERED)
     guard.wait(HOUR)
-    assert guard.manifests == [(), tuple(f"part-{n}" for n in range(500))]
+    assert guard.manifests == [0, 500]
 
 
-@pytest.mark.parametrize("status", [Status.FAILED, Status.GATE_FAILED])
-def test_objects_of_a_run_that_registered_nothing_are_in_the_next_manifest(guard: Guard, status: Status) -> None:
-    guard.trigger(DATA, "d1", objects=("a", "b"))
+@pytest.mark.parametrize("status", [Status.FAILED, Status.GATE_FAILED, Status.REGISTERED])
+def test_events_of_objects_that_a_run_has_trained_on_start_no_other(guard: Guard, status: Status) -> None:
+    guard.trigger(DATA, "d1", objects=2)
     guard.wait(5 * MINUTE)
+    while_it_runs = guard.trigger(DATA, "d1", objects=2)
+    assert (while_it_runs.outcome, while_it_runs.reason) == (REFUSED, "the run in progress trains on this data")
     guard.end(status)
-    guard.trigger(DATA, "d2", objects=("b", "c"))
+    assert guard.trigger(DATA, "d1", objects=2).outcome == REFUSED
+    guard.wait(2 * HOUR)
+    assert guard.manifests == [2]
+    guard.trigger(DATA, "d2", objects=1)
     guard.wait(HOUR)
-    guard.end(Status.REGISTERED)
-    guard.trigger(DATA, "d3", objects=("d",))
-    guard.wait(HOUR)
-    assert guard.manifests == [("a", "b"), ("a", "b", "c"), ("d",)]
+    assert guard.manifests == [2, 1]
+
+
+def test_a_schedule_repeats_a_run_that_failed(guard: Guard) -> None:
+    guard.trigger(SCHEDULED, "d1")
+    guard.end(Status.FAILED)
+    guard.now += HOUR
+    assert guard.trigger(SCHEDULED, "d1").outcome == STARTED
 
 
 def test_a_person_does_not_wait_for_more_objects_and_takes_those_that_are_there(guard: Guard) -> None:
-    guard.trigger(DATA, "d1", objects=("a",))
+    guard.trigger(DATA, "d1", objects=1)
     assert guard.trigger(MANUAL, "d1").outcome == STARTED
-    assert guard.manifests == [("a",)]
+    assert guard.manifests == [1]
 
 
 @pytest.mark.parametrize("kind", [MANUAL, SCHEDULED, DATA, DRIFT])
@@ -320,11 +334,14 @@ def test_a_person_is_called_once_for_each_opening_of_the_circuit(guard: Guard) -
     calls = []
     for data in ("d1", "d1", "d1", "d2", "d3"):
         guard.trigger(MANUAL, data)
-        before = guard.state
         guard.end(Status.FAILED if data == "d2" else Status.GATE_FAILED)
-        calls.append(guard.policy.has_opened(before, guard.state))
+        calls.append(guard.policy.must_report(guard.state))
+        guard.state = replace(guard.state, reported=guard.state.reported or calls[-1])
         guard.wait(24 * HOUR)
-    assert calls == [False, False, True, False, True]
+    assert calls == [False, False, True, False, False]
+    guard.trigger(MANUAL, "d4")
+    guard.end(Status.REGISTERED)
+    assert not guard.state.reported
 
 
 def test_a_lost_end_event_is_noticed_when_the_lease_is_over(guard: Guard) -> None:
@@ -382,12 +399,27 @@ def test_a_long_reason_is_cut() -> None:
 
 
 def test_the_state_survives_as_json(guard: Guard) -> None:
-    guard.trigger(DATA, "d1", objects=("a",))
+    guard.trigger(DATA, "d1", objects=1)
     guard.wait(5 * MINUTE)
     guard.end(Status.FAILED)
     guard.trigger(MANUAL, "d2", force=True)
     guard.trigger(DRIFT, "d3", reason="age")
     assert from_document(json.loads(json.dumps(to_document(guard.state)))) == guard.state
+
+
+def test_the_state_of_release_0_4_0_is_read(guard: Guard) -> None:
+    guard.trigger(MANUAL, "d1", reason="why")
+    guard.trigger(DRIFT, "d2")
+    document = to_document(guard.state)
+    for request in (document["running"]["request"], document["pending"]):
+        for trigger in request["triggers"]:
+            trigger["objects"] = []
+    document["running"] |= {"objects": []}
+    document |= {"untrained": []}
+    for name in ("last_data", "reported"):
+        del document[name]
+    del document["running"]["parameters"]
+    assert from_document(document) == guard.state
 
 
 def test_decisions_are_kept_as_long_as_a_trigger_can_be_told_again(guard: Guard) -> None:

@@ -14,7 +14,8 @@ from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
 from mlops.project.project import Project
 from mlops.project.target import Target
-from mlops.retraining.memory import MANUAL, REFUSED, Decision
+from mlops.retraining.memory import MANUAL, REFUSED, RESUME, Decision
+from mlops.retraining.policy import NO_NEW_DATA
 from mlops.run.retraining import Guard, Outcome, retrain
 from mlops.run.state import new_run_id
 
@@ -55,11 +56,10 @@ def _run_here(target: Target, options: Namespace) -> int:
     if options.status:
         return _print_status(Guard.of(target).status(), options)
     if options.resume:
-        Guard.of(target).close_circuit()
-        return _print_resumed(options)
+        return _print_decision(Guard.of(target).resume(_new_id(RESUME), options.reason), target, options)
     if options.pending:
         return _show(target.project, Guard.of(target).serve(None), as_json=options.json)
-    outcome = retrain(target, MANUAL, f"{MANUAL}-{new_run_id()}", options.reason, options.data, force=options.force)
+    outcome = retrain(target, MANUAL, _new_id(MANUAL), options.reason, options.data, force=options.force)
     refused = outcome.decision if outcome.decision and outcome.decision.outcome == REFUSED else None
     if refused and not options.json:
         raise _refusal(refused, "")
@@ -79,47 +79,49 @@ def _run_in_aws(target: Target, options: Namespace) -> int:
     if options.status:
         return _print_status(retraining.status(), options)
     if options.resume:
-        retraining.resume(options.reason)
-        return _print_resumed(options)
-    decision = retraining.request(f"{MANUAL}-{new_run_id()}", options.reason, force=options.force)
+        return _print_decision(retraining.resume(_new_id(RESUME), options.reason), target, options)
+    decision = retraining.request(_new_id(MANUAL), options.reason, force=options.force)
     if decision.outcome == REFUSED and not options.json:
         raise _refusal(decision, f" --environment {target.environment}")
-    print(
-        json.dumps({"decision": decision.document()}, indent=2) if options.json else decision.text(target.environment)
-    )
-    return int(decision.outcome == REFUSED)
+    return _print_decision(decision, target, options) or int(decision.outcome == REFUSED)
 
 
 def _refusal(decision: Decision, where: str) -> MlopsError:
-    remedy = f"Provide new data, or retrain on the same data: {MLOPS} retrain{where} --force"
-    return MlopsError(f"No retraining: {decision.reason}.", remedy)
+    again = f"Provide new data, or retrain on the same data: {MLOPS} retrain{where} --force"
+    return MlopsError(f"No retraining: {decision.reason}.", again if decision.reason.startswith(NO_NEW_DATA) else "")
 
 
-def _print_resumed(options: Namespace) -> int:
-    text = "Retraining continues: failed quality gates up to now no longer count."
-    print(json.dumps({"resumed": True}) if options.json else text)
+def _new_id(kind: str) -> str:
+    return f"{kind}-{new_run_id()}"
+
+
+def _print_decision(decision: Decision, target: Target, options: Namespace) -> int:
+    text = decision.text(target.environment)
+    print(json.dumps({"decision": decision.document()}, indent=2) if options.json else text)
     return 0
 
 
 def _print_status(status: dict[str, Any], options: Namespace) -> int:
-    print(json.dumps(status, indent=2) if options.json else _text(status))
+    print(json.dumps(status, indent=2) if options.json else _text(status, options.environment))
     return 0
 
 
 def _show(project: Project, outcome: Outcome, *, as_json: bool) -> int:
-    text = outcome.text(project) or f"Nothing was started. To see why: {MLOPS} retrain --status"
+    text = outcome.text(project) or f"Nothing was started. What is pending, and why: {MLOPS} retrain --status"
     print(json.dumps(outcome.document(), indent=2) if as_json else text)
     return outcome.exit_code
 
 
-def _text(status: dict[str, Any]) -> str:
+def _text(status: dict[str, Any], environment: str) -> str:
     running, pending, newest = status["running"], status["pending"], status["newest"]
     made_from = f"version {newest['version']}, data {newest['data_version']}" if newest else "no version yet"
-    circuit = "open: waits for different data or a manual trigger" if status["circuit_is_open"] else "closed"
+    automatic = "SUSPENDED until there is different data, or a user retrains or resumes"
+    automatic = automatic if status["circuit_is_open"] else "on"
+    failed, allowed = status["failed_gates"], status["failed_gates_allowed"]
     lines = [
         f"running   {_running(running) if running else 'nothing'}",
-        f"pending   {_pending(pending) if pending else 'nothing'}",
-        f"circuit   {circuit} ({status['failed_gates']} of {status['failed_gates_allowed']} gates failed in a row)",
+        f"pending   {_pending(pending, environment) if pending else 'nothing'}",
+        f"automatic {automatic} ({failed} of {allowed} gates failed in a row)",
         f"budget    {status['runs_left']} of {status['runs_per_day']} runs left in 24 hours",
         f"newest    {made_from}",
     ]
@@ -131,8 +133,9 @@ def _running(running: dict[str, Any]) -> str:
     return f"run {running['execution'] or 'being prepared'} {running['status']} ({running['reason']})"
 
 
-def _pending(pending: dict[str, Any]) -> str:
-    waits_for = pending["waits_for"] or f"nothing: {MLOPS} retrain --pending"
+def _pending(pending: dict[str, Any], environment: str) -> str:
+    start = f"{MLOPS} retrain --pending" if environment == LOCAL else "it starts within five minutes"
+    waits_for = pending["waits_for"] or f"nothing: {start}"
     return f"{pending['reason']}; triggers: {len(pending['triggers'])}; waits for: {waits_for}"
 
 
