@@ -11,7 +11,7 @@ import boto3
 import pyarrow as pa
 import pytest
 
-from mlops.base.archives import zipped
+from mlops.deployment import functions
 from mlops.functions import validate_data
 from modelkit.parsing import parse
 from modelkit.schema import NUMBER_PATTERN, Column, ColumnType
@@ -87,12 +87,11 @@ class Gate:
         place = {"LocationConstraint": account.region}
         account.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
         role = account.client("iam").create_role(RoleName="check", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        modules = ("mlops/__init__.py", "mlops/functions/__init__.py", "mlops/functions/validate_data.py")
         account.client("lambda").create_function(
             FunctionName=FUNCTION,
             Runtime="python3.13",
             Role=role,
-            Code={"ZipFile": zipped((name, SOURCES / name) for name in modules)},
+            Code={"ZipFile": functions.archive(SOURCES)},
             Handler="mlops.functions.validate_data.handler",
             Timeout=45,
         )

@@ -86,7 +86,9 @@ def test_a_deployed_project_is_brought_up_to_this_release(
     assert run("deploy", "--environment", "staging", "--yes") == 1
     assert "Deploy that stack first: .venv/bin/python -m mlops deploy --environment dev" in run.error
     assert live() == list(ENVIRONMENTS)
-    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) <= {"updated", "unchanged"}
+    brought = outcomes(run.json("deploy", "--environment", "dev", "--yes"))
+    assert brought.pop(f"{SLUG}-retraining") == "created"  # 0.4.0 did not have it
+    assert set(brought.values()) <= {"updated", "unchanged"}
     with monkeypatch.context() as patch:
         # The role may not delete it now. CloudFormation goes on, and lets it be, as with all that it fails to delete at
         # the end of an update: https://repost.aws/knowledge-center/cloudformation-stack-cleanup-stuck

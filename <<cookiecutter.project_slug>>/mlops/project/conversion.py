@@ -24,7 +24,8 @@ Keys = tuple[str, ...]
 _BASE = BASE.stem
 _BEFORE = "in the project as it was before the upgrade, and start the upgrade again. Nothing was changed."
 _AS_A_LINE = f"Write it as `key: value` {_BEFORE}"
-_STACK_NAMES = {stack.name for stack in TABLE}
+_STACK_NAMES = {stack.name for stack in TABLE} - KEYS.keys()
+"""The sections of 0.4.0 that are stacks; `retraining` was none."""
 
 
 @dataclass(frozen=True)
