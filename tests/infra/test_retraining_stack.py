@@ -44,13 +44,18 @@ MINUTE = timedelta(minutes=1)
 UNCHANGED = "no new data since version 1"
 
 
-@pytest.fixture
-def manual(account: StandInAccount) -> Retraining:
-    """A project with data and a pipeline that retrains on request only."""
-    project = retraining(account, "manual")
+def with_data(account: StandInAccount, strategy: str, **given: str) -> Retraining:
+    """Deploy retraining in a project that has a pipeline and data."""
+    project = retraining(account, strategy, **given)
     project.upsert()
     project.upload("january.csv")
     return project
+
+
+@pytest.fixture
+def manual(account: StandInAccount) -> Retraining:
+    """A project with data and a pipeline that retrains on request only."""
+    return with_data(account, "manual")
 
 
 @pytest.fixture
@@ -100,9 +105,7 @@ def test_a_strategy_has_its_trigger_and_no_other(
 
 
 def test_the_schedule_retrains_once_per_scheduled_time(account: StandInAccount) -> None:
-    project = retraining(account, "scheduled")
-    project.upsert()
-    project.upload("january.csv")
+    project = with_data(account, "scheduled")
     schedule = account.client("scheduler").get_schedule(GroupName=NAMES.retraining, Name=f"{SLUG}-retraining")
     assert schedule["Target"]["Arn"].endswith(f":{QUEUE}")
     body = json.loads(schedule["Target"]["Input"].replace("<aws.scheduler.scheduled-time>", "2026-11-23T03:00:00Z"))
@@ -245,9 +248,7 @@ def test_a_run_that_takes_long_keeps_its_lease(manual: Retraining) -> None:
 
 
 def test_what_waits_for_the_cool_down_is_started_once_by_the_clock(account: StandInAccount) -> None:
-    project = retraining(account, "scheduled", CooldownMinutes="60")
-    project.upsert()
-    project.upload("january.csv")
+    project = with_data(account, "scheduled", CooldownMinutes="60")
     trained(project)
     project.upload("february.csv")
     project.send(SCHEDULED, id="weekly")
@@ -263,9 +264,7 @@ def test_what_waits_for_the_cool_down_is_started_once_by_the_clock(account: Stan
 def test_failed_gates_suspend_retraining_with_one_message_until_somebody_resumes_it(
     account: StandInAccount, record: CallRecord
 ) -> None:
-    project = retraining(account, "scheduled")
-    project.upsert()
-    project.upload("january.csv")
+    project = with_data(account, "scheduled")
     for number in range(2):
         project.send(SCHEDULED, id=f"week-{number}")
         project.decide()
@@ -319,9 +318,7 @@ def test_the_end_of_an_execution_that_is_gone_stops_nothing(manual: Retraining) 
 def test_a_report_that_could_not_be_sent_is_sent_later(
     account: StandInAccount, record: CallRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = retraining(account, "scheduled")
-    project.upsert()
-    project.upload("january.csv")
+    project = with_data(account, "scheduled")
     for number in range(2):
         project.send(SCHEDULED, id=f"week-{number}")
         project.decide()
@@ -462,9 +459,7 @@ def test_two_functions_at_once_do_not_overwrite_each_other(manual: Retraining) -
 
 
 def test_the_function_may_do_what_it_does_and_nothing_more(account: StandInAccount, record: CallRecord) -> None:
-    project = retraining(account, "scheduled")
-    project.upsert()
-    project.upload("january.csv")
+    project = with_data(account, "scheduled")
     for number in range(2):
         by_hand(project, f"{number}")
         deliver_all(project, project.end("Failed", GATE_FAILED))

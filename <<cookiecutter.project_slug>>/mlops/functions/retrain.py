@@ -104,7 +104,7 @@ class Facts:
         data: The objects of the data.
         versions: The approved versions, and the newest one.
         declared: The parameters that the pipeline declares; None if it does not exist.
-        executing: The ARN of the execution that a run has to wait for, whoever started it; empty if there is none.
+        hold: The execution that a run has to wait for, as a clause; empty if there is none.
         uri: The S3 URI of the data.
     """
 
@@ -112,7 +112,7 @@ class Facts:
     data: Sequence[ObjectVersion]
     versions: Sequence[ModelVersion]
     declared: frozenset[str] | None
-    executing: str
+    hold: str
     uri: str
 
     @property
@@ -132,17 +132,12 @@ class Facts:
             return f"there is no data below {self.uri}"
         return "" if self.declared is not None else "the pipeline does not exist yet; `mlops upsert` creates it"
 
-    @property
-    def hold(self) -> str:
-        """What a run has to wait for besides the rules; empty for nothing."""
-        return f"execution {self.executing} of the pipeline has not ended" if self.executing else ""
-
     def parameters(self, run: Run) -> dict[str, str]:
         """Return the values of the parameters that a run is started with, as far as the pipeline declares them."""
         best = champion(list(self.versions))
         values = {"DataVersion": run.request.data_version, "RunReason": run.request.reason}
         if best:
-            values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
+            values |= best.as_champion
         return {name: value for name, value in values.items() if name in (self.declared or ())}
 
 
@@ -175,7 +170,7 @@ class Retraining:
         """Return what the function's environment variables describe."""
         variables = os.environ
         return cls(
-            table=Table(boto3.client("dynamodb"), variables["TABLE"]),
+            table=Table(_client("dynamodb"), variables["TABLE"]),
             policy=Policy.of_variables(variables),
             pipeline=variables["PIPELINE"],
             group=variables["MODEL_PACKAGE_GROUP"],
@@ -198,7 +193,7 @@ class Retraining:
         def decide(state: State) -> State:
             nonlocal facts
             # Executions before versions, so that a run that ends in between is not taken for one without a version.
-            statuses = {each: executions.status(_sagemaker(), each) for each in ended | _unleased(state)}
+            statuses = {each: executions.status(_client("sagemaker"), each) for each in ended | _unleased(state)}
             facts = self._facts()
             state, decisions[:] = self._decided(state, messages, statuses, facts)
             return state
@@ -227,10 +222,8 @@ class Retraining:
             if message.kind == RESUME:
                 state, decision = self.policy.resume(state, message.id, message.reason, facts.now)
                 decisions.append(decision)
-        pending = state.pending if facts.obstacle else None  # it waits until no obstacle is left
-        state = replace(state, pending=None if pending else state.pending)
-        state = self.policy.advance(state, facts.now, facts.newest, describe, facts.data_version, facts.hold)
-        state = replace(state, pending=pending or state.pending)
+        hold = facts.obstacle or facts.hold
+        state = self.policy.advance(state, facts.now, facts.newest, describe, facts.data_version, hold)
         for trigger in self._triggers(messages, facts):
             state, decision = self.policy.receive(state, trigger, facts.newest, facts.obstacle, facts.hold)
             decisions.append(decision)
@@ -246,12 +239,12 @@ class Retraining:
         Raises:
             ClientError: The registry, the pipeline or the data cannot be read.
         """
-        sagemaker = _sagemaker()
+        sagemaker = _client("sagemaker")
         declared = executions.declared_parameters(sagemaker, self.pipeline)
-        executing = executions.executing(sagemaker, self.pipeline) if declared is not None else ""
+        hold = executions.hold(sagemaker, self.pipeline) if declared is not None else ""
         versions = packages.approved_and_newest(sagemaker, self.group)
-        data = newest_versions(boto3.client("s3"), *split_uri(self.data))
-        return Facts(datetime.now(UTC), data, versions, declared, executing, self.data)
+        data = newest_versions(_client("s3"), *split_uri(self.data))
+        return Facts(datetime.now(UTC), data, versions, declared, hold, self.data)
 
     def _triggers(self, messages: Sequence[Message], facts: Facts) -> list[Trigger]:
         """Return the triggers of messages; all new objects together are one."""
@@ -272,7 +265,7 @@ class Retraining:
         if run.request.data_version == facts.data_version:
             self._put(self.manifests, run.request.data_version, [each._asdict() for each in facts.data])
         try:
-            execution = _sagemaker().start_pipeline_execution(
+            execution = _client("sagemaker").start_pipeline_execution(
                 PipelineName=self.pipeline,
                 PipelineParameters=[{"Name": name, "Value": value} for name, value in run.parameters.items()],
                 ClientRequestToken=run.token,
@@ -287,14 +280,14 @@ class Retraining:
         print(json.dumps({"run": run.request.reason, "execution": execution, "parameters": run.parameters}))
 
     def _keep_record(self, execution: str) -> None:
-        """Write the record of an execution that has ended to S3, whoever started it."""
-        if record := executions.describe(_sagemaker(), execution):  # else its pipeline has been deleted
+        """Write the record of an execution that has ended to S3, however it was started."""
+        if record := executions.describe(_client("sagemaker"), execution):  # else its pipeline has been deleted
             self._put(self.records, execution.rpartition("/")[2], record)
 
     def _put(self, folder: str, name: str, document: object) -> None:
         bucket, prefix = split_uri(folder)
         body = json.dumps(document, indent=2).encode()
-        boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}{name}.json", Body=body)
+        _client("s3").put_object(Bucket=bucket, Key=f"{prefix}{name}.json", Body=body)
 
     def _report_suspension(self, state: State) -> None:
         """Report that failed gates suspend retraining, once."""
@@ -307,7 +300,7 @@ class Retraining:
         self.table.change(lambda latest: replace(latest, reported=self.policy.is_open(latest)))
 
     def _notify(self, subject: str, text: str) -> None:
-        boto3.client("sns").publish(TopicArn=self.topic, Subject=f"{self.pipeline}: {subject}", Message=text)
+        _client("sns").publish(TopicArn=self.topic, Subject=f"{self.pipeline}: {subject}", Message=text)
 
 
 def _is_busy(state: State) -> bool:
@@ -321,5 +314,6 @@ def _unleased(state: State) -> set[str]:
 
 
 @functools.cache
-def _sagemaker() -> Any:
-    return boto3.client("sagemaker")
+def _client(service: str) -> Any:
+    """Return the client of a service, which is reused by later invocations."""
+    return boto3.client(service)

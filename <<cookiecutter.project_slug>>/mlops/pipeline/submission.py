@@ -106,5 +106,5 @@ def start(target: Target, pipeline: str, overrides: Mapping[str, Any], *, token:
     if "ChampionArn" in parameters and "ChampionArn" not in values:
         best = champion(AwsRegistry.of(target).versions())
         if best:
-            values |= {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
+            values |= best.as_champion
     return service.start(pipeline, values, token=token)

@@ -48,6 +48,11 @@ class ModelVersion:
     baseline_uris: tuple[str, ...]
     metadata: Mapping[str, str]
 
+    @property
+    def as_champion(self) -> dict[str, str]:
+        """The pipeline parameters of a run that is compared with this version."""
+        return {"ChampionArn": self.arn, "ChampionModelUri": self.model_uri}
+
 
 def champion(versions: list[ModelVersion]) -> ModelVersion | None:
     """Return the version to serve and to beat: the most recently approved one; None if none is approved."""
@@ -73,7 +78,7 @@ def with_approval(metadata: Mapping[str, str], moment: datetime, by: str) -> dic
 def approver(record: Mapping[str, Any]) -> str:
     """Return who changed a model package last, from DescribeModelPackage: an ARN or a Studio user; empty if unknown.
 
-    Right after an approval that is whoever approved.
+    Right after an approval, that is the approver.
     """
     by = record.get("LastModifiedBy", {})
     return str(by.get("IamIdentity", {}).get("Arn") or by.get("UserProfileName") or "")

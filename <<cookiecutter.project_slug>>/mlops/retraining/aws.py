@@ -90,12 +90,12 @@ class AwsRetraining:
             if state.running and state.running.execution:
                 run = executions.status(account.sagemaker, state.running.execution)
             pipeline = training_pipeline(self.target.project.slug)
-            other = executions.executing(account.sagemaker, pipeline) if state.pending else ""
+            hold = executions.hold(account.sagemaker, pipeline) if state.pending else ""
         rules = Policy.of_variables(function["Environment"]["Variables"])
         newest = newest_of(AwsRegistry.of(self.target).versions())
         document = status(rules, state, newest, datetime.now(UTC), run if state.running else None)
-        if state.pending and not document["pending"]["waits_for"] and other:
-            document["pending"]["waits_for"] = f"execution {other} of the pipeline has not ended"
+        if state.pending:
+            document["pending"]["waits_for"] = document["pending"]["waits_for"] or hold
         return document
 
     def _decision(self, message: Mapping[str, Any]) -> Decision:

@@ -98,15 +98,15 @@ def declared_parameters(sagemaker: Any, pipeline: str) -> frozenset[str] | None:
     return frozenset(parameter["Name"] for parameter in json.loads(definition).get("Parameters", []))
 
 
-def executing(sagemaker: Any, pipeline: str) -> str:
-    """Return the ARN of an execution of a pipeline that has not ended; empty if there is none.
+def hold(sagemaker: Any, pipeline: str) -> str:
+    """Return which execution of a pipeline has not ended, as a clause; empty if all have.
 
     Raises:
         ClientError: The executions cannot be listed.
     """
     newest = _newest(sagemaker, pipeline, _RECENT)
     under_way = (each for each in newest if each["PipelineExecutionStatus"] in _UNDER_WAY)
-    return next((str(each["PipelineExecutionArn"]) for each in under_way), "")
+    return next((f"execution {each['PipelineExecutionArn']} of the pipeline has not ended" for each in under_way), "")
 
 
 def status(sagemaker: Any, execution: str) -> Status:

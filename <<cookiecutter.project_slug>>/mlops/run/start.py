@@ -96,7 +96,7 @@ def _champion(target: Target) -> dict[str, str]:
             f"The archive of version {best.version}, the champion to compare with, is missing: {best.model_uri}.",
             f"Reject it: {MLOPS} approve {best.version} --reject",
         )
-    return {"ChampionArn": best.arn, "ChampionModelUri": best.model_uri}
+    return best.as_champion
 
 
 def _functions(environment: Environment) -> dict[str, str]:
