@@ -55,7 +55,7 @@ ELSEWHERE: Mapping[tuple[str, str], tuple[str, Mapping[str, str]]] = {
     ("AWS::SageMaker::EndpointConfig", "kms:DescribeKey"): ("{WorkloadKeyArn}", {}),
     ("AWS::SageMaker::Model", "iam:PassRole"): ("{HostRoleArn}", {"iam:PassedToService": "sagemaker.amazonaws.com"}),
     ("AWS::Scheduler::Schedule", "iam:PassRole"): (
-        "{ScheduleRoleArn}",
+        "{Target[RoleArn]}",
         {"iam:PassedToService": "scheduler.amazonaws.com"},
     ),
 }

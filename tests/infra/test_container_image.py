@@ -229,7 +229,7 @@ def test_an_image_without_what_the_training_driver_calls_is_refused(image: Image
 
 
 def test_the_tools_are_those_that_the_training_step_calls(compiled_project: Path) -> None:
-    bundle = next((compiled_project / ".mlops/bundles/local").glob("*/definition.json")).parent
+    bundle = next((compiled_project / ".mlops/bundles/local/training").glob("*/definition.json")).parent
     driver = next(bundle.rglob("sm_train.sh")).read_text()
     steps = json.loads((bundle / "definition.json").read_text())["Steps"]
     job = next(step for step in steps if step["Name"] == "Train")["Arguments"]["AlgorithmSpecification"]

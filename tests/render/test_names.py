@@ -17,7 +17,7 @@ def test_the_longest_slug_compiles_to_names_that_fit(bake: Bake) -> None:
     slug = "a" * RULES["project_slug"]["longest"]
     project = give(bake(project_slug=slug))
     mlops(project, "compile")  # it checks every name against the pattern and length that SageMaker's API states
-    (manifest,) = project.glob(".mlops/bundles/local/*/manifest.json")
+    (manifest,) = project.glob(".mlops/bundles/local/training/*/manifest.json")
     pipeline = json.loads(manifest.read_text())["pipeline"]
     assert pipeline.startswith(slug)
     assert len(pipeline) <= 100  # a CodePipeline of the same name

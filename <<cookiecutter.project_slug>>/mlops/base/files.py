@@ -28,8 +28,13 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         MlopsError: The disk is full or the folder cannot be written; the old content is kept.
     """
-    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as stream:
-        stream.write(text)
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the content of `path` atomically (see `write_text`)."""
+    with replacing(path) as temporary, temporary.open("xb") as stream:
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -1,4 +1,4 @@
-"""Compile `pipelines/training.py` and the configuration into a bundle."""
+"""Compile a module of `pipelines/` and the configuration into a bundle."""
 
 import importlib
 import json
@@ -6,6 +6,7 @@ import math
 import platform
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
@@ -28,18 +29,16 @@ from mlops.pipeline.bundle import (
     Provenance,
     code_digest,
     packages_digest,
+    role,
     sources,
 )
 from mlops.pipeline.definition import Definition
 from mlops.pipeline.validation import require_valid
-from mlops.project import image, security
+from mlops.project import image, pipelines, security
 from mlops.project.configuration import IMAGES
 from mlops.project.environment import Environment
-from mlops.project.names import training_pipeline
 from mlops.project.project import Project
 from mlops.project.target import Target
-
-_PIPELINE_MODULE = "training"
 
 _STAGING = "compiler-uploads"
 # The SDK chooses between CPU and GPU images by the instance type.
@@ -47,8 +46,13 @@ _CPU_INSTANCE = "ml.m5.large"
 _NOTHING = "none"
 
 
-def compile_bundle(target: Target, output: Path) -> None:
-    """Compile the training pipeline of an environment into the folder `output`.
+def compile_bundle(target: Target, pipeline: str, output: Path) -> None:
+    """Compile a pipeline of an environment into a folder.
+
+    Args:
+        target: The environment.
+        pipeline: The name of the pipeline's module.
+        output: The folder of the bundle.
 
     Raises:
         MlopsError: The configuration is incomplete or the definition is not valid.
@@ -61,19 +65,23 @@ def compile_bundle(target: Target, output: Path) -> None:
     store = ContentStore(output / OBJECTS, bucket, project.slug)
     session = offline_session(aws, project.region, bucket, f"{project.slug}/{_STAGING}")
     made_from = provenance(target)
-    context = _context(target, session, store, made_from)
+    context = _context(target, pipeline, session, store, made_from)
     sys.path.insert(0, str(project.root / "src"))  # the pipeline reads what src/model declares
-    ends = limits(environment)
-    pipeline = _build(context)
+    ends = limits(environment) if pipeline == pipelines.TRAINING else {}
+    built = _build(context, pipeline)
+    with warnings.catch_warnings():
+        # The SDK says of each Lambda step that it does not change the function's code, which is what we want.
+        warnings.filterwarnings("ignore", message="Lambda function won't be updated")
+        text = built.definition()
     # The SDK writes unset top-level members as null.
-    raw = {key: value for key, value in json.loads(pipeline.definition()).items() if value is not None}
+    raw = {key: value for key, value in json.loads(text).items() if value is not None}
     definition = settle(raw, aws.objects, store, f"{project.slug}/{_STAGING}")
     require_valid(definition)
-    _write(output, definition, pipeline.name, context, made_from, ends)
+    _write(output, definition, built.name, context, made_from, ends)
     compiled = Bundle(output)
     declared = Definition(definition).parameters
     compiled.require_within_limits({name: each.default for name, each in declared.items() if each.default is not None})
-    if made_from["git_commit"] is None:
+    if made_from["git_commit"] is None and pipeline == pipelines.TRAINING:
         print(
             "Warning: this project is not in git yet, so its models do not record the commit of their code.\n"
             "  Commit the untouched output of the template first:\n"
@@ -144,18 +152,18 @@ def limits(environment: Environment) -> dict[str, list[float | None]]:
     }
 
 
-def _build(context: Any) -> Any:
-    module = importlib.import_module(f"pipelines.{_PIPELINE_MODULE}")
-    pipeline = module.build(context) if hasattr(module, "build") else None
-    if not hasattr(pipeline, "definition"):
+def _build(context: Any, pipeline: str) -> Any:
+    module = importlib.import_module(f"pipelines.{pipeline}")
+    built = module.build(context) if hasattr(module, "build") else None
+    if not hasattr(built, "definition"):
         raise MlopsError(
-            f"pipelines/{_PIPELINE_MODULE}.py has no function build(context) that returns a Pipeline.",
+            f"pipelines/{pipeline}.py has no function build(context) that returns a Pipeline.",
             "Define it as in the file that the template generated.",
         )
-    return pipeline
+    return built
 
 
-def _context(target: Target, session: Any, store: ContentStore, made_from: Provenance) -> Any:
+def _context(target: Target, pipeline: str, session: Any, store: ContentStore, made_from: Provenance) -> Any:
     from mlops.compile.context import Context
 
     project, environment = target.project, target.settings
@@ -167,19 +175,21 @@ def _context(target: Target, session: Any, store: ContentStore, made_from: Prove
     return Context(
         session=session,
         environment=environment,
-        pipeline_name=training_pipeline(project.slug),
+        pipeline_name=pipelines.name(project.slug, pipeline),
         model_package_group=target.model_package_group,
+        project_name=project.answer("project_name"),
         slug=project.slug,
         region=project.region,
         bucket=store.bucket,
         model_bucket=str(environment["model_bucket"]),
-        role=str(environment["pipeline_role"]),
+        role=role(target, pipeline),
         image=training_image,
         **made_from["keys"],
         security=security.Security.of(environment),
         inference_image=own_image or image_uri(project, framework, "inference"),
         source_folder=_stage(project, code),
         model_code=store.add(code),
+        monitoring_code=store.add({name: content for name, content in code.items() if name.startswith("modelkit/")}),
         baseline_code=store.add(_read(contents.listed(root, contents.BASELINE))),
         no_champion=store.add_at(f"{store.prefix}/no-champion/", {"README.txt": no_champion.encode()}),
         lineage={

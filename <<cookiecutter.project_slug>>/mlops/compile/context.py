@@ -6,6 +6,8 @@ from typing import Any
 
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
+from mlops.base.capture import SMOKE
+from mlops.base.environments import LOCAL
 from mlops.pipeline import training_metrics
 from mlops.project.environment import Environment
 from mlops.project.instances import has_own_disks
@@ -23,6 +25,7 @@ class Context:
         environment: The environment's configuration.
         pipeline_name: The name of the pipeline.
         model_package_group: The group that model versions are registered in.
+        project_name: The project's name, as people read it.
         slug: The project's short name, and the prefix of its objects in the bucket.
         region: The AWS Region.
         bucket: The S3 bucket of the environment.
@@ -30,11 +33,12 @@ class Context:
         data_key: The ARN of the KMS key that encrypts what jobs write to `bucket`.
         model_key: The ARN of the KMS key that encrypts model archives.
         security: The configured network isolation, traffic encryption and VPC.
-        role: The ARN of the role of the pipeline and its jobs.
+        role: The ARN of the role of this pipeline and its jobs.
         image: The URI of the image that jobs run in.
         inference_image: The URI of the image that a registered model is served in.
         source_folder: The folder of the jobs' code, for `SourceCode(source_dir=...)`.
         model_code: The S3 prefix of the jobs' code: the packages `model` and `modelkit`.
+        monitoring_code: The S3 prefix of `modelkit` alone.
         baseline_code: The S3 prefix of the part of `modelkit` that describes data: `modelkit.jobs.baseline`.
         no_champion: The S3 prefix to use without a champion; it contains no model archive.
         lineage: The origin of this definition: commit, digests, image, template version.
@@ -44,6 +48,7 @@ class Context:
     environment: Environment
     pipeline_name: str
     model_package_group: str
+    project_name: str
     slug: str
     region: str
     bucket: str
@@ -56,6 +61,7 @@ class Context:
     inference_image: str
     source_folder: str
     model_code: str
+    monitoring_code: str
     baseline_code: str
     no_champion: str
     lineage: Mapping[str, str]
@@ -69,9 +75,27 @@ class Context:
         return self.environment[key]
 
     @property
+    def is_local(self) -> bool:
+        """Whether the pipeline runs on this machine."""
+        return self.environment.name == LOCAL
+
+    @property
+    def test_prefix(self) -> str:
+        """The prefix of the inference ids of `smoke`'s requests, which are not traffic."""
+        return SMOKE
+
+    @property
     def takes_metrics(self) -> bool:
         """Whether a training job in `image` may define metrics: SageMaker refuses them where it has its own."""
         return not training_metrics.built_in(self.image)
+
+    def function(self, purpose: str) -> str:
+        """Return the ARN of one of the project's Lambda functions.
+
+        Args:
+            purpose: The end of its name: `monitoring-collect` is `<slug>-monitoring-collect`.
+        """
+        return f"arn:aws:lambda:{self.region}:{self['account']}:function:{self.slug}-{purpose}"
 
     def volume_key(self, job: str) -> str | None:
         """Return the ARN of the KMS key of job volumes; None for instances whose local disks are hardware-encrypted.

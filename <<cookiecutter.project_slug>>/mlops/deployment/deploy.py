@@ -15,6 +15,7 @@ from mlops.deployment.cloudformation import Deployed, Plan, StackService
 from mlops.deployment.readiness import Finding, Readiness
 from mlops.deployment.rollout import ATTEMPT, PACKAGE, SHADOW, Rollout
 from mlops.endpoints.sagemaker import AwsEndpoint
+from mlops.monitoring import limits as monitoring_limits
 from mlops.project import security, stacks
 from mlops.project.configuration import STACKS
 from mlops.project.stacks import SHADOW_MINUTES, Stack
@@ -32,6 +33,7 @@ _OWN = (
     *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW, ATTEMPT),
     *(security.VOLUME_KEY, security.IN_VPC),
     *limits.PARAMETERS,
+    *monitoring_limits.PARAMETERS,
 )
 """The parameters that the deployment sets itself."""
 
@@ -215,6 +217,8 @@ class Deployment:
         if limits.PARAMETERS.keys() <= self.templates[stack].parameters.keys():
             values = {name: str(limits.limit(self.settings, key)) for name, key in limits.PARAMETERS.items()}
             known |= {**values, "DataBucket": self.account.bucket}  # the bucket that the pipeline reads
+        if monitoring_limits.PARAMETERS.keys() <= self.templates[stack].parameters.keys():
+            known |= monitoring_limits.values(self.settings)
         if version:
             known |= {PACKAGE: version.arn, SHADOW: "", ATTEMPT: "1"}
         return known

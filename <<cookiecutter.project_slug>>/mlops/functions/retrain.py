@@ -1,6 +1,6 @@
 """Decide on triggers of retraining, and start the training pipeline.
 
-All triggers arrive in one queue: schedules, new objects, people, the ends of runs, and a clock for what is pending. The
+All triggers arrive in one queue: schedules, new objects, alarms, people, the ends of runs, and a clock for what is pending. The
 rules are those of `mlops.retraining.policy`. The state is written before a run is started: whoever finds a run without
 an execution starts it, and its token makes sure that SageMaker starts it once.
 """
@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from mlops.registry import packages
 from mlops.registry.versions import ModelVersion, champion
 from mlops.retraining import executions
-from mlops.retraining.memory import DATA, MANUAL, RESUME, SCHEDULED, Decision, Run, State, Trigger, new_objects
+from mlops.retraining.memory import DATA, DRIFT, MANUAL, RESUME, SCHEDULED, Decision, Run, State, Trigger, new_objects
 from mlops.retraining.policy import Newest, Policy, Status, newest_of
 from mlops.retraining.table import Table
 from mlops.store.objects import ObjectVersion, data_version, is_data, newest_versions, split_uri
@@ -33,6 +33,7 @@ _LONGEST = 256
 _REFUSED = ("ValidationError", "ValidationException")
 _ENDED = "SageMaker Model Building Pipeline Execution Status Change"
 _CREATED = "Object Created"
+_ALARM = "CloudWatch Alarm State Change"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def understood(message_id: str, body: Mapping[str, Any]) -> Message:
         return Message("", execution=str(body["detail"]["pipelineExecutionArn"]))
     if kind == _CREATED:
         return Message(DATA if is_data(str(body["detail"]["object"]["key"])) else TICK, id_)
+    if kind == _ALARM:
+        return Message(DRIFT, id_, f"alarm {body['detail']['alarmName']}"[:_LONGEST])
     if body["kind"] not in (MANUAL, SCHEDULED, TICK, RESUME):
         raise ValueError(f"unknown kind {body['kind']!r}")
     return Message(body["kind"], id_, str(body.get("reason", ""))[:_LONGEST], body.get("force") is True)
@@ -251,7 +254,7 @@ class Retraining:
         triggers = [
             Trigger(each.id, each.kind, each.reason, facts.now, self.data, facts.data_version, force=each.force)
             for each in messages
-            if each.kind in (MANUAL, SCHEDULED)
+            if each.kind in (DRIFT, MANUAL, SCHEDULED)
         ]
         arrived = sorted({message.id for message in messages if message.kind == DATA})
         if arrived:

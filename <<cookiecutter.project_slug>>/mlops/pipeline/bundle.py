@@ -31,7 +31,7 @@ from mlops.base.files import (
 )
 from mlops.pipeline.definition import Definition
 from mlops.pipeline.validation import require_usable
-from mlops.project import image, keys
+from mlops.project import image, keys, pipelines
 from mlops.project.configuration import BASE, IMAGES, file_of
 from mlops.project.lineage import git_commit
 from mlops.project.project import DEVELOPMENT_ENVIRONMENT, Project
@@ -170,8 +170,8 @@ def sources(target: Target) -> Sources:
     }
 
 
-def current(target: Target) -> Bundle:
-    """Return the bundle of the current sources, compiled if necessary.
+def current(target: Target, pipeline: str = pipelines.TRAINING) -> Bundle:
+    """Return the bundle of the current sources of a pipeline, compiled if necessary.
 
     Raises:
         MlopsError: The configuration is incomplete, the pipeline cannot be compiled (the message says where), or the
@@ -183,7 +183,7 @@ def current(target: Target) -> Bundle:
             f"Deploy a version: {MLOPS} deploy --environment {target.environment}",
         )
     target.settings.require_place()
-    folder = target.project.state / "bundles" / target.environment
+    folder = target.project.state / "bundles" / target.environment / pipeline
     made_from = sources(target)
     bundle = _up_to_date(folder, made_from)
     if bundle:
@@ -191,9 +191,18 @@ def current(target: Target) -> Bundle:
     try:
         with locked(folder / ".lock"):
             # Another process may have compiled the same sources while this one waited.
-            return _up_to_date(folder, made_from) or _compile(target, folder)
+            return _up_to_date(folder, made_from) or _compile(target, pipeline, folder)
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def role(target: Target, pipeline: str) -> str:
+    """Return the ARN of the role of a pipeline and its jobs."""
+    training = str(target.settings["pipeline_role"])
+    if pipeline == pipelines.TRAINING:
+        return training
+    name = "local-monitoring" if target.is_local else target.names.monitoring_role
+    return f"{training.partition(':role/')[0]}:role/{name}"
 
 
 def inputs_digest(target: Target) -> str:
@@ -243,10 +252,10 @@ def _up_to_date(folder: Path, made_from: Sources) -> Bundle | None:
     return bundle if fresh and bundle.is_complete() else None
 
 
-def _compile(target: Target, folder: Path) -> Bundle:
+def _compile(target: Target, pipeline: str, folder: Path) -> Bundle:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".compiling-") as temporary:
         made = Path(temporary) / "bundle"
-        _run_compiler(target, made)
+        _run_compiler(target, pipeline, made)
         bundle = Bundle(made)
         if not bundle.is_complete():
             raise MlopsError(f"The compiled bundle in {made} is incomplete.", f"Compile again: {MLOPS} compile")
@@ -259,11 +268,12 @@ def _compile(target: Target, folder: Path) -> Bundle:
     return Bundle(kept)
 
 
-def _run_compiler(target: Target, output: Path) -> None:
+def _run_compiler(target: Target, pipeline: str, output: Path) -> None:
     command = [
         str(target.project.python(DEVELOPMENT_ENVIRONMENT)),
         *("-m", "mlops.compile"),
         *("--environment", target.environment),
+        *("--pipeline", pipeline),
         *("--output", str(output)),
     ]
     result = subprocess.run(

@@ -28,12 +28,15 @@ class PipelineService:
     account: Account
     store: S3Store
 
-    def put(self, name: str, text: str, *, key: str, description: str, tags: Mapping[str, str]) -> tuple[str, str]:
+    def put(
+        self, name: str, text: str, *, role: str, key: str, description: str, tags: Mapping[str, str]
+    ) -> tuple[str, str]:
         """Create or update a pipeline; one that is up to date is not changed.
 
         Args:
             name: The pipeline's name.
             text: The definition.
+            role: The ARN of the role of the pipeline and its jobs.
             key: The key that the definition is uploaded to, named by its content.
             description: The description of the pipeline.
             tags: Its tags.
@@ -45,7 +48,7 @@ class PipelineService:
             MlopsError: A call failed.
         """
         present = self._describe(name)
-        desired = {"RoleArn": self.account.role, "PipelineDescription": description}
+        desired = {"RoleArn": role, "PipelineDescription": description}
         if present and desired.items() <= present.items() and _same(present["PipelineDefinition"], text):
             self._tag(present["PipelineArn"], tags)
             return present["PipelineArn"], UNCHANGED

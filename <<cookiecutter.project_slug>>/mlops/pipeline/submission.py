@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlops.base.environments import SHARED
 from mlops.base.files import DIGEST_LENGTH
 from mlops.pipeline import bundle
 from mlops.pipeline.sagemaker import PipelineService
-from mlops.project import image, keys
+from mlops.project import image, keys, pipelines
+from mlops.project.capabilities import lack
 from mlops.project.lookups import key_of_alias, newest_image
 from mlops.project.target import Target
 from mlops.registry.sagemaker import AwsRegistry
@@ -19,7 +21,7 @@ from mlops.store.s3 import S3Store
 
 @dataclass(frozen=True)
 class Submission:
-    """The result of a submission.
+    """The result of the submission of one pipeline.
 
     Attributes:
         pipeline_arn: The pipeline's ARN.
@@ -50,8 +52,15 @@ def look_up(target: Target) -> None:
         keys.remember(target, key, key_of_alias(target.account, alias, key))
 
 
-def submit(target: Target) -> Submission:
-    """Bring the pipeline of an environment up to date with the sources.
+def submitted(target: Target) -> list[str]:
+    """Return the pipelines that an environment has in AWS: the monitoring pipeline is where the functions are."""
+    present = pipelines.present(target.project.root)
+    has_functions = target.environment == SHARED and not lack(target.project.answers, ("deploys",))
+    return [name for name in present if name != pipelines.MONITORING or has_functions]
+
+
+def submit(target: Target, pipeline: str = pipelines.TRAINING) -> Submission:
+    """Bring a pipeline of an environment up to date with the sources.
 
     Uploads missing objects and the bundle's manifest, then creates or updates the pipeline. If nothing has changed,
     only read calls are made.
@@ -59,7 +68,7 @@ def submit(target: Target) -> Submission:
     Raises:
         MlopsError: The configuration is incomplete, the sources do not compile, or an AWS call fails.
     """
-    compiled, account = bundle.current(target), target.account
+    compiled, account = bundle.current(target, pipeline), target.account
     account.verify()
     store = S3Store(account)
     store.require_bucket()
@@ -72,6 +81,7 @@ def submit(target: Target) -> Submission:
     arn, outcome = PipelineService(account, store).put(
         compiled.pipeline_name,
         compiled.definition_text,
+        role=bundle.role(target, pipeline),
         key=f"{target.project.slug}/definitions/{compiled.definition_sha256[:DIGEST_LENGTH]}.json",
         description=target.project.answer("project_description"),
         tags=target.names.tags(target.environment),

@@ -17,11 +17,6 @@ def project_id(account: str, region: str, slug: str) -> str:
     return "p-" + hashlib.sha256(f"{account}/{region}/{slug}".encode()).hexdigest()[:_ID_DIGITS]
 
 
-def training_pipeline(slug: str) -> str:
-    """Return the name of the training pipeline, in SageMaker and on this machine."""
-    return f"{slug}-training"
-
-
 @dataclass(frozen=True)
 class Names:
     """The names of a project in an account.
@@ -62,6 +57,11 @@ class Names:
     def pipeline_role(self) -> str:
         """The role of the SageMaker pipeline and of its jobs."""
         return self.of("pipe")
+
+    @property
+    def monitoring_role(self) -> str:
+        """The role of the monitoring pipeline and of its jobs."""
+        return self.of("mon")
 
     def key_alias(self, suffix: str) -> str:
         """Return the alias of one of the keys."""

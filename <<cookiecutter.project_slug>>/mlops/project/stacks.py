@@ -37,6 +37,7 @@ TABLE = (
     Stack("execution"),
     Stack("retraining"),
     Stack("workload"),
+    Stack("monitoring"),
     Stack("cicd"),
     Stack("image"),
     Stack("build"),
@@ -44,6 +45,7 @@ TABLE = (
     Stack("endpoint", shared=False, endpoint=True),
     Stack("transform", shared=False),
     Stack("api", shared=False),
+    Stack("observability", shared=False),
 )
 """All stacks in the order of deployment: each uses outputs of preceding ones. They are deleted in reverse."""
 

@@ -14,8 +14,8 @@ from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError
 from mlops.base.waiting import Clock, wait
+from mlops.project import pipelines
 from mlops.project.account import aws_errors, is_missing
-from mlops.project.names import training_pipeline
 from mlops.project.target import Target
 from mlops.registry.sagemaker import AwsRegistry
 from mlops.retraining import executions
@@ -89,7 +89,7 @@ class AwsRetraining:
         with aws_errors("read the executions of the training pipeline"):
             if state.running and state.running.execution:
                 run = executions.status(account.sagemaker, state.running.execution)
-            pipeline = training_pipeline(self.target.project.slug)
+            pipeline = pipelines.name(self.target.project.slug, pipelines.TRAINING)
             hold = executions.hold(account.sagemaker, pipeline) if state.pending else ""
         rules = Policy.of_variables(function["Environment"]["Variables"])
         newest = newest_of(AwsRegistry.of(self.target).versions())

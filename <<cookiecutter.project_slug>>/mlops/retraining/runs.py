@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError, UsageError
+from mlops.project import pipelines
 from mlops.project.account import aws_errors
-from mlops.project.names import training_pipeline
 from mlops.project.target import Target
 from mlops.registry.evaluation import metrics
 from mlops.registry.sagemaker import AwsRegistry
@@ -76,7 +76,7 @@ class AwsRuns:
 
     @property
     def _pipeline(self) -> str:
-        return training_pipeline(self.target.project.slug)
+        return pipelines.name(self.target.project.slug, pipelines.TRAINING)
 
 
 def require_training(target: Target) -> None:

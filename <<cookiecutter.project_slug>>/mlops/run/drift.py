@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mlops.monitoring.windows import Window, timestamp
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
 from mlops.registry.versions import ModelVersion, champion
 from mlops.retraining.memory import DRIFT
+from mlops.run.monitoring import Window
 from mlops.run.retraining import Outcome, retrain
 from modelkit.violations import WindowDocument
 
@@ -34,7 +34,7 @@ def retrain_if_drifted(target: Target, window: Window, data: Path | None) -> Out
         return obstacle
     names = comparison["drifted"]
     reason = f"{len(names)} of {len(comparison['features'])} features drifted: {', '.join(names[:_LISTED])}"
-    return retrain(target, DRIFT, f"{DRIFT}-{used.version}-{timestamp(window.end)}", reason, data)
+    return retrain(target, DRIFT, f"{DRIFT}-{used.version}-{window.end}", reason, data)
 
 
 def _obstacle(used: ModelVersion, comparison: WindowDocument, min_rows: int) -> str:

@@ -10,13 +10,17 @@ def main(arguments: list[str]) -> int:
     """Call `module:function` with the event in one file and write its result to another.
 
     Args:
-        arguments: The target, the file of the event, the file of the result.
+        arguments: The target, the file of the event, the file of the result, the file for the reason of a failure.
     """
-    target, event, output = arguments
+    target, event, output, failure = arguments
     module, _, name = target.partition(":")
-    handler = getattr(importlib.import_module(module), name)
-    result = handler(json.loads(Path(event).read_text(encoding="utf-8")), None)
-    Path(output).write_text(json.dumps(result), encoding="utf-8")
+    try:
+        handler = getattr(importlib.import_module(module), name)
+        result = handler(json.loads(Path(event).read_text(encoding="utf-8")), None)
+        Path(output).write_text(json.dumps(result), encoding="utf-8")
+    except Exception as error:
+        Path(failure).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+        raise
     return 0
 
 

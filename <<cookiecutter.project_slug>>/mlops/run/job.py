@@ -87,7 +87,10 @@ class JobRunner:
         inputs = arguments.get("ProcessingInputs", [])
         outputs = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
         for entry in inputs:
-            self.store.download_prefix(entry["S3Input"]["S3Uri"], sandbox.path(entry["S3Input"]["LocalPath"]))
+            source, folder_of_input = entry["S3Input"], sandbox.path(entry["S3Input"]["LocalPath"])
+            is_manifest = source.get("S3DataType") == "ManifestFile"
+            download = self.store.download_manifest if is_manifest else self.store.download_prefix
+            download(source["S3Uri"], folder_of_input)
         for entry in outputs:
             sandbox.path(entry["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
         sandbox.write("config/resourceconfig.json", _resources(cluster["InstanceType"]))
@@ -215,7 +218,8 @@ class JobRunner:
         """
         sandbox = Sandbox(folder)
         sandbox.write("event.json", event)
-        command = ["python3", "-m", "mlops.run.function", target, "/opt/ml/event.json", "/opt/ml/answer.json"]
+        files = ("/opt/ml/event.json", "/opt/ml/answer.json", "/opt/ml/output/failure")
+        command = ["python3", "-m", "mlops.run.function", target, *files]
         environment = {"Environment": {"PYTHONPATH": str(self.root)}}
         self._run(name, command, environment, sandbox, target, sandbox.path("/opt/ml/output/failure"))
         return json.loads(sandbox.path("/opt/ml/answer.json").read_text(encoding="utf-8"))

@@ -12,21 +12,33 @@ from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import files_below, sha256_of_file, unwritable, write_json, write_text
 from mlops.pipeline.bundle import Bundle, Manifest
 from mlops.pipeline.definition import Definition
-from mlops.project.environment import Environment
 from mlops.project.lineage import data_version
 from mlops.project.project import RUNTIME_ENVIRONMENT
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
 from mlops.registry.versions import champion
 from mlops.run.cache import StepCache
+from mlops.run.local_functions import FUNCTIONS
 from mlops.run.runner import Listener, LocalRun, check_runnable
-from mlops.run.state import NOT_STARTED, SUCCEEDED, RunFolder, RunState, StepState, new_run_folder, new_run_id, now
+from mlops.run.state import (
+    NOT_STARTED,
+    RUNS,
+    SUCCEEDED,
+    RunFolder,
+    RunState,
+    StepState,
+    new_run_folder,
+    new_run_id,
+    now,
+)
 from mlops.store.local import LocalStore
 
 _BY_HASH = py_compile.PycInvalidationMode.CHECKED_HASH
 
 
-def new_run(target: Target, bundle: Bundle, data: Path | None, overrides: Mapping[str, str]) -> RunFolder:
+def new_run(
+    target: Target, bundle: Bundle, data: Path | None, overrides: Mapping[str, str], kind: str = RUNS
+) -> RunFolder:
     """Prepare a run of a bundle: check its parameters, copy its inputs to the store, and create its folder.
 
     Args:
@@ -34,6 +46,7 @@ def new_run(target: Target, bundle: Bundle, data: Path | None, overrides: Mappin
         bundle: The compiled bundle.
         data: The file or folder to train on; None for the configured one.
         overrides: Values of pipeline parameters given on the command line.
+        kind: The folder of the runs of this pipeline.
 
     Raises:
         MlopsError: A parameter, the definition or the data cannot be used. No run was started.
@@ -41,17 +54,19 @@ def new_run(target: Target, bundle: Bundle, data: Path | None, overrides: Mappin
     project, environment, store = target.project, target.settings, LocalStore.of(target)
     project.python(RUNTIME_ENVIRONMENT)
     definition = Definition.from_text(bundle.definition_text)
-    check_runnable(definition, _functions(environment))
-    values, source = dict(overrides), data or project.root / str(environment["data_folder"])
-    if "InputDataUri" in overrides:
-        if data:
-            raise UsageError("--data and -p InputDataUri exclude each other.", "Leave out one of them.")
-        source = store.path(overrides["InputDataUri"])
-    version = data_version(source)
-    if "InputDataUri" in definition.parameters:
-        values.setdefault("InputDataUri", f"s3://{environment['bucket']}/{project.slug}/data/{version}/")
-    if "DataVersion" in definition.parameters:
-        values.setdefault("DataVersion", version)
+    check_runnable(definition, _functions(target))
+    values, source = dict(overrides), None
+    if definition.parameters.keys() & {"InputDataUri", "DataVersion"}:
+        source = data or project.root / str(environment["data_folder"])
+        if "InputDataUri" in overrides:
+            if data:
+                raise UsageError("--data and -p InputDataUri exclude each other.", "Leave out one of them.")
+            source = store.path(overrides["InputDataUri"])
+        version = data_version(source)
+        if "InputDataUri" in definition.parameters:
+            values.setdefault("InputDataUri", f"s3://{environment['bucket']}/{project.slug}/data/{version}/")
+        if "DataVersion" in definition.parameters:
+            values.setdefault("DataVersion", version)
     if "ChampionArn" in definition.parameters and not {"ChampionArn", "ChampionModelUri"} & set(overrides):
         values |= _champion(target)
     parameters = definition.values(values)
@@ -62,9 +77,9 @@ def new_run(target: Target, bundle: Bundle, data: Path | None, overrides: Mappin
             if path.suffix == ".py":
                 # Every job gets a copy of the code, including bytecode, which stays valid if it is checked by hash.
                 py_compile.compile(str(store.root / name), invalidation_mode=_BY_HASH, quiet=2)
-    if "InputDataUri" in definition.parameters and "InputDataUri" not in overrides:
+    if source and "InputDataUri" in definition.parameters and "InputDataUri" not in overrides:
         _place(source, store.path(str(values["InputDataUri"])))
-    folder = new_run_folder(project)
+    folder = new_run_folder(project, kind)
     state = RunState(
         id=folder.path.name,
         pipeline=bundle.pipeline_name,
@@ -99,9 +114,10 @@ def _champion(target: Target) -> dict[str, str]:
     return best.as_champion
 
 
-def _functions(environment: Environment) -> dict[str, str]:
-    """Return the local callables that replace Lambda functions: `functions` in the configuration, if any."""
-    return dict(environment.settings.get("functions") or {})
+def _functions(target: Target) -> dict[str, str]:
+    """Return the local callables that replace Lambda functions: the template's, and configured `functions`."""
+    own = {f"{target.project.slug}-{purpose}": function for purpose, function in FUNCTIONS.items()}
+    return own | (target.settings.settings.get("functions") or {})
 
 
 def _place(source: Path, target: Path) -> None:
@@ -147,7 +163,7 @@ def execute(target: Target, folder: RunFolder, *, use_cache: bool, listener: Lis
                 python=target.project.python(RUNTIME_ENVIRONMENT),
                 region=target.project.region,
                 account=str(target.settings["account"]),
-                functions=_functions(target.settings),
+                functions=_functions(target),
                 use_cache=use_cache,
                 listener=listener,
             )

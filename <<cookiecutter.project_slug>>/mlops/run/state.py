@@ -21,6 +21,9 @@ NOT_STARTED, SKIPPED, INTERRUPTED = "NotStarted", "Skipped", "Interrupted"
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 3
+RUNS = "runs"
+"""The folder of the training pipeline's runs."""
+
 # Seconds: processes that check whether a run executes hold the lock for less.
 _PATIENCE = 0.5
 
@@ -197,9 +200,14 @@ def runs(project: Project) -> list[RunFolder]:
     return [RunFolder(path) for path in sorted(paths, reverse=True)]
 
 
-def new_run_folder(project: Project) -> RunFolder:
-    """Return a folder for a new run; it does not exist yet."""
-    return RunFolder(_folder(project) / new_run_id())
+def new_run_folder(project: Project, kind: str = RUNS) -> RunFolder:
+    """Return a folder for a new run; it does not exist yet.
+
+    Args:
+        project: The project.
+        kind: The folder of the runs of a pipeline.
+    """
+    return RunFolder(project.state / kind / new_run_id())
 
 
 def find_run(project: Project, run_id: str) -> RunFolder:
@@ -230,4 +238,4 @@ def last_unfinished(project: Project) -> RunFolder:
 
 
 def _folder(project: Project) -> Path:
-    return project.state / "runs"
+    return project.state / RUNS

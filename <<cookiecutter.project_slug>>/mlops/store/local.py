@@ -63,6 +63,28 @@ class LocalStore:
         for name, path in _objects(self.path(uri)):
             copy_file(path, destination / name)
 
+    def download_manifest(self, uri: str, destination: Path) -> None:
+        """Copy the objects that a manifest lists into a folder, as SageMaker does for a ManifestFile input.
+
+        Raises:
+            MlopsError: The manifest or an object is missing, or the manifest is not one.
+        """
+        try:
+            (first, *names) = self.read_json(uri)
+            prefix = first["prefix"]
+            objects = [(name, f"{prefix}{name}") for name in names]
+        except (ValueError, TypeError, KeyError) as error:
+            raise MlopsError(
+                f"{uri} is not a manifest: {error!r}.", "See API_S3DataSource in SageMaker's API."
+            ) from None
+        if not objects:
+            raise MlopsError(f"The manifest {uri} lists no objects.")
+        for name, listed in objects:
+            source = self.path(listed)
+            if not source.is_file():
+                raise self._missing(listed)
+            copy_file(source, destination / name)
+
     def upload(self, source: Path, uri: str) -> None:
         """Copy a file to a URI, or all files of a folder below it. Each object is written atomically, as in S3.
 

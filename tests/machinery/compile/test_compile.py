@@ -154,12 +154,12 @@ def test_a_definition_with_problems_is_not_written(project: Path) -> None:
     source = project / "pipelines/training.py"
     text = source.read_text(encoding="utf-8").replace("{name: value.to_string() for", "{name: value for")
     source.write_text(text, encoding="utf-8")
-    before = contents(project / ".mlops/bundles/local")
+    before = contents(project / ".mlops/bundles/local/training")
     result = mlops(project, "compile", check=False)
     assert result.returncode == 1
     assert "step Train" in result.stderr
     assert "max_depth" in result.stderr
-    assert contents(project / ".mlops/bundles/local") == before
+    assert contents(project / ".mlops/bundles/local/training") == before
 
 
 @pytest.mark.slow

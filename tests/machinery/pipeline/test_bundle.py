@@ -148,7 +148,7 @@ def test_a_full_disk_is_said_and_leaves_no_trace(sources: Project, compiler: Com
     with pytest.raises(MlopsError, match="No space left on device") as caught:
         bundle.current(Target(sources, "local"))
     assert "Free space" in caught.value.remedy
-    assert [path.name for path in (sources.state / "bundles/local").iterdir()] == [".lock"]
+    assert [path.name for path in (sources.state / "bundles/local/training").iterdir()] == [".lock"]
 
 
 def test_two_at_once_compile_once(sources: Project, compiler: Compiler) -> None:

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from mlops.base.environments import LOCAL
 from mlops.base.errors import UsageError
-from mlops.monitoring.windows import Window, Windows
 from mlops.project.capabilities import lack
 from mlops.project.project import Project
 from mlops.project.target import Target
+from mlops.run.monitoring import Window, evaluate
 from modelkit.violations import WindowDocument
 
 NEEDS = ("monitors",)
@@ -52,7 +52,7 @@ def run(target: Target, options: Namespace) -> int:
         raise UsageError("The end of the window is in the future.", "Leave out --until: the window then ends now.")
     if since and since >= (until or now):
         raise UsageError("The window ends before it starts.")
-    window = Windows(target).evaluate(since, until)
+    window = evaluate(target, since, until)
     document = window.document()
     if not options.json:
         print(_text(target.project, window))
@@ -86,13 +86,12 @@ def _retrain(target: Target, window: Window, options: Namespace) -> tuple[int, d
 
 
 def _text(project: Project, window: Window) -> str:
-    start = f"{window.start:%Y-%m-%d %H:%M:%S}" if window.start else "the first request"
-    lines = [f"From {start} to {window.end:%Y-%m-%d %H:%M:%S} UTC:"]
+    lines = [f"From {window.content['start'] or 'the first request'} to {window.end}:"]
     for version, comparison in window.comparisons.items():
         lines += ["", *_version_text(version, comparison, window.min_rows)]
     if not any(comparison["rows"] or comparison["damaged"] for comparison in window.comparisons.values()):
         lines.append("No requests: there is nothing to compare.")
-    elif window.folder is None:
+    elif not window.has_enough_rows:
         lines.append("\nToo few rows to evaluate: the next window starts where this one did.")
     if window.report:
         lines.append(f"\n  report:  {window.report.relative_to(project.root)}")

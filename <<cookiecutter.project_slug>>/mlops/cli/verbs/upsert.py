@@ -1,10 +1,11 @@
-"""Create or update the pipeline of an environment in SageMaker, and optionally start it.
+"""Create or update the pipelines of an environment in SageMaker, and optionally start the training pipeline.
 
-Uploads the objects that are missing first. A pipeline that is up to date is not changed.
+Uploads the objects that are missing first. Pipelines that are up to date are not changed.
 """
 
 import json
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
 from datetime import date
 
 from mlops.base.errors import UsageError
@@ -14,6 +15,7 @@ from mlops.deployment.readiness import image_support
 from mlops.pipeline import submission
 from mlops.pipeline.bundle import current
 from mlops.pipeline.definition import assignments
+from mlops.project import pipelines
 from mlops.project.target import Target
 
 NEEDS = ("trains",)
@@ -30,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(target: Target, options: Namespace) -> int:
-    """Submit the pipeline, start it if requested, and print a summary."""
+    """Submit the pipelines, start training if requested, and print a summary."""
     if options.parameter and not options.start:
         raise UsageError("-p sets parameters of an execution.", "Add --start, or leave out -p.")
     overrides = assignments(options.parameter)
@@ -38,23 +40,23 @@ def run(target: Target, options: Namespace) -> int:
         report(f"Warning: {finding}")
     submission.look_up(target)
     current(target).require_within_limits(overrides)
-    done = submission.submit(target)
+    done = {name: submission.submit(target, name) for name in submission.submitted(target)}
+    training = done[pipelines.TRAINING]
     execution = None
     if options.start:
         pipeline = current(target).pipeline_name
         execution = submission.start(target, pipeline, overrides)
     if options.json:
         result = {
-            "pipeline_arn": done.pipeline_arn,
-            "outcome": done.outcome,
-            "definition_sha256": done.definition_sha256,
-            "uploaded": done.uploaded,
+            **asdict(training),
             "execution_arn": execution,
+            "pipelines": {name: asdict(one) for name, one in done.items()},
         }
         print(json.dumps(result, indent=2))
         return 0
-    print(f"{done.pipeline_arn} is {done.outcome} (sha256 {done.definition_sha256[:DIGEST_LENGTH]}).")
-    print(f"  {len(done.uploaded)} objects uploaded.")
+    for one in done.values():
+        print(f"{one.pipeline_arn} is {one.outcome} (sha256 {one.definition_sha256[:DIGEST_LENGTH]}).")
+        print(f"  {len(one.uploaded)} objects uploaded.")
     if execution:
         print(f"  started: {execution}")
     return 0

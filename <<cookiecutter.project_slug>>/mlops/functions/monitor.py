@@ -1,0 +1,136 @@
+"""The Lambda functions of the monitoring pipeline: collect the traffic of a window, and publish its metrics."""
+
+import functools
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from mlops.monitoring import publish as publishing
+from mlops.monitoring.collect import SCHEMA, Request
+from mlops.monitoring.collect import collect as collected
+from mlops.monitoring.place import Layout, Listed
+from mlops.monitoring.publish import Metric
+from mlops.registry.versions import ModelVersion, of_package
+from mlops.store.objects import split_uri
+
+_LATENESS = timedelta(minutes=15)
+"""AWS does not document how soon captured data are in S3; they have been seen after a few minutes."""
+
+_GONE = ("NoSuchKey", "404")
+
+
+def collect(event: Mapping[str, Any], _context: object) -> dict[str, str]:
+    """Collect a window (see `monitoring.collect`)."""
+    return collected(AwsPlace.of_environment(), Request.of(event))
+
+
+def publish(event: Mapping[str, Any], _context: object) -> dict[str, str]:
+    """Publish a window (see `monitoring.publish`) to CloudWatch, in the project's namespace."""
+    return publishing.publish(AwsPlace.of_environment(), event, _put_metrics)
+
+
+@dataclass(frozen=True)
+class AwsPlace:
+    """S3, the model package group and the record of live versions (see `monitoring.place.Place`).
+
+    Attributes:
+        layout: The layout.
+        packages: The ARN of a version of the model package group, without its number.
+    """
+
+    layout: Layout
+    packages: str
+    lateness: timedelta = _LATENESS
+
+    @classmethod
+    def of_environment(cls) -> "AwsPlace":
+        """Return what the function's environment variables describe."""
+        variables = os.environ
+        layout = Layout(variables["PROJECT"], variables["CAPTURED_URI"], variables["DATA_URI"])
+        return cls(layout, variables["PACKAGES_ARN"])
+
+    def folders(self, uri: str) -> list[str]:
+        """Return the names of the folders directly below a URI, sorted."""
+        bucket, prefix = split_uri(f"{uri}/")
+        pages = _client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+        return sorted(name.removeprefix(prefix).rstrip("/") for name in found)
+
+    def objects(self, uri: str, after: str = "") -> Iterator[Listed]:
+        """Yield the objects below a URI in the order of their names, beginning after the name `after`."""
+        bucket, prefix = split_uri(f"{uri}/")
+        start = {"StartAfter": f"{prefix}{after}"} if after else {}
+        for page in _client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **start):
+            for entry in page.get("Contents", []):
+                yield Listed(entry["Key"].removeprefix(prefix), entry["LastModified"])
+
+    def read(self, uri: str) -> bytes | None:
+        """Return the content of an object; None if it does not exist."""
+        bucket, key = split_uri(uri)
+        try:
+            content: bytes = _client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                return None
+            raise
+        return content
+
+    def write(self, uri: str, content: bytes) -> None:
+        """Write an object."""
+        bucket, key = split_uri(uri)
+        _client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+
+    def copy(self, source: str, target: str) -> bool:
+        """Copy an object; return False if it does not exist."""
+        content = self.read(source)
+        if content is not None:
+            self.write(target, content)
+        return content is not None
+
+    def version(self, number: int) -> ModelVersion:
+        """Return a registered version.
+
+        Raises:
+            ClientError: It does not exist.
+        """
+        return of_package(_client("sagemaker").describe_model_package(ModelPackageName=f"{self.packages}/{number}"))
+
+    def archived_schema(self, version: ModelVersion) -> bytes | None:
+        """Return the schema file in the archive of a version, which is read only up to it; None if it has none."""
+        bucket, key = split_uri(version.model_uri)
+        body = _client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        with tarfile.open(fileobj=body, mode="r|gz") as archive:
+            for member in archive:
+                if member.isfile() and member.name.removeprefix("./") == SCHEMA:
+                    content = archive.extractfile(member)
+                    return content.read() if content else None
+        return None
+
+    def live(self, environment: str) -> int | None:
+        """Return the number of the version in use; None if none is."""
+        client = _client("ssm")
+        try:
+            value = client.get_parameter(Name=f"/{self.layout.slug}/live/{environment}")["Parameter"]["Value"]
+        except client.exceptions.ParameterNotFound:
+            return None
+        return int(value.rpartition("/")[2])
+
+
+def _put_metrics(metrics: list[Metric]) -> None:
+    data = [
+        {"MetricName": one.name, "Value": one.value, "Dimensions": [{"Name": "Environment", "Value": one.environment}]}
+        for one in metrics
+    ]
+    _client("cloudwatch").put_metric_data(Namespace=os.environ["PROJECT"], MetricData=data)
+
+
+@functools.cache
+def _client(service: str) -> Any:
+    """Return the client of a service, which is reused by later invocations."""
+    return boto3.client(service)

@@ -1,0 +1,250 @@
+"""The first step of the monitoring pipeline: find the traffic, the labels and the baselines of a window.
+
+Processing jobs have no network: SageMaker copies to them what this step lists in manifests.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mlops.base.errors import MlopsError, UsageError
+from mlops.monitoring.place import LAST_WINDOW, Place
+from mlops.registry.versions import ModelVersion, require_baseline
+
+AUTO = "auto"
+"""The value of a window's start or end that is not given."""
+
+WINDOW = "window.json"
+SCHEMA = "schema.json"
+STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
+_OF_EVALUATION = ("evaluation.json", "predictions.json")
+
+_HOUR = timedelta(hours=1)
+_PATH_OF_AN_HOUR = "%Y/%m/%d/%H"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A time interval.
+
+    Attributes:
+        start: Its start, inclusive; None for no lower bound.
+        end: Its end, exclusive.
+    """
+
+    start: datetime | None
+    end: datetime
+
+    def earlier(self, delay: timedelta) -> "Interval":
+        """Return the interval of the same length that ended `delay` earlier."""
+        return Interval(self.start - delay if self.start else None, self.end - delay)
+
+    def has_hour(self, hour: datetime) -> bool:
+        """Return whether an object of an hour may contain records of the interval.
+
+        An object is named by the hour of its first records, and may be written within the next.
+        """
+        return (self.start is None or self.start < hour + 2 * _HOUR) and hour < self.end
+
+    def document(self) -> dict[str, str | None]:
+        """Return the interval as JSON."""
+        return {"start": timestamp(self.start) if self.start else None, "end": timestamp(self.end)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to collect: the event of the step.
+
+    Attributes:
+        project_name: The project's name, as people read it.
+        environment: The environment whose traffic is evaluated.
+        execution: The id of the run.
+        started: When the run started.
+        start: The start of the window; None for the end of the last one.
+        end: The end of the window; None for the start of the run, less the lateness of records.
+        label_delay: How long after a request its label is known.
+    """
+
+    project_name: str
+    environment: str
+    execution: str
+    started: datetime
+    start: datetime | None
+    end: datetime | None
+    label_delay: timedelta
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> "Request":
+        """Read an event.
+
+        Raises:
+            MlopsError: A value is not a time or not a number.
+        """
+        delay = float(event["label_delay_hours"])
+        if not 0 <= delay <= _LONGEST_DELAY:
+            raise UsageError(f"LabelDelayHours is {delay:g}; it must be between 0 and {_LONGEST_DELAY}.")
+        return cls(
+            project_name=event["project_name"],
+            environment=event["environment"],
+            execution=event["execution"],
+            started=moment(event["started"]),
+            start=None if event["start"] == AUTO else moment(event["start"]),
+            end=None if event["end"] == AUTO else moment(event["end"]),
+            label_delay=timedelta(hours=delay),
+        )
+
+
+_LONGEST_DELAY = 24 * 366
+
+
+def collect(place: Place, request: Request) -> dict[str, str]:
+    """Write the window's documents and manifests.
+
+    Returns:
+        The S3 URIs that the next step reads: `window`, the prefix of `window.json` and the documents of each version,
+        and the manifests `captured` and `ground_truth`.
+
+    Raises:
+        MlopsError: The window ends before it starts, or a version that got requests has no baseline.
+    """
+    layout, environment = place.layout, request.environment
+    window = _window(place, request)
+    labels = window.earlier(request.label_delay)
+    captured = {number: list(_captured(place, environment, number, (window, labels))) for number in _numbers(place)}
+    captured = {number: uris for number, uris in captured.items() if uris}
+    folder = f"{layout.results(environment)}/{request.execution}/window"
+    for number in captured:
+        _copy_documents(place, place.version(number), f"{folder}/{number}")
+    document = {
+        **window.document(),
+        "labels": labels.document(),
+        "live": place.live(environment),
+        "project_name": request.project_name,
+        "environment": environment,
+    }
+    place.write(f"{folder}/{WINDOW}", json.dumps(document, indent=2).encode())
+    truth, since = layout.ground_truth(environment), labels.start
+    found = (f"{truth}/{one.name}" for one in place.objects(truth) if since is None or one.modified >= since)
+    captured_list = layout.captured_manifest(environment, request.execution)
+    truth_list = f"{layout.results(environment)}/{request.execution}/ground-truth.manifest"
+    _write_manifest(place, captured_list, layout.captured, (uri for uris in captured.values() for uri in uris))
+    _write_manifest(place, truth_list, layout.data, found)
+    return {"window": f"{folder}/", "captured": captured_list, "ground_truth": truth_list}
+
+
+def timestamp(time: datetime) -> str:
+    """Format a time like captured records: UTC, ISO 8601, to the second."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def moment(text: str) -> datetime:
+    """Parse a time; without a zone it is UTC.
+
+    Raises:
+        MlopsError: It is not a time.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time.", "Use UTC, such as 2026-01-31T06:00:00Z.") from None
+    return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+
+
+def last_end(place: Place, environment: str) -> datetime | None:
+    """Return where the last evaluated window of an environment ended; None before the first.
+
+    Raises:
+        MlopsError: The document that says so is damaged.
+    """
+    uri = f"{place.layout.results(environment)}/{LAST_WINDOW}"
+    content = place.read(uri)
+    if content is None:
+        return None
+    try:
+        return moment(json.loads(content)["end"])
+    except (ValueError, KeyError, TypeError) as error:
+        remedy = "Delete it: the next window then begins with the first captured request."
+        raise MlopsError(f"{uri} is damaged: {error!r}.", remedy) from None
+
+
+def _window(place: Place, request: Request) -> Interval:
+    end = request.end or (request.started - place.lateness).replace(microsecond=0)
+    start = request.start or last_end(place, request.environment)
+    if request.start is None and start is not None:
+        start = min(start, end)  # a run that starts right after another one has nothing to evaluate
+    elif start is not None and start >= end:
+        raise UsageError(f"The window ends at {timestamp(end)}, before it starts.")
+    return Interval(start, end)
+
+
+def _numbers(place: Place) -> list[int]:
+    """Return the numbers of the versions with captured requests."""
+    return sorted(int(name) for name in place.folders(place.layout.capture) if name.isdecimal())
+
+
+def _captured(place: Place, environment: str, number: int, intervals: Iterable[Interval]) -> Iterator[str]:
+    """Yield the captured objects of a version that may contain records of some intervals."""
+    intervals = list(intervals)
+    starts = [interval.start for interval in intervals]
+    first = None if None in starts else min(start for start in starts if start)
+    after = f"{first - 2 * _HOUR:{_PATH_OF_AN_HOUR}}" if first else ""
+    for endpoint in place.layout.endpoints(environment):
+        for variant in place.folders(f"{place.layout.capture}/{number}/{endpoint}"):
+            folder = f"{place.layout.capture}/{number}/{endpoint}/{variant}"
+            for one in place.objects(folder, after):
+                hour = _hour(one.name)
+                if hour and any(interval.has_hour(hour) for interval in intervals):
+                    yield f"{folder}/{one.name}"
+
+
+def _hour(name: str) -> datetime | None:
+    """Return the hour of an object, `<yyyy>/<mm>/<dd>/<hh>/<name>.jsonl`; None if it is not named so."""
+    folder, _, file = name.rpartition("/")
+    if not file.endswith(".jsonl") or file.startswith("."):
+        return None
+    try:
+        return datetime.strptime(folder, _PATH_OF_AN_HOUR).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _copy_documents(place: Place, version: ModelVersion, folder: str) -> None:
+    """Copy what the requests of a version are compared with.
+
+    Raises:
+        MlopsError: The version has no baseline or no schema.
+    """
+    for name, uri in zip((STATISTICS, CONSTRAINTS), require_baseline(version), strict=True):
+        if not place.copy(uri, f"{folder}/{name}"):
+            raise MlopsError(f"The baseline of version {version.version} is missing: {uri}.", _RETRAIN)
+    beside = version.evaluation_uri.rpartition("/")[0]
+    for name in _OF_EVALUATION if beside else ():
+        place.copy(f"{beside}/{name}", f"{folder}/{name}")
+    if beside and place.copy(f"{beside}/{SCHEMA}", f"{folder}/{SCHEMA}"):
+        return
+    schema = place.archived_schema(version)
+    if schema is None:
+        raise MlopsError(f"Version {version.version} was registered without its schema.", _RETRAIN)
+    place.write(f"{folder}/{SCHEMA}", schema)
+
+
+_RETRAIN = "Its requests cannot be compared. Train and deploy a new version."
+
+
+def _write_manifest(place: Place, uri: str, root: str, uris: Iterable[str]) -> None:
+    """Write a manifest of objects. It lists itself too, because a job needs at least one object.
+
+    The format is that of S3DataSource
+    (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html).
+
+    Args:
+        place: The storage.
+        uri: The manifest.
+        root: The folder that contains the manifest and the objects; the job gets their names below it.
+        uris: The objects.
+    """
+    prefix = f"{root}/"
+    listed = [{"prefix": prefix}, *(one.removeprefix(prefix) for one in (uri, *uris))]
+    place.write(uri, json.dumps(listed).encode())

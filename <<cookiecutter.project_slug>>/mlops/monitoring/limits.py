@@ -1,0 +1,38 @@
+"""The limits of monitoring in the configuration (`monitoring` in config/)."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from mlops.base.errors import UsageError
+from mlops.project.environment import Environment
+
+PARAMETERS: Mapping[str, str] = {
+    "MinRows": "min_rows",
+    "MaxDistance": "max_distance",
+    "MaxDriftedShare": "max_drifted_share",
+    "MaxMissingIncrease": "max_missing_increase",
+    "MaxAucLoss": "max_auc_loss",
+    "LabelDelayHours": "label_delay_hours",
+}
+"""The parameters of the pipeline, and of the stack `observability`, that these set."""
+
+_WHOLE = ("min_rows",)
+_MOST = {"min_rows": 10**9, "label_delay_hours": 24 * 366}
+
+
+def values(environment: Environment) -> dict[str, str]:
+    """Return the limits of an environment by parameter, as text.
+
+    Raises:
+        MlopsError: One is missing, not a number, too low or too high.
+    """
+    return {parameter: _text(environment, name) for parameter, name in PARAMETERS.items()}
+
+
+def _text(environment: Environment, name: str) -> str:
+    key, least, most = f"monitoring.{name}", int(name in _WHOLE), _MOST.get(name, 1)
+    value = environment.integer(key) if name in _WHOLE else environment.number(key)
+    if not least <= value <= most:
+        what = "low" if value < least else "high"
+        raise UsageError(f"`{key}: {value}` in {environment.file(key)} is too {what}.", f"Use {least} to {most}.")
+    return f"{Decimal(str(value)):f}"

@@ -1,0 +1,85 @@
+"""The last step of the monitoring pipeline: hand over the metrics of a window, and record where it ended."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mlops.base.errors import MlopsError
+from mlops.monitoring.collect import AUTO, WINDOW, last_end, moment, timestamp
+from mlops.monitoring.place import LAST_WINDOW, Place
+
+METRICS = "metrics.json"
+EVALUATED = "WindowsEvaluated"
+"""The metric that says that a run has ended, whatever it found: an alarm watches that it does not stay away."""
+
+
+DUE = "RetrainingDue"
+"""The metric that says whether a retraining is due: an alarm on it starts one."""
+
+
+def is_due(figures: Mapping[str, float]) -> bool:
+    """Return whether a version should be retrained: it has drifted or lost quality, and the data have no faults.
+
+    A model trained on faulty data would learn the faults.
+    """
+    return bool(figures["Drift"] or figures.get("ModelQualityDegraded")) and not figures["DataQualityViolations"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a window.
+
+    Attributes:
+        name: Its name.
+        value: Its value.
+        environment: The environment.
+    """
+
+    name: str
+    value: float
+    environment: str
+
+
+def publish(place: Place, event: Mapping[str, Any], emit: Callable[[list[Metric]], None]) -> dict[str, str]:
+    """Publish a window.
+
+    Args:
+        place: The storage.
+        event: The event of the step: `environment`, `report` (the S3 prefix of the results), `start` and `end`.
+        emit: Takes the metrics.
+
+    Returns:
+        The S3 URI of the HTML report: `report`.
+
+    Raises:
+        MlopsError: The results cannot be read.
+    """
+    environment, folder = event["environment"], event["report"].rstrip("/")
+    window = _document(place, f"{folder}/{WINDOW}")
+    figures = _document(place, f"{folder}/{METRICS}")
+    if "Drift" in figures:
+        figures[DUE] = int(is_due(figures))
+    figures[EVALUATED] = 1
+    emit([Metric(name, float(value), environment) for name, value in figures.items()])
+    is_chosen = (event["start"], event["end"]) != (AUTO, AUTO)
+    if window["enough_rows"] or is_chosen:
+        _advance(place, environment, moment(window["end"]))
+    return {"report": f"{folder}/report.html"}
+
+
+def _advance(place: Place, environment: str, end: datetime) -> None:
+    """Record that a window has been evaluated; one with too few rows stays open, and the next one includes it."""
+    before = last_end(place, environment)
+    if before is None or end > before:
+        uri = f"{place.layout.results(environment)}/{LAST_WINDOW}"
+        place.write(uri, json.dumps({"end": timestamp(end)}).encode())
+
+
+def _document(place: Place, uri: str) -> dict[str, Any]:
+    content = place.read(uri)
+    if content is None:
+        raise MlopsError(f"The result of the comparison is missing: {uri}.")
+    document: dict[str, Any] = json.loads(content)
+    return document

@@ -1,0 +1,100 @@
+"""The monitoring pipeline on this machine, and the result of a window."""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlops.base.errors import MlopsError
+from mlops.monitoring.collect import AUTO, WINDOW, timestamp
+from mlops.monitoring.local import LocalPlace
+from mlops.pipeline import bundle
+from mlops.project import pipelines
+from mlops.project.target import Target
+from mlops.run.start import execute, new_run
+from mlops.run.state import FAILED, SUCCEEDED, RunFolder, RunState
+from modelkit.violations import WindowDocument
+
+_REPORT = "report.html"
+_RUNS = "monitoring"
+"""The folder of this pipeline's runs; those that succeed leave their results in the store only."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """An evaluated window.
+
+    Attributes:
+        folder: The folder of its results.
+        content: The document `window.json`.
+    """
+
+    folder: Path
+    content: dict[str, Any]
+
+    @property
+    def comparisons(self) -> dict[int, WindowDocument]:
+        """The `comparison.json` of each version that got requests, by version."""
+        return {int(version): comparison for version, comparison in self.content["versions"].items()}
+
+    @property
+    def end(self) -> str:
+        """Its end, exclusive, as captured records have it."""
+        return str(self.content["end"])
+
+    @property
+    def min_rows(self) -> int:
+        """The number of rows that a window needs."""
+        return int(self.content["min_rows"])
+
+    @property
+    def has_enough_rows(self) -> bool:
+        """Whether it has as many; if not, its rows count for the next window."""
+        return bool(self.content["enough_rows"])
+
+    @property
+    def report(self) -> Path | None:
+        """The HTML report; None if there is nothing to report."""
+        return self.folder / _REPORT if self.content["versions"] else None
+
+    def document(self) -> dict[str, Any]:
+        """Return the window as JSON."""
+        return {**self.content, "report": str(self.report) if self.report else None}
+
+
+def evaluate(target: Target, since: datetime | None, until: datetime | None) -> Window:
+    """Run the monitoring pipeline for a window.
+
+    Args:
+        target: This machine.
+        since: The start of the window, inclusive; None for the end of the last window.
+        until: The end of the window, exclusive; None for now.
+
+    Raises:
+        MlopsError: The pipeline does not compile, or a step failed: traffic, a baseline or an archive cannot be read.
+    """
+    end = until or datetime.now(UTC) + timedelta(seconds=1)  # records have whole seconds
+    compiled = bundle.current(target, pipelines.MONITORING)
+    time.sleep(max(0.0, (end + LocalPlace(target).lateness - datetime.now(UTC)).total_seconds()))
+    chosen = {"WindowStart": timestamp(since) if since else AUTO, "WindowEnd": timestamp(until) if until else AUTO}
+    folder = new_run(target, compiled, None, chosen, _RUNS)
+    state = execute(target, folder, use_cache=False, listener=lambda state, step: None)
+    if state.status != SUCCEEDED:
+        raise _failure(folder, state)
+    results = LocalPlace(target).store.path(_report_uri(state)).parent
+    shutil.rmtree(folder.path)
+    return Window(results, json.loads((results / WINDOW).read_text(encoding="utf-8")))
+
+
+def _report_uri(state: RunState) -> str:
+    return str(state.steps["Publish"].properties["OutputParameters"]["report"])
+
+
+def _failure(folder: RunFolder, state: RunState) -> MlopsError:
+    """Return the error of the step that failed: the last line that its job wrote, if it is a function."""
+    name, step = next((name, step) for name, step in state.steps.items() if step.status == FAILED)
+    log = folder.path / step.folder / "job.log"
+    return MlopsError(f"Monitoring failed in step {name}: {step.failure}", f"Log: {log}")
