@@ -9,7 +9,6 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,22 +16,21 @@ from typing import Any
 
 from mlops.base import capture
 from mlops.base.errors import MlopsError
-from mlops.base.files import write_json, write_text
-from mlops.base.pages import page
-from mlops.monitoring import charts
+from mlops.base.files import copy_file, write_json
 from mlops.project.project import RUNTIME_ENVIRONMENT
 from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
 from mlops.registry.archives import schema_file, unpacked
-from mlops.registry.versions import find
+from mlops.registry.versions import champion, find
 from mlops.store.local import LocalStore
-from modelkit.baseline import STATISTICS_FILE
-from modelkit.violations import COMPARISON_FILE, Limits, WindowDocument
+from modelkit.signature import SCHEMA_FILE
+from modelkit.violations import Limits, WindowDocument
+from modelkit.windows import REPORT_FILE, WINDOW_FILE
 
 WATERMARK = timedelta(seconds=2)
 """More recent records may not be in their file yet: servers flush every second."""
 
-_WINDOW, _REPORT = "window.json", "report.html"
+_MAX_AUC_LOSS = 0.05
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -57,7 +55,7 @@ class Window:
     @property
     def report(self) -> Path | None:
         """The HTML report; None if there is nothing to report."""
-        return self.folder / _REPORT if self.folder and self.comparisons else None
+        return self.folder / REPORT_FILE if self.folder and self.comparisons else None
 
     def document(self) -> dict[str, Any]:
         """Return the window as JSON."""
@@ -96,103 +94,81 @@ class Windows:
             MlopsError: The configuration, a baseline or an archive cannot be read, or a comparison failed.
         """
         settings = self.target.settings
-        limits = {name: settings.number(f"monitoring.{name}") for name in Limits.__dataclass_fields__}
+        names = [name for name in Limits.__dataclass_fields__ if name != "max_auc_loss"]
+        limits = {name: settings.number(f"monitoring.{name}") for name in names} | {"max_auc_loss": _MAX_AUC_LOSS}
         min_rows = settings.integer("monitoring.min_rows")
         start = since or self._last_end()
         end = until or datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
         time.sleep(max(0.0, (end + WATERMARK - datetime.now(UTC)).total_seconds()))
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".comparing-") as temporary:
-            kept = Path(temporary) / "window"
-            comparisons = dict(self._compare(kept, start, end, limits))
+            request, results = Path(temporary) / "request", Path(temporary) / "window"
+            self._prepare(request, start, end)
+            comparisons = self._compare(request, results, limits, min_rows)
             rows = sum(comparison["rows"] for comparison in comparisons.values())
             too_small = not (since or until) and rows < min_rows
             window = Window(start, end, comparisons, min_rows, None if too_small else self.folder / f"{end:{_STAMP}}")
             if window.folder:
-                self._keep(window, window.folder, kept, limits)
+                with contextlib.suppress(FileNotFoundError):  # an earlier result for the same window is replaced
+                    window.folder.replace(Path(temporary) / "before")
+                results.replace(window.folder)
         return window
 
     def _last_end(self) -> datetime | None:
-        ends = sorted(path.parent.name for path in self.folder.glob(f"*/{_WINDOW}"))
+        ends = sorted(path.parent.name for path in self.folder.glob(f"*/{WINDOW_FILE}"))
         return datetime.strptime(ends[-1], _STAMP).replace(tzinfo=UTC) if ends else None
 
-    def _compare(
-        self, folder: Path, start: datetime | None, end: datetime, limits: dict[str, float]
-    ) -> Iterator[tuple[int, WindowDocument]]:
-        """Yield the comparison of each version that served requests in the window, and write its documents."""
-        root = capture.root(self.target.settings["bucket"], self.target.project.slug)
-        everything = LocalStore.of(self.target).path(root)
-        for version in sorted(int(path.name) for path in everything.glob("[0-9]*")):
-            captured = everything / str(version)
+    def _prepare(self, folder: Path, start: datetime | None, end: datetime) -> None:
+        """Write what the job needs: the window, and the baseline and schema of each version that may have traffic."""
+        project, source = self.target.project, registry_of(self.target)
+        versions = source.versions()
+        used = champion(versions)
+        document = {
+            "start": timestamp(start) if start else None,
+            "end": timestamp(end),
+            "labels": None,
+            "live": used.version if used else None,
+            "project_name": project.answer("project_name"),
+            "environment": self.target.environment,
+        }
+        write_json(folder / WINDOW_FILE, document)
+        for captured in self._captured.glob("[0-9]*"):
             newest = max((path.stat().st_mtime for path in captured.rglob("*.jsonl")), default=0.0)
             if start and newest < start.timestamp():
                 continue
-            comparison = self._compare_version(version, captured, folder / str(version), start, end, limits)
-            if comparison["rows"] or comparison["damaged"] or comparison["smoke"]:
-                yield version, comparison
+            version = find(versions, int(captured.name))
+            source.download_baseline(version, folder / captured.name)
+            model = unpacked(source, version, project.state / "models")
+            copy_file(schema_file(model, project.python(RUNTIME_ENVIRONMENT)), folder / captured.name / SCHEMA_FILE)
 
-    def _compare_version(
-        self,
-        number: int,
-        captured: Path,
-        output: Path,
-        start: datetime | None,
-        end: datetime,
-        limits: dict[str, float],
-    ) -> WindowDocument:
-        project, source = self.target.project, registry_of(self.target)
-        version = find(source.versions(), number)
-        model = unpacked(source, version, project.state / "models")
-        source.download_baseline(version, output / "baseline")
-        python = project.python(RUNTIME_ENVIRONMENT)
+    @property
+    def _captured(self) -> Path:
+        root = capture.root(self.target.settings["bucket"], self.target.project.slug)
+        return LocalStore.of(self.target).path(root)
+
+    def _compare(
+        self, request: Path, output: Path, limits: dict[str, float], min_rows: int
+    ) -> dict[int, WindowDocument]:
+        """Return the comparison of each version that served requests in the window."""
+        project = self.target.project
         command = [
-            *(str(python), "-m", "modelkit.jobs.compare", "--schema", str(schema_file(model, python))),
-            *("--captured", str(captured), "--baseline", str(output / "baseline"), "--output", str(output)),
-            *("--start", timestamp(start) if start else "", "--end", timestamp(end)),
+            *(str(project.python(RUNTIME_ENVIRONMENT)), "-m", "modelkit.jobs.compare", "--window", str(request)),
+            *("--captured", str(self._captured), "--output", str(output), "--min-rows", str(min_rows)),
             *("--test-prefix", capture.SMOKE),
             *(f"--{name.replace('_', '-')}={limit}" for name, limit in limits.items()),
         ]
         environment = {**os.environ, "PYTHONPATH": str(project.root), "PYTHONDONTWRITEBYTECODE": "1"}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if result.returncode:
-            raise MlopsError(f"Cannot compare the traffic of version {number}.\n{result.stderr.strip()[-2000:]}")
-        comparison: WindowDocument = json.loads((output / COMPARISON_FILE).read_text())
-        return comparison
-
-    def _keep(self, window: Window, folder: Path, documents: Path, limits: dict[str, float]) -> None:
-        documents.mkdir(exist_ok=True)
-        write_json(documents / _WINDOW, {**window.document(), "limits": limits})
-        if window.comparisons:
-            project = self.target.project
-            text = page(
-                "monitor",
-                project.state / "cache" / "pages",
-                project_name=project.answer("project_name"),
-                start=f"{window.start:%Y-%m-%d %H:%M:%S} UTC" if window.start else "",
-                end=f"{window.end:%Y-%m-%d %H:%M:%S} UTC",
-                comparisons=window.comparisons,
-                min_rows=window.min_rows,
-                charts={version: _charts(documents / str(version), window) for version in window.comparisons},
-                limits=limits,
-            )
-            write_text(documents / _REPORT, text)
-        with contextlib.suppress(FileNotFoundError):  # an earlier result for the same window is replaced
-            folder.replace(documents.parent / "before")
-        documents.replace(folder)
+            raise MlopsError(f"Cannot compare the traffic.\n{result.stderr.strip()[-2000:]}")
+        found: dict[str, WindowDocument] = json.loads((output / WINDOW_FILE).read_text())["versions"]
+        return {
+            int(version): comparison
+            for version, comparison in found.items()
+            if comparison["rows"] or comparison["damaged"] or comparison["smoke"]
+        }
 
 
 def timestamp(moment: datetime) -> str:
     """Format a time like captured records: UTC, ISO 8601, to the second."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _charts(folder: Path, window: Window) -> dict[str, Any]:
-    before, now = (
-        {feature["name"]: feature for feature in json.loads((path / STATISTICS_FILE).read_text())["features"]}
-        for path in (folder / "baseline", folder)
-    )
-    counts = window.comparisons[int(folder.name)]["predictions"]["histogram"]
-    return {
-        "features": {name: charts.chart(before[name], now[name]) for name in now if name in before},
-        "predictions": charts.predictions(counts),
-    }
