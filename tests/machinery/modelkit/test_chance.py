@@ -13,7 +13,7 @@ from modelkit.statistics import constraints, statistics
 from modelkit.violations import Limits, compare, exceeds_chance
 from tests.projects import SOURCES
 
-STRICT = Limits(max_distance=0.1, max_drifted_share=0.0, max_missing_increase=0.0)
+STRICT = Limits(max_distance=0.1, max_drifted_share=0.0, max_missing_increase=0.0, max_auc_loss=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def test_what_chance_does_not_explain_is_found() -> None:
 def test_negative_values_are_a_fault_where_the_baseline_has_none() -> None:
     before = statistics(pa.table({"x": np.arange(1_000.0)}))
     now = statistics(pa.table({"x": np.concatenate([np.arange(900.0), -np.arange(1.0, 101.0)])}))
-    found = compare(before, constraints(before), now, {}, Limits(1.0, 1.0, 0.0))
+    found = compare(before, constraints(before), now, {}, Limits(1.0, 1.0, 0.0, 0.0))
     assert [each["constraint_check_type"] for each in found.violations] == ["data_type_check"]
     assert "100 of 1000 values are negative" in found.violations[0]["description"]
     one = statistics(pa.table({"x": np.concatenate([np.arange(999.0), [-1.0]])}))
-    assert compare(before, constraints(before), one, {}, Limits(1.0, 1.0, 0.0)).violations == []
+    assert compare(before, constraints(before), one, {}, Limits(1.0, 1.0, 0.0, 0.0)).violations == []
