@@ -6,6 +6,7 @@ out.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,10 @@ def read(folder: Path, schema: Schema, start: str, end: str, test_prefix: str) -
     """
     captured = Captured()
     tables = [_typed(pa.schema([(name, pa.string()) for name in schema.feature_names]).empty_table(), schema, {})]
+    # An object is in the folder of its first record, and the records that follow may be of the next hour.
+    earliest = f"{datetime.fromisoformat(start[:19]) - timedelta(hours=1):%Y-%m-%dT%H}" if start else ""
     for path in sorted(folder.rglob("*.jsonl")):
-        # A record is flushed within its hour or the next, so only objects of earlier hours can be skipped by name.
-        if "-".join(path.parts[-5:-2]) + f"T{path.parts[-2]}" < start[:13]:
+        if "-".join(path.parts[-5:-2]) + f"T{path.parts[-2]}" < earliest:
             continue
         for records in _records(path, captured):
             for alike in _groups(captured.asked(_within(records, start, end), test_prefix)):
