@@ -21,6 +21,7 @@ VALUES = {
     "ImageRepository": NAME,
     "ModelPackageArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{NAME}/7",
     "ModelPackageGroup": NAME,
+    "ModelVersion": "7",
     "ProjectId": ID,
     "ProjectName": NAME,
     "Repository": "organization/repository",
