@@ -62,6 +62,7 @@ _RESOURCES: Mapping[str, tuple[str, ...]] = {
     "ecr:repository": ("{repositoryName}", "{repositoryNames[0]}"),
     "events:event-bus": ("{Entries[0][EventBusName]}", "{EventBusName}", "default"),
     "events:rule-on-default-event-bus": ("{Rule}", "{Name}"),
+    "firehose:deliverystream": ("{DeliveryStreamName}",),
     "iam:role": ("{RoleName}",),
     "kms:key": ("{KeyId}",),
     "lambda:function": ("{FunctionName}",),

@@ -144,6 +144,19 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
             ),
         ),
     ),
+    "firehose delivery": ServiceUse(
+        f"{_DOCS}/firehose/latest/dev/controlling-access.html",
+        (
+            *(
+                (f"s3:{action}", "arn:aws:s3:::{bucket}")
+                for action in ("GetBucketLocation", "ListBucket", "ListBucketMultipartUploads")
+            ),
+            *(
+                (f"s3:{action}", "arn:aws:s3:::{bucket}/{prefix}one")
+                for action in ("AbortMultipartUpload", "GetObject", "PutObject")
+            ),
+        ),
+    ),
     "hosting": ServiceUse(
         f"{_DOCS}/sagemaker/latest/dg/sagemaker-roles.html",
         (("s3:GetObject", "arn:aws:s3:::{bucket}/{model}"), *_LOGS, *_JOB_LOGS),

@@ -29,6 +29,7 @@ HANDLERS = ("modelkit/inference.py", "modelkit/hosting.py")
 FUNCTIONS = (
     "mlops/__init__.py",
     "mlops/base/__init__.py",
+    "mlops/base/capture.py",
     "mlops/base/commands.py",
     "mlops/base/environments.py",
     "mlops/base/errors.py",

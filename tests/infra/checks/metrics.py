@@ -38,6 +38,7 @@ _SQS = (
     "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"
 )
 _LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
+_FIREHOSE = "https://docs.aws.amazon.com/firehose/latest/dev/cloudwatch-metrics.html"
 _VARIANT = "EndpointName VariantName"
 _API = "AWS::ApiGatewayV2::Api"
 TABLE = (
@@ -62,6 +63,9 @@ TABLE = (
         "ApproximateAgeOfOldestMessage ApproximateNumberOfMessagesNotVisible ApproximateNumberOfMessagesVisible"),
     Published("AWS::Lambda::Function", _LAMBDA, "AWS/Lambda", "FunctionName", "Sum", "Errors Invocations Throttles"),
     Published("AWS::Lambda::Function", _LAMBDA, "AWS/Lambda", "FunctionName", "", "ConcurrentExecutions Duration"),
+    Published("AWS::Lambda::Function", "mlops/functions/api.py", "mlops", "FunctionName", "Sum", "LostRecords"),
+    Published("AWS::KinesisFirehose::DeliveryStream", _FIREHOSE, "AWS/Firehose", "DeliveryStreamName", "",
+        "DeliveryToS3.DataFreshness DeliveryToS3.Success"),
 )  # fmt: skip
 """What is published, of what there is to watch in our templates; as of November 2026."""
 

@@ -167,6 +167,17 @@ def test_a_window_holds_what_was_answered_from_its_begin_on_and_before_its_end(r
     assert read(tmp_path, "2026-02-01T00:00:02Z").table.num_rows == 0
 
 
+def test_an_object_of_the_hour_before_may_hold_records_of_a_window_and_earlier_ones_are_not_read(
+    rows: Any, tmp_path: Path
+) -> None:
+    one = as_csv(rows.slice(0, 1), header=False)
+    times = ["2026-01-31T23:59:59Z", "2026-02-01T00:00:10Z"]
+    write(tmp_path, *(record(CSV, one, "0.5\n", at=time) for time in times))
+    write(tmp_path, b"no\n", hour="2026/01/31/22")
+    found = read(tmp_path, "2026-02-01T00:00:05Z")
+    assert (found.records, found.first, found.damaged) == (1, times[1], 0)
+
+
 def test_values_of_another_type_are_counted_by_column(rows: Any, tmp_path: Path) -> None:
     values = list(rows.slice(0, 1).to_pylist()[0].values())
     values[SCHEMA.feature_names.index("age")] = "old"
