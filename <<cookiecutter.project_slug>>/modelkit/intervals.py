@@ -60,10 +60,12 @@ class Interval:
     def may_hold(self, hour: str) -> bool:
         """Return whether an object of an hour, `2026-01-31T06`, may contain records of the interval.
 
-        A record is flushed within its hour or the next.
+        An object is named by the hour of its first record, or of the next, when it was written; those that follow may
+        be of the next hour too.
         """
-        last = f"{self.end + timedelta(hours=1):{_HOUR}}"
-        return hour <= last and (self.start is None or hour >= f"{self.start:{_HOUR}}")
+        hours = timedelta(hours=1)
+        last = f"{self.end + hours:{_HOUR}}"
+        return hour <= last and (self.start is None or hour >= f"{self.start - hours:{_HOUR}}")
 
 
 def _moment(text: str) -> datetime:

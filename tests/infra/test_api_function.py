@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,7 +17,8 @@ import pytest
 
 from mlops.base import capture
 from model.schema import SCHEMA
-from modelkit import captured
+from modelkit.captured import Captured
+from modelkit.intervals import Interval
 from standin import deploy, policies
 from standin.account import REGION, StandInAccount
 from standin.calls import Call, CallRecord
@@ -277,13 +279,16 @@ def objects(account: StandInAccount) -> dict[str, bytes]:
     return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 
 
-def read(account: StandInAccount, folder: Path, version: int) -> captured.Captured:
-    """What monitoring reads of a version."""
+def read(account: StandInAccount, folder: Path, version: int) -> tuple[Captured, list[float]]:
+    """What monitoring reads of a version: its counts, and the predictions."""
     for key, content in objects(account).items():
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    return captured.read(folder / FOLDER.format(version), SCHEMA, "", "", capture.SMOKE)
+    captured = Captured(Interval(None, datetime.now(UTC) + timedelta(hours=1)), None, capture.SMOKE)
+    batches = list(captured.read(folder / FOLDER.format(version), SCHEMA))
+    assert sum(batch.rows.num_rows for batch in batches) == sum(len(batch.predictions) for batch in batches)
+    return captured, [prediction for batch in batches for prediction in batch.predictions]
 
 
 def logged(account: StandInAccount, event: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
@@ -324,11 +329,10 @@ def test_what_is_answered_is_captured_below_its_version_and_read_by_monitoring(
     addresses = {"SAGEMAKER_RUNTIME": runtime["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"]}
     put_api(account, SERVERLESS, addresses, ModelVersion="8")
     ask(account, event)
-    found = read(account, tmp_path, 7)
+    found, predictions = read(account, tmp_path, 7)
     assert (found.records, found.smoke, found.damaged, found.torn) == (1, 1, 0, 0)
-    assert found.predictions == [0.25] * found.table.num_rows
-    assert found.table.num_rows == ROWS.count(b"\n") - 1
-    assert read(account, tmp_path, 8).records == 1
+    assert predictions == [0.25] * (ROWS.count(b"\n") - 1)
+    assert read(account, tmp_path, 8)[0].records == 1
     for key in objects(account):
         version = key.split("/")[2]
         prefix = capture.prefix(GIVEN["CaptureBucket"], SLUG, int(version), f"{SLUG}-production")
