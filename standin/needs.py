@@ -199,6 +199,7 @@ def _context(call: Call, account: str) -> dict[str, Any]:
         "aws:RequestedRegion": call.region,
         "aws:ResourceAccount": account,
         "aws:SecureTransport": True,
+        **({"cloudwatch:namespace": call.parameters["Namespace"]} if "MetricData" in call.parameters else {}),
     }
 
 

@@ -280,6 +280,17 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
             for action in ("AddTags", f"Create{kind}Job", f"Describe{kind}Job", f"Stop{kind}Job")
         ),
     ),
+    "sagemaker pipeline processing jobs": ServiceUse(
+        f"{_DOCS}/sagemaker/latest/dg/build-and-manage-access.html",
+        tuple(
+            (f"sagemaker:{action}", f"{_SAGEMAKER}:processing-job/pipelines-one")
+            for action in ("AddTags", "CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob")
+        ),
+    ),
+    "sagemaker pipeline function": ServiceUse(
+        f"{_DOCS}/sagemaker/latest/dg/build-and-manage-steps-types.html",
+        (("lambda:InvokeFunction", "arn:aws:lambda:{region}:{account}:function:{function}"),),
+    ),
     "sagemaker pipeline passes": ServiceUse(
         f"{_DOCS}/sagemaker/latest/dg/build-and-manage-access.html",
         (("iam:PassRole", "{role}"),),
