@@ -99,12 +99,12 @@ class Labels:
     def _index(self, hashes: npt.NDArray[np.bytes_], labels: Booleans, files: npt.NDArray[np.int32]) -> None:
         """Sort the labels by id, in the order of their lines, and keep those of each id's last file."""
         order = np.argsort(hashes, kind="stable")
-        hashes, labels, files = hashes[order], labels[order], files[order]
-        last = np.append(hashes[1:] != hashes[:-1], True)[: len(hashes)]
-        ends = np.flatnonzero(last)
-        kept = files == np.repeat(files[ends], np.diff(ends, prepend=-1))
-        self._labels, hashes = labels[kept], hashes[kept]
-        self._ids, self._starts, self._counts = np.unique(hashes, return_index=True, return_counts=True)
+        hashes, files = hashes[order], files[order]
+        starts, counts = _runs(hashes)
+        kept = files == np.repeat(files[starts + counts - 1], counts)
+        hashes, self._labels = hashes[kept], labels[order][kept]
+        self._starts, self._counts = _runs(hashes)
+        self._ids = hashes[self._starts]
         self._requests = np.zeros(len(self._ids), np.int32)
 
     def join(self, answers: Answers, joined: Joined) -> None:
@@ -179,6 +179,14 @@ class Labels:
         self.unreadable += 1
         if len(self.unreadable_at) < NAMED:
             self.unreadable_at.append(f"{place}:{line}")
+
+
+def _runs(ordered: npt.NDArray[np.bytes_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the first positions and the lengths of the runs of equal values in n ascending ones."""
+    differs = np.ones(len(ordered), np.bool_)
+    differs[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(differs)
+    return starts, np.diff(starts, append=len(ordered))
 
 
 def _hashed(ids: list[str]) -> npt.NDArray[np.bytes_]:
