@@ -31,6 +31,7 @@ _TRUTH = pa.schema(
 )
 _TARGET = Column("target", "boolean", "target", "The target, whatever its name.")
 _HASH_BYTES = 16
+_BLOCK = 1 << 20  # lines are short: a block has many
 
 Booleans = npt.NDArray[np.bool_]
 
@@ -156,7 +157,7 @@ class Labels:
         """Yield the ids and labels of a file in batches, one id per label."""
         header: list[str] = []
         try:
-            for lines, _ in blocks(path):
+            for lines, _ in blocks(path, _BLOCK):
                 if path.suffix == ".csv" and not header:
                     header = next(csv.reader([lines.pop(0)[1].decode("utf-8-sig")]))
                     self._check(header)

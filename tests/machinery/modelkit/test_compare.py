@@ -231,6 +231,26 @@ def test_other_traffic_of_a_version_without_a_baseline_is_ignored(folder: Path) 
     assert run(folder)["versions"].keys() == {"1"}
 
 
+def test_what_strangers_wrote_is_text_in_the_report(folder: Path) -> None:
+    write_window(folder / "window", project_name="<b>Visits</b>")
+    drawn = draw(ROWS, seed=1)
+    drawn["columns"]["colour"] = np.where(np.arange(ROWS) % 2, "<script>alert(1)</script>", "red")
+    write_captured(folder / "captured", *lines(drawn))
+    run(folder)
+    report = (folder / "output/report.html").read_text()
+    assert "&lt;script&gt;" in report
+    assert "&lt;b&gt;Visits" in report
+    assert "<script" not in report
+
+
+def test_many_unknown_categories_are_counted_though_they_are_not_all_listed(folder: Path) -> None:
+    drawn = draw(ROWS, seed=1)
+    drawn["columns"]["colour"] = np.array([f"odd-{number}" for number in range(ROWS)])
+    write_captured(folder / "captured", *lines(drawn))
+    texts = [each["description"] for each in run(folder)["versions"]["1"]["violations"]]
+    assert any(text.startswith(f"{ROWS} of {ROWS} values are not in the baseline: odd-") for text in texts)
+
+
 @pytest.mark.parametrize("live", [1, 2, None])
 def test_no_traffic_never_alarms(folder: Path, live: int | None) -> None:
     write_window(folder / "window", live=live)

@@ -3,16 +3,17 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelkit import records
+from modelkit import captured, records, statistics
 from modelkit.intervals import Interval
-from tests.machinery.modelkit.test_compare import draw, lines, write_baseline
-from tests.machinery.modelkit.traffic import arguments, record, write_window
+from tests.machinery.modelkit.test_compare import SMALL, draw, lines, write_baseline
+from tests.machinery.modelkit.traffic import arguments, record, write_captured, write_window
 from tests.projects import SOURCES
 
 HOUR = {"start": "2026-01-31T06:00:00Z", "end": "2026-01-31T07:00:00Z"}
@@ -86,18 +87,30 @@ def test_an_object_contains_records_of_its_hour_and_the_one_before() -> None:
     assert Interval.from_document(HOUR | {"start": None}).may_hold("2020-01-01T00")
 
 
+def test_rows_are_held_in_batches_of_bounded_size_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_captured(tmp_path, *lines(draw(3_000, seed=1)))
+    monkeypatch.setattr(captured, "blocks", partial(records.blocks, size=20_000))
+    monkeypatch.setattr(statistics, "_BATCH", 100)
+    accumulator = statistics.Accumulator(captured.table_schema(SMALL))
+    largest = pending = 0
+    reader = captured.Captured(Interval.from_document(HOUR | {"end": "2999-01-01T00:00:00Z"}), None, "test-")
+    for batch in reader.read(tmp_path / "1", SMALL):
+        accumulator.add(batch.rows)
+        largest = max(largest, batch.rows.num_rows)
+        pending = max(pending, accumulator._pending_rows)
+    assert (reader.records, accumulator.rows) == (3_000, 3_000)
+    assert largest < 60
+    assert pending < 100
+
+
 @pytest.mark.nightly
 def test_ten_million_rows_are_compared_within_a_gigabyte(tmp_path: Path) -> None:
     write_window(tmp_path / "window")
     write_baseline(tmp_path / "window/1")
-    drawn = draw(10_000, seed=1)
-    content = b"".join(lines(drawn))
-    for number in range(50):
-        path = tmp_path / f"captured/1/endpoint/AllTraffic/2026/01/31/23/{number:02}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
-            for _ in range(20):
-                stream.write(content)
+    content = b"".join(lines(draw(10_000, seed=1)))
+    path = write_captured(tmp_path / "captured", *[content] * 20)
+    for number in range(1, 50):
+        path.with_name(f"{number}.jsonl").hardlink_to(path)
     code = (
         "import resource, sys\nfrom modelkit.jobs import compare\n"
         "assert compare.main(sys.argv[1:]) == 0\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
