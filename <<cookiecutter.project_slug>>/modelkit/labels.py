@@ -135,10 +135,15 @@ class Labels:
         once = self._requests[positions] == 1
         return labels[once], predictions[once]
 
+    @property
+    def ids(self) -> int:
+        """The number of ids with labels."""
+        return len(self._ids)
+
     def document(self) -> LabelCounts:
         """Return what was read and joined, once all versions are joined."""
         return {
-            "ids": len(self._ids),
+            "ids": self.ids,
             "without_request": int((self._requests == 0).sum()),
             "repeated": int((self._requests > 1).sum()),
             "unreadable": self.unreadable,
