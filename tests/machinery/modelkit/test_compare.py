@@ -164,6 +164,15 @@ def test_labels_are_joined_and_the_quality_is_that_of_the_evaluation(folder: Pat
     assert "Model quality of version 1" in (folder / "output/report.html").read_text()
 
 
+def test_an_evaluation_of_other_metrics_is_not_compared_with(folder: Path) -> None:
+    write_json(folder / "window/1/evaluation.json", {"binary_classification_metrics": {"lift": {"value": 2.0}}})
+    drawn = draw(ROWS, seed=1)
+    write_captured(folder / "captured", *lines(drawn))
+    with_labels(folder, label_lines(drawn))
+    found = run(folder)["versions"]["1"]["model_quality"]
+    assert (found["rows"], found["baseline_auc"], found["evaluated"]) == (ROWS, None, False)
+
+
 def test_labels_that_contradict_the_predictions_degrade_the_quality(folder: Path) -> None:
     drawn = draw(ROWS, seed=1)
     write_captured(folder / "captured", *lines(drawn))
