@@ -85,7 +85,7 @@ class Captured:
             still writing.
         damaged: The number of other records, and of files, that cannot be read.
         damaged_at: The first of them, as `<file>:<line>`.
-        first: The time of the first record in the window, ISO 8601; empty if there are none.
+        first: The time of the first record in the window, UTC, ISO 8601 without an offset; empty if there are none.
         last: The time of the last record.
     """
 
@@ -186,8 +186,8 @@ class Captured:
     def _extend(self, times: Any) -> None:
         if len(times):
             found = pc.min_max(times).as_py()
-            self.first = min(self.first or f"{found['min']}Z", f"{found['min']}Z", key=_without_zone)
-            self.last = max(self.last, f"{found['max']}Z", key=_without_zone)
+            self.first = min(self.first or found["min"], found["min"])
+            self.last = max(self.last, found["max"])
 
     def _typed(self, rows: Any, schema: Schema) -> Any:
         columns = {}
@@ -221,10 +221,6 @@ def _objects(folder: Path) -> Iterator[Path]:
 def _hour(path: Path) -> str:
     """Return the hour of an object, `2026-01-31T06`."""
     return "-".join(path.parts[-5:-2]) + f"T{path.parts[-2]}"
-
-
-def _without_zone(time: str) -> str:
-    return time.rstrip("Z")
 
 
 def _groups(records: Any) -> Iterator[Any]:

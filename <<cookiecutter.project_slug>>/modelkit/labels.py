@@ -31,6 +31,7 @@ _TRUTH = pa.schema(
 )
 _TARGET = Column("target", "boolean", "target", "The target, whatever its name.")
 _HASH_BYTES = 16
+_BLOCK = 1 << 20  # lines are short: a block has many
 
 Booleans = npt.NDArray[np.bool_]
 
@@ -99,12 +100,12 @@ class Labels:
     def _index(self, hashes: npt.NDArray[np.bytes_], labels: Booleans, files: npt.NDArray[np.int32]) -> None:
         """Sort the labels by id, in the order of their lines, and keep those of each id's last file."""
         order = np.argsort(hashes, kind="stable")
-        hashes, labels, files = hashes[order], labels[order], files[order]
-        last = np.append(hashes[1:] != hashes[:-1], True)[: len(hashes)]
-        ends = np.flatnonzero(last)
-        kept = files == np.repeat(files[ends], np.diff(ends, prepend=-1))
-        self._labels, hashes = labels[kept], hashes[kept]
-        self._ids, self._starts, self._counts = np.unique(hashes, return_index=True, return_counts=True)
+        hashes, files = hashes[order], files[order]
+        starts, counts = _runs(hashes)
+        kept = files == np.repeat(files[starts + counts - 1], counts)
+        hashes, self._labels = hashes[kept], labels[order][kept]
+        self._starts, self._counts = _runs(hashes)
+        self._ids = hashes[self._starts]
         self._requests = np.zeros(len(self._ids), np.int32)
 
     def join(self, answers: Answers, joined: Joined) -> None:
@@ -134,10 +135,15 @@ class Labels:
         once = self._requests[positions] == 1
         return labels[once], predictions[once]
 
+    @property
+    def ids(self) -> int:
+        """The number of ids with labels."""
+        return len(self._ids)
+
     def document(self) -> LabelCounts:
         """Return what was read and joined, once all versions are joined."""
         return {
-            "ids": len(self._ids),
+            "ids": self.ids,
             "without_request": int((self._requests == 0).sum()),
             "repeated": int((self._requests > 1).sum()),
             "unreadable": self.unreadable,
@@ -156,7 +162,7 @@ class Labels:
         """Yield the ids and labels of a file in batches, one id per label."""
         header: list[str] = []
         try:
-            for lines, _ in blocks(path):
+            for lines, _ in blocks(path, _BLOCK):
                 if path.suffix == ".csv" and not header:
                     header = next(csv.reader([lines.pop(0)[1].decode("utf-8-sig")]))
                     self._check(header)
@@ -179,6 +185,14 @@ class Labels:
         self.unreadable += 1
         if len(self.unreadable_at) < NAMED:
             self.unreadable_at.append(f"{place}:{line}")
+
+
+def _runs(ordered: npt.NDArray[np.bytes_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the first positions and the lengths of the runs of equal values in n ascending ones."""
+    differs = np.ones(len(ordered), np.bool_)
+    differs[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(differs)
+    return starts, np.diff(starts, append=len(ordered))
 
 
 def _hashed(ids: list[str]) -> npt.NDArray[np.bytes_]:

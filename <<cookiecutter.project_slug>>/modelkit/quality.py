@@ -31,7 +31,7 @@ class ModelQuality(TypedDict):
         recall: The share of true positives among the positive rows.
         f1: The harmonic mean of precision and recall.
         log_loss: The mean log loss.
-        baseline_auc: The AUC on the test set; None if the version has no evaluation.
+        baseline_auc: The AUC on the test set; None if the version has no evaluation in the format of Model Monitor.
         evaluated: Whether there are enough labels, of both classes, and an evaluation to compare with.
         degraded: Whether the AUC has decreased by more than the limit.
     """
@@ -76,16 +76,13 @@ def model_quality(
         joined: The responses in the interval, with or without labels.
         min_rows: The number of labelled rows that the comparison needs.
         max_loss: The largest decrease of the AUC, less sampling noise.
-
-    Raises:
-        LookupError: The evaluation is not in the format of Model Monitor.
-        TypeError: The same.
     """
     (tn, fp), (fn, tp) = _confusion(found)
     rows = tn + fp + fn + tp
     area = found["auc"]["value"] if "auc" in found else None
-    before = evaluated["binary_classification_metrics"] if evaluated else {}
-    enough = bool(before) and rows >= min_rows and area is not None
+    before = (evaluated or {}).get("binary_classification_metrics", {})
+    comparable = {"auc", "confusion_matrix"} <= before.keys()  # a project's own evaluation may have other metrics
+    enough = comparable and rows >= min_rows and area is not None
     return {
         "rows": rows,
         "positives": fn + tp,
@@ -98,7 +95,7 @@ def model_quality(
         "recall": found["recall"]["value"],
         "f1": found["f1"]["value"],
         "log_loss": found["log_loss"]["value"],
-        "baseline_auc": before["auc"]["value"] if before else None,
+        "baseline_auc": before["auc"]["value"] if comparable else None,
         "evaluated": enough,
         "degraded": enough and is_degraded(before, found, max_loss),
     }

@@ -19,6 +19,7 @@ from modelkit import charts, quality, signature
 from modelkit.baseline import CONSTRAINTS_FILE, EVALUATION_FILE, PREDICTION, PREDICTIONS_FILE, STATISTICS_FILE
 from modelkit.captured import Captured, table_schema
 from modelkit.charts import histogram
+from modelkit.intervals import Interval
 from modelkit.job import JobError, JobParser, run, write_json
 from modelkit.labels import Joined, Labels
 from modelkit.pages import page
@@ -188,11 +189,11 @@ def _work(arguments: argparse.Namespace) -> None:
     limits = Limits(**{name: getattr(arguments, name) for name in Limits.__dataclass_fields__})
     request = Request.read(arguments.window / WINDOW_FILE)
     baselines = {number: Baseline.read(folder) for number, folder in _versions(arguments.window).items()}
-    _require_baselines(arguments, request, baselines)
     labels = None
     if request.labels and arguments.ground_truth:
         labels = Labels(arguments.ground_truth, {baseline.schema.target for baseline in baselines.values()})
-    interval = request.labels if labels else None
+    interval = request.labels if labels and labels.ids else None
+    _require_baselines(arguments, request.window, interval, baselines)
     traffic = {
         number: Traffic(
             arguments.captured / str(number),
@@ -232,8 +233,8 @@ def _comparison(traffic: Traffic, found: Comparison, judged: ModelQuality | None
         "torn": captured.torn,
         "damaged": captured.damaged,
         "damaged_at": captured.damaged_at,
-        "first": captured.first,
-        "last": captured.last,
+        "first": f"{captured.first}Z" if captured.first else "",
+        "last": f"{captured.last}Z" if captured.last else "",
         "predictions": {
             "mean": predictions.get("numerical_statistics", {}).get("mean"),
             "histogram": histogram(predictions),
@@ -265,12 +266,13 @@ def _versions(folder: Path) -> dict[int, Path]:
     return {int(path.name): path for path in sorted(folder.glob("*")) if path.name.isdecimal() and path.is_dir()}
 
 
-def _require_baselines(arguments: argparse.Namespace, request: Request, known: Collection[int]) -> None:
-    """Reject traffic of a version that there is nothing to compare with."""
-    for number, folder in _versions(arguments.captured).items():
-        if number not in known and Captured(request.window, request.labels, arguments.test_prefix).finds_records(
-            folder
-        ):
+def _require_baselines(
+    arguments: argparse.Namespace, window: Interval, labels: Interval | None, known: Collection[int]
+) -> None:
+    """Reject requests of a version that there is nothing to compare with."""
+    for number in sorted(_versions(arguments.captured).keys() - known):
+        captured = Captured(window, labels, arguments.test_prefix)
+        if captured.finds_records(arguments.captured / str(number)):
             raise JobError(
                 f"version {number} got requests, but {arguments.window} has no folder '{number}' with its baseline"
             )

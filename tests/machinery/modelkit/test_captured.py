@@ -163,7 +163,11 @@ def test_a_window_holds_what_was_answered_from_its_begin_on_and_before_its_end(r
         tmp_path, *(record(CSV, one, "0.5\n", at=time) for time in times[1:]), hour="2026/02/01/00", name="00-00-000-b"
     )
     found = read(tmp_path, "2026-01-31T23:59:59Z", "2026-02-01T00:00:01Z")
-    assert (found.captured.records, found.captured.first, found.captured.last) == (3, times[1], times[2])
+    assert (found.captured.records, found.captured.first, found.captured.last) == (
+        3,
+        times[1].rstrip("Z"),
+        times[2].rstrip("Z"),
+    )
     assert read(tmp_path, "2026-02-01T00:00:02Z").table.num_rows == 0
 
 

@@ -164,6 +164,15 @@ def test_labels_are_joined_and_the_quality_is_that_of_the_evaluation(folder: Pat
     assert "Model quality of version 1" in (folder / "output/report.html").read_text()
 
 
+def test_an_evaluation_of_other_metrics_is_not_compared_with(folder: Path) -> None:
+    write_json(folder / "window/1/evaluation.json", {"binary_classification_metrics": {"lift": {"value": 2.0}}})
+    drawn = draw(ROWS, seed=1)
+    write_captured(folder / "captured", *lines(drawn))
+    with_labels(folder, label_lines(drawn))
+    found = run(folder)["versions"]["1"]["model_quality"]
+    assert (found["rows"], found["baseline_auc"], found["evaluated"]) == (ROWS, None, False)
+
+
 def test_labels_that_contradict_the_predictions_degrade_the_quality(folder: Path) -> None:
     drawn = draw(ROWS, seed=1)
     write_captured(folder / "captured", *lines(drawn))
@@ -229,6 +238,26 @@ def test_other_traffic_of_a_version_without_a_baseline_is_ignored(folder: Path) 
     old = lines(draw(5, seed=1), time="2026-01-31T22:59:59Z")
     write_captured(folder / "captured", *old, *lines(draw(5, seed=1), SMOKE), b"damaged\n", version=7)
     assert run(folder)["versions"].keys() == {"1"}
+
+
+def test_what_strangers_wrote_is_text_in_the_report(folder: Path) -> None:
+    write_window(folder / "window", project_name="<b>Visits</b>")
+    drawn = draw(ROWS, seed=1)
+    drawn["columns"]["colour"] = np.where(np.arange(ROWS) % 2, "<script>alert(1)</script>", "red")
+    write_captured(folder / "captured", *lines(drawn))
+    run(folder)
+    report = (folder / "output/report.html").read_text()
+    assert "&lt;script&gt;" in report
+    assert "&lt;b&gt;Visits" in report
+    assert "<script" not in report
+
+
+def test_many_unknown_categories_are_counted_though_they_are_not_all_listed(folder: Path) -> None:
+    drawn = draw(ROWS, seed=1)
+    drawn["columns"]["colour"] = np.array([f"odd-{number}" for number in range(ROWS)])
+    write_captured(folder / "captured", *lines(drawn))
+    texts = [each["description"] for each in run(folder)["versions"]["1"]["violations"]]
+    assert any(text.startswith(f"{ROWS} of {ROWS} values are not in the baseline: odd-") for text in texts)
 
 
 @pytest.mark.parametrize("live", [1, 2, None])
