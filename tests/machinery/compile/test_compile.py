@@ -20,6 +20,7 @@ from mlops.compile.mistakes import explain
 from mlops.compile.offline import OfflineAws
 from mlops.pipeline.bundle import Bundle, current
 from mlops.pipeline.definition import Definition
+from mlops.project import pipelines
 from mlops.project.project import Project
 from mlops.project.target import Target
 from model.hyperparameters import HYPERPARAMETERS
@@ -27,7 +28,7 @@ from standin.shapes import definition_faults
 from tests.environments import give
 from tests.projects import SOURCES, Bake, mlops
 
-GOLDEN = Path(__file__).parent / "golden" / "training-local.json"
+GOLDEN = Path(__file__).parent / "golden"
 REFRESH = "REFRESH_GOLDEN"
 LINEAGE = ("CodeDigest", "DefinitionInputs", "PackagesLock")
 
@@ -50,19 +51,25 @@ def masked(bundle: Bundle) -> str:
     return re.sub(rf'"({"|".join(LINEAGE)})": "\w+"', r'"\1": "-"', text)
 
 
-def test_the_definition_is_the_one_that_was_reviewed(bundle: Bundle) -> None:
-    text = masked(bundle)
+@pytest.mark.parametrize("pipeline", pipelines.TABLE)
+def test_the_definition_is_the_one_that_was_reviewed(compiled_project: Path, pipeline: str) -> None:
+    text, golden = (
+        masked(current(Target(Project(compiled_project), "local"), pipeline)),
+        GOLDEN / f"{pipeline}-local.json",
+    )
     if os.environ.get(REFRESH):
-        GOLDEN.write_text(text, encoding="utf-8")
-    expected = GOLDEN.read_text(encoding="utf-8")
+        golden.write_text(text, encoding="utf-8")
+    expected = golden.read_text(encoding="utf-8")
     how = f"If the change is meant, run `{REFRESH}=1 pytest {Path(__file__).name}` and review the difference."
     assert json.loads(text) == json.loads(expected), how
     if sys.version_info[:2] == (3, 11):
         assert text == expected, how
 
 
-def test_the_service_takes_the_definition(bundle: Bundle) -> None:
-    assert list(definition_faults(bundle.definition)) == []
+@pytest.mark.parametrize("pipeline", pipelines.TABLE)
+def test_the_service_takes_the_definition(compiled_project: Path, pipeline: str) -> None:
+    compiled = current(Target(Project(compiled_project), "local"), pipeline)
+    assert list(definition_faults(compiled.definition)) == []
 
 
 def compile_into(project: Path, output: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -80,10 +80,10 @@ def test_another_notation_of_a_time_is_refused(time: str) -> None:
         records.parse_records([record("1\n", "0.5\n", time=time)])
 
 
-def test_an_object_contains_records_of_its_hour_and_the_one_before() -> None:
+def test_an_object_contains_records_of_its_hour_and_its_neighbours() -> None:
     interval = Interval.from_document(HOUR)
     hours = [f"2026-01-31T{hour:02}" for hour in range(24)]
-    assert [hour for hour in hours if interval.may_hold(hour)] == hours[6:9]
+    assert [hour for hour in hours if interval.may_hold(hour)] == hours[5:9]
     assert Interval.from_document(HOUR | {"start": None}).may_hold("2020-01-01T00")
 
 

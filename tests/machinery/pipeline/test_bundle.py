@@ -44,7 +44,7 @@ class Compiler:
         self.seconds = 0.0
         self.error: Exception | None = None
 
-    def __call__(self, target: Target, output: Path) -> None:
+    def __call__(self, target: Target, pipeline: str, output: Path) -> None:
         self.runs += 1
         time.sleep(self.seconds)
         if self.error:

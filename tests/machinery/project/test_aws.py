@@ -34,8 +34,8 @@ def service(account: Account) -> PipelineService:
     return PipelineService(account, S3Store(account))
 
 
-def put(service: PipelineService, text: str, key: str = "visits/definitions/1.json") -> str:
-    return service.put("visits-training", text, role=ROLE, key=key, description="Visits.", tags=TAGS)[1]
+def put(service: PipelineService, text: str, key: str = "visits/definitions/1.json", role: str = ROLE) -> str:
+    return service.put("visits-training", text, role=role, key=key, description="Visits.", tags=TAGS)[1]
 
 
 def with_parameters(*parameters: dict[str, Any]) -> str:
@@ -158,8 +158,7 @@ def test_a_pipeline_is_created_then_left_alone_then_updated(service: PipelineSer
 def test_another_role_is_a_reason_to_update(service: PipelineService) -> None:
     text = with_parameters(*PARAMETERS)
     assert put(service, text) == CREATED
-    account = replace(service.account, role=f"arn:aws:iam::{ACCOUNT}:role/other")
-    assert put(PipelineService(account, S3Store(account)), text) == UPDATED
+    assert put(service, text, role=f"arn:aws:iam::{ACCOUNT}:role/other") == UPDATED
 
 
 def test_a_run_is_started_with_the_values_given(service: PipelineService) -> None:

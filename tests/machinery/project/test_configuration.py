@@ -154,7 +154,7 @@ def test_a_key_without_effect_is_refused_with_the_nearest_one(tmp_path: Path, te
 @pytest.mark.parametrize(
     ("environment", "text", "key", "hint"),
     [
-        ("dev", "monitoring: {min_rows: 2}", "monitoring", "Remove it. It is valid in: local."),
+        ("dev", "capture: {percentage: 2}", "capture", "Remove it. It is valid in: local."),
         ("staging", "training: {spot: true}", "training", "Remove it. It is valid in: local, dev."),
         ("production", "smoke: {max_p99_mss: 9}", "smoke.max_p99_mss", "Did you mean `smoke.max_p99_ms`?"),
     ],
