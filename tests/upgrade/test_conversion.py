@@ -31,7 +31,7 @@ ANSWERS: list[dict[str, str]] = [
     {"project_scope": "deploy", "training_image": "custom"},
     {"project_scope": "deploy", "inference": "batch", "monitoring": "off"},
 ]
-STACKS = {stack.name for stack in TABLE} - {"retraining"}  # of 0.4.0
+STACKS = {stack.name for stack in TABLE} - {"retraining", "monitoring", "observability"}  # of 0.4.0
 EDITS = [
     (r"min_auc: .*", "min_auc: 0.81  # agreed with the clinic"),
     (r"(\n +)seed: 42", r"\1# the year of the study\1seed: 1974"),
@@ -205,7 +205,7 @@ def test_an_environment_of_the_owners_own_keeps_what_differs(rendering: Bake, tm
 @pytest.mark.parametrize(
     ("name", "before", "after", "said"),
     [
-        ("dev", "min_rows: 100", "min_rows: 500", "`monitoring.min_rows: 500` in config/dev.yaml"),
+        ("dev", "percentage: 100", "percentage: 50", "`capture.percentage: 50` in config/dev.yaml"),
         ("production", "smoke:", "gate: {min_auc: 0.9}\nsmoke:", "`gate.min_auc: 0.9` in config/production.yaml"),
         ("local", "smoke:", "promotion: {log_days: 9}\nsmoke:", "`stacks.promotion.log_days: 9` in config/local.yaml"),
         ("local", "gate:", "gates: {min_auc: 1}\ngate:", "`gates.min_auc: 1` in config/local.yaml"),

@@ -34,7 +34,7 @@ from mlops.pipeline.bundle import (
 )
 from mlops.pipeline.definition import Definition
 from mlops.pipeline.validation import require_valid
-from mlops.project import image, pipelines, security
+from mlops.project import image, keys, pipelines, security
 from mlops.project.configuration import IMAGES
 from mlops.project.environment import Environment
 from mlops.project.project import Project
@@ -176,15 +176,15 @@ def _context(target: Target, pipeline: str, session: Any, store: ContentStore, m
         session=session,
         environment=environment,
         pipeline_name=pipelines.name(project.slug, pipeline),
-        model_package_group=target.model_package_group,
+        model_package_group="" if project.deploys_only else target.model_package_group,
         project_name=project.answer("project_name"),
         slug=project.slug,
         region=project.region,
         bucket=store.bucket,
-        model_bucket=str(environment["model_bucket"]),
+        model_bucket="" if project.deploys_only else str(environment["model_bucket"]),
         role=role(target, pipeline),
         image=training_image,
-        **made_from["keys"],
+        **{name: made_from["keys"].get(name, "") for name in keys.KEYS},
         security=security.Security.of(environment),
         inference_image=own_image or image_uri(project, framework, "inference"),
         source_folder=_stage(project, code),

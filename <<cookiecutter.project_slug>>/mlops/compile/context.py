@@ -24,14 +24,14 @@ class Context:
         session: The session for SDK classes; it makes no calls to AWS.
         environment: The environment's configuration.
         pipeline_name: The name of the pipeline.
-        model_package_group: The group that model versions are registered in.
+        model_package_group: The group that model versions are registered in; empty in a project that trains none.
         project_name: The project's name, as people read it.
         slug: The project's short name, and the prefix of its objects in the bucket.
         region: The AWS Region.
         bucket: The S3 bucket of the environment.
-        model_bucket: The S3 bucket of its model archives.
+        model_bucket: The S3 bucket of its model archives; empty in a project that trains none.
         data_key: The ARN of the KMS key that encrypts what jobs write to `bucket`.
-        model_key: The ARN of the KMS key that encrypts model archives.
+        model_key: The ARN of the KMS key that encrypts model archives; empty in a project that trains none.
         security: The configured network isolation, traffic encryption and VPC.
         role: The ARN of the role of this pipeline and its jobs.
         image: The URI of the image that jobs run in.

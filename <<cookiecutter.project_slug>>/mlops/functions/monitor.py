@@ -87,7 +87,7 @@ class AwsPlace:
         _client("s3").put_object(Bucket=bucket, Key=key, Body=content)
 
     def copy(self, source: str, target: str) -> bool:
-        """Copy an object; return False if it does not exist."""
+        """Copy a document of a registered version; return False if it does not exist."""
         content = self.read(source)
         if content is not None:
             self.write(target, content)

@@ -59,8 +59,8 @@ class LocalPlace:
         write_bytes(self.store.path(uri), content)
 
     def copy(self, source: str, target: str) -> bool:
-        """Copy an object; return False if it does not exist."""
-        path = self.store.path(source)
+        """Copy a document of a registered version, which the project that trains has; return False if it is missing."""
+        path = LocalStore.of(self.target.trainer).path(source)
         if path.is_file():
             copy_file(path, self.store.path(target))
             return True

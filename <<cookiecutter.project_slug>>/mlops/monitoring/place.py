@@ -83,7 +83,7 @@ class Place(Protocol):
         """Write an object."""
 
     def copy(self, source: str, target: str) -> bool:
-        """Copy an object; return False if it does not exist."""
+        """Copy a document of a registered version; return False if it does not exist."""
 
     def version(self, number: int) -> ModelVersion:
         """Return a registered version.

@@ -33,10 +33,12 @@ def lack(answers: Mapping[str, str], needs: tuple[str, ...]) -> str:
 
     Args:
         answers: The answers that the project was generated with.
-        needs: Names of capabilities.
+        needs: Names of capabilities; one of several is enough if they are joined, as in `trains|monitors`.
     """
-    for capability in map(CAPABILITIES.__getitem__, needs):
-        answer = answers.get(capability.question)
-        if answer not in capability.answers:
-            return f"This project {capability.lacking}: it was generated with {capability.question}: {answer}."
+    for alternatives in needs:
+        lacking = [CAPABILITIES[name] for name in alternatives.split("|")]
+        if not any(answers.get(capability.question) in capability.answers for capability in lacking):
+            what = " and ".join(capability.lacking for capability in lacking)
+            given = ", ".join(f"{capability.question}: {answers.get(capability.question)}" for capability in lacking)
+            return f"This project {what}: it was generated with {given}."
     return ""

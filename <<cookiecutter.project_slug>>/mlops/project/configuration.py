@@ -49,11 +49,13 @@ class Key:
         environments: The environments that read it.
         keys: The keys of its section; empty for a single value, None for a section that is checked elsewhere.
         when: The answers of the projects that read it, by question.
+        or_when: The answers of others that read it too.
     """
 
     environments: tuple[str, ...]
     keys: tuple[str, ...] | None = ()
     when: Mapping[str, Collection[str]] | None = None
+    or_when: Mapping[str, Collection[str]] | None = None
 
 
 KEYS: Mapping[str, Key] = {
@@ -64,7 +66,9 @@ KEYS: Mapping[str, Key] = {
     "image_digest": Key(_TRAINING, when={**_TRAINS, "training_image": ("custom",)}),
     "data_folder": Key(_TRAINING, when=_TRAINS),
     "functions": Key(_TRAINING, None, _TRAINS),
-    "processing": Key(_TRAINING, ("instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds"), _TRAINS),
+    "processing": Key(
+        _TRAINING, ("instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds"), _TRAINS, _MONITORS
+    ),
     "training": Key(
         _TRAINING,
         ("instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds", "spot", "max_wait_seconds"),
@@ -80,6 +84,7 @@ KEYS: Mapping[str, Key] = {
             "security_group_ids",
         ),
         _TRAINS,
+        _MONITORS,
     ),
     "validation": Key(_TRAINING, ("max_null_fraction",), _TRAINS),
     "split": Key(_TRAINING, ("train_fraction", "validation_fraction"), _TRAINS),
@@ -130,7 +135,10 @@ class Readers:
         kind = environment if environment in ALL else SHARED
         if key is None or kind not in key.environments:
             return False
-        return all(self.answer(question) in choices for question, choices in (key.when or {}).items())
+        return self._applies(key.when or {}) or bool(key.or_when and self._applies(key.or_when))
+
+    def _applies(self, when: Mapping[str, Collection[str]]) -> bool:
+        return all(self.answer(question) in choices for question, choices in when.items())
 
     def deploys(self, environment: str) -> list[str]:
         """Return the stacks with settings in an environment: those deployed there and an external registry."""

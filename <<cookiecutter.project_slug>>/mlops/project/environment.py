@@ -86,9 +86,10 @@ class Environment:
             place = str(self.path)
             if self.name not in (LOCAL, SHARED):
                 place += f", or for every environment in {file_of(SHARED)}"
+            it = "it" if len(missing) == 1 else "them"
             raise UsageError(
                 f"{self.path} has no value for {', '.join(f'`{key}`' for key in missing)}.",
-                f"Set {'it' if len(missing) == 1 else 'them'} in {place}; the comments there explain them.",
+                f"Set {it} in {place}; the comments there explain {it}.",
             )
 
     def missing(self, *keys: str) -> list[str]:

@@ -19,12 +19,12 @@ _is_digest = re.compile(r"sha256:[0-9a-f]{64}").fullmatch
 
 
 def digest(target: Target) -> str | None:
-    """Return the digest of the image that an environment uses; None in a project that uses AWS's images.
+    """Return the digest of the image that an environment's jobs use; None for AWS's image.
 
     Raises:
         MlopsError: The configuration has no digest, or the newest one, which has not been looked up yet.
     """
-    if target.project.answer("training_image") != "custom":
+    if not _has_own(target):
         return None
     wanted = str(target.settings[KEY])
     if wanted == NEWEST:
@@ -38,7 +38,7 @@ def digest(target: Target) -> str | None:
 
 
 def uri(target: Target) -> str | None:
-    """Return the URI of the image that an environment uses; None in a project that uses AWS's images.
+    """Return the URI of the image that an environment's jobs use; None for AWS's image.
 
     Raises:
         MlopsError: See `digest`.
@@ -50,7 +50,7 @@ def uri(target: Target) -> str | None:
 
 def takes_newest(target: Target) -> bool:
     """Return whether an environment uses the newest image."""
-    return target.project.answer("training_image") == "custom" and target.settings[KEY] == NEWEST
+    return _has_own(target) and target.settings[KEY] == NEWEST
 
 
 def remember(target: Target, found: str) -> None:
@@ -70,6 +70,11 @@ def remember(target: Target, found: str) -> None:
             f"If it exists, see why no build succeeded: CodePipeline {target.names.image_pipeline}.",
         )
     write_text(_memory(target), found + "\n")
+
+
+def _has_own(target: Target) -> bool:
+    """Return whether the project builds an image for its jobs; one that only deploys does not."""
+    return target.project.answer("training_image") == "custom" and not target.project.deploys_only
 
 
 def _memory(target: Target) -> Path:

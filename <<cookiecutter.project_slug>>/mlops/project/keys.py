@@ -14,7 +14,8 @@ from mlops.base.files import write_text
 from mlops.project.security import key_arn
 from mlops.project.target import Target
 
-KEYS = {"data_key": "data", "model_key": "model"}
+_MODEL_KEY = "model_key"
+KEYS = {"data_key": "data", _MODEL_KEY: "model"}
 """The keys, by their name in the configuration, with the endings of their aliases."""
 
 
@@ -42,17 +43,21 @@ def arn(target: Target, name: str) -> str:
 
 
 def arns(target: Target) -> dict[str, str]:
-    """Return the ARN of each key of `KEYS`.
+    """Return the ARN of each key that the jobs of a project use; models are only written where they are trained.
 
     Raises:
         MlopsError: See `arn`.
     """
-    return {name: arn(target, name) for name in KEYS}
+    return {name: arn(target, name) for name in _used(target)}
 
 
 def unnamed(target: Target) -> list[str]:
-    """Return the `KEYS` without a value in the configuration."""
-    return [name for name in KEYS if target.settings.settings.get(name) is None]
+    """Return the used keys without a value in the configuration."""
+    return [name for name in _used(target) if target.settings.settings.get(name) is None]
+
+
+def _used(target: Target) -> list[str]:
+    return [name for name in KEYS if name != _MODEL_KEY or not target.project.deploys_only]
 
 
 def remember(target: Target, name: str, found: str) -> None:

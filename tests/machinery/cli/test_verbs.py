@@ -139,8 +139,13 @@ def test_the_overview_describes_each_verb_and_imports_none(tmp_path: Path) -> No
         ({"project_scope": "build-train"}, {"publish", "smoke"}, "deploys no model: it was generated with"),
         (
             {"project_scope": "deploy"},
-            {"compile", "retrain", "run", "runs", "traffic", "upsert", "validate"},
+            {"retrain", "run", "runs", "traffic", "validate"},
             "trains no model: it was generated with project_scope: deploy.",
+        ),
+        (
+            {"project_scope": "deploy", "monitoring": "off"},
+            {"compile", "monitor", "retrain", "run", "runs", "traffic", "upsert", "validate"},
+            "it was generated with ",
         ),
     ],
 )

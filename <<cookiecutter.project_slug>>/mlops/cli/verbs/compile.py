@@ -7,7 +7,7 @@ from mlops.pipeline import bundle
 from mlops.project import pipelines
 from mlops.project.target import Target
 
-NEEDS = ("trains",)
+NEEDS = ("trains|monitors",)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from mlops.pipeline.definition import assignments
 from mlops.project import pipelines
 from mlops.project.target import Target
 
-NEEDS = ("trains",)
+NEEDS = ("trains|monitors",)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,16 +39,19 @@ def run(target: Target, options: Namespace) -> int:
     for finding in image_support(target.project, date.today()):
         report(f"Warning: {finding}")
     submission.look_up(target)
-    current(target).require_within_limits(overrides)
-    done = {name: submission.submit(target, name) for name in submission.submitted(target)}
-    training = done[pipelines.TRAINING]
+    names = submission.submitted(target)
+    if options.start:
+        if pipelines.TRAINING not in names:
+            raise UsageError("This project trains no model: there is no training to start.", "Leave out --start.")
+        current(target).require_within_limits(overrides)
+    done = {name: submission.submit(target, name) for name in names}
     execution = None
     if options.start:
         pipeline = current(target).pipeline_name
         execution = submission.start(target, pipeline, overrides)
     if options.json:
         result = {
-            **asdict(training),
+            **(asdict(done[pipelines.TRAINING]) if pipelines.TRAINING in done else {}),
             "execution_arn": execution,
             "pipelines": {name: asdict(one) for name, one in done.items()},
         }
