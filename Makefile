@@ -88,7 +88,7 @@ demo: demo/.complete
 	step models; \
 	step serve --stop; \
 	printf '\n== The project is yours: $(DEMO). Open in a browser:\n'; \
-	ls -1d "$$PWD"/.mlops/runs/*/report.html "$$PWD"/.mlops/monitor/*/*/report.html
+	ls -1d "$$PWD"/.mlops/runs/*/report.html "$$PWD"/.mlops/s3/*/*/monitoring/*/*/report/report.html
 	@touch demo/.shown
 
 # ARGS=--costs shows what tests take, by file and by folder.
