@@ -28,7 +28,7 @@ from moto.sns.models import SNSBackend
 from moto.ssm.models import ParameterDict
 from werkzeug.serving import make_server
 
-from standin import mail, models
+from standin import firehose, mail, models
 from standin.forkserver import ForkServer, forkserver
 from standin.gaps import Gaps, access_key
 from standin.iam import applies, statements
@@ -294,7 +294,8 @@ def _encryption(backend: S3Backend, bucket_name: str) -> Any:
 def cloud() -> Iterator[Cloud]:
     """Accounts, all empty, for as long as the `with` block takes."""
     quotas = Quotas()
-    gaps = Gaps(DomainDispatcherApplication(create_backend_app), quotas.operations(), quotas.limits())
+    more, limits = {**quotas.operations(), **firehose.operations()}, {**quotas.limits(), **firehose.limits()}
+    gaps = Gaps(DomainDispatcherApplication(create_backend_app), more, limits)
     server = make_server("127.0.0.1", 0, gaps, threaded=True, request_handler=_Quiet)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     with ExitStack() as ended:

@@ -370,7 +370,10 @@ class _KindModel(_Model):
             return []
         expression = self.kind.puts[property_].request
         items = value if isinstance(value, list) and "item" in expression else [value]
-        requests = [_search(expression, {**record, "value": value, "item": item}) for item in items]
+        known = {**record, "value": value}
+        if "described" in expression:
+            known["described"] = read(self.account, self.type, record)
+        requests = [_search(expression, {**known, "item": item}) for item in items]
         return [request for request in requests if request is not None]
 
     def _put(self, property_: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

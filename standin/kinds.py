@@ -16,7 +16,7 @@ class Put:
     Attributes:
         operation: As AWS names it.
         request: What is sent. One that speaks of `item` is sent for each item of the property, else `value` is all of
-            it. What yields null is not sent.
+            it. `described` is what the answer of reading holds. What yields null is not sent.
         undo: The operation that takes back an item; it takes some members of the request.
         member: The member of the creating request that holds it, if that is called otherwise.
     """
@@ -625,6 +625,24 @@ KINDS: Mapping[str, Kind] = {
         puts={
             "KeyPolicy": Put("PutKeyPolicy", "{KeyId: id, PolicyName: 'default', Policy: value}", member="Policy"),
             "EnableKeyRotation": Put("EnableKeyRotation", "value && {KeyId: id} || null", undo="DisableKeyRotation"),
+        },
+    ),
+    "AWS::KinesisFirehose::DeliveryStream": Kind(
+        service="firehose",
+        create="CreateDeliveryStream",
+        ref="properties.DeliveryStreamName",
+        name="DeliveryStreamName",
+        identity=_properties("DeliveryStreamName"),
+        attributes={"Arn": "answer.DeliveryStreamARN"},
+        read="DescribeDeliveryStream",
+        exists="DeliveryStreamDescription",
+        delete="DeleteDeliveryStream",
+        puts={
+            "ExtendedS3DestinationConfiguration": Put(
+                "UpdateDestination",
+                "{DeliveryStreamName: id, CurrentDeliveryStreamVersionId: described.VersionId,"
+                " DestinationId: described.Destinations[0].DestinationId, ExtendedS3DestinationUpdate: value}",
+            )
         },
     ),
     "AWS::Lambda::EventInvokeConfig": Kind(

@@ -62,6 +62,7 @@ _RESOURCES: Mapping[str, tuple[str, ...]] = {
     "ecr:repository": ("{repositoryName}", "{repositoryNames[0]}"),
     "events:event-bus": ("{Entries[0][EventBusName]}", "{EventBusName}", "default"),
     "events:rule-on-default-event-bus": ("{Rule}", "{Name}"),
+    "firehose:deliverystream": ("{DeliveryStreamName}",),
     "iam:role": ("{RoleName}",),
     "kms:key": ("{KeyId}",),
     "lambda:function": ("{FunctionName}",),
@@ -198,6 +199,7 @@ def _context(call: Call, account: str) -> dict[str, Any]:
         "aws:RequestedRegion": call.region,
         "aws:ResourceAccount": account,
         "aws:SecureTransport": True,
+        **({"cloudwatch:namespace": call.parameters["Namespace"]} if "MetricData" in call.parameters else {}),
     }
 
 

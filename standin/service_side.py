@@ -144,6 +144,19 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
             ),
         ),
     ),
+    "firehose delivery": ServiceUse(
+        f"{_DOCS}/firehose/latest/dev/controlling-access.html",
+        (
+            *(
+                (f"s3:{action}", "arn:aws:s3:::{bucket}")
+                for action in ("GetBucketLocation", "ListBucket", "ListBucketMultipartUploads")
+            ),
+            *(
+                (f"s3:{action}", "arn:aws:s3:::{bucket}/{prefix}one")
+                for action in ("AbortMultipartUpload", "GetObject", "PutObject")
+            ),
+        ),
+    ),
     "hosting": ServiceUse(
         f"{_DOCS}/sagemaker/latest/dg/sagemaker-roles.html",
         (("s3:GetObject", "arn:aws:s3:::{bucket}/{model}"), *_LOGS, *_JOB_LOGS),
@@ -266,6 +279,17 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
             for kind in ("Processing", "Training")
             for action in ("AddTags", f"Create{kind}Job", f"Describe{kind}Job", f"Stop{kind}Job")
         ),
+    ),
+    "sagemaker pipeline processing jobs": ServiceUse(
+        f"{_DOCS}/sagemaker/latest/dg/build-and-manage-access.html",
+        tuple(
+            (f"sagemaker:{action}", f"{_SAGEMAKER}:processing-job/pipelines-one")
+            for action in ("AddTags", "CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob")
+        ),
+    ),
+    "sagemaker pipeline function": ServiceUse(
+        f"{_DOCS}/sagemaker/latest/dg/build-and-manage-steps-types.html",
+        (("lambda:InvokeFunction", "arn:aws:lambda:{region}:{account}:function:{function}"),),
     ),
     "sagemaker pipeline passes": ServiceUse(
         f"{_DOCS}/sagemaker/latest/dg/build-and-manage-access.html",

@@ -13,6 +13,11 @@ from modelkit.job import JobError
 
 STATISTICS_FILE = "statistics.json"
 CONSTRAINTS_FILE = "constraints.json"
+EVALUATION_FILE = "evaluation.json"
+PREDICTIONS_FILE = "predictions.json"
+PREDICTION = "prediction"
+"""The name of the predictions in the latter, as that of a feature."""
+
 _READERS = {".parquet": parquet.read_table, ".csv": arrow_csv.read_csv, ".csv.gz": arrow_csv.read_csv}
 
 

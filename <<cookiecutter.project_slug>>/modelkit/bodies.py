@@ -65,7 +65,7 @@ def rows(bodies: Any, content_type: str, header: str, names: Sequence[str]) -> t
     return pa.table([pa.array(column, pa.string()) for column in columns], names=names), np.array(counts)
 
 
-def predictions(bodies: Any, content_type: str) -> tuple[list[float], Counts]:
+def predictions(bodies: Any, content_type: str) -> tuple[npt.NDArray[np.float64], Counts]:
     """Return the probabilities in n responses, and the number of probabilities in each response.
 
     Raises:
@@ -74,13 +74,15 @@ def predictions(bodies: Any, content_type: str) -> tuple[list[float], Counts]:
     """
     if "csv" in content_type:
         lines = pc.split_pattern(bodies, "\n")
-        values, counts = pc.cast(pc.list_flatten(lines), pa.float64()).to_pylist(), pc.list_value_length(lines)
+        values = pc.cast(pc.list_flatten(lines), pa.float64()).to_numpy(zero_copy_only=False)
+        counts = pc.list_value_length(lines)
     else:
         answers = [
             [line["prediction"] for line in document] if isinstance(document, list) else document["predictions"]
             for document in _documents(bodies, content_type)
         ]
-        values, counts = [float(value) for answer in answers for value in answer], pa.array(map(len, answers))
+        values = np.array([float(value) for answer in answers for value in answer])
+        counts = pa.array(map(len, answers), pa.int64())
     if not np.isfinite(values).all():
         raise ValueError("not a finite number")
     return values, counts.to_numpy(zero_copy_only=False)

@@ -1,21 +1,24 @@
-"""The requests and responses of a model in a time window, read from captured objects.
+"""The requests and responses of a model version in a time window, read from captured objects.
 
-Records are read and decoded in batches. A batch that cannot be read is halved until only the damaged records are left
-out.
+Objects are read in blocks, and records are decoded in batches. A batch that cannot be read is halved until only the
+damaged records are left out.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelkit import bodies
-from modelkit.parsing import parse
-from modelkit.records import in_portions, parse_lines
+from modelkit.intervals import Interval
+from modelkit.parsing import ARROW_TYPES, parse
+from modelkit.records import Lines, blocks, in_portions, parse_records
 from modelkit.schema import Schema
 
 NAMED = 5
@@ -23,28 +26,72 @@ NAMED = 5
 
 _KIND = ("request_type", "request_encoding", "answer_type", "answer_encoding")
 
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The predictions for r requests, for labels to be joined to them.
+
+    Attributes:
+        ids: The inference id of each request, or the endpoint's event id if the caller gave none; null without both.
+        counts: The number of rows of each request: r values.
+        predictions: The predictions for all rows, in the order of the requests.
+    """
+
+    ids: list[str | None]
+    counts: npt.NDArray[np.int64]
+    predictions: Values
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of the captured rows.
+
+    Attributes:
+        rows: Arrow table of the rows of requests in the window: the schema's features with their types; values of a
+            wrong type are null.
+        predictions: The predictions for those of them whose response was captured.
+        answers: The responses in the interval of the labels; None if no labels are joined.
+    """
+
+    rows: Any
+    predictions: Values
+    answers: Answers | None
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Records and their n rows as text, the number of rows of each, and n predictions, NaN without a response."""
+
+    records: Any
+    rows: Any
+    counts: npt.NDArray[np.int64]
+    predictions: Values
+
 
 @dataclass
 class Captured:
-    """The captured rows of a window.
+    """The captured traffic of one version; `read` yields its rows, and counts what it reads.
 
     Attributes:
-        table: Arrow table of the schema's features with their types, one row per row of the requests; values of a wrong
-            type are null.
-        predictions: The prediction for each row.
+        window: The window, whose rows are compared with the baseline.
+        labels: The interval whose responses labels are joined to; None if there are no labels.
+        test_prefix: The prefix of the inference ids of test requests, which are excluded.
         invalid: The number of values of a wrong type, by column.
-        records: The number of records that the rows are from.
-        smoke: The number of records of test requests, which are excluded.
+        records: The number of records in the window.
+        smoke: The number of records of test requests.
         torn: The number of files that end in the middle of a record, which is skipped: the writer was killed or is
             still writing.
-        damaged: The number of other records that cannot be read.
-        damaged_at: The first damaged records, as `<file>:<line>`.
-        first: The time of the first record, ISO 8601; empty if there are none.
+        damaged: The number of other records, and of files, that cannot be read.
+        damaged_at: The first of them, as `<file>:<line>`.
+        first: The time of the first record in the window, UTC, ISO 8601 without an offset; empty if there are none.
         last: The time of the last record.
     """
 
-    table: Any = None
-    predictions: list[float] = field(default_factory=list)
+    window: Interval
+    labels: Interval | None
+    test_prefix: str
     invalid: dict[str, int] = field(default_factory=dict)
     records: int = 0
     smoke: int = 0
@@ -54,81 +101,126 @@ class Captured:
     first: str = ""
     last: str = ""
 
-    def asked(self, records: Any, test_prefix: str) -> Any:
-        """Return the records without those of test requests, and count the latter."""
-        tests = pc.fill_null(pc.starts_with(records["id"], test_prefix), False)
-        self.smoke += pc.sum(tests).as_py() or 0
-        return records.filter(pc.invert(tests))
+    def read(self, folder: Path, schema: Schema) -> Iterator[Batch]:
+        """Yield the rows of the objects in a folder.
 
-    def take(self, records: Any, path: Path, schema: Schema) -> Iterator[Any]:
-        """Add the predictions of records with the same content types and encodings; yield their rows as text."""
+        Args:
+            folder: The folder of the objects, which are at any depth, in `<yyyy>/<mm>/<dd>/<hh>/<name>.jsonl`.
+            schema: The columns of the requests.
+        """
+        for place, records in self._records(folder):
+            for alike in _groups(records):
+                yield from self._batches(alike, schema, place)
 
-        def decoded(low: int, high: int) -> tuple[int, list[tuple[Any, list[float]]]]:
-            return high - low, _decoded(records.slice(low, high - low), schema)
+    def finds_records(self, folder: Path) -> bool:
+        """Return whether the objects in a folder contain a record that `read` would decode."""
+        return any(records.num_rows for _, records in self._records(folder))
+
+    def _records(self, folder: Path) -> Iterator[tuple[str, Any]]:
+        """Yield the records of either interval in batches, with the place of their file."""
+        for path in _objects(folder):
+            hour = _hour(path)
+            counts = self.window.may_hold(hour)
+            if counts or (self.labels and self.labels.may_hold(hour)):
+                place = path.relative_to(folder.parent).as_posix()
+                for records in self._file(path, place, counts):
+                    yield place, self._asked(self._wanted(records))
+
+    def _file(self, path: Path, place: str, counts: bool) -> Iterator[Any]:
+        """Yield the records of a file in batches, each record with its `line`; unreadable ones count if `counts`."""
+        try:
+            for lines, complete in blocks(path):
+                yield from self._parsed(lines, complete, place, counts)
+        except OSError:
+            self._damage(place, 0, counts)
+
+    def _parsed(self, lines: Lines, complete: bool, place: str, counts: bool) -> Iterator[Any]:
+        def parsed(low: int, high: int) -> Any:
+            numbers = pa.array([number for number, _ in lines[low:high]])
+            return parse_records([line for _, line in lines[low:high]]).append_column("line", numbers)
 
         def refuse(at: int) -> None:
-            self.damage(path, records["line"][at].as_py())
+            if complete:
+                self._damage(place, lines[at][0], counts)
+            else:
+                self.torn += counts
 
-        times = pc.min_max(records["time"]).as_py()
-        self.first = min(self.first or times["min"], times["min"])
-        self.last = max(self.last, times["max"])
-        for count, found in in_portions(0, records.num_rows, decoded, refuse):
-            self.records += count
-            for rows, predictions in found:
-                self.predictions += predictions
-                yield rows
+        return in_portions(0, len(lines), parsed, refuse)
 
-    def damage(self, path: Path, line: int) -> None:
+    def _wanted(self, records: Any) -> Any:
+        """Return the records of either interval, marked by `counts` (the window) and `joins` (the labels)."""
+        counts = self.window.holds(records["time"])
+        joins = self.labels.holds(records["time"]) if self.labels else pc.and_(counts, False)
+        return records.append_column("counts", counts).append_column("joins", joins).filter(pc.or_(counts, joins))
+
+    def _asked(self, records: Any) -> Any:
+        """Return the records without those of test requests, and count the latter."""
+        tests = pc.fill_null(pc.starts_with(records["inference_id"], self.test_prefix), False)
+        self.smoke += pc.sum(pc.and_(tests, records["counts"])).as_py() or 0
+        return records.filter(pc.invert(tests))
+
+    def _batches(self, records: Any, schema: Schema, place: str) -> Iterator[Batch]:
+        """Yield the rows of records with the same content types and encodings."""
+
+        def decoded(low: int, high: int) -> list[_Decoded]:
+            return _decoded(records.slice(low, high - low), schema)
+
+        def refuse(at: int) -> None:
+            self._damage(place, records["line"][at].as_py(), records["counts"][at].as_py())
+
+        for found in in_portions(0, records.num_rows, decoded, refuse):
+            yield from (self._batch(each, schema) for each in found)
+
+    def _batch(self, found: _Decoded, schema: Schema) -> Batch:
+        counts = found.records["counts"].to_numpy()
+        in_window = np.repeat(counts, found.counts)
+        self.records += int(counts.sum())
+        self._extend(found.records.filter(found.records["counts"])["time"])
+        predictions = found.predictions[in_window]
+        return Batch(
+            self._typed(found.rows if in_window.all() else found.rows.filter(pa.array(in_window)), schema),
+            predictions[~np.isnan(predictions)],
+            _answers(found) if self.labels else None,
+        )
+
+    def _extend(self, times: Any) -> None:
+        if len(times):
+            found = pc.min_max(times).as_py()
+            self.first = min(self.first or found["min"], found["min"])
+            self.last = max(self.last, found["max"])
+
+    def _typed(self, rows: Any, schema: Schema) -> Any:
+        columns = {}
+        for column in schema.features:
+            parsed = parse(rows[column.name].combine_chunks(), column)
+            columns[column.name] = parsed.values
+            if parsed.invalid is not None:
+                self.invalid[column.name] = self.invalid.get(column.name, 0) + int(pc.sum(parsed.invalid).as_py())
+        return pa.table(columns)
+
+    def _damage(self, place: str, line: int, counts: bool) -> None:
         """Count a damaged record, and list it if it is among the first."""
-        self.damaged += 1
-        if len(self.damaged_at) < NAMED:
-            self.damaged_at.append(f"{path}:{line}")
+        if counts:
+            self.damaged += 1
+            if len(self.damaged_at) < NAMED:
+                self.damaged_at.append(f"{place}:{line}")
 
 
-def read(folder: Path, schema: Schema, start: str, end: str, test_prefix: str) -> Captured:
-    """Read the records of a time window, from `start` (inclusive) to `end` (exclusive).
-
-    Args:
-        folder: The folder of the objects, which are at any depth, in `<yyyy>/<mm>/<dd>/<hh>/<name>.jsonl`.
-        schema: The columns of the requests.
-        start: UTC, `2026-01-31T23:59:59Z`; empty for no lower bound.
-        end: UTC; empty for no upper bound.
-        test_prefix: The prefix of the inference ids of test requests.
-    """
-    captured = Captured()
-    tables = [_typed(pa.schema([(name, pa.string()) for name in schema.feature_names]).empty_table(), schema, {})]
-    for path in sorted(folder.rglob("*.jsonl")):
-        # A record is flushed within its hour or the next, so only objects of earlier hours can be skipped by name.
-        if "-".join(path.parts[-5:-2]) + f"T{path.parts[-2]}" < start[:13]:
-            continue
-        for records in _records(path, captured):
-            for alike in _groups(captured.asked(_within(records, start, end), test_prefix)):
-                tables += [_typed(rows, schema, captured.invalid) for rows in captured.take(alike, path, schema)]
-    captured.table = pa.concat_tables(tables).combine_chunks()
-    return captured
+def table_schema(schema: Schema) -> Any:
+    """Return the Arrow schema of the rows in a batch."""
+    return pa.schema([(column.name, ARROW_TYPES[column.type]) for column in schema.features])
 
 
-def _records(path: Path, captured: Captured) -> Iterator[Any]:
-    """Return the records of a file in batches, each record with its `line`."""
-    *whole, tail = path.read_bytes().split(b"\n")
-    lines = [(number, line) for number, line in enumerate([*whole, tail], 1) if line.strip()]
-
-    def parsed(low: int, high: int) -> Any:
-        numbers = pa.array([number for number, _ in lines[low:high]])
-        return parse_lines([line for _, line in lines[low:high]]).append_column("line", numbers)
-
-    def refuse(at: int) -> None:
-        if lines[at][0] > len(whole):
-            captured.torn += 1
-        else:
-            captured.damage(path, lines[at][0])
-
-    return in_portions(0, len(lines), parsed, refuse)
+def _objects(folder: Path) -> Iterator[Path]:
+    """Yield the captured objects of a folder, in the order of their hours."""
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(files) if name.endswith(".jsonl"))
 
 
-def _within(records: Any, start: str, end: str) -> Any:
-    records = records.filter(pc.greater_equal(records["time"], start))
-    return records.filter(pc.less(records["time"], end)) if end else records
+def _hour(path: Path) -> str:
+    """Return the hour of an object, `2026-01-31T06`."""
+    return "-".join(path.parts[-5:-2]) + f"T{path.parts[-2]}"
 
 
 def _groups(records: Any) -> Iterator[Any]:
@@ -138,11 +230,11 @@ def _groups(records: Any) -> Iterator[Any]:
         yield records.filter(pc.equal(kinds, kind)).combine_chunks()
 
 
-def _decoded(records: Any, schema: Schema) -> list[tuple[Any, list[float]]]:
-    """Return the rows, as text, and predictions of records with the same types and encodings, grouped by CSV header.
+def _decoded(records: Any, schema: Schema) -> list[_Decoded]:
+    """Decode records with the same types and encodings, grouped by CSV header.
 
     Raises:
-        ValueError: A record does not contain one prediction per row.
+        ValueError: A response does not contain one prediction per row.
         LookupError: A row lacks a column.
     """
     asked_type, asked_encoding, answer_type, answer_encoding = (records[name][0].as_py().lower() for name in _KIND)
@@ -153,18 +245,18 @@ def _decoded(records: Any, schema: Schema) -> list[tuple[Any, list[float]]]:
     for header in pc.unique(headers):
         same = pc.equal(headers, header)
         rows, counts = bodies.rows(asked.filter(same), asked_type, header.as_py(), schema.feature_names)
-        predictions, answers = bodies.predictions(answered.filter(same), answer_type)
-        if not np.array_equal(counts, answers):
-            raise ValueError("not one prediction per row")
-        found.append((rows, predictions))
+        predictions = np.full(int(counts.sum()), np.nan)
+        if answer_type:
+            predictions, answers = bodies.predictions(answered.filter(same), answer_type)
+            if not np.array_equal(counts, answers):
+                raise ValueError("not one prediction per row")
+        found.append(_Decoded(records.filter(same), rows, counts, predictions))
     return found
 
 
-def _typed(rows: Any, schema: Schema, invalid: dict[str, int]) -> Any:
-    columns = {}
-    for column in schema.features:
-        parsed = parse(rows[column.name].combine_chunks(), column)
-        columns[column.name] = parsed.values
-        if parsed.invalid is not None:
-            invalid[column.name] = invalid.get(column.name, 0) + int(pc.sum(parsed.invalid).as_py())
-    return pa.table(columns)
+def _answers(found: _Decoded) -> Answers:
+    """Return the responses in the interval of the labels."""
+    joins = pc.and_(found.records["joins"], pc.not_equal(found.records["answer_type"], ""))
+    chosen = joins.to_numpy()
+    ids = pc.coalesce(found.records["inference_id"], found.records["event_id"]).filter(joins).to_pylist()
+    return Answers(ids, found.counts[chosen], found.predictions[np.repeat(chosen, found.counts)])

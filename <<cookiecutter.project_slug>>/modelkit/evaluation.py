@@ -21,18 +21,39 @@ def quality(labels: metrics.Labels, probabilities: npt.NDArray[np.float32], thre
         probabilities: The predicted probabilities, n values from 0 to 1.
         threshold: The lowest probability that is classified as positive.
     """
-    called = probabilities >= threshold
-    (tn, fp), (fn, tp) = confusion(labels, called)
-    positives, negatives = tp + fn, tn + fp
     area = metrics.auc(labels, probabilities)
     points = metrics.curves(labels, probabilities)
     kept = np.unique(np.linspace(0, len(points.precisions) - 1, _CURVE_POINTS).round().astype(int))
+    positives = int(labels.sum())
     return {
-        "confusion_matrix": {"0": {"0": tn, "1": fp}, "1": {"0": fn, "1": tp}},
         "auc": {
             "value": area,
-            "standard_deviation": metrics.auc_standard_deviation(area, positives, negatives),
+            "standard_deviation": metrics.auc_standard_deviation(area, positives, len(labels) - positives),
         },
+        **classification(labels, probabilities, threshold),
+        "receiver_operating_characteristic_curve": {
+            "false_positive_rates": points.false_positive_rates[kept].tolist(),
+            "true_positive_rates": points.true_positive_rates[kept].tolist(),
+        },
+        "precision_recall_curve": {
+            "precisions": points.precisions[kept].tolist(),
+            "recalls": points.true_positive_rates[kept].tolist(),
+        },
+    }
+
+
+def classification(labels: metrics.Labels, probabilities: npt.NDArray[np.float32], threshold: float) -> dict[str, Any]:
+    """Return the part of the model quality that does not need labels of both classes.
+
+    Args:
+        labels: The true labels, n booleans.
+        probabilities: The predicted probabilities, n values from 0 to 1.
+        threshold: The lowest probability that is classified as positive.
+    """
+    (tn, fp), (fn, tp) = confusion(labels, probabilities >= threshold)
+    positives, negatives = tp + fn, tn + fp
+    return {
+        "confusion_matrix": {"0": {"0": tn, "1": fp}, "1": {"0": fn, "1": tp}},
         "accuracy": _proportion(tp + tn, len(labels)),
         "precision": _proportion(tp, tp + fp),
         "recall": _proportion(tp, positives),
@@ -43,14 +64,6 @@ def quality(labels: metrics.Labels, probabilities: npt.NDArray[np.float32], thre
         "f1": {"value": _ratio(2 * tp, 2 * tp + fp + fn)},
         "log_loss": _mean(metrics.log_losses(labels, probabilities)),
         "brier_score": _mean(metrics.squared_errors(labels, probabilities)),
-        "receiver_operating_characteristic_curve": {
-            "false_positive_rates": points.false_positive_rates[kept].tolist(),
-            "true_positive_rates": points.true_positive_rates[kept].tolist(),
-        },
-        "precision_recall_curve": {
-            "precisions": points.precisions[kept].tolist(),
-            "recalls": points.true_positive_rates[kept].tolist(),
-        },
     }
 
 

@@ -11,6 +11,8 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from modelkit.quality import ModelQuality
+
 CORRECTION = 1.8
 """The number of standard errors, sqrt((n + m) / (n m)), to subtract from the distance of samples of n and m values.
 
@@ -25,6 +27,7 @@ The checks of all features share it, so that schemas with many columns do not ca
 """
 
 _CHECKS = 3
+_DRIFT_CHECK = "baseline_drift_check"
 
 COMPARISON_FILE = "comparison.json"
 """The file of a comparison, in addition to the documents of Model Monitor."""
@@ -42,11 +45,13 @@ class Limits:
         max_distance: The largest distance of a feature's distribution from the baseline's, less sampling noise, 0 to 1.
         max_drifted_share: The largest share of drifted features without an alarm.
         max_missing_increase: The largest increase of the share of missing values, less sampling noise.
+        max_auc_loss: The largest decrease of the AUC from that on the test set, less sampling noise.
     """
 
     max_distance: float
     max_drifted_share: float
     max_missing_increase: float
+    max_auc_loss: float
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ class Comparison:
     Attributes:
         features: All features, by descending distance.
         violations: The `violations` of a document `constraint_violations.json`, in the order of the features.
-        drift: Whether the share of drifted features is above the limit.
+        drift: Whether the share of drifted features is above the limit, or the predictions have drifted.
+        predictions: The comparison of the predictions; None without those of the test set.
         quality: Whether there are data quality violations: missing or unknown values, or values of a wrong type.
     """
 
@@ -85,6 +91,7 @@ class Comparison:
     violations: list[dict[str, str]]
     drift: bool
     quality: bool
+    predictions: Feature | None = None
 
     @property
     def drifted(self) -> list[str]:
@@ -99,8 +106,19 @@ class Predictions(TypedDict):
     histogram: list[int]
 
 
+class PredictionDrift(TypedDict):
+    """The distance of the predictions in a window from those on the test set, and whether it is above the limit."""
+
+    distance: float
+    drifted: bool
+
+
 class WindowDocument(TypedDict):
-    """The document `comparison.json`: the fields of `captured.Captured`, of the predictions, and of `Comparison`."""
+    """The document `comparison.json` of a version.
+
+    It has the counts of `captured.Captured`, the predictions, the fields of `Comparison` and the model quality; None
+    without the predictions of the test set, or without labels.
+    """
 
     rows: int
     records: int
@@ -116,6 +134,8 @@ class WindowDocument(TypedDict):
     drift: bool
     quality: bool
     drifted: list[str]
+    prediction_drift: PredictionDrift | None
+    model_quality: ModelQuality | None
 
 
 def compare(
@@ -124,6 +144,7 @@ def compare(
     window: dict[str, Any],
     invalid: dict[str, int],
     limits: Limits,
+    predictions: tuple[dict[str, Any], dict[str, Any]] | None = None,
 ) -> Comparison:
     """Compare the features of a window with a baseline.
 
@@ -133,6 +154,7 @@ def compare(
         window: The window's statistics, of the features only and of at least one row.
         invalid: The number of values of a wrong type, by feature.
         limits: The limits of differences.
+        predictions: The statistics of the predictions on the test set and in the window; None if one is not known.
 
     Raises:
         KeyError: The documents are not in the format of Model Monitor.
@@ -159,15 +181,22 @@ def compare(
         violations += _completeness(feature, before[name], rows, limits, chance)
         violations += _categories(rules[name], before[name], now, chance)
         violations += _sign(rules[name], before[name], now, chance)
-        if feature.drifted:
-            text = f"Distance {feature.distance:.4f} ({feature.method}, less chance) is above {limits.max_distance:g}."
-            violations.append(_violation(name, "baseline_drift_check", text))
+        violations += _drift(feature, limits)
     features.sort(key=lambda feature: -feature.distance)
     places = {feature.name: place for place, feature in enumerate(features)}
     violations.sort(key=lambda violation: places.get(violation["feature_name"], -1))
-    drifted = sum(feature.drifted for feature in features)
-    quality = any(violation["constraint_check_type"] != "baseline_drift_check" for violation in violations)
-    return Comparison(features, violations, drifted > limits.max_drifted_share * len(window["features"]), quality)
+    drift = sum(feature.drifted for feature in features) > limits.max_drifted_share * len(window["features"])
+    predicted = None
+    if predictions:
+        predicted = _feature(*predictions, figures(predictions[1])["common"]["num_present"], 0, limits)
+        violations = _drift(predicted, limits) + violations
+        drift |= predicted.drifted
+    return Comparison(features, violations, drift, any(map(is_data_quality, violations)), predicted)
+
+
+def is_data_quality(violation: dict[str, str]) -> bool:
+    """Return whether a violation is one of data quality, not of drift."""
+    return violation["constraint_check_type"] != _DRIFT_CHECK
 
 
 def _feature(before: dict[str, Any], now: dict[str, Any], rows: int, invalid: int, limits: Limits) -> Feature:
@@ -252,6 +281,13 @@ def exceeds_chance(count: float, n: int, before: float, m: int, chance: float) -
     return math.exp(-n * divergence) < chance
 
 
+def _drift(feature: Feature, limits: Limits) -> list[dict[str, str]]:
+    if not feature.drifted:
+        return []
+    text = f"Distance {feature.distance:.4f} ({feature.method}, less chance) is above {limits.max_distance:g}."
+    return [_violation(feature.name, _DRIFT_CHECK, text)]
+
+
 def _completeness(
     feature: Feature, before: dict[str, Any], rows: int, limits: Limits, chance: float
 ) -> list[dict[str, str]]:
@@ -273,7 +309,9 @@ def _categories(
     known = set(rule["string_constraints"]["domains"])
     buckets = now["string_statistics"]["distribution"]["categorical"]["buckets"]
     unknown = {bucket["value"]: bucket["count"] for bucket in buckets if bucket["value"] not in known}
-    count, seen = sum(unknown.values()), figures(now)["common"]["num_present"]
+    seen = figures(now)["common"]["num_present"]
+    listed = sum(bucket["count"] for bucket in buckets)
+    count = sum(unknown.values()) + (seen - listed)  # what is not listed is too rare, so not of the few known values
     if not exceeds_chance(count, seen, 0, figures(before)["common"]["num_present"], chance):
         return []
     some = ", ".join(sorted(unknown, key=lambda value: -unknown[value])[:5])

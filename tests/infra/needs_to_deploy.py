@@ -23,6 +23,7 @@ ARNS: Mapping[str, tuple[str, ...]] = {
     "AWS::CloudWatch::Alarm": ("cloudwatch:{region}:{account}:alarm:{name}",),
     "AWS::CloudWatch::Dashboard": ("cloudwatch::{account}:dashboard/{name}",),
     "AWS::Events::Rule": ("events:{region}:{account}:rule/{name}",),
+    "AWS::KinesisFirehose::DeliveryStream": ("firehose:{region}:{account}:deliverystream/{name}",),
     "AWS::Lambda::Function": ("lambda:{region}:{account}:function:{name}",),
     "AWS::Lambda::Permission": ("lambda:{region}:{account}:function:{FunctionName}",),
     "AWS::Logs::LogGroup": ("logs:{region}:{account}:log-group:{name}",),
@@ -49,6 +50,20 @@ ELSEWHERE: Mapping[tuple[str, str], tuple[str, Mapping[str, str]]] = {
             {},
         )
         for action in ("DeleteAlarms", "DescribeAlarms", "PutMetricAlarm")
+    },
+    ("AWS::KinesisFirehose::DeliveryStream", "iam:GetRole"): ("{DeliveryRoleArn}", {}),
+    ("AWS::KinesisFirehose::DeliveryStream", "iam:PassRole"): (
+        "{DeliveryRoleArn}",
+        {"iam:PassedToService": "firehose.amazonaws.com"},
+    ),
+    ("AWS::KinesisFirehose::DeliveryStream", "kms:DescribeKey"): ("{WorkloadKeyArn}", {}),
+    # The stream uses the key by a grant: https://docs.aws.amazon.com/firehose/latest/dev/encryption.html
+    **{
+        ("AWS::KinesisFirehose::DeliveryStream", f"kms:{action}"): (
+            "{WorkloadKeyArn}",
+            {"kms:GrantIsForAWSResource": "true"},
+        )
+        for action in ("CreateGrant", "RevokeGrant")
     },
     ("AWS::Lambda::Function", "iam:PassRole"): ("{ApiRoleArn}", {"iam:PassedToService": "lambda.amazonaws.com"}),
     ("AWS::Lambda::Function", "kms:Decrypt"): ("{DataKeyArn}", {"kms:ViaService": "s3.{region}.amazonaws.com"}),
@@ -93,6 +108,8 @@ NEVER_CALLED: Mapping[str, tuple[str, ...]] = {
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("cloudwatch:GetMetricData",),
     # Targets with roles.
     "AWS::Events::Rule": ("iam:PassRole",),
+    # Encryption that is taken away.
+    "AWS::KinesisFirehose::DeliveryStream": ("firehose:StopDeliveryStreamEncryption",),
     # A VPC, file systems, layers, capacity providers, signed code, reserved concurrency, recursion, versions, pinned
     # runtimes, code by version, variables with a key.
     "AWS::Lambda::Function": (

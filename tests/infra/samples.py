@@ -28,6 +28,7 @@ VALUES = {
     "MinRows": "100",
     "ModelPackageArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{NAME}/7",
     "ModelPackageGroup": NAME,
+    "ModelVersion": "7",
     "ProjectId": ID,
     "ProjectName": NAME,
     "Repository": "organization/repository",

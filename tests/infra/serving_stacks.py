@@ -1,13 +1,11 @@
 """The templates of what serves, for every set of answers that changes them, and what the other stacks give them."""
 
 import functools
-import io
 import itertools
 import json
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 
+from mlops.deployment import functions
 from standin.account import REGION, StandInAccount
 from standin.deploy import Stack
 from standin.template import Template, parse, resolve
@@ -25,6 +23,7 @@ GIVEN = {
     "Attempt": "1",
     "HostRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-host",
     "ScheduleRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-sched",
+    "DeliveryRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-fire",
     "ApiRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-api",
     "WorkloadKeyArn": ARN.format("kms", "key/00000000-0000-4000-8000-000000000000"),
     "TopicArn": ARN.format("sns", f"{SLUG}-notifications"),
@@ -33,6 +32,7 @@ GIVEN = {
     "FunctionsBucket": f"sagemaker-{SLUG}-{ID}-data",
     "FunctionsKey": f"{SLUG}/functions/0.zip",
     "EndpointName": f"{SLUG}-production",
+    "ModelVersion": "7",
 }
 """What a deployment, and the stacks before them, say to these templates."""
 
@@ -64,19 +64,17 @@ def stack(name: str, answers: Mapping[str, str], **given: str) -> Stack:
 
 
 def prepare(account: StandInAccount) -> None:
-    """Make what these stacks need of the others: the code of the function behind the API, its role and the topic."""
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        for name in ("__init__.py", "functions/__init__.py", "functions/api.py"):
-            archive.write(Path(SOURCES, "mlops", name), f"mlops/{name}")
+    """Make what these stacks need of the others: the code of the function behind the API, roles, buckets, the topic."""
     s3 = account.client("s3")
-    s3.create_bucket(Bucket=GIVEN["FunctionsBucket"], CreateBucketConfiguration={"LocationConstraint": account.region})
-    s3.put_object(Bucket=GIVEN["FunctionsBucket"], Key=GIVEN["FunctionsKey"], Body=code.getvalue())
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    account.client("iam").create_role(
-        RoleName=GIVEN["ApiRoleArn"].rpartition("/")[2],
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-    )
+    for bucket in ("FunctionsBucket", "CaptureBucket"):
+        s3.create_bucket(Bucket=GIVEN[bucket], CreateBucketConfiguration={"LocationConstraint": account.region})
+    s3.put_object(Bucket=GIVEN["FunctionsBucket"], Key=GIVEN["FunctionsKey"], Body=functions.archive(SOURCES))
+    for role, service in {"ApiRoleArn": "lambda", "DeliveryRoleArn": "firehose"}.items():
+        trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        account.client("iam").create_role(
+            RoleName=GIVEN[role].rpartition("/")[2],
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        )
     account.client("sns").create_topic(Name=f"{SLUG}-notifications")
 
 

@@ -33,6 +33,7 @@ VARIANTS: Mapping[str, dict[str, str]] = {
     "not monitored": {"monitoring": "off", "http_api": "no", "framework": "sklearn"},
     "own image": {"training_image": "custom"},
     "serverless": {"inference": "serverless"},
+    "serverless, not monitored": {"inference": "serverless", "monitoring": "off"},
     "async": {"inference": "async", "framework": "pytorch"},
     "async, not monitored": {"inference": "async", "monitoring": "off"},
     "batch": {"inference": "batch"},
@@ -126,7 +127,7 @@ def deployed(variant: str, **settings: str) -> Deployed:
 
 def needs_of(variant: str, role: str, **settings: str) -> list[Need]:
     """What a role needs."""
-    found = {"pipe": pipe, "host": host, "deploy": deploying, "api": api, "sched": sched}[role](
+    found = {"pipe": pipe, "host": host, "deploy": deploying, "api": api, "fire": fire, "sched": sched}[role](
         deployed(variant, **settings)
     )
     return list({(need.action, need.resource, *need.context.items()): need for need in found}.values())
@@ -241,11 +242,25 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
                 yield from service_needs("model of a registered version", region=REGION, account=ACCOUNT, group=group)
 
 
+def captures_at_the_api(answers: Mapping[str, str]) -> bool:
+    return answers.get("inference") == "serverless" and answers.get("monitoring") != "off"
+
+
 def api(stacks: Deployed) -> Iterator[Need]:
     for environment in ENVIRONMENTS:
         known = {"region": REGION, "account": ACCOUNT, "endpoint": f"{SLUG}-{environment}"}
         yield from service_needs("invoke endpoint", **known)
         yield from service_needs("lambda logs", **known, log_group=f"/aws/lambda/{SLUG}-{environment}-api")
+        if captures_at_the_api(stacks.answers):
+            stream = f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{SLUG}-{environment}-capture"
+            yield Need("firehose:PutRecord", stream, "the function behind the API")
+
+
+def fire(stacks: Deployed) -> Iterator[Need]:
+    bucket = stacks.known["CaptureBucket"]
+    for prefix in ("capture/7/", "capture-errors/"):
+        yield from service_needs("firehose delivery", bucket=bucket, prefix=f"{SLUG}/{prefix}")
+    yield from service_needs("object encryption", region=REGION, key=stacks.known["WorkloadKeyArn"])
 
 
 def sched(stacks: Deployed) -> Iterator[Need]:
@@ -278,6 +293,7 @@ ROLES = [
         "host": True,
         "deploy": True,
         "api": answers.get("inference", "realtime") in ("realtime", "serverless") and answers.get("http_api") != "no",
+        "fire": captures_at_the_api(answers),
         "sched": answers.get("inference") == "batch",
     }.items()
     if is_there
@@ -325,6 +341,14 @@ def test_each_statement_is_missed_and_found_when_it_is_widened(variant: str, rol
         mutated = ((what, RolePolicies([{"Statement": mutant}])) for what, mutant in mutants(statement))
         unseen += [what for what, policies in mutated if not faults(policies, uses)]
     assert unseen == []
+
+
+def test_firehose_may_write_nothing_but_captured_requests() -> None:
+    found = deployed("serverless")
+    (need,) = (need for need in fire(found) if need.action == "s3:PutObject" and "-errors" not in need.resource)
+    assert found.roles["fire"].allow(need.action, need.resource, need.context)
+    for folder in ("async", "batch", "captured"):
+        assert not found.roles["fire"].allow(need.action, need.resource.replace("/capture/", f"/{folder}/"), {})
 
 
 def test_models_may_be_attached_to_a_vpc_only_if_the_configuration_says_so() -> None:

@@ -23,6 +23,7 @@ SCALES = ("requests-without-instances",)
 """Alarms that start an instance."""
 NAMED = {
     "AWS/Events": "AWS::Events::Rule",
+    "AWS/Firehose": "AWS::KinesisFirehose::DeliveryStream",
     "AWS/Lambda": "AWS::Lambda::Function",
     "AWS/SQS": "AWS::SQS::Queue",
     "AWS/Scheduler": "AWS::Scheduler::ScheduleGroup",
@@ -79,7 +80,7 @@ def test_dashboards_show_only_what_something_publishes(answers: dict[str, str]) 
             if metric["Namespace"] in NAMED:
                 assert values <= named(templates, NAMED[metric["Namespace"]])
             elif not metric["Namespace"].lower().lstrip("/").startswith("aws/"):
-                assert metric["Namespace"] == NAME
+                assert metric["Namespace"] in (NAME, "mlops")
             elif metric["Namespace"].endswith("Pipeline"):
                 assert values <= {f"{NAME}-training", f"{NAME}-monitoring", "RegisterModel"}
 

@@ -108,7 +108,13 @@ def test_alarms_are_there_before_the_endpoint_that_they_watch(answers: dict[str,
 
 
 each_template = pytest.mark.parametrize(
-    ("name", "answers"), [*(("endpoint", answers) for answers in ENDPOINTS), ("transform", BATCH), ("api", REALTIME)]
+    ("name", "answers"),
+    [
+        *(("endpoint", answers) for answers in ENDPOINTS),
+        ("transform", BATCH),
+        ("api", REALTIME),
+        ("api", SERVERLESS),
+    ],
 )
 
 
@@ -186,9 +192,31 @@ def test_a_new_version_of_batch_predictions_makes_a_model_only() -> None:
     assert createonly.replaced(before, after).keys() == {"Model"}
 
 
-def test_new_code_of_the_api_is_brought_in_place() -> None:
-    before, after = (said("api", REALTIME, FunctionsKey=f"{SLUG}/functions/{number}.zip") for number in "01")
+@pytest.mark.parametrize("answers", [REALTIME, SERVERLESS], ids=label)
+def test_new_code_of_the_api_and_a_new_version_behind_it_are_brought_in_place(answers: dict[str, str]) -> None:
+    template = written("api", **answers)
+    given = ({"FunctionsKey": f"{SLUG}/functions/{number}.zip", "ModelVersion": number} for number in "12")
+    before, after = (resolve(template, parameters(template, **one)) for one in given)
+    assert before.resources != after.resources
     assert createonly.replaced(before, after) == {}
+
+
+def test_the_api_in_front_of_a_serverless_endpoint_captures_for_the_version_that_the_endpoint_serves() -> None:
+    served = said("endpoint", SERVERLESS).data["Outputs"]["ModelVersion"]["Value"]
+    api = said("api", SERVERLESS, ModelVersion=served)
+    [(_, stream)] = api.properties("AWS::KinesisFirehose::DeliveryStream")
+    destination = stream["ExtendedS3DestinationConfiguration"]
+    bucket, endpoint = GIVEN["CaptureBucket"], GIVEN["EndpointName"]
+    expected = f"{capture.prefix(bucket, SLUG, 7, endpoint)}/!{{timestamp:yyyy/MM/dd/HH}}/"
+    assert f"s3://{bucket}/{destination['Prefix']}" == expected
+    assert destination["FileExtension"] == ".jsonl"
+    assert "CustomTimeZone" not in destination, "the default is UTC"
+    assert destination["BufferingHints"]["IntervalInSeconds"] <= 300
+
+
+@pytest.mark.parametrize("answers", [REALTIME, {**SERVERLESS, "monitoring": "off"}], ids=label)
+def test_no_other_api_captures(answers: dict[str, str]) -> None:
+    assert not dict(said("api", answers).properties("AWS::KinesisFirehose::DeliveryStream"))
 
 
 @pytest.mark.parametrize("inference_", ["realtime", "async"])
@@ -313,7 +341,8 @@ def test_the_access_log_says_who_asks_by_a_signature_and_by_a_token() -> None:
 def test_the_model_answers_before_the_function_ends_and_the_function_before_the_api_does() -> None:
     template = written("api", **REALTIME)
     function = template.resources["Function"]["Properties"]
-    assert largest(template, "AnswerSeconds") + 2 < function["Timeout"]
+    waiting = {"connect": 1, "capture": 2}
+    assert largest(template, "AnswerSeconds") + sum(waiting.values()) < function["Timeout"]
     assert 1000 * function["Timeout"] < template.resources["Integration"]["Properties"]["TimeoutInMillis"] <= 30_000
 
 
@@ -356,7 +385,8 @@ def test_a_stack_is_made_updated_to_another_version_and_taken_away(
     prepared: StandInAccount, name: str, answers: dict[str, str], settings: dict[str, str]
 ) -> None:
     first = stack(name, answers, **settings)
-    later = {"ModelPackageArn": NEXT} if "ModelPackageArn" in first.parameters else {"RequestsPerSecond": "99"}
+    changes = {"ModelPackageArn": NEXT, "ModelVersion": "8", "RequestsPerSecond": "99"}
+    later = {key: value for key, value in changes.items() if key in first.template.data["Parameters"]}
     plain = stack(name, answers)
     assert deploy.findings(prepared, [first], [stack(name, answers, **settings, **later), plain]) == []
 

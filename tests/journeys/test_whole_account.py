@@ -87,6 +87,15 @@ def keys(account: StandInAccount) -> dict[str, str]:
     }
 
 
+def captured_by_api(account: StandInAccount) -> set[str]:
+    """The folders that the streams of the APIs write to."""
+    firehose = account.client("firehose")
+    names = firehose.list_delivery_streams()["DeliveryStreamNames"]
+    described = [firehose.describe_delivery_stream(DeliveryStreamName=name) for name in names]
+    streams = [one["DeliveryStreamDescription"]["Destinations"][0] for one in described]
+    return {one["ExtendedS3DestinationDescription"]["Prefix"].partition(f"{SLUG}-")[0] for one in streams}
+
+
 def codes(answers: dict[str, str]) -> set[str]:
     """The codes of the quotas that a fresh account has too little of."""
     scope, inference = answers.get("project_scope"), answers.get("inference", "realtime")
@@ -143,6 +152,7 @@ def test_a_project_goes_into_an_account_and_out_of_it_again(
     assert deployed == written - of_environments | {
         f"{name}-{stack}" for name in environments for stack in of_environments
     }
+    assert captured_by_api(account) == ({f"{SLUG}/capture/2/"} if answers.get("inference") == "serverless" else set())
     live = {version["version"]: version["live"] for version in run.json("models", "--environment", "dev")}
     assert live == {1: [], 2: environments}
     for name in reversed(["dev", *environments]):

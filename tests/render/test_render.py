@@ -186,6 +186,25 @@ def test_answers_that_do_not_go_together_are_refused_with_reason_and_remedy(answ
     assert [line.strip() for line in rest] == [row["why"], row["remedy"]]
 
 
+SERVERLESS = {"inference": "serverless", "http_api": "no"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "refused"),
+    [
+        (SERVERLESS, True),
+        ({**SERVERLESS, "project_scope": "deploy"}, True),
+        ({**SERVERLESS, "project_scope": "build-train"}, False),
+        ({**SERVERLESS, "monitoring": "off"}, False),
+        ({**SERVERLESS, "http_api": "recommended"}, False),
+        ({**SERVERLESS, "inference": "realtime"}, False),
+    ],
+    ids=lambda value: label(value) if isinstance(value, dict) else str(value),
+)
+def test_a_serverless_endpoint_is_monitored_behind_an_api_only(answers: dict[str, str], refused: bool) -> None:
+    assert bool(list(refusals(completed(**answers)))) == refused
+
+
 @pytest.mark.parametrize("row", QUESTIONS["_refused"], ids=lambda row: label({k: v[0] for k, v in row["when"].items()}))
 def test_a_project_of_answers_that_do_not_go_together_is_not_begun(
     bake: Bake, tmp_path: Path, capfd: pytest.CaptureFixture[str], row: dict[str, Any]

@@ -2,7 +2,9 @@
 
 A record is a line of JSON; an object contains the records that one process wrote within an hour. Each model version has
 its own prefix, so that monitoring compares its traffic with its own baseline:
-`<slug>/capture/<version>/<endpoint>/<variant>/<yyyy>/<mm>/<dd>/<hh>/<mm>-<ss>-<ms>-<uuid>.jsonl`, all times UTC.
+`<slug>/capture/<version>/<endpoint>/<variant>/<yyyy>/<mm>/<dd>/<hh>/<mm>-<ss>-<ms>-<uuid>.jsonl`, all times UTC. Where
+the function behind the HTTP API captures, objects are below the same prefix; their names differ, and they may begin up
+to a minute before the hour of their last record.
 """
 
 import base64

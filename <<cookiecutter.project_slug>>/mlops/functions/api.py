@@ -1,5 +1,8 @@
 """The function behind the HTTP API: forward requests to the endpoint, and return its responses.
 
+With `CAPTURE_STREAM`, answered requests and their responses are also sent to that stream of Amazon Data Firehose, for
+monitoring: SageMaker captures no data at serverless endpoints.
+
 Errors become `{"error": <reason>}`. Only the reason that the model's server gives for clients is passed on: other error
 messages of SageMaker contain account ids and log groups, and are only logged.
 """
@@ -9,11 +12,15 @@ import functools
 import json
 import logging
 import os
+import random
+import time
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+
+from mlops.base.capture import Encoder
 
 _HEADERS = {
     "content-type": "ContentType",
@@ -34,6 +41,12 @@ _ERRORS = {
     "ValidationError": (400, "SageMaker rejected the request; check its headers"),
 }
 """Status and reason for the error codes of InvokeEndpoint."""
+
+_MAX_RECORD_BYTES = 1_024_000
+"""The largest record of a stream: https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html."""
+
+_LOST = "LostRecords"
+"""The metric of requests that were answered and not captured."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +75,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     except BotoCoreError as error:
         _log.error("%s: %s", type(error).__name__, error)
         return _refusal(*_FAILED)
+    if "CAPTURE_STREAM" in os.environ:
+        _capture(parameters, body, response["ContentType"], content)
     return {
         "statusCode": 200,
         "headers": {"content-type": response["ContentType"]},
@@ -74,8 +89,42 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 def _runtime() -> Any:
     """Return the client, which is reused. It does not retry: that is up to the caller of the API."""
     seconds = int(os.environ["ANSWER_SECONDS"])
-    config = Config(connect_timeout=2, read_timeout=seconds, retries={"total_max_attempts": 1})
+    config = Config(connect_timeout=1, read_timeout=seconds, retries={"total_max_attempts": 1})
     return boto3.client("sagemaker-runtime", config=config)
+
+
+def _capture(parameters: dict[str, str], body: bytes, response_type: str, content: bytes) -> None:
+    """Send a share of the requests to the stream, each with its response; what fails is logged and counted."""
+    if random.random() * 100 >= int(os.environ["CAPTURE_PERCENT"]):
+        return
+    encoder = Encoder(parameters.get("ContentType", ""), response_type)
+    record = encoder.record(body, content, parameters.get("InferenceId", ""), parameters.get("CustomAttributes", ""))
+    if len(record) > _MAX_RECORD_BYTES:
+        _count_lost(f"its record has {len(record)} bytes; the stream accepts {_MAX_RECORD_BYTES}")
+        return
+    try:
+        _firehose().put_record(DeliveryStreamName=os.environ["CAPTURE_STREAM"], Record={"Data": record})
+    except (BotoCoreError, ClientError) as error:
+        _count_lost(f"{type(error).__name__}: {error}")
+
+
+@functools.cache
+def _firehose() -> Any:
+    """Return the client, which is reused. It gives up early: the response waits for it."""
+    config = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1})
+    return boto3.client("firehose", config=config)
+
+
+def _count_lost(reason: str) -> None:
+    """Log that a request was not captured, and count it in a metric.
+
+    CloudWatch reads metrics from log lines in this format, which needs no further permission:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html.
+    """
+    _log.error("a request was not captured: %s", reason)
+    metric = {"Namespace": "mlops", "Dimensions": [["FunctionName"]], "Metrics": [{"Name": _LOST, "Unit": "Count"}]}
+    header = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}
+    print(json.dumps({"_aws": header, "FunctionName": os.environ["AWS_LAMBDA_FUNCTION_NAME"], _LOST: 1}))
 
 
 def _reason_of(error: ClientError) -> tuple[int, str]:

@@ -1,8 +1,8 @@
 """Decide on triggers of retraining, and start the training pipeline.
 
-All triggers arrive in one queue: schedules, new objects, alarms, people, the ends of runs, and a clock for what is pending. The
-rules are those of `mlops.retraining.policy`. The state is written before a run is started: whoever finds a run without
-an execution starts it, and its token makes sure that SageMaker starts it once.
+All triggers arrive in one queue: schedules, new objects, alarms, people, the ends of runs, and a clock for what is
+pending. The rules are those of `mlops.retraining.policy`. The state is written before a run is started: whoever finds
+a run without an execution starts it, and its token makes sure that SageMaker starts it once.
 """
 
 import functools

@@ -107,7 +107,7 @@ def collect(place: Place, request: Request) -> dict[str, str]:
         and the manifests `captured` and `ground_truth`.
 
     Raises:
-        MlopsError: The window ends before it starts, or a version that got requests has no baseline.
+        MlopsError: The window would end before it starts, or a version that got requests has no baseline.
     """
     layout, environment = place.layout, request.environment
     window = _window(place, request)
@@ -172,10 +172,11 @@ def last_end(place: Place, environment: str) -> datetime | None:
 def _window(place: Place, request: Request) -> Interval:
     end = request.end or (request.started - place.lateness).replace(microsecond=0)
     start = request.start or last_end(place, request.environment)
-    if request.start is None and start is not None:
-        start = min(start, end)  # a run that starts right after another one has nothing to evaluate
-    elif start is not None and start >= end:
-        raise UsageError(f"The window ends at {timestamp(end)}, before it starts.")
+    if start is not None and start >= end:
+        raise UsageError(
+            f"The window would start at {timestamp(start)} and end at {timestamp(end)}.",
+            f"Records may be {place.lateness} late: start monitoring later, or choose another window.",
+        )
     return Interval(start, end)
 
 

@@ -35,12 +35,22 @@ PUBLISHED = (
 _DAY = timedelta(days=1)
 
 
+def is_judged(figures: Mapping[str, float]) -> bool:
+    """Return whether there were enough rows, or enough labels, to evaluate a version."""
+    return "Drift" in figures or "ModelQualityDegraded" in figures
+
+
+def has_changed(figures: Mapping[str, float]) -> bool:
+    """Return whether a version has drifted, or its predictions fit the labels worse."""
+    return bool(figures.get("Drift") or figures.get("ModelQualityDegraded"))
+
+
 def is_due(figures: Mapping[str, float]) -> bool:
-    """Return whether a version should be retrained: it has drifted or lost quality, and the data have no faults.
+    """Return whether a version should be retrained: it has changed, and the data have no faults.
 
     A model trained on faulty data would learn the faults.
     """
-    return bool(figures["Drift"] or figures.get("ModelQualityDegraded")) and not figures["DataQualityViolations"]
+    return has_changed(figures) and not figures.get("DataQualityViolations")
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def publish(place: Place, event: Mapping[str, Any], emit: Callable[[list[Metric]
     environment, folder = event["environment"], event["report"].rstrip("/")
     window = _document(place, f"{folder}/{WINDOW}")
     figures = _document(place, f"{folder}/{METRICS}")
-    if "Drift" in figures:
+    if is_judged(figures):
         figures[DUE] = int(is_due(figures))
     figures |= {EVALUATED: 1, **_version_in_use(place, environment)}
     emit([Metric(name, float(figures[name]), environment) for name in PUBLISHED if name in figures])

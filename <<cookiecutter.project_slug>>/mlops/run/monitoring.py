@@ -11,6 +11,7 @@ from typing import Any
 from mlops.base.errors import MlopsError
 from mlops.monitoring.collect import AUTO, WINDOW, timestamp
 from mlops.monitoring.local import LocalPlace
+from mlops.monitoring.publish import METRICS
 from mlops.pipeline import bundle
 from mlops.project import pipelines
 from mlops.project.target import Target
@@ -30,15 +31,23 @@ class Window:
     Attributes:
         folder: The folder of its results.
         content: The document `window.json`.
+        is_chosen: Whether its start or its end was given.
     """
 
     folder: Path
     content: dict[str, Any]
+    is_chosen: bool
 
     @property
     def comparisons(self) -> dict[int, WindowDocument]:
         """The `comparison.json` of each version that got requests, by version."""
         return {int(version): comparison for version, comparison in self.content["versions"].items()}
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The metrics of the version in use."""
+        found: dict[str, float] = json.loads((self.folder / METRICS).read_text(encoding="utf-8"))
+        return found
 
     @property
     def end(self) -> str:
@@ -51,14 +60,14 @@ class Window:
         return int(self.content["min_rows"])
 
     @property
-    def has_enough_rows(self) -> bool:
-        """Whether it has as many; if not, its rows count for the next window."""
-        return bool(self.content["enough_rows"])
+    def is_closed(self) -> bool:
+        """Whether it is evaluated; if not, it has too few rows, which then count for the next window."""
+        return bool(self.content["enough_rows"] or self.is_chosen)
 
     @property
     def report(self) -> Path | None:
-        """The HTML report; None if there is nothing to report."""
-        return self.folder / _REPORT if self.content["versions"] else None
+        """The HTML report; None if there is nothing to report yet."""
+        return self.folder / _REPORT if self.content["versions"] and self.is_closed else None
 
     def document(self) -> dict[str, Any]:
         """Return the window as JSON."""
@@ -86,7 +95,8 @@ def evaluate(target: Target, since: datetime | None, until: datetime | None) -> 
         raise _failure(folder, state)
     results = LocalPlace(target).store.path(_report_uri(state)).parent
     shutil.rmtree(folder.path)
-    return Window(results, json.loads((results / WINDOW).read_text(encoding="utf-8")))
+    document = json.loads((results / WINDOW).read_text(encoding="utf-8"))
+    return Window(results, document, is_chosen=bool(since or until))
 
 
 def _report_uri(state: RunState) -> str:

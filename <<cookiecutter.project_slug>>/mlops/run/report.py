@@ -6,11 +6,11 @@ from typing import Any
 from jinja2 import TemplateError
 
 from mlops.base.files import write_text
-from mlops.base.pages import page
 from mlops.project.target import Target
 from mlops.run.progress import details
 from mlops.run.state import RunFolder, RunState
 from mlops.store.local import LocalStore
+from modelkit.pages import page
 
 _EVALUATION, _VALIDATION = "evaluation.json", "report.json"
 

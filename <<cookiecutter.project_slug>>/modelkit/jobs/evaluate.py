@@ -1,7 +1,8 @@
 """Evaluate the model and the champion on the test rows.
 
 The report is in the format of SageMaker Model Monitor's model quality statistics, with the gain over the reference, a
-classification report and the importance of the features in addition.
+classification report and the importance of the features in addition. The distribution of the predictions and the
+model's schema are written beside it, for monitoring.
 """
 
 import argparse
@@ -13,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from modelkit import archives, champion, evaluation, features, metrics, owner
+from modelkit import archives, champion, evaluation, features, metrics, owner, signature
+from modelkit.baseline import EVALUATION_FILE, PREDICTION, PREDICTIONS_FILE
 from modelkit.dataset import read_typed
 from modelkit.job import JobError, JobParser, run, write_json
+from modelkit.statistics import statistics
 
-REPORT_FILE = "evaluation.json"
 NO_CHAMPION = "none"
 CONSTANT = "constant prediction"
 
@@ -42,7 +45,7 @@ def _parser() -> JobParser:
     parser.add_argument(
         "--champion-arn", default=NO_CHAMPION, metavar="ARN", help=f"the champion, or '{NO_CHAMPION}' (default)"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help=f"folder for {REPORT_FILE}")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help=f"folder for {EVALUATION_FILE}")
     parser.add_argument("--threshold", type=float, default=0.5, metavar="P", help="positive from here on (default 0.5)")
     return parser
 
@@ -65,13 +68,17 @@ def _work(arguments: argparse.Namespace) -> None:
     report = {
         "version": 0.0,
         "rows": len(labels),
+        "threshold": arguments.threshold,
         "binary_classification_metrics": quality,
         "reference": reference,
         "auc_gain": quality["auc"]["value"] - reference["auc"],
         "classification_report": evaluation.classification_report(labels, probabilities >= arguments.threshold),
         "feature_importance": evaluation.feature_importance(predict, data, labels, [*schema.feature_names, *derived]),
     }
-    write_json(arguments.output / REPORT_FILE, report)
+    write_json(arguments.output / EVALUATION_FILE, report)
+    found = statistics(pa.table({PREDICTION: probabilities}))
+    write_json(arguments.output / PREDICTIONS_FILE, found, indent=None)
+    signature.write(arguments.output, schema, derived)
     area = quality["auc"]
     print(f"test-auc:{area['value']:.5f} (standard deviation {area['standard_deviation']:.5f}) on {len(labels)} rows")
     print(f"gain over {reference['name']}: {report['auc_gain']:+.5f}")

@@ -44,6 +44,7 @@ _EVENTS = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitorin
 _SCHEDULER = "https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html"
 _OURS = "mlops/monitoring/publish.py"
 _PIPELINES, _PROJECT = "AWS/Sagemaker/ModelBuildingPipeline", "project"
+_FIREHOSE = "https://docs.aws.amazon.com/firehose/latest/dev/cloudwatch-metrics.html"
 _VARIANT = "EndpointName VariantName"
 _API = "AWS::ApiGatewayV2::Api"
 TABLE = (
@@ -78,6 +79,9 @@ TABLE = (
     Published(_PROJECT, _REALTIME, _PIPELINES, "PipelineName StepName", "Average Sum",
         "StepFailed StepStarted StepStopped StepSucceeded"),
     Published(_PROJECT, _OURS, "", "Environment", "", " ".join(PUBLISHED)),
+    Published("AWS::Lambda::Function", "mlops/functions/api.py", "mlops", "FunctionName", "Sum", "LostRecords"),
+    Published("AWS::KinesisFirehose::DeliveryStream", _FIREHOSE, "AWS/Firehose", "DeliveryStreamName", "",
+        "DeliveryToS3.DataFreshness DeliveryToS3.Success"),
 )  # fmt: skip
 """What is published, of what there is to watch in our templates; as of November 2026."""
 
@@ -150,8 +154,8 @@ def _judged(
 
 
 def _is_of(row: Published, namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
-    is_aws = namespace.lower().lstrip("/").startswith("aws/")
-    is_there = (namespace if is_aws else "") == row.namespace
+    is_ours = not namespace.lower().lstrip("/").startswith("aws/")
+    is_there = row.namespace == namespace or (is_ours and not row.namespace)
     return is_there and name in row.names.split() and dimensions.keys() == set(row.dimensions.split())
 
 

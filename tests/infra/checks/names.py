@@ -51,6 +51,7 @@ NAMES = {
     "AWS::IAM::ManagedPolicy": NameRule("ManagedPolicyName", 128, r"[\w+=,.@-]+"),
     "AWS::IAM::Role": NameRule("RoleName", 64, r"[\w+=,.@-]+"),
     "AWS::KMS::Alias": NameRule("AliasName", 256, r"alias/[\w/-]+"),
+    "AWS::KinesisFirehose::DeliveryStream": NameRule("DeliveryStreamName", 64, _DOTTED),
     "AWS::Lambda::Function": NameRule("FunctionName", 64, _WORDS),
     "AWS::Logs::LogGroup": NameRule("LogGroupName", 512, r"[\w./#-]+"),
     "AWS::S3::Bucket": NameRule("BucketName", 63, r"[a-z0-9][a-z0-9-]+[a-z0-9]"),

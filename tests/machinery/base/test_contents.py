@@ -60,7 +60,11 @@ LISTS = {
     ),
     "image": (image(SOURCES).items(), ["mlops.serving.container"]),
     "jobs": (
-        (file for file in contents.job_files(SOURCES) if not file[0].endswith(("_sklearn.py", "_pytorch.py"))),
+        (
+            file
+            for file in contents.job_files(SOURCES)
+            if not file[0].endswith(("_sklearn.py", "_pytorch.py", ".html.jinja"))  # templates are not imported
+        ),
         [
             *(f"modelkit.jobs.{name}" for name in JOBS), "modelkit.synthetic", "model.onnx_twin",
             *(f"model.{name}" for name in OWNERS), "modelkit.hosting", "modelkit.pickles",

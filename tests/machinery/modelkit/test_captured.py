@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from mlops.base.capture import SMOKE, Encoder
 from model.schema import SCHEMA
-from modelkit import captured, synthetic
+from modelkit import synthetic
+from modelkit.captured import Captured, table_schema
+from modelkit.intervals import Interval
 
 CSV, JSON, LINES = "text/csv", "application/json", "application/jsonlines"
 HOUR = "2026/01/31/23"
@@ -67,8 +70,20 @@ def record(content_type: str, body: str, answers: str, answer_type: str = CSV, a
     return json.dumps(document).encode() + b"\n"
 
 
-def read(folder: Path, start: str = "", end: str = "") -> captured.Captured:
-    return captured.read(folder, SCHEMA, start, end, SMOKE)
+@dataclass(frozen=True)
+class Found:
+    """All batches of a folder together."""
+
+    table: Any
+    predictions: list[float]
+    captured: Captured
+
+
+def read(folder: Path, start: str | None = None, end: str = "2999-01-01T00:00:00Z") -> Found:
+    captured = Captured(Interval.from_document({"start": start, "end": end}), None, SMOKE)
+    batches = list(captured.read(folder, SCHEMA))
+    tables = [table_schema(SCHEMA).empty_table(), *(batch.rows for batch in batches)]
+    return Found(pa.concat_tables(tables), [each for batch in batches for each in batch.predictions], captured)
 
 
 @pytest.mark.parametrize("form", bodies(synthetic.generate(SCHEMA, 1, seed=0).select(list(SCHEMA.feature_names))))
@@ -82,7 +97,12 @@ def test_rows_arrive_typed_whatever_they_were_written_in(
     assert found.table.slice(0, rows.num_rows).to_pylist() == rows.to_pylist()
     assert found.table.num_rows == 2 * rows.num_rows
     assert found.predictions[1:3] == [0.01, 0.02]
-    assert (found.records, found.torn, found.damaged, found.invalid) == (2, 0, 0, {})
+    assert (found.captured.records, found.captured.torn, found.captured.damaged, found.captured.invalid) == (
+        2,
+        0,
+        0,
+        {},
+    )
 
 
 def test_data_in_base64_is_read_too(rows: Any, tmp_path: Path) -> None:
@@ -97,16 +117,16 @@ def test_requests_of_smoke_are_left_out_and_counted(rows: Any, tmp_path: Path) -
     names = ["", "request-1", f"{SMOKE}1", f"{SMOKE}2", f"my-{SMOKE}3"]
     lines = [Encoder(CSV, CSV).record(body.encode(), answers.encode(), name) for name in names]
     found = read(write(tmp_path, *lines))
-    assert (found.records, found.smoke, found.damaged) == (3, 2, 0)
+    assert (found.captured.records, found.captured.smoke, found.captured.damaged) == (3, 2, 0)
     assert found.table.num_rows == len(found.predictions) == 3 * rows.num_rows
     only = read(write(tmp_path / "only", lines[2]))
-    assert (only.records, only.smoke, only.first, only.table.num_rows) == (0, 1, "", 0)
+    assert (only.captured.records, only.captured.smoke, only.captured.first, only.table.num_rows) == (0, 1, "", 0)
 
 
 def test_a_torn_last_line_is_skipped_and_counted(rows: Any, tmp_path: Path) -> None:
     line = record(CSV, as_csv(rows, header=False), answer(rows.num_rows, CSV))
     found = read(write(tmp_path, line, line[: len(line) // 2]))
-    assert (found.records, found.torn, found.damaged) == (1, 1, 0)
+    assert (found.captured.records, found.captured.torn, found.captured.damaged) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +146,12 @@ def test_a_torn_last_line_is_skipped_and_counted(rows: Any, tmp_path: Path) -> N
 def test_a_record_that_cannot_be_read_is_left_out_and_counted(rows: Any, tmp_path: Path, bad: bytes) -> None:
     line = record(CSV, as_csv(rows, header=False), answer(rows.num_rows, CSV))
     found = read(write(tmp_path, line, bad, line))
-    assert (found.records, found.torn, found.damaged) == (2, 0, 1)
+    assert (found.captured.records, found.captured.torn, found.captured.damaged) == (2, 0, 1)
 
 
 def test_a_record_without_an_answer_for_each_row_is_left_out(rows: Any, tmp_path: Path) -> None:
     line = record(CSV, as_csv(rows, header=False), answer(rows.num_rows - 1, CSV))
-    assert read(write(tmp_path, line)).damaged == 1
+    assert read(write(tmp_path, line)).captured.damaged == 1
 
 
 def test_a_window_holds_what_was_answered_from_its_begin_on_and_before_its_end(rows: Any, tmp_path: Path) -> None:
@@ -143,35 +163,51 @@ def test_a_window_holds_what_was_answered_from_its_begin_on_and_before_its_end(r
         tmp_path, *(record(CSV, one, "0.5\n", at=time) for time in times[1:]), hour="2026/02/01/00", name="00-00-000-b"
     )
     found = read(tmp_path, "2026-01-31T23:59:59Z", "2026-02-01T00:00:01Z")
-    assert (found.records, found.first, found.last) == (3, times[1], times[2])
+    assert (found.captured.records, found.captured.first, found.captured.last) == (
+        3,
+        times[1].rstrip("Z"),
+        times[2].rstrip("Z"),
+    )
     assert read(tmp_path, "2026-02-01T00:00:02Z").table.num_rows == 0
+
+
+def test_an_object_of_the_hour_before_may_hold_records_of_a_window_and_earlier_ones_are_not_read(
+    rows: Any, tmp_path: Path
+) -> None:
+    one = as_csv(rows.slice(0, 1), header=False)
+    times = ["2026-01-31T23:59:59Z", "2026-02-01T00:00:10Z"]
+    write(tmp_path, *(record(CSV, one, "0.5\n", at=time) for time in times))
+    write(tmp_path, b"no\n", hour="2026/01/31/22")
+    found = read(tmp_path, "2026-02-01T00:00:05Z")
+    counts = found.captured
+    assert (counts.records, counts.first, counts.damaged) == (1, times[1], 0)
 
 
 def test_values_of_another_type_are_counted_by_column(rows: Any, tmp_path: Path) -> None:
     values = list(rows.slice(0, 1).to_pylist()[0].values())
     values[SCHEMA.feature_names.index("age")] = "old"
     found = read(write(tmp_path, record(JSON, json.dumps([values]), "0.5\n")))
-    assert found.invalid == {"age": 1}
+    assert found.captured.invalid == {"age": 1}
     assert found.table["age"].null_count == 1
 
 
 def test_nothing_captured_is_an_empty_table(tmp_path: Path) -> None:
     found = read(tmp_path)
-    assert (found.table.num_rows, found.records, found.first) == (0, 0, "")
+    assert (found.table.num_rows, found.captured.records, found.captured.first) == (0, 0, "")
     assert found.table.column_names == list(SCHEMA.feature_names)
 
 
 def test_a_damaged_record_is_named_by_its_file_and_line(rows: Any, tmp_path: Path) -> None:
     line = record(CSV, as_csv(rows, header=False), answer(rows.num_rows, CSV))
     found = read(write(tmp_path, line, b"no\n", line, record(CSV, "1,2\n", "0.5\n"), line))
-    assert [Path(place).name for place in found.damaged_at] == ["59-58-001-a.jsonl:2", "59-58-001-a.jsonl:4"]
-    assert found.records == 3
+    assert [Path(place).name for place in found.captured.damaged_at] == ["59-58-001-a.jsonl:2", "59-58-001-a.jsonl:4"]
+    assert found.captured.records == 3
 
 
 def test_an_answer_that_is_no_number_is_damaged(rows: Any, tmp_path: Path) -> None:
     one = as_csv(rows.slice(0, 1), header=False)
     found = read(write(tmp_path, *(record(CSV, one, f"{value}\n") for value in ("yes", "nan", "inf", "0.5"))))
-    assert (found.predictions, found.damaged) == ([0.5], 3)
+    assert (found.predictions, found.captured.damaged) == ([0.5], 3)
 
 
 def test_requests_of_many_forms_in_one_file_keep_their_rows(rows: Any, tmp_path: Path) -> None:
@@ -180,5 +216,5 @@ def test_requests_of_many_forms_in_one_file_keep_their_rows(rows: Any, tmp_path:
     lines = [record(kind, body, answer(count, CSV)) for kind, body in bodies(rows).values()]
     lines.append(record(CSV, ",".join(swapped.column_names) + "\n" + as_csv(swapped, header=False), answer(count, CSV)))
     found = read(write(tmp_path, *lines, *lines))
-    assert (found.records, found.damaged) == (12, 0)
+    assert (found.captured.records, found.captured.damaged) == (12, 0)
     assert found.table.sort_by("income").to_pylist() == pa.concat_tables([rows] * 12).sort_by("income").to_pylist()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mlops.base import contents
 from model.derive import DERIVED, FEATURE_NAMES
 from model.schema import SCHEMA
-from modelkit import evaluation, features, inference, metrics
+from modelkit import evaluation, features, inference, metrics, signature
 from modelkit.dataset import read_typed, write_parquet
 from modelkit.jobs import evaluate
 from tests.projects import SOURCES
@@ -224,6 +224,19 @@ def test_a_champion_with_other_features_and_other_code_is_scored_by_its_own(
     assert (code, failure) == (0, "")
     report = json.loads((tmp_path / "evaluation.json").read_text())
     assert 0.6 < report["reference"]["auc"] < report["binary_classification_metrics"]["auc"]["value"]
+
+
+def test_monitoring_needs_no_archive(model_folder: Path, splits: Path, tmp_path: Path) -> None:
+    assert run(model_folder, splits / "test", tmp_path, "--threshold", "0.3") == (0, "")
+    assert signature.read(tmp_path / "schema.json") == signature.read(model_folder / "schema.json")
+    [feature] = json.loads((tmp_path / "predictions.json").read_text())["features"]
+    table = read_typed(splits / "test", SCHEMA)
+    data = features.matrix(table, SCHEMA, DERIVED)
+    expected = inference.predict_fn(data, inference.model_fn(str(model_folder)))
+    assert feature["name"] == "prediction"
+    assert feature["numerical_statistics"]["common"] == {"num_present": len(expected), "num_missing": 0}
+    assert feature["numerical_statistics"]["mean"] == pytest.approx(expected.mean(), abs=1e-6)
+    assert json.loads((tmp_path / "evaluation.json").read_text())["threshold"] == 0.3
 
 
 def test_an_archive_cannot_write_outside_its_folder(splits: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from model.schema import SCHEMA
 from modelkit import champion, dataset, signature
 from modelkit.job import JobError
 from modelkit.jobs import baseline, compare
+from tests.machinery.modelkit.traffic import arguments, write_captured, write_window
 from tests.projects import ROOT, SOURCES
 from tests.upgrade.test_upgrade import releases
 
@@ -138,15 +139,13 @@ def test_the_traffic_of_a_version_of_0_4_0_is_compared_by_its_own_schema(
     made = path.stat().st_mtime_ns
     assert schema_file(folder, Path("/no/python")).stat().st_mtime_ns == made
     line = capture.Encoder(CSV, CSV).record(as_csv(rows), b"0.5\n" * rows.num_rows)
-    (tmp_path / "captured/2026/01/31/23").mkdir(parents=True)
-    (tmp_path / "captured/2026/01/31/23/a.jsonl").write_bytes(line)
-    assert baseline.main(["--data", str(splits / "train"), "--output", str(tmp_path / "baseline")]) == 0
-    options = {
-        "schema": path, "captured": tmp_path / "captured", "baseline": tmp_path / "baseline", "output": tmp_path,
-        "test-prefix": capture.SMOKE, "max-distance": 0.1, "max-drifted-share": 0.3, "max-missing-increase": 0.02,
-    }  # fmt: skip
-    assert compare.main([f"--{name}={value}" for name, value in options.items()]) == 0
-    assert json.loads((tmp_path / "comparison.json").read_text())["rows"] == rows.num_rows
+    window = write_window(tmp_path / "window")
+    shutil.copyfile(path, window / "1/schema.json")
+    write_captured(tmp_path / "captured", line)
+    assert baseline.main(["--data", str(splits / "train"), "--output", str(window / "1")]) == 0
+    assert compare.main(arguments(tmp_path)) == 0
+    comparison = json.loads((tmp_path / "output/1/comparison.json").read_text())
+    assert (comparison["rows"], comparison["prediction_drift"]) == (rows.num_rows, None)
 
 
 def test_a_schema_that_cannot_be_made_is_an_error_with_its_reason(of_0_4_0: Path, tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
-from mlops.monitoring import charts
 from model.schema import SCHEMA
-from modelkit import dataset, synthetic
-from modelkit.statistics import SKETCH_SIZE, constraints, statistics
+from modelkit import charts, dataset, synthetic
+from modelkit.statistics import constraints, statistics
+from modelkit.summaries import SKETCH_SIZE
 from modelkit.violations import CATEGORIES, NUMBERS, Comparison, Limits, compare, kolmogorov_smirnov, l_infinity
 from tests.projects import SOURCES
 
-LIMITS = Limits(max_distance=0.1, max_drifted_share=0.3, max_missing_increase=0.02)
+LIMITS = Limits(max_distance=0.1, max_drifted_share=0.3, max_missing_increase=0.02, max_auc_loss=0.05)
 ROOT = SOURCES
 FEATURES = list(SCHEMA.feature_names)
 
@@ -158,5 +158,5 @@ def test_the_bounds_of_bars_are_plain_figures() -> None:
 def test_the_limits_decide() -> None:
     before, now = table(x=np.arange(2_000.0)), table(x=np.arange(2_000.0) + 500)
     assert judge(before, now).drift
-    assert not judge(before, now, limits=Limits(0.5, 0.3, 0.02)).drift
-    assert not judge(before, now, limits=Limits(0.05, 1.0, 0.02)).drift
+    assert not judge(before, now, limits=Limits(0.5, 0.3, 0.02, 0.05)).drift
+    assert not judge(before, now, limits=Limits(0.05, 1.0, 0.02, 0.05)).drift

@@ -1,6 +1,7 @@
 """`mlops monitor`: windows, versions, what is said and what is kept."""
 
 import json
+import random
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,19 +28,41 @@ def settled() -> tuple[str, str]:
 BASELINE = "DriftCheckBaselines"
 
 
+def predictions(project: Path) -> list[str]:
+    """What the version predicts for the test set."""
+    path = min((project / ".mlops/s3/local-bucket" / SLUG / "runs").rglob("predictions.json"))
+    feature = json.loads(path.read_text())["features"][0]
+    levels = feature["numerical_statistics"]["distribution"]["kll"]["sketch"]["data"]
+    return [str(value) for height, level in enumerate(levels) for value in level * 2**height]
+
+
+def results(project: Path) -> Path:
+    """The folder of the results of the last window."""
+    return max((project / ".mlops/s3/local-bucket" / SLUG / "monitoring/local").glob("*/report"))
+
+
 def capture_traffic(
-    project: Path, version: int, rows: int, drift: float = 0.0, ago: timedelta = timedelta(hours=2), torn: bool = False
+    project: Path,
+    version: int,
+    rows: int,
+    drift: float = 0.0,
+    ago: timedelta = timedelta(hours=2),
+    *,
+    torn: bool = False,
+    answer: str = "",
 ) -> None:
-    """Write what a server would have captured: a row a request, all answered at one time."""
+    """Write what a server would have captured: a row a request, at one time, by default answered as on the test set."""
     drawn = synthetic.resample(
         dataset.read_typed(project / "data/raw", SCHEMA), SCHEMA, rows, seed=version, drift=drift
     )
     encoder = capture.Encoder("text/csv", "text/csv")
     moment = at(ago)
     lines = []
+    answers = random.Random(version).choices([answer] if answer else predictions(project), k=rows)
     for row in drawn.select(list(SCHEMA.feature_names)).to_pylist():
+        answered = answers.pop()
         body = ",".join("" if value is None else str(int(value) if value is True else value) for value in row.values())
-        record = json.loads(encoder.record(body.replace("False", "0").encode(), b"0.25\n"))
+        record = json.loads(encoder.record(body.replace("False", "0").encode(), f"{answered}\n".encode()))
         record["eventMetadata"]["inferenceTime"] = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
         lines.append(json.dumps(record) + "\n")
     if torn:
@@ -154,7 +177,7 @@ def test_a_bad_argument_is_refused_by_name(approved: Path, arguments: list[str],
     assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr
-    assert not (approved / ".mlops/monitor").exists()
+    assert not (approved / ".mlops/monitoring").exists()
 
 
 def baseline_of(project: Path, document: str) -> Path:
@@ -172,7 +195,8 @@ def test_a_baseline_that_is_gone_or_damaged_is_an_error_and_leaves_nothing(appro
     assert result.returncode == 1
     assert "statistics.json" in result.stderr or "baseline" in result.stderr
     assert "Traceback" not in result.stderr
-    assert list((approved / ".mlops/monitor/local").iterdir()) == []
+    assert not list((approved / ".mlops/s3/local-bucket" / SLUG / "monitoring").rglob("report.html"))
+    assert not list(approved.rglob("last-window.json"))
 
 
 def test_a_version_registered_without_a_baseline_is_named(approved: Path) -> None:
@@ -202,26 +226,25 @@ def test_values_that_go_missing_are_a_fault_of_the_data_and_no_reason_to_retrain
     assert "No retraining" in output
 
 
-def test_the_same_window_once_more_takes_the_place_of_its_first_result(approved: Path) -> None:
+def test_the_same_window_can_be_evaluated_once_more(approved: Path) -> None:
     capture_traffic(approved, 1, 200)
     window = ("--since", "3h", "--until", f"{at(timedelta(hours=1)):%Y-%m-%dT%H:%M:%SZ}")
     first = mlops_json(approved, "monitor", *window)
     capture_traffic(approved, 1, 100)
     second = mlops_json(approved, "monitor", *window)
-    assert first["report"] == second["report"]
     assert [found["versions"]["1"]["rows"] for found in (first, second)] == [200, 300]
-    assert [path.name for path in (approved / ".mlops/monitor/local").iterdir()] == [Path(second["report"]).parent.name]
+    assert first["report"] != second["report"]
+    assert first["end"] == second["end"]
 
 
 def test_traffic_of_which_nothing_can_be_read_is_not_taken_for_none(approved: Path) -> None:
-    capture_traffic(approved, 1, 200)
+    capture_traffic(approved, 1, 200, answer="maybe")
     (path,) = (approved / ".mlops/s3/local-bucket" / SLUG / "capture").rglob("*.jsonl")
-    path.write_text(path.read_text().replace("0.25", "maybe"))
     output = mlops(approved, "monitor", *settled(), "--since", "3h").stdout
     assert "200 unreadable records" in output
     assert f"{path.name}:1" in output
     assert "No requests" not in output
-    report = next((approved / ".mlops/monitor/local").glob("*/report.html")).read_text()
+    report = (results(approved) / "report.html").read_text()
     assert "Unreadable records: 200" in report
 
 
@@ -230,7 +253,7 @@ def test_the_report_does_not_call_a_few_rows_free_of_drift(approved: Path) -> No
     output = mlops(approved, "monitor", *settled(), "--since", "3h").stdout
     assert "Version 1: 1 row in 1 request, " in output
     assert "too few rows to detect drift" in output
-    report = next((approved / ".mlops/monitor/local").glob("*/report.html")).read_text()
+    report = (results(approved) / "report.html").read_text()
     assert report.count("not evaluated") == 2
     assert "too few to detect drift" in report
 

@@ -35,7 +35,7 @@ def service(account: Account) -> PipelineService:
 
 
 def put(service: PipelineService, text: str, key: str = "visits/definitions/1.json") -> str:
-    return service.put("visits-training", text, key=key, description="Visits.", tags=TAGS)[1]
+    return service.put("visits-training", text, role=ROLE, key=key, description="Visits.", tags=TAGS)[1]
 
 
 def with_parameters(*parameters: dict[str, Any]) -> str:

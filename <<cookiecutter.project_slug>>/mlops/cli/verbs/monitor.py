@@ -91,7 +91,7 @@ def _text(project: Project, window: Window) -> str:
         lines += ["", *_version_text(version, comparison, window.min_rows)]
     if not any(comparison["rows"] or comparison["damaged"] for comparison in window.comparisons.values()):
         lines.append("No requests: there is nothing to compare.")
-    elif not window.has_enough_rows:
+    elif not window.is_closed:
         lines.append("\nToo few rows to evaluate: the next window starts where this one did.")
     if window.report:
         lines.append(f"\n  report:  {window.report.relative_to(project.root)}")
@@ -106,6 +106,7 @@ def _version_text(version: int, comparison: WindowDocument, min_rows: int) -> li
     lines += [f"    {place}" for place in comparison["damaged_at"]]
     if not comparison["rows"]:
         return lines
+    lines += _quality_text(comparison)
     if comparison["rows"] < min_rows:
         return [*lines, f"  too few rows to detect drift (monitoring.min_rows is {min_rows})"]
     drifted = comparison["features"][: len(comparison["drifted"])]  # sorted by distance, largest first
@@ -116,6 +117,8 @@ def _version_text(version: int, comparison: WindowDocument, min_rows: int) -> li
     lines += [f"    {feature['name']:<28} {feature['distance']:.3f}" for feature in drifted[:_LISTED]]
     if len(drifted) > _LISTED:
         lines.append(f"    and {len(drifted) - _LISTED} more")
+    if comparison["prediction_drift"] and comparison["prediction_drift"]["drifted"]:
+        lines.append(f"  the predictions are beyond it too: {comparison['prediction_drift']['distance']:.3f}")
     if comparison["quality"]:
         lines.append("  DATA QUALITY: fix the data before retraining, or the model learns its faults")
         lines += [
@@ -124,6 +127,18 @@ def _version_text(version: int, comparison: WindowDocument, min_rows: int) -> li
             if violation["constraint_check_type"] != "baseline_drift_check"
         ]
     return lines
+
+
+def _quality_text(comparison: WindowDocument) -> list[str]:
+    """Return what the labels say of the predictions; empty without labels."""
+    quality = comparison["model_quality"]
+    if not quality:
+        return []
+    figures = f"AUC {quality['auc']:.3f}, " if quality["auc"] is not None else ""
+    before = f"; on the test set AUC {quality['baseline_auc']:.3f}" if quality["baseline_auc"] is not None else ""
+    verdict = "MODEL QUALITY" if quality["degraded"] else "quality"
+    rows = _count(quality["rows"], "labelled row")
+    return [f"  {verdict}: {figures}accuracy {quality['accuracy']:.3f} of {rows}{before}"]
 
 
 def _count(number: int, noun: str) -> str:

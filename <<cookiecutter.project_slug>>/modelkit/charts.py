@@ -10,6 +10,9 @@ from modelkit.violations import Numbers, shares, sketched
 BARS = 16
 """The number of bars of a numeric feature."""
 
+PROBABILITY_BARS = 20
+"""The number of bars of predicted probabilities."""
+
 _CATEGORIES = 12
 
 
@@ -26,11 +29,22 @@ def chart(before: dict[str, Any], now: dict[str, Any]) -> dict[str, list[Any]]:
     return {"labels": labels, **{side: [share.get(label, 0.0) for label in labels] for side, share in parts.items()}}
 
 
-def predictions(counts: list[int]) -> dict[str, list[Any]]:
-    """Return the bars of a histogram of probabilities, from its counts."""
-    edges = np.linspace(0, 1, len(counts) + 1)
+def predictions(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the bars of predicted probabilities on the test set, none if they are not known, and in a window."""
+    edges = np.linspace(0, 1, PROBABILITY_BARS + 1)
     labels = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges)]
-    return {"labels": labels, "now": [count / max(1, sum(counts)) for count in counts]}
+    sides = {side: histogram(feature) for side, feature in (("before", before), ("now", now)) if feature}
+    bars = {side: [count / max(1, sum(counts)) for count in counts] for side, counts in sides.items()}
+    return {"labels": labels, "before": [], **bars}
+
+
+def histogram(feature: dict[str, Any]) -> list[int]:
+    """Return the counts of predicted probabilities in equal intervals, up to the error of their sketch."""
+    if "numerical_statistics" not in feature:
+        return [0] * PROBABILITY_BARS
+    values, weights = sketched(feature)
+    counts, _ = np.histogram(values, bins=PROBABILITY_BARS, range=(0, 1), weights=weights)
+    return [int(count) for count in counts]
 
 
 def _numbers(sides: dict[str, tuple[Numbers, Numbers]]) -> dict[str, list[Any]]:

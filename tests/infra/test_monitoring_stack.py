@@ -1,0 +1,263 @@
+"""Monitoring in an account: captured traffic, the compiled pipeline, metrics, alarms, and the retraining they start."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops.pipeline import submission
+from mlops.pipeline.definition import Definition
+from mlops.project import pipelines
+from mlops.project.project import Project
+from mlops.project.target import Target
+from standin import deploy
+from standin.account import ACCOUNT, REGION, StandInAccount
+from standin.calls import CallRecord
+from standin.deploy import Stack
+from standin.lambdas import deliver, invoke
+from standin.needs import Need, keys, needs
+from standin.service_side import service_needs
+from standin.template import parse
+from tests.environments import give
+from tests.infra.deployed import NAMES
+from tests.infra.monitoring import LIMITS, PIPELINE, STACKS, Monitoring, alarm_rings
+from tests.infra.rendered import SLUG, configure, texts
+from tests.infra.retraining import Retraining
+from tests.infra.samples import VALUES
+from tests.projects import Bake, mlops
+
+FUNCTIONS = (f"{SLUG}-monitoring-collect", f"{SLUG}-monitoring-publish")
+METRIC_BASED = {"retraining_strategy": "metric-based"}
+
+
+@pytest.fixture
+def monitoring(account: StandInAccount) -> Monitoring:
+    return Monitoring.into(account, METRIC_BASED, STACKS, **LIMITS)
+
+
+@pytest.fixture(scope="module")
+def trained(rendering: Bake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has registered a version on this machine, and is configured for an account."""
+    folder = tmp_path_factory.mktemp("trained") / SLUG
+    project = give(Path(shutil.copytree(rendering(project_slug=SLUG), folder)))
+    configure(project, account=ACCOUNT)
+    mlops(project, "run")
+    mlops(project, "approve", "latest")
+    return project
+
+
+@pytest.fixture
+def served(trained: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of that project, whose server runs."""
+    project = give(Path(shutil.copytree(trained, tmp_path / SLUG, symlinks=True)))
+    mlops(project, "serve", "--detach", "--port", "0")
+    yield project
+    mlops(project, "serve", "--stop")
+
+
+def observability(monitoring: Monitoring, environment: str) -> Stack:
+    """Deploy what watches an environment."""
+    template = parse(texts(METRIC_BASED)["observability"])
+    values = {**VALUES, **monitoring.values, "EnvironmentName": environment}
+    parameters = {key: values[key] for key in template.data["Parameters"] if key in values}
+    stack = Stack(NAMES.stack("observability", environment), template, parameters)
+    deploy.put(monitoring.account, stack)
+    return stack
+
+
+def submitted(monitoring: Monitoring, project: Path, patch: pytest.MonkeyPatch) -> Definition:
+    """Create the pipeline as `upsert` does, and return its definition as SageMaker has it."""
+    monitoring.account.enter(patch)
+    target = Target(Project(project), "dev")
+    submission.look_up(target)
+    assert submission.submitted(target) == [pipelines.TRAINING, pipelines.MONITORING]
+    submission.submit(target, pipelines.MONITORING)
+    pipeline = monitoring.account.client("sagemaker").describe_pipeline(PipelineName=PIPELINE)
+    assert pipeline["RoleArn"] == monitoring.values["MonitoringRoleArn"]
+    return Definition.from_text(pipeline["PipelineDefinition"])
+
+
+def test_the_stacks_are_deployed_changed_by_nothing_and_deleted(monitoring: Monitoring) -> None:
+    stacks = [monitoring.stacks["monitoring"], *(observability(monitoring, name) for name in ("staging", "production"))]
+    assert deploy.findings(monitoring.account, stacks) == []
+
+
+def test_the_schedule_starts_the_pipeline_for_its_environment(monitoring: Monitoring) -> None:
+    observability(monitoring, "staging")
+    group = f"{SLUG}-staging-monitoring"
+    schedule = monitoring.account.client("scheduler").get_schedule(GroupName=group, Name=group)
+    target = schedule["Target"]
+    assert target["Arn"] == f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/{PIPELINE}"
+    assert target["RoleArn"] == monitoring.values["MonitoringScheduleRoleArn"]
+    given = {each["Name"]: each["Value"] for each in target["SageMakerPipelineParameters"]["PipelineParameterList"]}
+    assert given["EnvironmentName"] == "staging"
+
+
+@pytest.mark.slow
+def test_what_the_schedule_sets_are_parameters_of_the_pipeline(
+    monitoring: Monitoring, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definition = submitted(monitoring, trained, monkeypatch)
+    observability(monitoring, "production")
+    name = f"{SLUG}-production-monitoring"
+    target = monitoring.account.client("scheduler").get_schedule(GroupName=name, Name=name)["Target"]
+    listed = target["SageMakerPipelineParameters"]["PipelineParameterList"]
+    values = definition.values({each["Name"]: each["Value"] for each in listed})
+    assert (values["EnvironmentName"], values["MaxDistance"], values["MinRows"]) == ("production", 0.1, 100)
+
+
+@pytest.mark.slow
+def test_drifted_traffic_is_found_by_the_pipeline_and_requires_a_retraining(
+    monitoring: Monitoring, served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: CallRecord
+) -> None:
+    mlops(served, "traffic", "--rows", "600", "--seed", "1", "--drift", "1.0")
+    mlops(served, "serve", "--stop")
+    for path in (served / ".mlops/s3").rglob("Evaluate/evaluation/schema.json"):
+        path.unlink()  # as of a version of an older release, whose archive alone has the schema
+    definition = submitted(monitoring, served, monkeypatch)
+    monitoring.go_live(monitoring.register(served))
+    monitoring.capture(served)
+    window = {"WindowStart": "2020-01-01T00:00:00Z", "WindowEnd": "2999-01-01T00:00:00Z"}
+    answer = monitoring.execute(definition, tmp_path / "0123456789ab", EnvironmentName="production", **window)
+    folder = answer["report"].rpartition("/")[0]
+    found = monitoring.document(f"{folder}/window.json")
+    assert found["live"] == 1
+    assert (found["versions"]["1"]["rows"], found["versions"]["1"]["drift"]) == (600, True)
+    metrics = monitoring.metrics()
+    assert (metrics["Rows"], metrics["Drift"], metrics["DataQualityViolations"]) == (600, 1, 0)
+    assert (metrics["RetrainingDue"], metrics["WindowsEvaluated"]) == (1, 1)
+    assert monitoring.metrics("staging") == {}
+    assert monitoring.document(f"{folder.rsplit('/', 2)[0]}/last-window.json") == {"end": "2999-01-01T00:00:00Z"}
+    report = monitoring.account.client("s3").get_object(
+        Bucket=monitoring.values["DataBucket"], Key=answer["report"].split("/", 3)[3]
+    )
+    assert b"Version 1" in report["Body"].read()
+    calls = [call for call in record.calls() if call.role == monitoring.role("monf")]
+    groups = (f"/aws/lambda/{function}" for function in FUNCTIONS)
+    wanted = [*needs(calls, keys(monitoring.account)), *monitoring.logs(*groups)]
+    assert monitoring.judged("monf", wanted) == []
+
+
+def test_an_alarm_of_production_retrains_once_however_often_its_event_comes(monitoring: Monitoring) -> None:
+    project = Retraining(monitoring.account, monitoring.stacks, monitoring.values)
+    project.upsert()
+    project.upload("january.csv")
+    event = alarm_rings(f"{SLUG}-production-retraining-due")
+    assert project.announce(event, event) == 2
+    project.decide()
+    [parameters] = project.executions().values()
+    assert parameters["RunReason"] == f"drift: alarm {SLUG}-production-retraining-due"
+    project.announce(project.end("Succeeded"))
+    project.decide()
+    assert project.announce({**event, "id": "another"}) == 1  # it rings again, for the same data
+    project.decide()
+    assert len(project.executions()) == 1
+    assert project.decisions()[-1][1:] == ("refused", "no new data since version 1")
+
+
+@pytest.mark.parametrize("name", [f"{SLUG}-staging-retraining-due", f"{SLUG}-production-drift", "others"])
+def test_other_alarms_retrain_nothing(monitoring: Monitoring, name: str) -> None:
+    assert deliver(monitoring.account, alarm_rings(name)) == []
+
+
+def test_the_end_of_an_alarm_retrains_nothing(monitoring: Monitoring) -> None:
+    event = alarm_rings(f"{SLUG}-production-retraining-due")
+    event["detail"]["state"]["value"] = "OK"
+    assert deliver(monitoring.account, event) == []
+
+
+def test_a_window_without_traffic_alarms_nothing_but_says_that_monitoring_ran(
+    monitoring: Monitoring, tmp_path: Path
+) -> None:
+    event = {
+        "project_name": "Visits",
+        "environment": "production",
+        "execution": "0123456789ab",
+        "started": "2026-11-20T06:00:00.000Z",
+        "start": "auto",
+        "end": "auto",
+        "label_delay_hours": 24.0,
+    }
+    answer, error = invoke(monitoring.account, FUNCTIONS[0], event)
+    assert error == ""
+    window = monitoring.document(f"{answer['window']}window.json")
+    assert (window["start"], window["end"]) == (None, "2026-11-20T05:45:00Z")
+    assert (window["live"], window["labels"]) == (None, {"start": None, "end": "2026-11-19T05:45:00Z"})
+    for name in ("captured", "ground_truth"):
+        first, *listed = monitoring.document(answer[name])
+        assert [first["prefix"] + one for one in listed] == [answer[name]]  # SageMaker refuses one without objects
+    report = {"enough_rows": False, "end": window["end"]}
+    prefix = f"{SLUG}/monitoring/production/0123456789ab/report"
+    monitoring.upload("DataBucket", f"{prefix}/window.json", json.dumps(report).encode())
+    monitoring.upload("DataBucket", f"{prefix}/metrics.json", b'{"Rows": 0, "Requests": 0, "UnreadableRecords": 0}')
+    uri = f"s3://{monitoring.values['DataBucket']}/{prefix}"
+    ended = {"environment": "production", "report": uri, "start": "auto", "end": "auto"}
+    assert invoke(monitoring.account, FUNCTIONS[1], ended) == ({"report": f"{uri}/report.html"}, "")
+    assert monitoring.metrics() == {"Rows": 0, "Requests": 0, "UnreadableRecords": 0, "WindowsEvaluated": 1}
+
+
+def test_a_version_without_a_baseline_fails_the_run_by_name(monitoring: Monitoring) -> None:
+    package = Retraining(monitoring.account, monitoring.stacks, monitoring.values).register("0123")
+    monitoring.go_live(package)
+    key = f"{SLUG}/capture/1/{SLUG}-production/AllTraffic/2026/11/20/05/01-01-001-x.jsonl"
+    monitoring.upload("CaptureBucket", key, b"{}\n")
+    event = {
+        "project_name": "Visits",
+        "environment": "production",
+        "execution": "0123456789ab",
+        "started": "2026-11-20T06:00:00.000Z",
+        "start": "2026-11-20T05:00:00Z",
+        "end": "auto",
+        "label_delay_hours": 0,
+    }
+    _, error = invoke(monitoring.account, FUNCTIONS[0], event)
+    assert "Version 1 was registered without a baseline" in error
+
+
+def place() -> dict[str, str]:
+    return {"region": REGION, "account": ACCOUNT}
+
+
+def of_pipeline(stacks: Monitoring) -> list[Need]:
+    data, captured, key = (stacks.values[name] for name in ("DataBucket", "CaptureBucket", "DataKeyArn"))
+    role = stacks.role("mon")
+    found = [
+        *service_needs("sagemaker pipeline processing jobs", **place()),
+        *service_needs("sagemaker pipeline passes", role=role),
+        *(
+            need
+            for name in FUNCTIONS
+            for need in service_needs("sagemaker pipeline function", **place(), function=name)
+        ),
+        *service_needs("sagemaker job logs", **place(), log_group="/aws/sagemaker/ProcessingJobs"),
+        *service_needs("sagemaker metrics", kind="ProcessingJobs"),
+        *service_needs("sagemaker job output", bucket=data, prefix=f"{SLUG}/monitoring/"),
+        *service_needs("volume encryption", key=key),
+        *service_needs("job output key", key=key),
+        *service_needs("object encryption", region=REGION, key=key),
+        *service_needs("object encryption", region=REGION, key=stacks.values["WorkloadKeyArn"]),
+        *service_needs("sagemaker image", region=REGION, account="141502667606", repository="sagemaker-xgboost"),
+    ]
+    for bucket, folders in ((data, ("code", "ground-truth", "monitoring")), (captured, ("capture", "monitoring"))):
+        for folder in folders:
+            found += service_needs("sagemaker job input", bucket=bucket, prefix=f"{SLUG}/{folder}/")
+    return found
+
+
+def of_schedules(stacks: Monitoring) -> list[Need]:
+    found = list(service_needs("start sagemaker pipeline", **place(), pipeline=PIPELINE))
+    for environment in ("staging", "production"):
+        queue = f"{SLUG}-{environment}-monitoring-undelivered"
+        found += service_needs("scheduler dead letters", **place(), queue=queue)
+    key = stacks.values["WorkloadKeyArn"]
+    return [*found, *service_needs("scheduler dead letters encryption", region=REGION, key=key)]
+
+
+def test_the_pipeline_and_its_jobs_may_do_what_they_need_and_nothing_more(monitoring: Monitoring) -> None:
+    assert monitoring.judged("mon", of_pipeline(monitoring)) == []
+
+
+def test_the_schedules_may_start_the_pipeline_and_nothing_more(monitoring: Monitoring) -> None:
+    assert monitoring.judged("msched", of_schedules(monitoring)) == []
