@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -55,3 +56,9 @@ def mlops(project: Path, *arguments: str, check: bool = True, **settings: Any) -
 def mlops_json(project: Path, *arguments: str, check: bool = True) -> Any:
     """Run a verb that prints JSON and return what it printed."""
     return json.loads(mlops(project, *arguments, "--json", check=check).stdout)
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub and GitLab give the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

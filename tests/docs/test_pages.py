@@ -37,6 +37,11 @@ def test_each_alarm_says_what_to_do() -> None:
     assert names("AlarmName") == listed
 
 
+def test_each_dashboard_is_listed() -> None:
+    listed = {name.rpartition("-")[2] for name in re.findall(r"`<slug>-([\w<>-]+)` \|", page("operator/alarms"))}
+    assert names("DashboardName") <= listed
+
+
 def test_each_log_group_is_listed() -> None:
     text = page("operator/what-runs")
     assert [name for name in names("LogGroupName") if name.rpartition("/")[2].lstrip("-") not in text] == []

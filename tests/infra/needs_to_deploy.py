@@ -21,6 +21,7 @@ ARNS: Mapping[str, tuple[str, ...]] = {
     "AWS::ApplicationAutoScaling::ScalableTarget": ("application-autoscaling:{region}:{account}:scalable-target/one",),
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("application-autoscaling:{region}:{account}:scalable-target/one",),
     "AWS::CloudWatch::Alarm": ("cloudwatch:{region}:{account}:alarm:{name}",),
+    "AWS::CloudWatch::Dashboard": ("cloudwatch::{account}:dashboard/{name}",),
     "AWS::Events::Rule": ("events:{region}:{account}:rule/{name}",),
     "AWS::KinesisFirehose::DeliveryStream": ("firehose:{region}:{account}:deliverystream/{name}",),
     "AWS::Lambda::Function": ("lambda:{region}:{account}:function:{name}",),

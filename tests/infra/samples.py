@@ -10,6 +10,7 @@ NAME, ID = LONGEST.values()
 OWN = f"sagemaker-{NAME}-{ID}"
 
 VALUES = {
+    "ApiId": "a1b2c3d4e5",
     "Attempt": "1",
     "BranchName": "main",
     "BuildImage": "aws/codebuild/amazonlinux-x86_64-standard:5.0",

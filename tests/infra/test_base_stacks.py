@@ -200,6 +200,7 @@ def everything(stacks: Deployed, environment: str) -> dict[str, str]:
         "ProjectId": ID,
         "EnvironmentName": environment,
         "EndpointName": f"{SLUG}-{environment}",
+        "MonitoringScheduleRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{OWN}-msched",
         "JwtIssuer": "https://issuer",
         "JwtAudience": "visits",
         "MinInstanceCount": "0" if stacks.answers.get("inference") == "async" else "2",
@@ -215,11 +216,12 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
     package = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{group}/1"
     for environment in ENVIRONMENTS:
         known = {"region": REGION, "account": ACCOUNT, "slug": SLUG, "id": ID, "endpoint": f"{SLUG}-{environment}"}
-        for name in ("endpoint", "transform", "api"):
+        for name in ("endpoint", "transform", "api", "observability"):
             if name not in written:
                 continue
             parsed = parse(written[name])
-            values = {**sample(parsed), **bucket, **everything(stacks, environment), "ModelPackageArn": package}
+            values = {**sample(parsed), **stacks.known, **bucket, **everything(stacks, environment)}
+            values["ModelPackageArn"] = package
             taken = {key: value for key, value in values.items() if key in parsed.data["Parameters"]}
             place = {"AWS::Region": REGION, "AWS::AccountId": ACCOUNT}
             yield from needs_to_deploy(resolve(parsed, {**taken, **place}), {**stacks.known, **known})
@@ -236,7 +238,7 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
                     yield from service_needs("volume encryption", key=stacks.known["WorkloadKeyArn"])
             if name == "api":
                 yield from service_needs("http api access log")
-            else:
+            if name in ("endpoint", "transform"):
                 yield from service_needs("model of a registered version", region=REGION, account=ACCOUNT, group=group)
 
 

@@ -1,6 +1,8 @@
 """Every text that a template comes to, whatever the answers, climbs the static rungs; each text once."""
 
 import itertools
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,14 @@ from tests.infra.checks import codepipeline, createonly, names, rungs, validator
 from tests.infra.rendered import SLUG, buildspecs, every_text, texts
 from tests.infra.samples import sample
 from tests.projects import Bake
+
+LONGEST_POLICIES = 10_240
+"""All inline policies of a role, without white space.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+"""
+LONGEST_ARN = 95
+"""Of what is known after deployment: that of a role."""
 
 each_text = pytest.mark.parametrize(
     ("stack", "text"),
@@ -93,6 +103,16 @@ def test_what_is_retained_is_found_again_by_its_name_or_by_what_it_encrypts(stac
     assert {one["Type"] for one in retained.values()} <= FOUND
     for key in (logical for logical, one in retained.items() if one["Type"] == "AWS::KMS::Key"):
         assert any(f"'Fn::GetAtt': ['{key}', 'Arn']" in str(one["Properties"]) for one in retained.values()), key
+
+
+@each_text
+def test_the_inline_policies_of_a_role_fit_into_it(stack: str, text: str) -> None:
+    template = parse(text)
+    resolved = resolve(template, {**sample(template), **names.LONGEST, "AWS::Region": "ap-southeast-1"})
+    for name, role in resolved.properties("AWS::IAM::Role"):
+        policies = [json.dumps(one["PolicyDocument"], separators=(",", ":")) for one in role.get("Policies", [])]
+        written = [re.sub(r"\{\{[^}]+\}\}", "x" * LONGEST_ARN, policy) for policy in policies]
+        assert sum(map(len, written)) <= LONGEST_POLICIES, name
 
 
 @pytest.mark.slow

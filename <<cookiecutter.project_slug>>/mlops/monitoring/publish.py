@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlops.base.errors import MlopsError
@@ -17,6 +17,22 @@ EVALUATED = "WindowsEvaluated"
 
 DUE = "RetrainingDue"
 """The metric that says whether a retraining is due: an alarm on it starts one."""
+
+LIVE = "LiveVersion"
+"""The metric with the number of the version in use."""
+
+AGE = "ModelAgeDays"
+"""The metric with the days since the version in use was approved."""
+
+PUBLISHED = (
+    *("Rows", "Requests", "UnreadableRecords"),
+    *("DriftedFeatures", "Drift", "PredictionDistance", "DataQualityViolations"),
+    *("LabelledRows", "Auc", "Accuracy", "F1", "ModelQualityDegraded"),
+    *(DUE, EVALUATED, LIVE, AGE),
+)
+"""All metrics, those of the job first: alarms and dashboards may use these."""
+
+_DAY = timedelta(days=1)
 
 
 def is_judged(figures: Mapping[str, float]) -> bool:
@@ -71,12 +87,21 @@ def publish(place: Place, event: Mapping[str, Any], emit: Callable[[list[Metric]
     figures = _document(place, f"{folder}/{METRICS}")
     if is_judged(figures):
         figures[DUE] = int(is_due(figures))
-    figures[EVALUATED] = 1
-    emit([Metric(name, float(value), environment) for name, value in figures.items()])
+    figures |= {EVALUATED: 1, **_version_in_use(place, environment)}
+    emit([Metric(name, float(figures[name]), environment) for name in PUBLISHED if name in figures])
     is_chosen = (event["start"], event["end"]) != (AUTO, AUTO)
     if window["enough_rows"] or is_chosen:
         _advance(place, environment, moment(window["end"]))
     return {"report": f"{folder}/report.html"}
+
+
+def _version_in_use(place: Place, environment: str) -> dict[str, float]:
+    """Return the metrics of the version in use; none if there is none."""
+    number = place.live(environment)
+    if number is None:
+        return {}
+    version = place.version(number)
+    return {LIVE: number, AGE: (datetime.now(UTC) - (version.decided or version.created)) / _DAY}
 
 
 def _advance(place: Place, environment: str, end: datetime) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mlops.base.capture import SMOKE
+from mlops.monitoring.publish import PUBLISHED
 from modelkit import signature
 from modelkit.evaluation import quality
 from modelkit.job import write_json
@@ -86,6 +87,7 @@ def run(folder: Path, **changed: Any) -> dict[str, Any]:
 
 def metrics(folder: Path) -> dict[str, float]:
     found: dict[str, float] = json.loads((folder / "output/metrics.json").read_text())
+    assert found.keys() <= set(PUBLISHED)
     return found
 
 
