@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from model import algorithm
 from model.derive import DERIVED
 from model.schema import SCHEMA
-
 from modelkit.derived import completed
 from modelkit.schema import FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, Column
 from modelkit.signature import require_same

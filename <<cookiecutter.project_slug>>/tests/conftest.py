@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model.schema import SCHEMA
 
+from model.schema import SCHEMA
 from modelkit import synthetic
 from modelkit.jobs import preprocess, train
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as parquet
-from model.schema import SCHEMA
 
 from mlops.project.project import Project
+from model.schema import SCHEMA
 from modelkit import synthetic
 from modelkit.jobs import preprocess
 from modelkit.jobs.validate import validate

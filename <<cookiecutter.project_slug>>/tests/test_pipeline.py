@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from model.hyperparameters import HYPERPARAMETERS
 
 from mlops.project.project import Project
+from model.hyperparameters import HYPERPARAMETERS
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORK = Project(ROOT).answer("framework")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+
 from model import algorithm
 from model.derive import DERIVED
 from model.schema import SCHEMA
-
 from modelkit import features, inference
 
 REQUEST = Path(__file__).parent.parent / "data" / "request.csv"

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from model.derive import DERIVED
 from model.schema import SCHEMA
-
 from modelkit import features
 from modelkit.jobs import evaluate
 

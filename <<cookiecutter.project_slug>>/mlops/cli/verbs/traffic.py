@@ -71,7 +71,6 @@ def _requests(target: Target, options: Namespace) -> list[bytes]:
     """Return the body of each request, CSV without a header, and write the labels if requested."""
     sys.path.insert(0, str(target.project.root / "src"))
     from model.schema import SCHEMA
-
     from modelkit import dataset, synthetic
     from modelkit.job import JobError
 

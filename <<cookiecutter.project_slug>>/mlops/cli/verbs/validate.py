@@ -51,7 +51,6 @@ def _schema(target: Target) -> dict[str, Any]:
     """Return the schema in the form that the function takes."""
     sys.path.insert(0, str(target.project.root / "src"))
     from model.schema import SCHEMA
-
     from modelkit.schema import NUMBER_PATTERN
 
     facts = ("name", "type", "nullable", "minimum", "maximum", "categories")
