@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.registry.versions import ModelVersion
-from mlops.store.objects import ObjectVersion
+from mlops.store.objects import ObjectVersion, split_uri
 
 AUTO = "auto"
 """The value of a parameter that is not given."""
@@ -118,4 +118,5 @@ def _champion(place: Place, event: Mapping[str, str]) -> dict[str, str]:
         model = event["no_champion"]
     if AUTO in (arn, model):
         raise UsageError("ChampionArn and ChampionModelUri name one model.", "Give both of them, or neither.")
+    split_uri(model)
     return {"ChampionArn": arn, "ChampionModelUri": model}
