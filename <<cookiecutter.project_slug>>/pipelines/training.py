@@ -13,7 +13,6 @@ your account.
 
 from typing import Any
 
-from model.hyperparameters import HYPERPARAMETERS
 from sagemaker.core.drift_check_baselines import DriftCheckBaselines
 from sagemaker.core.lambda_helper import Lambda
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
@@ -51,6 +50,7 @@ from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, Networking, SourceCode
 
 from mlops.compile.context import Context
+from model.hyperparameters import HYPERPARAMETERS
 from modelkit.learning import Hyperparameter
 
 # The folders of the inputs and outputs of a job, and the file for its failure reason (SageMaker shows the first 1024).

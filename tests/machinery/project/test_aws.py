@@ -11,8 +11,7 @@ from mlops.base.outcomes import CREATED, UNCHANGED, UPDATED
 from mlops.pipeline.sagemaker import PipelineService
 from mlops.project.account import Account, aws_errors
 from mlops.registry.sagemaker import AwsRegistry
-from mlops.store.objects import split_uri
-from mlops.store.objects import data_version, newest_versions
+from mlops.store.objects import data_version, newest_versions, split_uri
 from mlops.store.s3 import S3Store
 from standin.account import ACCOUNT, REGION
 from standin.calls import CallLog
