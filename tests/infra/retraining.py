@@ -113,7 +113,8 @@ class Retraining(Deployed):
         """
         arn = list(self.executions())[-1]
         if status == "Succeeded":
-            steps = [registered(self.register(data or self.data_version()))]
+            version = data or self.data_version()
+            steps = [resolved(version), registered(self.register(version))]
         end_sagemaker_pipeline(self.account.id, self.account.region, arn, status, steps or [])
         return ended(self.account, arn, status)
 
@@ -178,6 +179,21 @@ def retraining(account: StandInAccount, strategy: str = "recommended", **given: 
         given: Values of parameters that are not the defaults of the tests.
     """
     return Retraining.into(account, {"retraining_strategy": strategy}, STACKS, **(LIMITS | given))
+
+
+def resolved(data_version: str) -> dict[str, Any]:
+    """What ListPipelineExecutionSteps says of the step that found the data.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_LambdaStepMetadata.html
+    """
+    function = f"arn:aws:lambda:eu-west-1:123456789012:function:{SLUG}-resolve-data"
+    return {
+        "StepName": "ResolveData",
+        "StepStatus": "Succeeded",
+        "StartTime": "2026-11-20T11:50:00Z",
+        "EndTime": "2026-11-20T11:50:01Z",
+        "Metadata": {"Lambda": {"Arn": function, "OutputParameters": [{"Name": "DataVersion", "Value": data_version}]}},
+    }
 
 
 def registered(package: str) -> dict[str, Any]:

@@ -294,7 +294,7 @@ def test_each_execution_leaves_a_record_whoever_started_it(manual: Retraining) -
     good, bad = manual.record(by_guard), manual.record(by_hand_)
     assert (good["status"], good["parameters"]["RunReason"]) == ("Succeeded", "manual")
     assert good["model_package"].endswith(f"model-package/{SLUG}/1")
-    assert good["steps"][0]["ended"] == "2026-11-20T11:59:00+00:00"
+    assert good["steps"][-1]["ended"] == "2026-11-20T11:59:00+00:00"
     assert good["started"] <= good["ended"]
     assert (bad["status"], bad["model_package"], bad["parameters"]) == ("Failed", "", {"DataVersion": "d0"})
     assert [(step["name"], step["status"]) for step in bad["steps"]] == [("Train", "Failed")]
@@ -604,11 +604,12 @@ def test_the_verb_lists_runs_and_shows_one(verb: Retraining, capsys: pytest.Capt
     assert heading.split() == ["run", "started", "status", "version", "auc", "data", "reason"]
     assert line.split()[0] == name
     assert line.split()[2:4] == ["Succeeded", "1"]
-    assert line.endswith("manual: prices of January")
+    assert line.endswith(f"{verb.data_version()}  manual: prices of January")
     assert main(["runs", name, "--environment", "dev"]) == 0
     shown = capsys.readouterr().out
     assert f"{arn}  Succeeded" in shown
     assert "RunReason = manual: prices of January" in shown
+    assert f"DataVersion = {verb.data_version()}" in shown
     assert main(["runs", name, "--environment", "dev", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["execution"] == arn
     assert main(["runs", "unheard-of", "--environment", "dev"]) == 1
