@@ -272,6 +272,10 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
         f"{_DOCS}/sagemaker/latest/dg/sagemaker-roles.html",
         (("s3:PutObject", "arn:aws:s3:::{bucket}/{prefix}one"),),
     ),
+    "sagemaker pipeline calls": ServiceUse(
+        f"{_DOCS}/sagemaker/latest/dg/build-and-manage-steps-types.html",
+        (("lambda:InvokeFunction", "arn:aws:lambda:{region}:{account}:function:{function}"),),
+    ),
     "sagemaker pipeline jobs": ServiceUse(
         f"{_DOCS}/sagemaker/latest/dg/build-and-manage-access.html",
         tuple(

@@ -3,6 +3,9 @@ r"""The training pipeline: check the data, split it, train, evaluate, and regist
     ValidateData -> Preprocess -> Train ----> Evaluate -> QualityGate -> RegisterModel
                               \-> Baseline ------------------------/  \-> GateFailed
 
+Before them, ResolveData lists the data and finds the champion. After Preprocess, ConfirmData makes sure that the data
+did not change while it was read.
+
 Change it like any SageMaker pipeline: `python -m mlops compile` checks that the result is a valid definition,
 `python -m mlops run` runs it on this machine, and `python -m mlops upsert --environment dev` creates or updates it in
 your account.
@@ -11,6 +14,7 @@ your account.
 from typing import Any
 
 from sagemaker.core.drift_check_baselines import DriftCheckBaselines
+from sagemaker.core.lambda_helper import Lambda
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.network import NetworkConfig
 from sagemaker.core.processing import Processor
@@ -31,6 +35,7 @@ from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger,
 from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow.condition_step import ConditionStep
 from sagemaker.mlops.workflow.fail_step import FailStep
+from sagemaker.mlops.workflow.lambda_step import LambdaOutput, LambdaStep
 from sagemaker.mlops.workflow.model_step import ModelStep
 from sagemaker.mlops.workflow.pipeline import Pipeline
 from sagemaker.mlops.workflow.retry import (
@@ -67,16 +72,16 @@ class Parameters:
 
     SageMaker's step cache compares URIs, arguments and environment, not the content of the inputs. Steps that read
     these inputs therefore get `DataVersion` and `ChampionArn` as well, so that new data never hits an old cache entry.
-    For the same reason, `DataVersion` has no default: every run must specify the version of its data.
+    With the value `auto`, the step `ResolveData` looks them up; later steps use its outputs, not these parameters.
     """
 
     def __init__(self, context: Context) -> None:
         folder = f"s3://{context.bucket}/{context.slug}"
         # Inputs.
         self.input_data = ParameterString("InputDataUri", default_value=f"{folder}/data/")
-        self.data_version = ParameterString("DataVersion")
-        self.champion_model = ParameterString("ChampionModelUri", default_value=context.no_champion)
-        self.champion_arn = ParameterString("ChampionArn", default_value="none")
+        self.data_version = ParameterString("DataVersion", default_value="auto")
+        self.champion_model = ParameterString("ChampionModelUri", default_value="auto")
+        self.champion_arn = ParameterString("ChampionArn", default_value="auto")
         self.run_reason = ParameterString("RunReason", default_value="manual")
         # Data.
         self.max_null_fraction = ParameterFloat("MaxNullFraction", context.number("validation.max_null_fraction"))
@@ -111,24 +116,56 @@ class Parameters:
 def build(context: Context) -> Pipeline:
     """Return the training pipeline of one environment."""
     parameters = Parameters(context)
-    validate = validate_data(context, parameters)
-    preprocess = split_data(context, parameters, validate)
-    train = train_model(context, parameters, preprocess)
+    resolve = resolve_data(context, parameters)
+    validate = validate_data(context, parameters, resolve)
+    preprocess = split_data(context, parameters, resolve, validate)
+    confirm = confirm_data(context, parameters, resolve, preprocess)
+    train = train_model(context, parameters, preprocess, confirm)
     baseline = describe_training_data(context, parameters, preprocess)
     report = PropertyFile("EvaluationReport", output_name="evaluation", path="evaluation.json")
-    evaluate = evaluate_model(context, parameters, preprocess, train, report)
-    register = register_model(context, parameters, train, evaluate, baseline)
+    evaluate = evaluate_model(context, parameters, resolve, preprocess, train, report)
+    register = register_model(context, parameters, resolve, train, evaluate, baseline)
     gate = quality_gate(parameters, evaluate, report, register)
     return Pipeline(
         name=context.pipeline_name,
         parameters=parameters.all(),
-        steps=[validate, preprocess, train, baseline, evaluate, gate],
+        steps=[resolve, validate, preprocess, confirm, train, baseline, evaluate, gate],
         pipeline_experiment_config=None,
         sagemaker_session=context.session,
     )
 
 
-def validate_data(context: Context, parameters: Parameters) -> ProcessingStep:
+def resolve_data(context: Context, parameters: Parameters) -> LambdaStep:
+    """List the objects of the data, keep that list as a manifest, and find the champion."""
+    return LambdaStep(
+        "ResolveData",
+        description="Lists the data and finds the champion.",
+        lambda_func=Lambda(function_arn=context.function("resolve-data"), session=context.session),
+        inputs={
+            "input_data": parameters.input_data,
+            "data_version": parameters.data_version,
+            "champion_arn": parameters.champion_arn,
+            "champion_model": parameters.champion_model,
+            "no_champion": context.no_champion,
+        },
+        outputs=[LambdaOutput(name) for name in ("DataVersion", "ChampionArn", "ChampionModelUri")],
+    )
+
+
+def confirm_data(
+    context: Context, parameters: Parameters, resolve: LambdaStep, preprocess: ProcessingStep
+) -> LambdaStep:
+    """Fail the run if the data has changed since it was listed. Keep it after the last step that reads raw data."""
+    return LambdaStep(
+        "ConfirmData",
+        description="Makes sure that the data did not change while it was read.",
+        lambda_func=Lambda(function_arn=context.function("confirm-data"), session=context.session),
+        inputs={"input_data": parameters.input_data, "data_version": resolve.properties.Outputs["DataVersion"]},
+        depends_on=[preprocess],
+    )
+
+
+def validate_data(context: Context, parameters: Parameters, resolve: LambdaStep) -> ProcessingStep:
     """Check schema, values and bias of the raw data; a violation stops the run. One instance reads all of the data."""
     processor = _processor(context, parameters, "modelkit.jobs.validate")
     return ProcessingStep(
@@ -140,7 +177,7 @@ def validate_data(context: Context, parameters: Parameters) -> ProcessingStep:
             arguments=[
                 *("--data", f"{INPUT}/data"),
                 *("--report", f"{OUTPUT}/report"),
-                *("--data-version", parameters.data_version),
+                *("--data-version", resolve.properties.Outputs["DataVersion"]),
                 *("--max-null-fraction", parameters.max_null_fraction.to_string()),
                 *("--failure-file", FAILURE_FILE),
             ],
@@ -149,10 +186,12 @@ def validate_data(context: Context, parameters: Parameters) -> ProcessingStep:
     )
 
 
-def split_data(context: Context, parameters: Parameters, validate: ProcessingStep) -> ProcessingStep:
+def split_data(
+    context: Context, parameters: Parameters, resolve: LambdaStep, validate: ProcessingStep
+) -> ProcessingStep:
     """Split the rows into training, validation and test set. The input objects are sharded among the instances."""
     processor = _processor(context, parameters, "modelkit.jobs.preprocess", parameters.processing_count)
-    processor.env["DATA_VERSION"] = parameters.data_version
+    processor.env["DATA_VERSION"] = resolve.properties.Outputs["DataVersion"]
     return ProcessingStep(
         "Preprocess",
         description="Splits the data by person into training, validation and test set.",
@@ -177,7 +216,9 @@ def split_data(context: Context, parameters: Parameters, validate: ProcessingSte
     )
 
 
-def train_model(context: Context, parameters: Parameters, preprocess: ProcessingStep) -> TrainingStep:
+def train_model(
+    context: Context, parameters: Parameters, preprocess: ProcessingStep, confirm: LambdaStep
+) -> TrainingStep:
     """Train on the training set, stopping early on the validation set."""
     spot = bool(context["training.spot"])
     trainer = ModelTrainer(
@@ -222,6 +263,7 @@ def train_model(context: Context, parameters: Parameters, preprocess: Processing
         "Train",
         description="Trains the model.",
         step_args=trainer.train(input_data_config=channels),
+        depends_on=[confirm],
         **_job_settings(context),
     )
 
@@ -244,6 +286,7 @@ def describe_training_data(context: Context, parameters: Parameters, preprocess:
 def evaluate_model(
     context: Context,
     parameters: Parameters,
+    resolve: LambdaStep,
     preprocess: ProcessingStep,
     train: TrainingStep,
     report: PropertyFile,
@@ -258,14 +301,14 @@ def evaluate_model(
                 _input("code", context.model_code),
                 _input("model", train.properties.ModelArtifacts.S3ModelArtifacts),
                 _input("test", _result(preprocess, "test")),
-                _input("champion", parameters.champion_model),
+                _input("champion", resolve.properties.Outputs["ChampionModelUri"]),
             ],
             outputs=[_output(context, "Evaluate", report.output_name)],
             arguments=[
                 *("--model", f"{INPUT}/model"),
                 *("--test", f"{INPUT}/test"),
                 *("--champion", f"{INPUT}/champion"),
-                *("--champion-arn", parameters.champion_arn),
+                *("--champion-arn", resolve.properties.Outputs["ChampionArn"]),
                 *("--output", f"{OUTPUT}/{report.output_name}"),
                 *("--failure-file", FAILURE_FILE),
             ],
@@ -302,7 +345,12 @@ def quality_gate(
 
 
 def register_model(
-    context: Context, parameters: Parameters, train: TrainingStep, evaluate: ProcessingStep, baseline: ProcessingStep
+    context: Context,
+    parameters: Parameters,
+    resolve: LambdaStep,
+    train: TrainingStep,
+    evaluate: ProcessingStep,
+    baseline: ProcessingStep,
 ) -> ModelStep:
     """Register the model with its evaluation, baseline and lineage."""
     statistics, constraints = (
@@ -342,9 +390,9 @@ def register_model(
         drift_check_baselines=DriftCheckBaselines(model_data_statistics=statistics, model_data_constraints=constraints),
         customer_metadata_properties={
             **context.lineage,
-            "DataVersion": parameters.data_version,
+            "DataVersion": resolve.properties.Outputs["DataVersion"],
             "InputDataUri": parameters.input_data,
-            "ChampionArn": parameters.champion_arn,
+            "ChampionArn": resolve.properties.Outputs["ChampionArn"],
             "RunReason": parameters.run_reason,
             **{known.parameter: parameters.hyperparameters[known.name].to_string() for known in HYPERPARAMETERS},
         },

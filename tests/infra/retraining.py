@@ -27,9 +27,7 @@ GATE_FAILED: list[dict[str, Any]] = [
 ]
 BROKEN: list[dict[str, Any]] = [{"StepName": "Train", "StepStatus": "Failed", "Metadata": {"TrainingJob": {}}}]
 PARAMETERS = [
-    {"Name": "DataVersion", "Type": "String"},
-    {"Name": "ChampionModelUri", "Type": "String", "DefaultValue": "s3://none"},
-    {"Name": "ChampionArn", "Type": "String", "DefaultValue": "none"},
+    {"Name": "DataVersion", "Type": "String", "DefaultValue": "auto"},
     {"Name": "RunReason", "Type": "String", "DefaultValue": "manual"},
 ]
 
@@ -105,11 +103,18 @@ class Retraining(Deployed):
             for arn, execution in pipeline.pipeline_executions.items()
         }
 
-    def end(self, status: str, steps: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-        """End the newest execution, and return the event of it; one that succeeds registers an approved version."""
-        arn, parameters = list(self.executions().items())[-1]
+    def end(self, status: str, steps: list[dict[str, Any]] | None = None, data: str = "") -> dict[str, Any]:
+        """End the newest execution, and return the event of it; one that succeeds registers an approved version.
+
+        Args:
+            status: The status that it ends with.
+            steps: Its steps.
+            data: The version of the data that it was trained on; that of the data now if it is empty.
+        """
+        arn = list(self.executions())[-1]
         if status == "Succeeded":
-            steps = [registered(self.register(parameters["DataVersion"]))]
+            version = data or self.data_version()
+            steps = [resolved(version), registered(self.register(version))]
         end_sagemaker_pipeline(self.account.id, self.account.region, arn, status, steps or [])
         return ended(self.account, arn, status)
 
@@ -133,7 +138,7 @@ class Retraining(Deployed):
         return self._document(f"run-records/{execution.rpartition('/')[2]}")
 
     def manifest(self, data_version: str) -> Any:
-        """The manifest of a version of the data that the function left."""
+        """The manifest of a version of the data that the first step of a run left."""
         return self._document(f"data-versions/{data_version}")
 
     def data_version(self) -> str:
@@ -174,6 +179,21 @@ def retraining(account: StandInAccount, strategy: str = "recommended", **given: 
         given: Values of parameters that are not the defaults of the tests.
     """
     return Retraining.into(account, {"retraining_strategy": strategy}, STACKS, **(LIMITS | given))
+
+
+def resolved(data_version: str) -> dict[str, Any]:
+    """What ListPipelineExecutionSteps says of the step that found the data.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_LambdaStepMetadata.html
+    """
+    function = f"arn:aws:lambda:eu-west-1:123456789012:function:{SLUG}-resolve-data"
+    return {
+        "StepName": "ResolveData",
+        "StepStatus": "Succeeded",
+        "StartTime": "2026-11-20T11:50:00Z",
+        "EndTime": "2026-11-20T11:50:01Z",
+        "Metadata": {"Lambda": {"Arn": function, "OutputParameters": [{"Name": "DataVersion", "Value": data_version}]}},
+    }
 
 
 def registered(package: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops.deployment import functions
 from standin import deploy
 from standin.account import ACCOUNT, REGION, StandInAccount, cloud
 from standin.cloudformation import cloudformation
@@ -21,7 +22,7 @@ from tests.infra.checks import createonly
 from tests.infra.needs_to_deploy import needs_to_deploy
 from tests.infra.rendered import ID, SLUG, texts
 from tests.infra.samples import sample
-from tests.projects import ROOT
+from tests.projects import ROOT, SOURCES
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +58,8 @@ REPOSITORIES = {
 IMAGES = sorted({name for names in REPOSITORIES.values() for name in names})
 PARTS = (SLUG, ID, ACCOUNT, ELSEWHERE["ModelPackageGroup"], "/apis", "/tags", *IMAGES)
 """What makes a resource one that a role is made for."""
+FUNCTIONS = (f"{SLUG}-resolve-data", f"{SLUG}-confirm-data")
+"""What the training pipeline calls."""
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 DEFINITION = json.loads((ROOT / "tests/machinery/compile/golden/training-local.json").read_text(encoding="utf-8"))
 
@@ -71,10 +74,22 @@ def template(variant: str, stack: str) -> Template:
     return parse(texts(VARIANTS[variant])[stack])
 
 
+CODE = {"FunctionsBucket": "code", "FunctionsKey": "functions/0123456789abcdef.zip"}
+"""Where the code of functions is."""
+
+
+def with_code(account: StandInAccount) -> None:
+    """Put the code of functions where stacks take it from."""
+    place = {"LocationConstraint": REGION}
+    account.client("s3").create_bucket(Bucket=CODE["FunctionsBucket"], CreateBucketConfiguration=place)
+    body = functions.archive(SOURCES)
+    account.client("s3").put_object(Bucket=CODE["FunctionsBucket"], Key=CODE["FunctionsKey"], Body=body)
+
+
 def stack(variant: str, name: str, known: Mapping[str, str], **settings: str) -> Stack:
     """A stack with what is known of those before it, and else with samples."""
     written = template(variant, name)
-    values = {**sample(written), "ProjectName": SLUG, "ProjectId": ID, **known, **settings}
+    values = {**sample(written), "ProjectName": SLUG, "ProjectId": ID, **CODE, **known, **settings}
     return Stack(f"{SLUG}-{name}", written, {key: values[key] for key in values if key in written.data["Parameters"]})
 
 
@@ -115,6 +130,7 @@ class Deployed:
 def deployed(variant: str, **settings: str) -> Deployed:
     with cloud() as accounts, cloudformation(accounts):
         account = accounts.account()
+        with_code(account)
         known = registered_elsewhere(variant)
         for name in base(variant):
             deploy.put(account, stack(variant, name, known, **settings))
@@ -127,9 +143,8 @@ def deployed(variant: str, **settings: str) -> Deployed:
 
 def needs_of(variant: str, role: str, **settings: str) -> list[Need]:
     """What a role needs."""
-    found = {"pipe": pipe, "host": host, "deploy": deploying, "api": api, "fire": fire, "sched": sched}[role](
-        deployed(variant, **settings)
-    )
+    makers = {"pipe": pipe, "pipef": pipef, "host": host, "deploy": deploying, "api": api, "fire": fire, "sched": sched}
+    found = makers[role](deployed(variant, **settings))
     return list({(need.action, need.resource, *need.context.items()): need for need in found}.values())
 
 
@@ -140,6 +155,8 @@ def pipe(stacks: Deployed) -> Iterator[Need]:
     yield from service_needs("sagemaker pipeline passes", role=role)
     yield from service_needs("sagemaker pipeline registers", **known, group=SLUG, status="PendingManualApproval")
     yield from service_needs("sagemaker pipeline reads versions", **known, group=SLUG)
+    for function in FUNCTIONS:
+        yield from service_needs("sagemaker pipeline calls", **known, function=function)
     for kind in ("ProcessingJobs", "TrainingJobs"):
         yield from service_needs("sagemaker job logs", **known, log_group=f"/aws/sagemaker/{kind}")
         yield from service_needs("sagemaker metrics", kind=kind)
@@ -151,6 +168,20 @@ def pipe(stacks: Deployed) -> Iterator[Need]:
         yield from service_needs("job output key", key=stacks.known[key])
     yield from service_needs("volume encryption", key=stacks.known["DataKeyArn"])
     yield from service_needs("sagemaker image", **stacks.image(0))
+
+
+def pipef(stacks: Deployed) -> Iterator[Need]:
+    known = {"region": REGION, "account": ACCOUNT}
+    bucket = f"arn:aws:s3:::{stacks.known['DataBucket']}"
+    versions = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{SLUG}/1"
+    yield Need("s3:ListBucketVersions", bucket, "the objects of the data")
+    yield Need("s3:PutObject", f"{bucket}/{SLUG}/data-versions/0123456789abcdef.json", "their manifest")
+    # Who only writes needs the last: to make a key for the object.
+    yield from service_needs("object encryption", region=REGION, key=stacks.known["DataKeyArn"])[1:]
+    yield Need("sagemaker:ListModelPackages", "*", "the champion")
+    yield Need("sagemaker:DescribeModelPackage", versions, "the champion")
+    for function in FUNCTIONS:
+        yield from service_needs("lambda logs", **known, log_group=f"/aws/lambda/{function}")
 
 
 def host(stacks: Deployed) -> Iterator[Need]:
@@ -290,6 +321,7 @@ ROLES = [
     for variant, answers in VARIANTS.items()
     for role, is_there in {
         "pipe": answers.get("project_scope") != "deploy",
+        "pipef": answers.get("project_scope") != "deploy",
         "host": True,
         "deploy": True,
         "api": answers.get("inference", "realtime") in ("realtime", "serverless") and answers.get("http_api") != "no",
@@ -378,6 +410,7 @@ def test_a_boundary_and_an_address_are_taken_when_they_are_given(account: StandI
         PolicyName="boundary", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [EVERYTHING]})
     )["Policy"]["Arn"]
     settings = {"PermissionsBoundaryArn": boundary, "NotificationEmail": "team@example.com"}
+    with_code(account)
     known: dict[str, str] = {}
     for name in BASE:
         deploy.put(account, stack("realtime", name, known, **settings))
@@ -393,6 +426,7 @@ def test_a_boundary_and_an_address_are_taken_when_they_are_given(account: StandI
 def test_the_stacks_are_deployed_updated_and_deleted_but_for_what_is_kept(
     account: StandInAccount, variant: str
 ) -> None:
+    with_code(account)
     own = {"LogBucket": f"{OWN}-logs", "DataBucket": f"{OWN}-data", "ModelBucket": f"{OWN}-model"}
     known = {**own, **registered_elsewhere(variant)}
     changes = {
@@ -406,7 +440,7 @@ def test_the_stacks_are_deployed_updated_and_deleted_but_for_what_is_kept(
     assert deploy.findings(account, first, later) == []
     kept = {bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]}
     models = {f"{OWN}-model"} if "registry" in base(variant) else set()
-    assert kept == {f"{OWN}-{suffix}" for suffix in ("capt", "data", "logs")} | models
+    assert kept - {CODE["FunctionsBucket"]} == {f"{OWN}-{suffix}" for suffix in ("capt", "data", "logs")} | models
 
 
 def test_models_are_locked_when_the_configuration_says_so(account: StandInAccount) -> None:
@@ -433,7 +467,11 @@ def test_the_role_of_the_pipeline_is_made_for_the_steps_that_the_pipeline_has() 
     steps = [*DEFINITION["Steps"]]
     for step in DEFINITION["Steps"]:
         steps += [*step["Arguments"].get("IfSteps", []), *step["Arguments"].get("ElseSteps", [])]
-    assert {step["Type"] for step in steps} == {"Condition", "Fail", "Processing", "RegisterModel", "Training"}
+    assert {step["Type"] for step in steps} == {
+        "Condition", "Fail", "Lambda", "Processing", "RegisterModel", "Training"
+    }  # fmt: skip
+    called = {step["FunctionArn"].rpartition(":")[2] for step in steps if step["Type"] == "Lambda"}
+    assert called == {name.replace(SLUG, "doctor-visits") for name in FUNCTIONS}
     written = json.dumps([step["Arguments"].get("ProcessingOutputConfig") for step in steps])
     assert written.count('"Values": ["s3://local-bucket/doctor-visits/runs"') == written.count('"S3Uri"')
     (training,) = (step for step in steps if step["Type"] == "Training")

@@ -140,6 +140,47 @@ def test_a_version_says_where_it_comes_from(after_run: Path) -> None:
     assert manifest["inputs"]
 
 
+def test_data_of_another_version_than_the_given_one_fail_the_run(after_run: Path) -> None:
+    result = mlops(after_run, "run", "-p", "DataVersion=0123456789abcdef", check=False)
+    assert result.returncode == 1
+    assert "ResolveData failed: The data are version " in result.stdout
+    assert ", not 0123456789abcdef: an object below s3://" in result.stdout
+
+
+@pytest.mark.slow
+def test_data_that_change_while_they_are_read_fail_the_run_before_it_trains(after_run: Path) -> None:
+    [data] = (after_run / ".mlops/s3/local-bucket/doctor-visits/data").iterdir()
+    preprocess = after_run / "src/model/preprocess.py"
+    late = f"\nfrom pathlib import Path\nPath({str(data / 'late.csv')!r}).write_text('more')\n"
+    preprocess.write_text(preprocess.read_text() + late)
+    result = mlops(after_run, "run", "--no-cache", check=False)
+    assert result.returncode == 1
+    assert "ConfirmData failed: The data changed while it was read" in result.stdout
+    [last, *_] = mlops_json(after_run, "runs")
+    steps = mlops_json(after_run, "runs", last["id"])["steps"]
+    assert steps["Train"]["status"] == "NotStarted"
+    assert len(mlops_json(after_run, "models")) == 1
+
+
+def test_the_data_of_a_version_are_listed_and_restored(after_run: Path) -> None:
+    listed = mlops_json(after_run, "data", "latest")
+    (version,) = mlops_json(after_run, "models")
+    assert listed["data_version"] == version["metadata"]["DataVersion"]
+    [visits] = listed["objects"]
+    assert visits["readable"]
+    prefix = "s3://local-bucket/doctor-visits/restored"
+    assert "Copied 1 objects" in mlops(after_run, "data", "1", "--restore", prefix).stdout
+    assert (
+        f"There are objects below {prefix}/" in mlops(after_run, "data", "1", "--restore", prefix, check=False).stderr
+    )
+    ran = mlops_json(after_run, "run", "-p", f"InputDataUri={prefix}/")
+    assert ran["parameters"]["DataVersion"] == listed["data_version"]
+    (after_run / ".mlops/s3/local-bucket" / visits["key"]).write_bytes(b"")
+    again = mlops(after_run, "data", "1", "--restore", f"{prefix}-again", check=False)
+    assert again.returncode == 1
+    assert "1 of 1 objects can no longer be read, so none was copied:" in again.stderr
+
+
 @pytest.mark.slow
 def test_a_failing_gate_says_which_figure_missed_which_threshold_and_registers_nothing(project: Path) -> None:
     result = mlops(project, "run", "-p", "MinAuc=0.99", check=False)
@@ -159,7 +200,6 @@ def test_a_failing_gate_says_which_figure_missed_which_threshold_and_registers_n
         ("LearningRate=nan", "LearningRate takes a value of type Float"),
         ("MaxDepth=21", "MaxDepth cannot be 21.\n  Give a value of at least 1 and at most 20"),
         ("RunReason=drift in age, income", "RunReason cannot be 'drift in age, income'"),
-        ("DataVersion=", "DataVersion cannot be ''"),
         ("ModelApprovalStatus=Yes", "ModelApprovalStatus cannot be 'Yes'"),
         ("MaxDepth", "not of the form NAME=VALUE"),
     ],
@@ -399,8 +439,8 @@ def test_a_deleted_artifact_is_said_and_the_next_run_makes_it_again(after_run: P
     assert "model archive of version 1 is missing" in asked.stderr
     failed = mlops(after_run, "run", check=False)
     assert failed.returncode == 1
-    assert "The archive of version 1, the champion to compare with, is missing" in failed.stderr
-    assert "approve 1 --reject" in failed.stderr
+    assert "The archive of version 1, the champion to compare with, is missing" in failed.stdout
+    assert "approve 1 --reject" in failed.stdout
     mlops(after_run, "approve", "1", "--reject")
     assert mlops_json(after_run, "run")["status"] == "Succeeded"
     mlops(after_run, "approve", "latest")

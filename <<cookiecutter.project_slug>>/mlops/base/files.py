@@ -158,9 +158,14 @@ def sha256_of_file(path: Path) -> str:
 
 def sha256_of_files(files: Iterable[tuple[str, Path]]) -> str:
     """Return the SHA-256 over the sorted (name, content digest) pairs of `files`, in hexadecimal."""
+    return sha256_of_digests((name, sha256_of_file(path)) for name, path in files)
+
+
+def sha256_of_digests(digests: Iterable[tuple[str, str]]) -> str:
+    """Return the SHA-256 over sorted (name, content digest) pairs, in hexadecimal."""
     digest = hashlib.sha256()
-    for name, path in sorted(files):
-        digest.update(f"{name}\0{sha256_of_file(path)}\n".encode(errors="surrogateescape"))
+    for name, content in sorted(digests):
+        digest.update(f"{name}\0{content}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -211,12 +211,12 @@ class Deployment:
         if _KEY in self.templates[stack].parameters:
             key = functions.key(self.target.project.root, self.target.project.slug)
             S3Store(self.account).put_once(self.account.bucket, key, functions.archive(self.target.project.root))
-            known |= {_BUCKET: self.account.bucket, _KEY: key}
+            # Functions are in the bucket that the pipeline reads, and read it as well.
+            known |= {_BUCKET: self.account.bucket, _KEY: key, "DataBucket": self.account.bucket}
         if security.IN_VPC in self.templates[stack].parameters:
             known |= security.Security.of(self.settings).parameters()
         if limits.PARAMETERS.keys() <= self.templates[stack].parameters.keys():
-            values = {name: str(limits.limit(self.settings, key)) for name, key in limits.PARAMETERS.items()}
-            known |= {**values, "DataBucket": self.account.bucket}  # the bucket that the pipeline reads
+            known |= {name: str(limits.limit(self.settings, key)) for name, key in limits.PARAMETERS.items()}
         if monitoring_limits.PARAMETERS.keys() <= self.templates[stack].parameters.keys():
             known |= monitoring_limits.values(self.settings)
         if version:

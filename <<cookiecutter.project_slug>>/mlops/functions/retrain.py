@@ -1,8 +1,8 @@
 """Decide on triggers of retraining, and start the training pipeline.
 
 All triggers arrive in one queue: schedules, new objects, alarms, people, the ends of runs, and a clock for what is
-pending. The rules are those of `mlops.retraining.policy`. The state is written before a run is started: whoever finds
-a run without an execution starts it, and its token makes sure that SageMaker starts it once.
+pending. The rules are those of `mlops.retraining.policy`. The state is written before a run is started: whoever finds a
+run without an execution starts it, and its token makes sure that SageMaker starts it once.
 """
 
 import functools
@@ -17,7 +17,6 @@ import boto3
 from botocore.exceptions import ClientError
 
 from mlops.registry import packages
-from mlops.registry.versions import ModelVersion, champion
 from mlops.retraining import executions
 from mlops.retraining.memory import DATA, DRIFT, MANUAL, RESUME, SCHEDULED, Decision, Run, State, Trigger, new_objects
 from mlops.retraining.policy import Newest, Policy, Status, newest_of
@@ -105,7 +104,7 @@ class Facts:
     Attributes:
         now: The time.
         data: The objects of the data.
-        versions: The approved versions, and the newest one.
+        newest: The newest version; None if there is none.
         declared: The parameters that the pipeline declares; None if it does not exist.
         hold: The execution that a run has to wait for, as a clause; empty if there is none.
         uri: The S3 URI of the data.
@@ -113,15 +112,10 @@ class Facts:
 
     now: datetime
     data: Sequence[ObjectVersion]
-    versions: Sequence[ModelVersion]
+    newest: Newest | None
     declared: frozenset[str] | None
     hold: str
     uri: str
-
-    @property
-    def newest(self) -> Newest | None:
-        """The newest version."""
-        return newest_of(self.versions)
 
     @property
     def data_version(self) -> str:
@@ -136,11 +130,11 @@ class Facts:
         return "" if self.declared is not None else "the pipeline does not exist yet; `mlops upsert` creates it"
 
     def parameters(self, run: Run) -> dict[str, str]:
-        """Return the values of the parameters that a run is started with, as far as the pipeline declares them."""
-        best = champion(list(self.versions))
-        values = {"DataVersion": run.request.data_version, "RunReason": run.request.reason}
-        if best:
-            values |= best.as_champion
+        """Return the values of the parameters that a run is started with, as far as the pipeline declares them.
+
+        The first step of a run finds its data and the champion.
+        """
+        values = {"RunReason": run.request.reason}
         return {name: value for name, value in values.items() if name in (self.declared or ())}
 
 
@@ -155,7 +149,6 @@ class Retraining:
         group: The model package group.
         data: The S3 URI of the data.
         records: The S3 prefix of the records of executions.
-        manifests: The S3 prefix of the manifests of data versions.
         topic: The ARN of the notifications' topic.
     """
 
@@ -165,7 +158,6 @@ class Retraining:
     group: str
     data: str
     records: str
-    manifests: str
     topic: str
 
     @classmethod
@@ -179,7 +171,6 @@ class Retraining:
             group=variables["MODEL_PACKAGE_GROUP"],
             data=variables["DATA_URI"],
             records=variables["RECORDS_URI"],
-            manifests=variables["MANIFESTS_URI"],
             topic=variables["TOPIC_ARN"],
         )
 
@@ -205,7 +196,7 @@ class Retraining:
         for decision in decisions:
             print(json.dumps(decision.document()))
         if after.running and not after.running.execution and facts:
-            self._start(after.running, facts)
+            self._start(after.running, facts.now)
         if self.policy.must_report(after):
             self._report_suspension(after)
 
@@ -245,9 +236,9 @@ class Retraining:
         sagemaker = _client("sagemaker")
         declared = executions.declared_parameters(sagemaker, self.pipeline)
         hold = executions.hold(sagemaker, self.pipeline) if declared is not None else ""
-        versions = packages.approved_and_newest(sagemaker, self.group)
+        newest = newest_of(packages.newest(sagemaker, self.group))
         data = newest_versions(_client("s3"), *split_uri(self.data))
-        return Facts(datetime.now(UTC), data, versions, declared, hold, self.data)
+        return Facts(datetime.now(UTC), data, newest, declared, hold, self.data)
 
     def _triggers(self, messages: Sequence[Message], facts: Facts) -> list[Trigger]:
         """Return the triggers of messages; all new objects together are one."""
@@ -263,10 +254,8 @@ class Retraining:
             triggers.append(trigger)
         return triggers
 
-    def _start(self, run: Run, facts: Facts) -> None:
+    def _start(self, run: Run, now: datetime) -> None:
         """Start the run in SageMaker, and record its execution; a run that SageMaker refuses has failed."""
-        if run.request.data_version == facts.data_version:
-            self._put(self.manifests, run.request.data_version, [each._asdict() for each in facts.data])
         try:
             execution = _client("sagemaker").start_pipeline_execution(
                 PipelineName=self.pipeline,
@@ -276,21 +265,18 @@ class Retraining:
         except ClientError as error:
             if error.response["Error"]["Code"] not in _REFUSED:
                 raise
-            self.table.change(lambda state: self.policy.end(state, run.request.token, Status.FAILED, facts.now))
+            self.table.change(lambda state: self.policy.end(state, run.request.token, Status.FAILED, now))
             self._notify("a run could not be started", f"SageMaker refused to start a run: {error}")
             return
-        self.table.change(lambda state: self.policy.confirm(state, run.request.token, execution, ""))
+        self.table.change(lambda state: self.policy.confirm(state, run.request.token, execution))
         print(json.dumps({"run": run.request.reason, "execution": execution, "parameters": run.parameters}))
 
     def _keep_record(self, execution: str) -> None:
         """Write the record of an execution that has ended to S3, however it was started."""
         if record := executions.describe(_client("sagemaker"), execution):  # else its pipeline has been deleted
-            self._put(self.records, execution.rpartition("/")[2], record)
-
-    def _put(self, folder: str, name: str, document: object) -> None:
-        bucket, prefix = split_uri(folder)
-        body = json.dumps(document, indent=2).encode()
-        _client("s3").put_object(Bucket=bucket, Key=f"{prefix}{name}.json", Body=body)
+            bucket, prefix = split_uri(self.records)
+            key = f"{prefix}{execution.rpartition('/')[2]}.json"
+            _client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(record, indent=2).encode())
 
     def _report_suspension(self, state: State) -> None:
         """Report that failed gates suspend retraining, once."""

@@ -14,8 +14,6 @@ from mlops.project import image, keys, pipelines
 from mlops.project.capabilities import lack
 from mlops.project.lookups import key_of_alias, newest_image
 from mlops.project.target import Target
-from mlops.registry.sagemaker import AwsRegistry
-from mlops.registry.versions import champion
 from mlops.store.s3 import S3Store
 
 
@@ -90,31 +88,19 @@ def submit(target: Target, pipeline: str = pipelines.TRAINING) -> Submission:
 
 
 def start(target: Target, pipeline: str, overrides: Mapping[str, Any], *, token: str | None = None) -> str:
-    """Start an execution of a pipeline on the current data, compared with the current champion.
+    """Start an execution of a pipeline.
 
     Args:
         target: The environment whose pipeline is started.
         pipeline: The pipeline's name.
-        overrides: Values of pipeline parameters. DataVersion, ChampionArn and ChampionModelUri are looked up unless
-            they are given.
+        overrides: Values of pipeline parameters; the others have their defaults.
         token: An idempotency token: requests with the same token start one execution. None for a new execution.
 
     Returns:
         The ARN of the execution.
 
     Raises:
-        MlopsError: A parameter cannot be used, there is no data, or an AWS call fails.
+        MlopsError: A parameter cannot be used, or an AWS call fails.
     """
-    account = target.account
-    account.verify()
-    store = S3Store(account)
-    service = PipelineService(account, store)
-    parameters = service.definition(pipeline).parameters
-    values = dict(overrides)
-    if "DataVersion" in parameters and "DataVersion" not in values and "InputDataUri" in parameters:
-        values["DataVersion"] = store.data_version(str(values.get("InputDataUri", parameters["InputDataUri"].default)))
-    if "ChampionArn" in parameters and "ChampionArn" not in values:
-        best = champion(AwsRegistry.of(target).versions())
-        if best:
-            values |= best.as_champion
-    return service.start(pipeline, values, token=token)
+    target.account.verify()
+    return PipelineService(target.account, S3Store(target.account)).start(pipeline, overrides, token=token)

@@ -3,10 +3,11 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlops.base.errors import UsageError
-from mlops.base.files import DIGEST_LENGTH, files_below, sha256_of_files
+from mlops.base.files import DIGEST_LENGTH, files_below, sha256_of_digests, sha256_of_file
 
 SOURCE_COMMIT = "SOURCE_COMMIT"
 """The environment variable with the commit of sources without a repository, as in a build."""
@@ -53,4 +54,9 @@ def data_version(source: Path) -> str:
             f"No data in {source}{'.' if source.exists() else ': it does not exist.'}",
             "Put CSV or Parquet files there, or name a folder with `--data`.",
         )
-    return sha256_of_files(files)[:DIGEST_LENGTH]
+    return version_of({name: sha256_of_file(path) for name, path in files})
+
+
+def version_of(digests: Mapping[str, str]) -> str:
+    """Return the version of data on this machine, from the SHA-256 of the content of each file by its name."""
+    return sha256_of_digests(digests.items())[:DIGEST_LENGTH]

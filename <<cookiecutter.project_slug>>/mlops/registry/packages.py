@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlops.registry.versions import APPROVED, ModelVersion, of_package
+from mlops.registry.versions import ModelVersion, of_package
 
 
 def versions(sagemaker: Any, group: str, status: str | None = None) -> list[ModelVersion]:
@@ -17,19 +17,14 @@ def versions(sagemaker: Any, group: str, status: str | None = None) -> list[Mode
     return [_described(sagemaker, package) for package in _listed(sagemaker, group, **only)]
 
 
-def approved_and_newest(sagemaker: Any, group: str) -> list[ModelVersion]:
-    """Return the approved versions of a model package group and the newest one, oldest first, without reading others.
+def newest(sagemaker: Any, group: str) -> list[ModelVersion]:
+    """Return the newest version of a model package group, if there is one, without reading others.
 
     Args:
         sagemaker: A boto3 client.
         group: The name of a group that exists.
     """
-    listed = _listed(sagemaker, group)
-    return [
-        _described(sagemaker, package)
-        for package in listed
-        if package["ModelApprovalStatus"] == APPROVED or package is listed[-1]
-    ]
+    return [_described(sagemaker, package) for package in _listed(sagemaker, group)[-1:]]
 
 
 def _listed(sagemaker: Any, group: str, **only: str) -> list[dict[str, Any]]:

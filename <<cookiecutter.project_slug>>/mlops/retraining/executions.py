@@ -16,13 +16,14 @@ _RECENT = 100
 
 
 class Step(TypedDict):
-    """A step of an execution; times are ISO 8601, empty until they are known."""
+    """A step of an execution; times are ISO 8601, empty until they are known. `outputs` are those of a function."""
 
     name: str
     status: str
     started: str
     ended: str
     resource: str
+    outputs: dict[str, str]
     failure: str
 
 
@@ -80,6 +81,13 @@ def describe(sagemaker: Any, execution: str) -> Execution | None:
         "model_package": next((step["resource"] for step in steps if ":model-package/" in step["resource"]), ""),
         "parameters": {each["Name"]: each["Value"] for page in pages for each in page["PipelineParameters"]},
         "steps": sorted(steps, key=lambda step: step["started"] or _NEVER),
+    }
+
+
+def resolved(execution: Execution) -> dict[str, str]:
+    """Return the parameters of an execution, with the values that its functions found for those that were not given."""
+    return execution["parameters"] | {
+        name: value for step in execution["steps"] for name, value in step["outputs"].items()
     }
 
 
@@ -152,13 +160,16 @@ def _steps(sagemaker: Any, execution: str) -> Iterator[dict[str, Any]]:
 
 
 def _step(step: dict[str, Any]) -> Step:
-    resources = (str(each["Arn"]) for each in step.get("Metadata", {}).values() if "Arn" in each)
+    metadata = step.get("Metadata", {})
+    resources = (str(each["Arn"]) for each in metadata.values() if "Arn" in each)
+    outputs = metadata.get("Lambda", {}).get("OutputParameters", [])
     return {
         "name": step["StepName"],
         "status": step["StepStatus"],
         "started": _time(step.get("StartTime")),
         "ended": _time(step.get("EndTime")),
         "resource": next(resources, ""),
+        "outputs": {each["Name"]: each["Value"] for each in outputs},
         "failure": step.get("FailureReason", ""),
     }
 

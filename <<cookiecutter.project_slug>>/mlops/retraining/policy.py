@@ -161,12 +161,12 @@ class Policy:
             return replace(state, pending=request)
         return self._start(state, request, now)
 
-    def confirm(self, state: State, token: str, execution: str, data_version: str) -> State:
-        """Record the execution of a started run, and the version of the data that it trains on."""
+    def confirm(self, state: State, token: str, execution: str) -> State:
+        """Record the execution of a started run."""
         run = state.running
         if run is None or run.request.token != token:
             return state
-        run = replace(run, execution=execution, request=_with_data_version(run.request, data_version))
+        run = replace(run, execution=execution)
         ids = {trigger.id for trigger in run.request.triggers}
         decisions = {
             name: replace(decision, run=execution) if name in ids else decision

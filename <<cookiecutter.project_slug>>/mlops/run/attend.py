@@ -41,7 +41,7 @@ def result(folder: RunFolder, state: RunState) -> dict[str, Any]:
         "run": state.id,
         "status": state.status,
         "failure": state.failure,
-        "parameters": state.parameters,
+        "parameters": state.resolved,
         "steps": {
             name: {
                 "status": step.status,

@@ -1,33 +1,41 @@
 """The project's Lambda functions on this machine: the same steps, on the local store and registry."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlops.base.environments import LOCAL
 from mlops.monitoring import publish as publishing
 from mlops.monitoring.collect import Request
 from mlops.monitoring.collect import collect as collected
 from mlops.monitoring.local import LocalPlace
-from mlops.project.project import Project
 from mlops.project.target import Target
+from mlops.registry import inputs
+from mlops.run.inputs import LocalInputs
 
-FUNCTIONS = {
-    "monitoring-collect": f"{__name__}:collect",
-    "monitoring-publish": f"{__name__}:publish",
+
+def _collect(target: Target, event: Mapping[str, Any]) -> dict[str, str]:
+    return collected(LocalPlace(target), Request.of(event))
+
+
+def _publish(target: Target, event: Mapping[str, Any]) -> dict[str, str]:
+    """Record that a window has been evaluated; its metrics are in its folder."""
+    return publishing.publish(LocalPlace(target), event, lambda metrics: None)
+
+
+def _resolve(target: Target, event: Mapping[str, Any]) -> dict[str, str]:
+    return inputs.resolve(LocalInputs(target), event)
+
+
+def _confirm(target: Target, event: Mapping[str, Any]) -> dict[str, str]:
+    return inputs.confirm(LocalInputs(target), event)
+
+
+FUNCTIONS: Mapping[str, Callable[[Target, Mapping[str, Any]], dict[str, str]]] = {
+    "confirm-data": _confirm,
+    "monitoring-collect": _collect,
+    "monitoring-publish": _publish,
+    "resolve-data": _resolve,
 }
-"""The local callable of each function, by the end of its name: `<slug>-monitoring-collect`."""
+"""What replaces each function, by the end of its name: `<slug>-resolve-data`.
 
-
-def collect(event: Mapping[str, Any], _context: object) -> dict[str, str]:
-    """Collect a window (see `monitoring.collect`)."""
-    return collected(_place(), Request.of(event))
-
-
-def publish(event: Mapping[str, Any], _context: object) -> dict[str, str]:
-    """Record that a window has been evaluated (see `monitoring.publish`); its metrics are in its folder."""
-    return publishing.publish(_place(), event, lambda metrics: None)
-
-
-def _place() -> LocalPlace:
-    return LocalPlace(Target(Project(Path(__file__).resolve().parents[2]), LOCAL))
+A run calls them in its own process: starting one for each would take longer than a cached run.
+"""

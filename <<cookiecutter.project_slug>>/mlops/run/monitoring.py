@@ -104,7 +104,7 @@ def _report_uri(state: RunState) -> str:
 
 
 def _failure(folder: RunFolder, state: RunState) -> MlopsError:
-    """Return the error of the step that failed: the last line that its job wrote, if it is a function."""
+    """Return the error of the step that failed, with the log of its job if it is one."""
     name, step = next((name, step) for name, step in state.steps.items() if step.status == FAILED)
     log = folder.path / step.folder / "job.log"
-    return MlopsError(f"Monitoring failed in step {name}: {step.failure}", f"Log: {log}")
+    return MlopsError(f"Monitoring failed in step {name}: {step.failure}", f"Log: {log}" if log.is_file() else "")

@@ -222,9 +222,8 @@ class Guard:
             bundle = current(self.target)
             parameters = {"RunReason": request.reason}
             folder = new_run(self.target, bundle, Path(request.data), parameters)
-            version = str(folder.load().parameters.get("DataVersion", request.data_version))
             with locked(self._lock):
-                state = self.policy.confirm(self.read(), request.token, folder.path.name, version)
+                state = self.policy.confirm(self.read(), request.token, folder.path.name)
                 write_json(self._path, to_document(state))
             return folder, attend(self.target, folder, use_cache=True)
         except BaseException:

@@ -38,11 +38,14 @@ LONGEST_RETRY_WAIT = 1.0
 
 _SHELL_SAFE = re.compile(r"[\w@%+=:,./-]+")
 
+LocalFunction = Callable[[Mapping[str, Any]], dict[str, str]]
+"""What replaces a Lambda function of the template: it takes the event and returns the outputs."""
+
 Listener = Callable[[RunState, str], None]
 """Called with the state and a step's name when that step changes."""
 
 
-def check_runnable(definition: Definition, functions: Mapping[str, str]) -> None:
+def check_runnable(definition: Definition, functions: Mapping[str, object]) -> None:
     """Refuse, before any step starts, a definition that this interpreter cannot run.
 
     Args:
@@ -105,7 +108,8 @@ class LocalRun:
         python: The interpreter of the runtime environment.
         region: The AWS Region, for ARNs and jobs.
         account: The AWS account id, for ARNs.
-        functions: The local callables that replace Lambda functions, by function name.
+        functions: What replaces Lambda functions, by function name: a function of the event that is called in this
+            process, or `module:function`, called in its own.
         use_cache: False to run every step again.
         listener: Called on every change.
     """
@@ -120,7 +124,7 @@ class LocalRun:
     python: Path
     region: str
     account: str
-    functions: Mapping[str, str]
+    functions: Mapping[str, LocalFunction | str]
     use_cache: bool
     listener: Listener
 
@@ -323,7 +327,11 @@ class LocalRun:
             return runner.training(name, arguments, job)
         if step.type == "Transform":
             return runner.transform(name, arguments, job, self._container(arguments["ModelName"]))
-        result = runner.function(name, arguments, job, self.functions[function_name(step)])
+        function = self.functions[function_name(step)]
+        if callable(function):
+            result: Any = function(arguments)
+        else:
+            result = runner.function(name, arguments, job, function)
         outputs = [output["OutputName"] for output in step.request.get("OutputParameters", [])]
         if not isinstance(result, dict) or not set(outputs) <= set(result):
             raise JobError(

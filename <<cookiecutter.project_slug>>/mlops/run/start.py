@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlops.base.commands import MLOPS
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import UsageError
 from mlops.base.files import files_below, sha256_of_file, unwritable, write_json, write_text
 from mlops.pipeline.bundle import Bundle, Manifest
 from mlops.pipeline.definition import Definition
@@ -16,10 +15,9 @@ from mlops.project.lineage import data_version
 from mlops.project.project import RUNTIME_ENVIRONMENT
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
-from mlops.registry.versions import champion
 from mlops.run.cache import StepCache
 from mlops.run.local_functions import FUNCTIONS
-from mlops.run.runner import Listener, LocalRun, check_runnable
+from mlops.run.runner import Listener, LocalFunction, LocalRun, check_runnable
 from mlops.run.state import (
     NOT_STARTED,
     RUNS,
@@ -56,19 +54,14 @@ def new_run(
     definition = Definition.from_text(bundle.definition_text)
     check_runnable(definition, _functions(target))
     values, source = dict(overrides), None
-    if definition.parameters.keys() & {"InputDataUri", "DataVersion"}:
+    if "InputDataUri" in definition.parameters:
         source = data or project.root / str(environment["data_folder"])
         if "InputDataUri" in overrides:
             if data:
                 raise UsageError("--data and -p InputDataUri exclude each other.", "Leave out one of them.")
             source = store.path(overrides["InputDataUri"])
-        version = data_version(source)
-        if "InputDataUri" in definition.parameters:
-            values.setdefault("InputDataUri", f"s3://{environment['bucket']}/{project.slug}/data/{version}/")
-        if "DataVersion" in definition.parameters:
-            values.setdefault("DataVersion", version)
-    if "ChampionArn" in definition.parameters and not {"ChampionArn", "ChampionModelUri"} & set(overrides):
-        values |= _champion(target)
+        folder_of_data = f"s3://{environment['bucket']}/{project.slug}/data/{data_version(source)}/"
+        values.setdefault("InputDataUri", folder_of_data)
     parameters = definition.values(values)
     bundle.require_within_limits(overrides)
     for name, path in files_below(bundle.objects):
@@ -77,7 +70,7 @@ def new_run(
             if path.suffix == ".py":
                 # Every job gets a copy of the code, including bytecode, which stays valid if it is checked by hash.
                 py_compile.compile(str(store.root / name), invalidation_mode=_BY_HASH, quiet=2)
-    if source and "InputDataUri" in definition.parameters and "InputDataUri" not in overrides:
+    if source and "InputDataUri" not in overrides:
         _place(source, store.path(str(values["InputDataUri"])))
     folder = new_run_folder(project, kind)
     state = RunState(
@@ -97,26 +90,9 @@ def new_run(
     return folder
 
 
-def _champion(target: Target) -> dict[str, str]:
-    """Return the parameters that name the champion; empty without a champion.
-
-    Raises:
-        MlopsError: The registry cannot be read, or the archive of the champion is missing.
-    """
-    best = champion(LocalRegistry.of(target).versions())
-    if best is None:
-        return {}
-    if not LocalStore.of(target).exists(best.model_uri):
-        raise MlopsError(
-            f"The archive of version {best.version}, the champion to compare with, is missing: {best.model_uri}.",
-            f"Reject it: {MLOPS} approve {best.version} --reject",
-        )
-    return best.as_champion
-
-
-def _functions(target: Target) -> dict[str, str]:
-    """Return the local callables that replace Lambda functions: the template's, and configured `functions`."""
-    own = {f"{target.project.slug}-{purpose}": function for purpose, function in FUNCTIONS.items()}
+def _functions(target: Target) -> dict[str, LocalFunction | str]:
+    """Return what replaces Lambda functions on this machine: the template's, and configured `functions`."""
+    own = {f"{target.project.slug}-{purpose}": partial(function, target) for purpose, function in FUNCTIONS.items()}
     return own | (target.settings.settings.get("functions") or {})
 
 
@@ -178,7 +154,7 @@ def _manifest(store: LocalStore, bundle: Manifest, state: RunState) -> dict[str,
         "run": state.id,
         "status": state.status,
         "bundle": bundle,
-        "parameters": state.parameters,
+        "parameters": state.resolved,
         "inputs": _objects(store, str(state.parameters.get("InputDataUri", ""))),
         "steps": {
             name: {"status": step.status, "cached": step.cached, "outputs": _outputs(store, step.properties)}

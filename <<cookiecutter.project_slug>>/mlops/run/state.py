@@ -103,6 +103,14 @@ class RunState:
         packages = (step.properties for step in self.steps.values() if "ModelPackageArn" in step.properties)
         return next(packages, {})
 
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The parameters, with the values that functions found for those that were not given."""
+        found: dict[str, Any] = {}
+        for step in self.steps.values():
+            found |= step.properties.get("OutputParameters", {})
+        return {name: found.get(name, value) for name, value in self.parameters.items()}
+
 
 @dataclass(frozen=True)
 class RunFolder:

@@ -8,8 +8,9 @@ from typing import Any
 
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
-from mlops.base.files import all_files_below, copy_file
+from mlops.base.files import all_files_below, copy_file, files_below, sha256_of_file
 from mlops.project.target import Target
+from mlops.store.objects import ObjectVersion, split_uri
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,20 @@ class LocalStore:
         """Return whether there is an object at the URI, or any below it."""
         path = self.path(uri)
         return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+    def versions(self, uri: str) -> list[ObjectVersion]:
+        """Return the object at a URI, or each one below it (see `Store.versions`)."""
+        path, (bucket, _) = self.path(uri), split_uri(uri)
+        files = [path] if path.is_file() else [file for _, file in files_below(path)]
+        root = self.root / bucket
+        return [
+            ObjectVersion(file.relative_to(root).as_posix(), sha256_of_file(file), file.stat().st_size)
+            for file in files
+        ]
+
+    def copy(self, bucket: str, version: ObjectVersion, uri: str) -> None:
+        """Copy an object to another URI (see `Store.copy`)."""
+        copy_file(self.path(f"s3://{bucket}/{version.key}"), self.path(uri))
 
     def download(self, uri: str, folder: Path) -> Path:
         """Copy the object at a URI into a folder (see `Store.download`)."""

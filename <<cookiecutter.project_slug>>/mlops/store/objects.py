@@ -1,25 +1,33 @@
 """The objects of a data set in S3, and the version that they make up. Lambda functions import this module."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from mlops.base.errors import UsageError
 from mlops.base.files import DIGEST_LENGTH
 
+UNVERSIONED = "null"
+"""The version id of objects from before versioning was enabled."""
+
 
 class ObjectVersion(NamedTuple):
-    """The newest version of an object.
+    """A version of an object.
 
     Attributes:
         key: Its key.
-        version: Its version id in a versioned bucket, else its ETag.
+        version: Its version id in a versioned bucket, else its ETag; on this machine, the SHA-256 of its content.
         size: Its size in bytes.
     """
 
     key: str
     version: str
     size: int
+
+    @property
+    def is_etag(self) -> bool:
+        """Whether its version is an ETag, which is in quotes."""
+        return self.version.startswith('"')
 
 
 def is_data(key: str) -> bool:
@@ -36,16 +44,21 @@ def newest_versions(s3: Any, bucket: str, prefix: str) -> list[ObjectVersion]:
         bucket: The bucket.
         prefix: The prefix.
     """
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
-    return [
-        # Objects from before versioning was enabled have the version id "null".
-        ObjectVersion(
-            entry["Key"], entry["ETag"] if entry["VersionId"] == "null" else entry["VersionId"], entry["Size"]
-        )
-        for page in pages
-        for entry in page.get("Versions", [])
-        if entry["IsLatest"] and is_data(entry["Key"])
-    ]
+    return [version for version, newest in all_versions(s3, bucket, prefix) if newest and is_data(version.key)]
+
+
+def all_versions(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[ObjectVersion, bool]]:
+    """Yield each version of each object whose key starts with a prefix, and whether it is the newest one.
+
+    Args:
+        s3: A boto3 client.
+        bucket: The bucket.
+        prefix: The prefix.
+    """
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Versions", []):
+            version = entry["ETag"] if entry["VersionId"] == UNVERSIONED else entry["VersionId"]
+            yield ObjectVersion(entry["Key"], version, entry["Size"]), entry["IsLatest"]
 
 
 def data_version(objects: Iterable[ObjectVersion]) -> str:
@@ -66,3 +79,13 @@ def split_uri(uri: str) -> tuple[str, str]:
     if not uri.startswith("s3://") or not bucket:
         raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key).")
     return bucket, key
+
+
+def relative(key: str, uri: str) -> str:
+    """Return the name of an object below the URI that it was found with: the last part of its key if that is the URI's.
+
+    Args:
+        key: The object's key.
+        uri: An S3 URI that the object's URI starts with.
+    """
+    return key.removeprefix(split_uri(uri)[1]).lstrip("/") or key.rpartition("/")[2]

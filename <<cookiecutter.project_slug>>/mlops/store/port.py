@@ -1,7 +1,10 @@
 """The interface of an object store."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
+
+from mlops.store.objects import ObjectVersion
 
 
 class Store(Protocol):
@@ -19,4 +22,17 @@ class Store(Protocol):
 
         Raises:
             MlopsError: The object does not exist, or the folder cannot be written.
+        """
+
+    def exists(self, uri: str) -> bool:
+        """Return whether there is an object at the URI, or any below it."""
+
+    def versions(self, uri: str) -> Iterable[ObjectVersion]:
+        """Return the versions of objects at or below a URI that can be read: in S3, the old ones as well."""
+
+    def copy(self, bucket: str, version: ObjectVersion, uri: str) -> None:
+        """Copy a version of an object of a bucket to a URI.
+
+        Raises:
+            MlopsError: It does not exist, or the URI cannot be written.
         """

@@ -11,8 +11,7 @@ from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
 from mlops.base.files import files_below, unwritable
 from mlops.project.account import Account, aws_errors, is_missing
-from mlops.store import objects
-from mlops.store.objects import split_uri
+from mlops.store.objects import UNVERSIONED, ObjectVersion, all_versions, split_uri
 
 
 @dataclass(frozen=True)
@@ -71,18 +70,24 @@ class S3Store:
                 return True
         return False
 
-    def data_version(self, uri: str) -> str:
-        """Return the version of the data below an S3 URI (see `objects.data_version`).
-
-        Raises:
-            MlopsError: There is no object below the URI, or it cannot be listed.
-        """
+    def exists(self, uri: str) -> bool:
+        """Return whether there is an object at the URI, or any below it (see `Store.exists`)."""
         bucket, prefix = split_uri(uri)
-        with aws_errors(f"list the data below {uri}"):
-            found = objects.newest_versions(self.account.s3, bucket, prefix)
-        if not found:
-            raise MlopsError(f"No data below {uri}.", "Upload it first, or start with another InputDataUri.")
-        return objects.data_version(found)
+        with aws_errors(f"list {uri}"):
+            found = self.account.s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        return bool(found["KeyCount"])
+
+    def versions(self, uri: str) -> list[ObjectVersion]:
+        """Return all versions of the objects whose URIs start with a URI (see `Store.versions`)."""
+        with aws_errors(f"list the versions of the objects below {uri}"):
+            return [version for version, _ in all_versions(self.account.s3, *split_uri(uri))]
+
+    def copy(self, bucket: str, version: ObjectVersion, uri: str) -> None:
+        """Copy a version of an object to a URI (see `Store.copy`); in parts if it has more than 8 MB."""
+        target, key = split_uri(uri)
+        id_ = UNVERSIONED if version.is_etag else version.version
+        with aws_errors(f"copy s3://{bucket}/{version.key}, version {id_}, to {uri}"):
+            self.account.s3.copy({"Bucket": bucket, "Key": version.key, "VersionId": id_}, target, key)
 
     def read_json(self, uri: str) -> Any:
         """Read the JSON document at a URI (see `Store.read_json`)."""

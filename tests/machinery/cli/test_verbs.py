@@ -72,7 +72,9 @@ def test_upsert_creates_the_pipeline_that_runs_here_and_a_second_one_changes_not
 
 
 @pytest.mark.slow
-def test_upsert_starts_an_execution_with_the_version_of_the_data(dev: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_upsert_starts_an_execution_with_the_values_given_and_no_others(
+    dev: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["upsert", "--environment", "dev", "--start", "-p", "MaxDepth=5", "--json"]) == 0
     arn = json.loads(capsys.readouterr().out)["execution_arn"]
     client = boto3.client("sagemaker", REGION)
@@ -80,8 +82,7 @@ def test_upsert_starts_an_execution_with_the_version_of_the_data(dev: Path, caps
         entry["Name"]: entry["Value"]
         for entry in client.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)["PipelineParameters"]
     }
-    assert parameters["MaxDepth"] == "5"
-    assert len(parameters["DataVersion"]) == 16
+    assert parameters == {"MaxDepth": "5"}
 
 
 @pytest.mark.slow
@@ -139,12 +140,12 @@ def test_the_overview_describes_each_verb_and_imports_none(tmp_path: Path) -> No
         ({"project_scope": "build-train"}, {"publish", "smoke"}, "deploys no model: it was generated with"),
         (
             {"project_scope": "deploy"},
-            {"retrain", "run", "runs", "traffic", "validate"},
+            {"data", "retrain", "run", "runs", "traffic", "validate"},
             "trains no model: it was generated with project_scope: deploy.",
         ),
         (
             {"project_scope": "deploy", "monitoring": "off"},
-            {"compile", "monitor", "retrain", "run", "runs", "traffic", "upsert", "validate"},
+            {"compile", "data", "monitor", "retrain", "run", "runs", "traffic", "upsert", "validate"},
             "it was generated with ",
         ),
     ],

@@ -195,7 +195,7 @@ MUTATIONS: dict[str, tuple[Mutation, str, str]] = {
                          {"Subnets": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"] * 6}),
         "Train", "6 entries where the API expects 1 to 5"),
     "no steps": (lambda c: set_at(c, "Steps", []), "", "must be a list of steps"),
-    "step without a type": (lambda c: step(c, "Train").pop("Type"), "", "Steps[2]: a step needs a Name and a Type"),
+    "step without a type": (lambda c: step(c, "Train").pop("Type"), "", "Steps[4]: a step needs a Name and a Type"),
     "unknown version": (lambda c: set_at(c, "Version", "2021-01-01"), "", "not the supported version"),
 }  # fmt: skip
 
@@ -238,10 +238,7 @@ def test_an_image_of_ones_own_takes_metrics(good: Content) -> None:
         ("RunReason", "x" * 257, "257 characters where the API expects 1 to 256"),
         ("InputDataUri", "s3://bucket/a(1)/", "CustomerMetadataProperties.InputDataUri of step RegisterModel"),
         ("InputDataUri", f"s3://bucket/{'x' * 250}/", "263 characters where the API expects 1 to 256"),
-        ("ChampionModelUri", "model.tar.gz", "ProcessingInputs[3].S3Input.S3Uri of step Evaluate"),
-        ("DataVersion", "", "ContainerArguments[5] of step ValidateData"),
-        ("ChampionArn", "", "ContainerArguments[7] of step Evaluate"),
-        ("ChampionModelUri", f"s3://b/{'x' * 1020}", "1027 characters where the API expects 0 to 1024"),
+        ("InputDataUri", "data/", "ProcessingInputs[1].S3Input.S3Uri of step ValidateData"),
         ("TrainingInstanceType", "ml.m5.larg", "ResourceConfig.InstanceType of step Train"),
         ("ProcessingInstanceCount", "0", "0 where the API expects 1 to 100"),
         ("MaxDepth", "deep", "MaxDepth takes a value of type Integer"),
@@ -252,7 +249,7 @@ def test_an_image_of_ones_own_takes_metrics(good: Content) -> None:
 )
 def test_a_value_that_a_call_would_refuse_cannot_be_used(good: Content, name: str, value: str, said: str) -> None:
     with pytest.raises(MlopsError) as caught:
-        require_usable(Definition(good), {"DataVersion": "1", name: value})
+        require_usable(Definition(good), {name: value})
     assert caught.value.exit_code == 2
     assert f"Parameter {name} " in caught.value.message
     assert said in str(caught.value)

@@ -26,12 +26,27 @@ from mlops.store.local import LocalStore
 from tests.projects import mlops, mlops_json
 
 MODEL = "s3://local-bucket/model.tar.gz"
-PARAMETERS = ("InputDataUri", "DataVersion", "RunReason")
+PARAMETERS = ("InputDataUri", "RunReason")
+RESOLVED = "Steps.ResolveData.OutputParameters['DataVersion']"
+RESOLVE = {
+    "Name": "ResolveData",
+    "Type": "Lambda",
+    "FunctionArn": "arn:aws:lambda:eu-west-1:000000000000:function:doctor-visits-resolve-data",
+    "Arguments": {
+        "input_data": {"Get": "Parameters.InputDataUri"},
+        "data_version": "auto",
+        "champion_arn": "auto",
+        "champion_model": "auto",
+        "no_champion": "s3://local-bucket/no-champion/",
+    },
+    "OutputParameters": [{"OutputName": "DataVersion", "OutputType": "String"}],
+}
+"""As in the training pipeline, which the other step stands for."""
 
 
 def bundle(folder: Path, *, good: bool) -> Bundle:
     """A pipeline whose model is good enough, or is not."""
-    metadata = {name: {"Get": f"Parameters.{name}"} for name in PARAMETERS}
+    metadata = {name: {"Get": f"Parameters.{name}"} for name in PARAMETERS} | {"DataVersion": {"Get": RESOLVED}}
     register = {
         "ModelPackageGroupName": "doctor-visits",
         "InferenceSpecification": {"Containers": [{"ModelDataUrl": MODEL}]},
@@ -47,7 +62,7 @@ def bundle(folder: Path, *, good: bool) -> Bundle:
         "Version": "2020-12-01",
         "Metadata": {},
         "Parameters": [{"Name": name, "Type": "String"} for name in PARAMETERS],
-        "Steps": [{"Name": "Gate", "Type": "Condition", "Arguments": gate}],
+        "Steps": [RESOLVE, {"Name": "Gate", "Type": "Condition", "Arguments": gate}],
     }
     folder.mkdir(exist_ok=True)
     (folder / "definition.json").write_text(json.dumps(definition))

@@ -85,7 +85,7 @@ class Retraining(RuleBasedStateMachine):
         if run and not run.execution:
             self.executions.setdefault(run.request.token, Status.EXECUTING)
             execution = f"e-{run.request.token[:8]}"
-            self.keep(self.policy.confirm(self.state, run.request.token, execution, run.request.data_version))
+            self.keep(self.policy.confirm(self.state, run.request.token, execution))
 
     def advance(self) -> None:
         def describe(run: Run) -> Status:

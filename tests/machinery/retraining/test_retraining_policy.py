@@ -74,7 +74,7 @@ class Guard:
         if run and not run.execution:
             self.manifests.append(run.request.objects)
             name = f"e{len(self.manifests)}"
-            self.state = self.policy.confirm(self.state, run.request.token, name, run.request.data_version)
+            self.state = self.policy.confirm(self.state, run.request.token, name)
 
 
 @pytest.fixture
@@ -372,7 +372,7 @@ def test_an_end_told_twice_counts_once_and_never_for_another_run(guard: Guard) -
     guard.trigger(SCHEDULED, "d2")
     before = guard.state
     assert guard.policy.end(before, old, Status.GATE_FAILED, guard.now) == before
-    assert guard.policy.confirm(before, old, "e9", "d9") == before
+    assert guard.policy.confirm(before, old, "e9") == before
 
 
 def test_the_token_is_that_of_the_first_trigger_and_one_that_sagemaker_takes(guard: Guard) -> None:

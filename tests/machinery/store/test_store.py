@@ -10,7 +10,7 @@ from mlops.project.account import Account
 from mlops.store.local import LocalStore
 from mlops.store.port import Store
 from mlops.store.s3 import S3Store
-from standin.account import ACCOUNT, REGION
+from standin.account import ACCOUNT, REGION, StandInAccount
 from tests.places import BUCKET, ROLE
 
 Put = Callable[[str, bytes], object]
@@ -30,6 +30,7 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Store, Put]:
         return local, write
     request.getfixturevalue("with_bucket")
     account = Account(id=ACCOUNT, region=REGION, bucket=BUCKET, role=ROLE)
+    account.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     return S3Store(account), lambda key, content: account.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
 
 
@@ -75,3 +76,35 @@ def test_what_is_not_an_s3_uri_is_refused(stored: tuple[Store, Put], tmp_path: P
         store.download(uri, tmp_path)
     with pytest.raises(MlopsError, match="is not an S3 URI"):
         store.read_json(uri)
+
+
+def test_versions_below_a_uri_are_listed_and_copied(stored: tuple[Store, Put]) -> None:
+    store, put = stored
+    put("data/part/a.csv", b"1")
+    put("data/b.csv", b"22")
+    put("elsewhere/c.csv", b"333")
+    listed = sorted(store.versions(f"s3://{BUCKET}/data/"))
+    assert [(each.key, each.size) for each in listed] == [("data/b.csv", 2), ("data/part/a.csv", 1)]
+    assert not store.exists(f"s3://{BUCKET}/copy/")
+    store.copy(BUCKET, listed[1], f"s3://{BUCKET}/copy/a.json")
+    assert store.exists(f"s3://{BUCKET}/copy/")
+    assert store.read_json(f"s3://{BUCKET}/copy/a.json") == 1
+    assert list(store.versions(f"s3://{BUCKET}/nothing/")) == []
+
+
+def test_an_old_version_is_listed_and_copied(with_bucket: StandInAccount) -> None:
+    account = Account(id=ACCOUNT, region=REGION, bucket=BUCKET, role=ROLE)
+    account.s3.put_object(Bucket=BUCKET, Key="data/a.csv", Body=b"0")  # from before the bucket was versioned
+    account.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    store = S3Store(account)
+    [unversioned] = store.versions(f"s3://{BUCKET}/data/")
+    for body in (b"1", b"2"):
+        account.s3.put_object(Bucket=BUCKET, Key="data/a.csv", Body=body)
+    listed = store.versions(f"s3://{BUCKET}/data/")
+    assert len(listed) == 3
+    assert unversioned in listed
+    for number, version in enumerate(listed):
+        store.copy(BUCKET, version, f"s3://{BUCKET}/copy/{number}.json")
+    assert sorted(store.read_json(f"s3://{BUCKET}/copy/{number}.json") for number in range(3)) == [0, 1, 2]
+    store.copy(BUCKET, unversioned, f"s3://{BUCKET}/copy/first.json")
+    assert store.read_json(f"s3://{BUCKET}/copy/first.json") == 0

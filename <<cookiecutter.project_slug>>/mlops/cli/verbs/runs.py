@@ -80,7 +80,9 @@ def _in_aws(target: Target, options: Namespace) -> int:
 
 
 def _row(execution: "Execution", figures: Mapping[str, float]) -> tuple[str, ...]:
-    parameters, version = execution["parameters"], execution["model_package"].rpartition("/")[2]
+    from mlops.retraining.executions import resolved  # as above
+
+    parameters, version = resolved(execution), execution["model_package"].rpartition("/")[2]
     auc = f"{figures['auc']:.4f}" if "auc" in figures else ""
     name, reason = execution["execution"].rpartition("/")[2], parameters.get("RunReason", "")
     return (
@@ -95,10 +97,12 @@ def _row(execution: "Execution", figures: Mapping[str, float]) -> tuple[str, ...
 
 
 def _execution(one: "Execution") -> str:
+    from mlops.retraining.executions import resolved  # as above
+
     lines = [f"{one['execution']}  {one['status']}", f"from {one['started']} to {one['ended'] or 'now'}", ""]
     for step in one["steps"]:
         lines.append(f"  {step['name']:<18} {step['status']:<10} {step['failure'] or step['resource']}".rstrip())
-    lines += ["", *(f"  {name} = {value}" for name, value in one["parameters"].items())]
+    lines += ["", *(f"  {name} = {value}" for name, value in resolved(one).items())]
     return "\n".join([*lines, *(["", one["failure"]] if one["failure"] else [])])
 
 
@@ -111,5 +115,5 @@ def _one(state: RunState, report: str) -> str:
     lines = [_line(state), ""]
     for name, step in state.steps.items():
         lines.append(f"  {name:<18} {step.status:<10} {step.seconds:6.1f} s  {progress.details(step)}".rstrip())
-    lines += ["", *(f"  {name} = {value}" for name, value in state.parameters.items()), "", f"  report: {report}"]
+    lines += ["", *(f"  {name} = {value}" for name, value in state.resolved.items()), "", f"  report: {report}"]
     return "\n".join(lines)
