@@ -72,7 +72,7 @@ def test_the_demonstration_goes_round_the_whole_loop_and_ends_with_reports(templ
         at = output.index(said, at)
     assert "version 2 at http://127.0.0.1:" in output
     reports = [Path(line) for line in output[at:].splitlines() if line.endswith("/report.html")]
-    for folder, shown in (("monitor", "Kolmogorov-Smirnov"), ("runs", "ROC curve")):
+    for folder, shown in (("s3", "Kolmogorov-Smirnov"), ("runs", "ROC curve")):
         assert [shown in path.read_text() for path in reports if f"/.mlops/{folder}/" in str(path)] == [True, True]
 
 

@@ -29,8 +29,8 @@ ANSWERS: list[dict[str, str]] = [
         "retraining_strategy": "event-driven",
     },
     {"inference": "serverless", "git_provider": "gitlab", "framework": "sklearn", "retraining_strategy": "manual"},
-    {"inference": "batch", "git_provider": "bitbucket", "framework": "pytorch"},
-    {"deployment_strategy": "shadow", "http_api": "no"},
+    {"inference": "batch", "git_provider": "bitbucket", "framework": "pytorch", "retraining_strategy": "all"},
+    {"deployment_strategy": "shadow", "http_api": "no", "retraining_strategy": "metric-based"},
     {"project_scope": "build-train", "training_image": "custom"},
     {"project_scope": "deploy", "git_provider": "codecommit"},
     {"project_scope": "deploy", "training_image": "custom", "inference": "batch"},
@@ -43,6 +43,8 @@ FILLED_IN = {
     "model_bucket": f"{TRAINER}-models",
     "model_key_arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-456789abcdef",
     "image_repository": TRAINER,
+    "baseline_bucket": f"{TRAINER}-data",
+    "baseline_key_arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11234567-89ab-cdef-0123-456789abcdef",
 }
 KEPT = {"AWS::CodeCommit::Repository", "AWS::ECR::Repository", "AWS::KMS::Key", "AWS::S3::Bucket"}
 
@@ -100,7 +102,9 @@ def codes(answers: dict[str, str]) -> set[str]:
     """The codes of the quotas that a fresh account has too little of."""
     scope, inference = answers.get("project_scope"), answers.get("inference", "realtime")
     served = {"batch": "transform job", "serverless": ""}.get(inference, "endpoint") if scope != "build-train" else ""
-    kinds = [*(["processing job", "training job"] if scope != "deploy" else []), served]
+    monitored = answers.get("monitoring", "on") == "on"
+    kinds = [*(["training job"] if scope != "deploy" else []), served]
+    kinds += ["processing job"] if scope != "deploy" or monitored else []
     names = {f"ml.m5.large for {kind} usage" for kind in kinds}
     if served == "endpoint":
         names.add(ALL_ENDPOINTS)
@@ -148,7 +152,7 @@ def test_a_project_goes_into_an_account_and_out_of_it_again(
             assert "unchanged" not in list(outcomes(report).values())[:1]
             assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
     deployed = {stack.removeprefix(f"{SLUG}-") for stack in run.stacks()}
-    of_environments = written & {"endpoint", "transform", "api"}
+    of_environments = written & {"endpoint", "transform", "api", "observability"}
     assert deployed == written - of_environments | {
         f"{name}-{stack}" for name in environments for stack in of_environments
     }

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mlops.base.environments import IN_AWS
+from mlops.base.environments import ENVIRONMENTS, IN_AWS
 from mlops.base.errors import UsageError
 from mlops.deployment import templates
 from mlops.deployment.guardrails import strategy
@@ -105,6 +105,9 @@ def _of_stack(environment: Environment, stack: Stack, template: Template, given:
         yield from _instances(given["InstanceType"], "transform job", f"a batch job of {environment.name}", count)
     elif stack.name == "execution" and "training" in environment.settings:
         yield from _training(environment)
+    elif stack.name == "monitoring":
+        jobs = Amount(len(ENVIRONMENTS))  # their schedules are alike
+        yield from _instances(environment["processing.instance_type"], "processing job", "monitoring", jobs)
     elif template.of_type("AWS::CodeBuild::Project"):
         size = given.get("ComputeType", _COMPUTE_TYPE).rpartition("_")[2].title()
         one = Amount(0, 1)  # builds of a pipeline run in sequence; concurrent ones are queued

@@ -148,8 +148,9 @@ def test_a_wrong_setting_is_said_with_its_name(project: Path, before: str, after
 def test_nothing_is_captured_without_monitoring(project: Path) -> None:
     answers = project / "project.yaml"
     answers.write_text(answers.read_text().replace('monitoring: "on"', 'monitoring: "off"'))
-    base = project / "config/base.yaml"
-    base.write_text(re.sub(r"(?m)^(monitoring|capture):\n(  .*\n)+", "", base.read_text()))
+    for name in ("base", "local"):
+        file = project / f"config/{name}.yaml"
+        file.write_text(re.sub(r"(?m)^(monitoring|capture):\n(  .*\n)+", "", file.read_text()))
     mlops(project, "serve", "--detach", "--version", "1", "--port", free_port())
     assert ask(project, "21")[0] == "42\n"
     mlops(project, "serve", "--stop")

@@ -90,7 +90,8 @@ def test_only_the_account_and_what_is_made_elsewhere_is_left_to_fill_in(answers:
     assert {key: content[key] for key in place} == dict.fromkeys(place)
     if scope == "deploy":
         custom = {"image_repository"} if meant(answers)["__training_image"] == "custom" else set()
-        assert content[STACKS]["registry"] == dict.fromkeys(REGISTERED_ELSEWHERE | custom)
+        baseline = {"baseline_bucket", "baseline_key_arn"} if meant(answers)["monitoring"] == "on" else set()
+        assert content[STACKS]["registry"] == dict.fromkeys(REGISTERED_ELSEWHERE | custom | baseline)
     for environment in environments(answers)[1:]:
         assert configuration(answers, environment)["account"] is None
 
