@@ -84,7 +84,7 @@ class Captured:
         torn: The number of files that end in the middle of a record, which is skipped: the writer was killed or is
             still writing.
         damaged: The number of other records, and of files, that cannot be read.
-        damaged_at: The first of them, as `<file>:<line>`.
+        damaged_at: The first of them, as `<file>:<line>` or `<file>: <reason>`.
         first: The time of the first record in the window, UTC, ISO 8601 without an offset; empty if there are none.
         last: The time of the last record.
     """
@@ -175,21 +175,23 @@ class Captured:
         counts = found.records["counts"].to_numpy()
         in_window = np.repeat(counts, found.counts)
         self.records += int(counts.sum())
-        self._extend(found.records.filter(found.records["counts"])["time"])
+        self.extend(found.records.filter(found.records["counts"])["time"])
         predictions = found.predictions[in_window]
         return Batch(
-            self._typed(found.rows if in_window.all() else found.rows.filter(pa.array(in_window)), schema),
+            self.typed(found.rows if in_window.all() else found.rows.filter(pa.array(in_window)), schema),
             predictions[~np.isnan(predictions)],
             _answers(found) if self.labels else None,
         )
 
-    def _extend(self, times: Any) -> None:
+    def extend(self, times: Any) -> None:
+        """Extend the time of the records to further times, as text without the trailing Z."""
         if len(times):
             found = pc.min_max(times).as_py()
             self.first = min(self.first or found["min"], found["min"])
             self.last = max(self.last, found["max"])
 
-    def _typed(self, rows: Any, schema: Schema) -> Any:
+    def typed(self, rows: Any, schema: Schema) -> Any:
+        """Return rows of text with the types of the schema, and count the values of a wrong type, which are null."""
         columns = {}
         for column in schema.features:
             parsed = parse(rows[column.name].combine_chunks(), column)
@@ -198,12 +200,15 @@ class Captured:
                 self.invalid[column.name] = self.invalid.get(column.name, 0) + int(pc.sum(parsed.invalid).as_py())
         return pa.table(columns)
 
-    def _damage(self, place: str, line: int, counts: bool) -> None:
+    def damage(self, place: str) -> None:
         """Count a damaged record, and list it if it is among the first."""
+        self.damaged += 1
+        if len(self.damaged_at) < NAMED:
+            self.damaged_at.append(place)
+
+    def _damage(self, place: str, line: int, counts: bool) -> None:
         if counts:
-            self.damaged += 1
-            if len(self.damaged_at) < NAMED:
-                self.damaged_at.append(f"{place}:{line}")
+            self.damage(f"{place}:{line}")
 
 
 def table_schema(schema: Schema) -> Any:

@@ -89,7 +89,7 @@ def collect_traffic(context: Context, parameters: Parameters) -> LambdaStep:
             "end": parameters.end,
             "label_delay_hours": parameters.label_delay_hours,
         },
-        outputs=[LambdaOutput(name) for name in ("window", "captured", "ground_truth")],
+        outputs=[LambdaOutput(name) for name in ("window", "captured", "batch_input", "ground_truth")],
     )
 
 
@@ -123,6 +123,7 @@ def compare_with_baselines(context: Context, parameters: Parameters, collect: La
                 _input("code", context.monitoring_code),
                 _input("window", found["window"]),
                 _input("captured", found["captured"], "ManifestFile"),
+                _input("batch-input", found["batch_input"], "ManifestFile"),
                 _input("ground-truth", found["ground_truth"], "ManifestFile"),
             ],
             outputs=[
@@ -138,6 +139,8 @@ def compare_with_baselines(context: Context, parameters: Parameters, collect: La
             arguments=[
                 *("--window", f"{INPUT}/window"),
                 *("--captured", f"{INPUT}/captured/capture"),
+                *("--batch-input", f"{INPUT}/batch-input"),
+                *("--batch-output", f"{INPUT}/captured"),
                 *("--ground-truth", f"{INPUT}/ground-truth/ground-truth"),
                 *("--output", f"{OUTPUT}/report"),
                 *("--test-prefix", context.test_prefix),

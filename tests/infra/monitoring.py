@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops.monitoring.place import Layout
 from mlops.pipeline.definition import Definition, Scope, as_text, evaluate
 from mlops.registry.versions import APPROVED, PENDING
 from standin.lambdas import invoke
@@ -53,6 +54,22 @@ class Monitoring(Deployed):
         for path in (root / SLUG / "capture").rglob("*.jsonl"):
             key = path.relative_to(root).as_posix().replace(f"/{SLUG}-local/", f"/{SLUG}-{environment}/")
             self.upload("CaptureBucket", key, path.read_bytes())
+
+    def predict(self, rows: Path, predictions: Path, environment: str = "production") -> None:
+        """Leave what a transform job of version 1 leaves: its output, and lists of what it read and wrote.
+
+        The list of its input has one object more, which the job could not predict.
+        """
+        folder = f"{SLUG}/batch/{environment}/0123456789abcdef"
+        self.upload("DataBucket", f"{SLUG}/batch/{rows.name}", rows.read_bytes())
+        self.upload("CaptureBucket", f"{folder}/{predictions.name}", predictions.read_bytes())
+        lists = Layout(SLUG, SLUG, "").batch_lists(environment, 1)
+        for side, bucket, prefix, names in (
+            ("input", "DataBucket", f"{SLUG}/batch", (rows.name, "failed.csv")),
+            ("output", "CaptureBucket", folder, (predictions.name,)),
+        ):
+            content = json.dumps([{"prefix": f"s3://{self.values[bucket]}/{prefix}/"}, *names])
+            self.upload("CaptureBucket", f"{lists}/{side}/2026/11/20/03/manifest", content.encode())
 
     def go_live(self, package: str, environment: str = "production") -> None:
         """Record which version is live."""

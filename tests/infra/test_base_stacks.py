@@ -186,7 +186,7 @@ def pipef(stacks: Deployed) -> Iterator[Need]:
 
 def host(stacks: Deployed) -> Iterator[Need]:
     inference = stacks.answers.get("inference", "realtime")
-    monitored = stacks.answers.get("monitoring", "on") == "on" and inference in ("realtime", "async")
+    monitored = stacks.answers.get("monitoring", "on") == "on" and inference != "serverless"
     capture, key = stacks.known["CaptureBucket"], stacks.known["WorkloadKeyArn"]
     places = ["TransformJobs"] if inference == "batch" else [f"Endpoints/{SLUG}-{name}" for name in ENVIRONMENTS]
     for place in places:

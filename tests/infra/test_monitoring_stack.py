@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.csv as arrow_csv
 import pytest
 
 from mlops.pipeline import submission
@@ -12,6 +13,8 @@ from mlops.pipeline.definition import Definition
 from mlops.project import pipelines
 from mlops.project.project import Project
 from mlops.project.target import Target
+from model.schema import SCHEMA
+from modelkit import dataset, synthetic
 from standin import deploy
 from standin.account import ACCOUNT, REGION, StandInAccount
 from standin.calls import CallRecord
@@ -37,15 +40,23 @@ def monitoring(account: StandInAccount) -> Monitoring:
     return Monitoring.into(account, METRIC_BASED, STACKS, **LIMITS)
 
 
-@pytest.fixture(scope="module")
-def trained(rendering: Bake, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that has registered a version on this machine, and is configured for an account."""
-    folder = tmp_path_factory.mktemp("trained") / SLUG
-    project = give(Path(shutil.copytree(rendering(project_slug=SLUG), folder)))
-    configure(project, account=ACCOUNT)
+@pytest.fixture
+def of_batches(account: StandInAccount) -> Monitoring:
+    return Monitoring.into(account, {**METRIC_BASED, "inference": "batch"}, STACKS, **LIMITS)
+
+
+def with_version(project: Path) -> Path:
+    """Let a project register a version on this machine, and configure it for an account."""
+    configure(give(project), account=ACCOUNT)
     mlops(project, "run")
     mlops(project, "approve", "latest")
     return project
+
+
+@pytest.fixture(scope="module")
+def trained(rendering: Bake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / SLUG
+    return with_version(Path(shutil.copytree(rendering(project_slug=SLUG), folder)))
 
 
 @pytest.fixture
@@ -140,6 +151,36 @@ def test_drifted_traffic_is_found_by_the_pipeline_and_requires_a_retraining(
     assert monitoring.judged("monf", wanted) == []
 
 
+@pytest.mark.slow
+def test_drift_of_what_a_transform_job_predicted_is_found_by_the_pipeline(
+    of_batches: Monitoring, rendering: Bake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: CallRecord
+) -> None:
+    rendered = rendering(project_slug=SLUG, inference="batch")
+    trained = with_version(Path(shutil.copytree(rendered, tmp_path / SLUG)))
+    for path in (trained / ".mlops/s3").rglob("Evaluate/evaluation/schema.json"):
+        path.unlink()  # as of a version of an older release, whose archive alone has the schema
+    rows = tmp_path / "drifted.csv"
+    drawn = synthetic.resample(dataset.read_typed(trained / "data/raw", SCHEMA), SCHEMA, 600, seed=1, drift=1.0)
+    arrow_csv.write_csv(drawn.select(list(SCHEMA.feature_names)), rows)
+    mlops(trained, "batch", str(rows), "--output", str(tmp_path / "predicted"))
+    definition = submitted(of_batches, trained, monkeypatch)
+    of_batches.go_live(of_batches.register(trained))
+    of_batches.predict(rows, tmp_path / "predicted/drifted.csv.out")
+    window = {"WindowStart": "2020-01-01T00:00:00Z", "WindowEnd": "2999-01-01T00:00:00Z"}
+    answer = of_batches.execute(definition, tmp_path / "0123456789ab", EnvironmentName="production", **window)
+    found = of_batches.document(f"{answer['report'].rpartition('/')[0]}/window.json")["versions"]["1"]
+    assert (found["rows"], found["records"], found["drift"]) == (600, 1, True)
+    assert (found["model_quality"], found["damaged_at"]) == (
+        None, [f"s3://{of_batches.values['DataBucket']}/{SLUG}/batch/failed.csv: it has no output"],
+    )  # fmt: skip
+    metrics = of_batches.metrics()
+    assert (metrics["Rows"], metrics["Drift"], metrics["RetrainingDue"]) == (600, 1, 1)
+    calls = [call for call in record.calls() if call.role == of_batches.role("monf")]
+    groups = (f"/aws/lambda/{function}" for function in FUNCTIONS)
+    wanted = [*needs(calls, keys(of_batches.account)), *of_batches.logs(*groups)]
+    assert of_batches.judged("monf", wanted) == []
+
+
 def test_an_alarm_of_production_retrains_once_however_often_its_event_comes(monitoring: Monitoring) -> None:
     project = Retraining(monitoring.account, monitoring.stacks, monitoring.values)
     project.upsert()
@@ -185,7 +226,7 @@ def test_a_window_without_traffic_alarms_nothing_but_says_that_monitoring_ran(
     window = monitoring.document(f"{answer['window']}window.json")
     assert (window["start"], window["end"]) == (None, "2026-11-20T05:45:00Z")
     assert (window["live"], window["labels"]) == (None, {"start": None, "end": "2026-11-19T05:45:00Z"})
-    for name in ("captured", "ground_truth"):
+    for name in ("captured", "batch_input", "ground_truth"):
         first, *listed = monitoring.document(answer[name])
         assert [first["prefix"] + one for one in listed] == [answer[name]]  # SageMaker refuses one without objects
     report = {"enough_rows": False, "end": window["end"]}
@@ -220,7 +261,7 @@ def place() -> dict[str, str]:
     return {"region": REGION, "account": ACCOUNT}
 
 
-def of_pipeline(stacks: Monitoring) -> list[Need]:
+def of_pipeline(stacks: Monitoring, *, is_batch: bool = False) -> list[Need]:
     data, captured, key = (stacks.values[name] for name in ("DataBucket", "CaptureBucket", "DataKeyArn"))
     role = stacks.role("mon")
     found = [
@@ -240,7 +281,11 @@ def of_pipeline(stacks: Monitoring) -> list[Need]:
         *service_needs("object encryption", region=REGION, key=stacks.values["WorkloadKeyArn"]),
         *service_needs("sagemaker image", region=REGION, account="141502667606", repository="sagemaker-xgboost"),
     ]
-    for bucket, folders in ((data, ("code", "ground-truth", "monitoring")), (captured, ("capture", "monitoring"))):
+    predicted = ("batch",) if is_batch else ()
+    for bucket, folders in (
+        (data, ("code", "ground-truth", "monitoring", *predicted)),
+        (captured, ("capture", "monitoring", *predicted)),
+    ):
         for folder in folders:
             found += service_needs("sagemaker job input", bucket=bucket, prefix=f"{SLUG}/{folder}/")
     return found
@@ -257,6 +302,10 @@ def of_schedules(stacks: Monitoring) -> list[Need]:
 
 def test_the_pipeline_and_its_jobs_may_do_what_they_need_and_nothing_more(monitoring: Monitoring) -> None:
     assert monitoring.judged("mon", of_pipeline(monitoring)) == []
+
+
+def test_the_jobs_may_read_what_transform_jobs_predicted(of_batches: Monitoring) -> None:
+    assert of_batches.judged("mon", of_pipeline(of_batches, is_batch=True)) == []
 
 
 def test_the_schedules_may_start_the_pipeline_and_nothing_more(monitoring: Monitoring) -> None:

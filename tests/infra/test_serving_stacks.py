@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlops.base import capture
+from mlops.monitoring.place import Layout
 from mlops.project.names import Names
 from mlops.project.stacks import SHADOW_MINUTES
 from mlops.run.transform import requests
@@ -247,6 +248,23 @@ def test_the_schedule_asks_for_a_job_that_sagemaker_takes(encryption: str) -> No
     assert len(asked["TransformJobName"]) <= 63
     assert ("VolumeKmsKeyId" in asked["TransformResources"]) == (encryption == "key")
     assert asked["MaxPayloadInMB"] * asked["MaxConcurrentTransforms"] <= 100
+
+
+def test_the_job_lists_what_it_predicts_where_monitoring_of_the_version_looks() -> None:
+    layout = Layout(SLUG, f"s3://{GIVEN['CaptureBucket']}/{SLUG}", f"s3://{GIVEN['DataBucket']}/{SLUG}")
+    assert job()["DataCaptureConfig"] == {
+        "DestinationS3Uri": layout.batch_lists("production", 7),
+        "KmsKeyId": GIVEN["WorkloadKeyArn"],
+        "GenerateInferenceId": False,
+    }
+
+
+def test_a_job_that_is_not_monitored_lists_nothing() -> None:
+    target = said("transform", {**BATCH, "monitoring": "off"}).resources["Schedule"]["Properties"]["Target"]
+    asked = json.loads(target["Input"])
+    assert asked == {name: value for name, value in job().items() if name != "DataCaptureConfig"} | {
+        name: asked[name] for name in ("TransformJobName", "TransformOutput")
+    }
 
 
 def largest(template: Template, name: str) -> int:

@@ -42,6 +42,7 @@ FUNCTIONS = (
     "mlops/functions/retrain.py",
     "mlops/functions/validate_data.py",
     "mlops/monitoring/__init__.py",
+    "mlops/monitoring/batches.py",
     "mlops/monitoring/collect.py",
     "mlops/monitoring/place.py",
     "mlops/monitoring/publish.py",

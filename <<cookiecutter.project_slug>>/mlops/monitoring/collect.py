@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlops.base.errors import MlopsError, UsageError
+from mlops.monitoring import batches
+from mlops.monitoring.batches import Batches
 from mlops.monitoring.place import LAST_WINDOW, Place
 from mlops.registry.versions import ModelVersion, require_baseline
 
@@ -17,6 +19,7 @@ AUTO = "auto"
 """The value of a window's start or end that is not given."""
 
 WINDOW = "window.json"
+BATCHES = "batches.json"
 SCHEMA = "schema.json"
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 _OF_EVALUATION = ("evaluation.json", "predictions.json")
@@ -104,7 +107,7 @@ def collect(place: Place, request: Request) -> dict[str, str]:
 
     Returns:
         The S3 URIs that the next step reads: `window`, the prefix of `window.json` and the documents of each version,
-        and the manifests `captured` and `ground_truth`.
+        and the manifests `captured`, `batch_input` and `ground_truth`.
 
     Raises:
         MlopsError: The window would end before it starts, or a version that got requests has no baseline.
@@ -112,11 +115,18 @@ def collect(place: Place, request: Request) -> dict[str, str]:
     layout, environment = place.layout, request.environment
     window = _window(place, request)
     labels = window.earlier(request.label_delay)
-    captured = {number: list(_captured(place, environment, number, (window, labels))) for number in _numbers(place)}
-    captured = {number: uris for number, uris in captured.items() if uris}
-    folder = f"{layout.results(environment)}/{request.execution}/window"
-    for number in captured:
-        _copy_documents(place, place.version(number), f"{folder}/{number}")
+    captured: list[str] = []
+    predicted: list[str] = []
+    results = f"{layout.results(environment)}/{request.execution}"
+    folder = f"{results}/window"
+    for number in _numbers(place):
+        uris = list(_captured(place, environment, number, (window, labels)))
+        found = batches.find(place, environment, number, window.start, window.end)
+        if uris or found:
+            _copy_documents(place, place.version(number), f"{folder}/{number}")
+            _write_batches(place, f"{folder}/{number}/{BATCHES}", found)
+        captured += [*uris, *(pair.output for pair in found.pairs)]
+        predicted += [pair.input for pair in found.pairs]
     document = {
         **window.document(),
         "labels": labels.document(),
@@ -126,12 +136,15 @@ def collect(place: Place, request: Request) -> dict[str, str]:
     }
     place.write(f"{folder}/{WINDOW}", json.dumps(document, indent=2).encode())
     truth, since = layout.ground_truth(environment), labels.start
-    found = (f"{truth}/{one.name}" for one in place.objects(truth) if since is None or one.modified >= since)
+    files = (f"{truth}/{one.name}" for one in place.objects(truth) if since is None or one.modified >= since)
     captured_list = layout.captured_manifest(environment, request.execution)
-    truth_list = f"{layout.results(environment)}/{request.execution}/ground-truth.manifest"
-    _write_manifest(place, captured_list, layout.captured, (uri for uris in captured.values() for uri in uris))
-    _write_manifest(place, truth_list, layout.data, found)
-    return {"window": f"{folder}/", "captured": captured_list, "ground_truth": truth_list}
+    input_list, truth_list = f"{results}/batch-input.manifest", f"{results}/ground-truth.manifest"
+    _write_manifest(place, captured_list, layout.captured, captured)
+    _write_manifest(place, input_list, layout.data_bucket, dict.fromkeys(predicted))
+    _write_manifest(place, truth_list, layout.data, files)
+    return {
+        "window": f"{folder}/", "captured": captured_list, "batch_input": input_list, "ground_truth": truth_list,
+    }  # fmt: skip
 
 
 def timestamp(time: datetime) -> str:
@@ -229,6 +242,19 @@ def _copy_documents(place: Place, version: ModelVersion, folder: str) -> None:
     if schema is None:
         raise MlopsError(f"Version {version.version} was registered without its schema.", _RETRAIN)
     place.write(f"{folder}/{SCHEMA}", schema)
+
+
+def _write_batches(place: Place, uri: str, found: Batches) -> None:
+    """Write what batch transform jobs have predicted, with the names that the files have in the next step."""
+    pairs = [
+        {
+            "input": pair.input.removeprefix(f"{place.layout.data_bucket}/"),
+            "output": pair.output.removeprefix(f"{place.layout.captured}/"),
+            "time": timestamp(pair.time),
+        }
+        for pair in found.pairs
+    ]
+    place.write(uri, json.dumps({"pairs": pairs, "unreadable": found.unreadable}).encode())
 
 
 _RETRAIN = "Its requests cannot be compared. Train and deploy a new version."

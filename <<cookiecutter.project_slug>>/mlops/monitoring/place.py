@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from mlops.base.capture import VARIANT
 from mlops.registry.versions import ModelVersion
 
 LAST_WINDOW = "last-window.json"
@@ -46,9 +47,18 @@ class Layout:
         """Return the folders of an environment in the folder of a version: its endpoint and its batch jobs."""
         return (f"{self.slug}-{environment}", f"{self.slug}-{environment}-batch")
 
+    def batch_lists(self, environment: str, number: int) -> str:
+        """Return the folder in which the batch transform jobs of a version list what they have predicted."""
+        return f"{self.capture}/{number}/{self.slug}-{environment}-batch/{VARIANT}"
+
     def ground_truth(self, environment: str) -> str:
         """Return the folder of the labels of an environment."""
         return f"{self.data}/ground-truth/{environment}"
+
+    @property
+    def data_bucket(self) -> str:
+        """The bucket of data and results."""
+        return self.data.rpartition("/")[0]
 
     def results(self, environment: str) -> str:
         """Return the folder of the results of an environment, with one folder per run."""

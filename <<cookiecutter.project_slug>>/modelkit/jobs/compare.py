@@ -6,6 +6,7 @@ metrics of the version in use, and a report.
 """
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Collection, Sequence
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from modelkit import charts, quality, signature
 from modelkit.baseline import CONSTRAINTS_FILE, EVALUATION_FILE, PREDICTION, PREDICTIONS_FILE, STATISTICS_FILE
+from modelkit.batches import BATCHES_FILE, Batches
 from modelkit.captured import Captured, table_schema
 from modelkit.charts import histogram
 from modelkit.intervals import Interval
@@ -93,14 +95,17 @@ class Traffic:
         folder: The folder of its objects, which may be missing.
         schema: The schema that the version was trained with.
         captured: The intervals to read.
+        batches: What batch transform jobs have predicted.
         labels: The labels; None if there are none.
     """
 
-    def __init__(self, folder: Path, schema: Schema, captured: Captured, labels: Labels | None) -> None:
+    def __init__(
+        self, folder: Path, schema: Schema, captured: Captured, batches: Batches, labels: Labels | None
+    ) -> None:
         self.captured, self.joined = captured, Joined()
         features = Accumulator(table_schema(schema))
         predictions = Accumulator(pa.schema([(PREDICTION, pa.float64())]))
-        for batch in captured.read(folder, schema):
+        for batch in itertools.chain(captured.read(folder, schema), batches.read(schema, captured)):
             features.add(batch.rows)
             predictions.add(pa.table({PREDICTION: batch.predictions}))
             if labels and batch.answers:
@@ -174,6 +179,10 @@ def _parser() -> JobParser:
         "--window", type=Path, required=True, metavar="DIR", help=f"{WINDOW_FILE}, and a folder for each version"
     )
     parser.add_argument("--captured", type=Path, required=True, metavar="DIR", help="the captured objects, by version")
+    for side, what in (("input", "rows"), ("output", "predictions")):
+        parser.add_argument(
+            f"--batch-{side}", type=Path, required=True, metavar="DIR", help=f"the {what} of batch transform jobs"
+        )
     parser.add_argument("--ground-truth", type=Path, metavar="DIR", help="the files of labels; may be missing")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the documents")
     parser.add_argument("--min-rows", type=int, required=True, metavar="N", help="rows that a verdict needs")
@@ -199,6 +208,7 @@ def _work(arguments: argparse.Namespace) -> None:
             arguments.captured / str(number),
             baseline.schema,
             Captured(request.window, interval, arguments.test_prefix),
+            Batches.listed(baseline.folder / BATCHES_FILE, arguments.batch_input, arguments.batch_output),
             labels,
         )
         for number, baseline in baselines.items()

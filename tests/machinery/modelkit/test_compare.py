@@ -311,3 +311,22 @@ def test_a_window_that_is_none_is_refused(folder: Path, capsys: Any, bounds: tup
     write_window(folder / "window", start=bounds[0], end=bounds[1])
     assert compare.main(arguments(folder)) == 1
     assert "the window cannot be read" in capsys.readouterr().err
+
+
+def test_what_batch_jobs_predicted_is_compared_like_requests_but_has_no_labels(folder: Path) -> None:
+    drawn = draw(ROWS, seed=1)
+    rows = zip(*drawn["columns"].values(), strict=True)
+    for root, name, content in (
+        ("input", "a.csv", (",".join(map(str, row)) for row in rows)),
+        ("captured", "a.csv.out", map(str, drawn["predictions"])),
+    ):
+        (folder / root).mkdir()
+        (folder / root / name).write_text("".join(f"{line}\n" for line in content))
+    pair = {"input": "a.csv", "output": "a.csv.out", "time": TIME}
+    write_json(folder / "window/1/batches.json", {"pairs": [pair], "unreadable": ["s3://data/b.csv: it has no output"]})
+    with_labels(folder, label_lines(drawn))
+    found = run(folder)["versions"]["1"]
+    assert (found["rows"], found["records"], found["drift"], found["damaged"]) == (ROWS, 1, False, 1)
+    assert found["prediction_drift"] == {"distance": 0.0, "drifted": False}
+    assert found["model_quality"] is None
+    assert metrics(folder)["UnreadableRecords"] == 1

@@ -43,10 +43,11 @@ def record(body: str, answer: str | None, inference_id: str = "", time: str = TI
 
 
 def arguments(folder: Path, **changed: Any) -> list[str]:
-    """The arguments for the folders `window`, `captured`, `labels` and `output` in a folder."""
+    """The arguments for the folders `window`, `captured`, `input`, `labels` and `output` in a folder."""
     options = {
         "window": folder / "window", "captured": folder / "captured", "ground-truth": folder / "labels",
-        "output": folder / "output", "min-rows": 100, "test-prefix": SMOKE, **LIMITS,
+        "batch-input": folder / "input", "batch-output": folder / "captured", "output": folder / "output",
+        "min-rows": 100, "test-prefix": SMOKE, **LIMITS,
         **{name.replace("_", "-"): value for name, value in changed.items()},
     }  # fmt: skip
     return [f"--{name}={value}" for name, value in options.items()]
