@@ -16,7 +16,7 @@ from standin.lambdas import Delivery, deliver
 from tests.infra.deployed import NAMES, Deployed
 from tests.infra.rendered import SLUG
 
-BEFORE = ("data", "registry", "execution", "workload", "cicd")
+BEFORE = ("data", "registry", "execution", "workload", "monitoring", "cicd")
 PIPELINE = f"{SLUG}-deploy"
 GIVEN = {
     "CloudFormationRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{NAMES.of('deploy')}",

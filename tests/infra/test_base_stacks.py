@@ -195,7 +195,7 @@ def host(stacks: Deployed) -> Iterator[Need]:
             region=REGION,
             account=ACCOUNT,
             bucket=stacks.known["ModelBucket"],
-            model=f"{SLUG}/runs/1/Train/model.tar.gz",
+            model=f"{stacks.known['ModelPackageGroup']}/runs/1/Train/model.tar.gz",
             log_group=f"/aws/sagemaker/{place}",
         )
         yield from service_needs("sagemaker metrics", kind=place.partition("/")[0])

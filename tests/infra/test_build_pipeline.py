@@ -311,10 +311,13 @@ def test_a_commit_is_compiled_checked_and_trained_on(
     values = {entry["Name"]: entry["Value"] for entry in given["PipelineParameters"]}
     assert values == {"RunReason": f"commit {COMMIT}"}
 
-    # A later commit, of which the pipeline also lost its tags: what else the role may do.
-    sagemaker.delete_tags(ResourceArn=described["PipelineArn"], TagKeys=["sagemaker:project-name"])
+    # A later commit, of which the pipelines also lost their tags: what else the role may do.
+    for pipeline in (PIPELINE, f"{SLUG}-monitoring"):
+        arn = sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineArn"]
+        sagemaker.delete_tags(ResourceArn=arn, TagKeys=["sagemaker:project-name"])
     configured = sources / "config/base.yaml"
-    configured.write_text(configured.read_text().replace("learning_rate: 0.1", "learning_rate: 0.2"))
+    changed = configured.read_text().replace("learning_rate: 0.1", "learning_rate: 0.2")
+    configured.write_text(changed.replace("max_distance: 0.1", "max_distance: 0.2"))
     again = run(stacks, "Compile")
     assert again.succeeded, again.phases
     assert again.exported["DEFINITION_SHA256"] != done.exported["DEFINITION_SHA256"]

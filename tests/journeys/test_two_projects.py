@@ -99,7 +99,7 @@ def test_it_has_no_verb_that_trains(rendering: Bake, tmp_path: Path) -> None:
     project = beside(tmp_path / "none", rendering)
     verbs = re.findall(r"^  ([a-z]+) ", mlops(project, "--help").stdout, re.M)
     assert {"deploy", "approve", "smoke", "serve", "monitor"} <= set(verbs)
-    assert not {"run", "runs", "compile", "upsert", "validate", "retrain", "traffic"} & set(verbs)
+    assert not {"run", "runs", "data", "validate", "retrain", "traffic"} & set(verbs)
     refused = mlops(project, "monitor", "--retrain", check=False)
     assert refused.returncode == 2
     assert "This project trains no model" in refused.stderr
