@@ -17,7 +17,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring as quoted
 
 VARIANT = "AllTraffic"
-"""The production variant of a local endpoint."""
+"""The production variant of endpoints."""
 
 SMOKE = "mlops-smoke-"
 """The prefix of the inference ids of `smoke`'s requests, which monitoring excludes."""

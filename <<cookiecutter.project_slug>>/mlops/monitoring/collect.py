@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mlops.base.capture import VARIANT
 from mlops.base.errors import MlopsError, UsageError
 from mlops.monitoring import batches
 from mlops.monitoring.batches import Batches
@@ -205,12 +206,12 @@ def _captured(place: Place, environment: str, number: int, intervals: Iterable[I
     first = None if None in starts else min(start for start in starts if start)
     after = f"{first - 2 * _HOUR:{_PATH_OF_AN_HOUR}}" if first else ""
     for endpoint in place.layout.endpoints(environment):
-        for variant in place.folders(f"{place.layout.capture}/{number}/{endpoint}"):
-            folder = f"{place.layout.capture}/{number}/{endpoint}/{variant}"
-            for one in place.objects(folder, after):
-                hour = _hour(one.name)
-                if hour and any(interval.has_hour(hour) for interval in intervals):
-                    yield f"{folder}/{one.name}"
+        # Not those of a shadow variant: it answers the same requests with another version.
+        folder = f"{place.layout.capture}/{number}/{endpoint}/{VARIANT}"
+        for one in place.objects(folder, after):
+            hour = _hour(one.name)
+            if hour and any(interval.has_hour(hour) for interval in intervals):
+                yield f"{folder}/{one.name}"
 
 
 def _hour(name: str) -> datetime | None:
