@@ -48,9 +48,10 @@ class Interval:
     def has_hour(self, hour: datetime) -> bool:
         """Return whether an object of an hour may contain records of the interval.
 
-        An object is named by the hour of its first records, and may be written within the next.
+        An object is named by the hour of its first record, or of the next, when it was written; those that follow may
+        be of the next hour too (see `modelkit.intervals`, which the job applies).
         """
-        return (self.start is None or self.start < hour + 2 * _HOUR) and hour < self.end
+        return (self.start is None or self.start < hour + 2 * _HOUR) and hour < self.end + _HOUR
 
     def document(self) -> dict[str, str | None]:
         """Return the interval as JSON."""

@@ -98,7 +98,7 @@ def test_a_window_has_the_objects_of_its_hours_and_of_their_neighbours(memory: M
     names = [memory.capture(f"20/{hour:02}") for hour in range(8)]
     memory.put(f"{LAYOUT.captured}/capture/1/visits-production/AllTraffic/2026/11/20/04/.x.jsonl")
     memory.put(f"{LAYOUT.captured}/capture/1/visits-production/AllTraffic/readme.jsonl")
-    assert collected(memory)["captured"] == names[3:5]
+    assert collected(memory)["captured"] == names[3:6]
 
 
 def test_the_first_window_has_all_objects(memory: Memory) -> None:
