@@ -36,6 +36,7 @@ FUNCTIONS = (
     "mlops/base/files.py",
     "mlops/functions/__init__.py",
     "mlops/functions/api.py",
+    "mlops/functions/clients.py",
     "mlops/functions/inputs.py",
     "mlops/functions/monitor.py",
     "mlops/functions/promote.py",

@@ -1,14 +1,11 @@
 """The Lambda functions of the training pipeline: resolve the inputs of a run, and confirm that they are unchanged."""
 
-import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import boto3
 
 from mlops.base.errors import MlopsError
+from mlops.functions.clients import client
 from mlops.registry import inputs, packages
 from mlops.registry.inputs import Listing
 from mlops.registry.versions import APPROVED, ModelVersion, champion
@@ -48,7 +45,7 @@ class AwsPlace:
         Raises:
             MlopsError: There are none.
         """
-        objects = newest_versions(_client("s3"), *split_uri(uri))
+        objects = newest_versions(client("s3"), *split_uri(uri))
         if not objects:
             raise MlopsError(f"No data below {uri}.", "Upload it first, or start with another InputDataUri.")
         return Listing(data_version(objects), objects)
@@ -56,7 +53,7 @@ class AwsPlace:
     def keep(self, name: str, content: bytes) -> None:
         """Write an object below the prefix of the manifests."""
         bucket, prefix = split_uri(self.manifests)
-        _client("s3").put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=content)
+        client("s3").put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=content)
 
     def champion(self) -> ModelVersion | None:
         """Return the champion; None if no version is approved.
@@ -64,10 +61,4 @@ class AwsPlace:
         Raises:
             ClientError: The registry cannot be read.
         """
-        return champion(packages.versions(_client("sagemaker"), self.group, APPROVED))
-
-
-@functools.cache
-def _client(service: str) -> Any:
-    """Return the client of a service, which is reused by later invocations."""
-    return boto3.client(service)
+        return champion(packages.versions(client("sagemaker"), self.group, APPROVED))

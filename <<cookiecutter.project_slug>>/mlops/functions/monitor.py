@@ -1,6 +1,5 @@
 """The Lambda functions of the monitoring pipeline: collect the traffic of a window, and publish its metrics."""
 
-import functools
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -8,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
+from mlops.functions.clients import client
 from mlops.monitoring import publish as publishing
 from mlops.monitoring.collect import SCHEMA, Request
 from mlops.monitoring.collect import collect as collected
@@ -58,7 +57,7 @@ class AwsPlace:
     def folders(self, uri: str) -> list[str]:
         """Return the names of the folders directly below a URI, sorted."""
         bucket, prefix = split_uri(f"{uri}/")
-        pages = _client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
         found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
         return sorted(name.removeprefix(prefix).rstrip("/") for name in found)
 
@@ -66,7 +65,7 @@ class AwsPlace:
         """Yield the objects below a URI in the order of their names, beginning after the name `after`."""
         bucket, prefix = split_uri(f"{uri}/")
         start = {"StartAfter": f"{prefix}{after}"} if after else {}
-        for page in _client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **start):
+        for page in client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **start):
             for entry in page.get("Contents", []):
                 yield Listed(entry["Key"].removeprefix(prefix), entry["LastModified"])
 
@@ -74,7 +73,7 @@ class AwsPlace:
         """Return the content of an object; None if it does not exist."""
         bucket, key = split_uri(uri)
         try:
-            content: bytes = _client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            content: bytes = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] in _GONE:
                 return None
@@ -84,7 +83,7 @@ class AwsPlace:
     def write(self, uri: str, content: bytes) -> None:
         """Write an object."""
         bucket, key = split_uri(uri)
-        _client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+        client("s3").put_object(Bucket=bucket, Key=key, Body=content)
 
     def copy(self, source: str, target: str) -> bool:
         """Copy a document of a registered version; return False if it does not exist."""
@@ -99,12 +98,12 @@ class AwsPlace:
         Raises:
             ClientError: It does not exist.
         """
-        return of_package(_client("sagemaker").describe_model_package(ModelPackageName=f"{self.packages}/{number}"))
+        return of_package(client("sagemaker").describe_model_package(ModelPackageName=f"{self.packages}/{number}"))
 
     def archived_schema(self, version: ModelVersion) -> bytes | None:
         """Return the schema file in the archive of a version, which is read only up to it; None if it has none."""
         bucket, key = split_uri(version.model_uri)
-        body = _client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        body = client("s3").get_object(Bucket=bucket, Key=key)["Body"]
         with tarfile.open(fileobj=body, mode="r|gz") as archive:
             for member in archive:
                 if member.isfile() and member.name.removeprefix("./") == SCHEMA:
@@ -114,10 +113,10 @@ class AwsPlace:
 
     def live(self, environment: str) -> int | None:
         """Return the number of the version in use; None if none is."""
-        client = _client("ssm")
+        ssm = client("ssm")
         try:
-            value = client.get_parameter(Name=f"/{self.layout.slug}/live/{environment}")["Parameter"]["Value"]
-        except client.exceptions.ParameterNotFound:
+            value = ssm.get_parameter(Name=f"/{self.layout.slug}/live/{environment}")["Parameter"]["Value"]
+        except ssm.exceptions.ParameterNotFound:
             return None
         return int(value.rpartition("/")[2])
 
@@ -127,10 +126,4 @@ def _put_metrics(metrics: list[Metric]) -> None:
         {"MetricName": one.name, "Value": one.value, "Dimensions": [{"Name": "Environment", "Value": one.environment}]}
         for one in metrics
     ]
-    _client("cloudwatch").put_metric_data(Namespace=os.environ["PROJECT"], MetricData=data)
-
-
-@functools.cache
-def _client(service: str) -> Any:
-    """Return the client of a service, which is reused by later invocations."""
-    return boto3.client(service)
+    client("cloudwatch").put_metric_data(Namespace=os.environ["PROJECT"], MetricData=data)

@@ -5,7 +5,6 @@ pending. The rules are those of `mlops.retraining.policy`. The state is written 
 run without an execution starts it, and its token makes sure that SageMaker starts it once.
 """
 
-import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
+from mlops.functions.clients import client
 from mlops.registry import packages
 from mlops.retraining import executions
 from mlops.retraining.memory import DATA, DRIFT, MANUAL, RESUME, SCHEDULED, Decision, Run, State, Trigger, new_objects
@@ -165,7 +164,7 @@ class Retraining:
         """Return what the function's environment variables describe."""
         variables = os.environ
         return cls(
-            table=Table(_client("dynamodb"), variables["TABLE"]),
+            table=Table(client("dynamodb"), variables["TABLE"]),
             policy=Policy.of_variables(variables),
             pipeline=variables["PIPELINE"],
             group=variables["MODEL_PACKAGE_GROUP"],
@@ -187,7 +186,7 @@ class Retraining:
         def decide(state: State) -> State:
             nonlocal facts
             # Executions before versions, so that a run that ends in between is not taken for one without a version.
-            statuses = {each: executions.status(_client("sagemaker"), each) for each in ended | _unleased(state)}
+            statuses = {each: executions.status(client("sagemaker"), each) for each in ended | _unleased(state)}
             facts = self._facts()
             state, decisions[:] = self._decided(state, messages, statuses, facts)
             return state
@@ -233,11 +232,11 @@ class Retraining:
         Raises:
             ClientError: The registry, the pipeline or the data cannot be read.
         """
-        sagemaker = _client("sagemaker")
+        sagemaker = client("sagemaker")
         declared = executions.declared_parameters(sagemaker, self.pipeline)
         hold = executions.hold(sagemaker, self.pipeline) if declared is not None else ""
         newest = newest_of(packages.newest(sagemaker, self.group))
-        data = newest_versions(_client("s3"), *split_uri(self.data))
+        data = newest_versions(client("s3"), *split_uri(self.data))
         return Facts(datetime.now(UTC), data, newest, declared, hold, self.data)
 
     def _triggers(self, messages: Sequence[Message], facts: Facts) -> list[Trigger]:
@@ -257,7 +256,7 @@ class Retraining:
     def _start(self, run: Run, now: datetime) -> None:
         """Start the run in SageMaker, and record its execution; a run that SageMaker refuses has failed."""
         try:
-            execution = _client("sagemaker").start_pipeline_execution(
+            execution = client("sagemaker").start_pipeline_execution(
                 PipelineName=self.pipeline,
                 PipelineParameters=[{"Name": name, "Value": value} for name, value in run.parameters.items()],
                 ClientRequestToken=run.token,
@@ -273,10 +272,10 @@ class Retraining:
 
     def _keep_record(self, execution: str) -> None:
         """Write the record of an execution that has ended to S3, however it was started."""
-        if record := executions.describe(_client("sagemaker"), execution):  # else its pipeline has been deleted
+        if record := executions.describe(client("sagemaker"), execution):  # else its pipeline has been deleted
             bucket, prefix = split_uri(self.records)
             key = f"{prefix}{execution.rpartition('/')[2]}.json"
-            _client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(record, indent=2).encode())
+            client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(record, indent=2).encode())
 
     def _report_suspension(self, state: State) -> None:
         """Report that failed gates suspend retraining, once."""
@@ -289,7 +288,7 @@ class Retraining:
         self.table.change(lambda latest: replace(latest, reported=self.policy.is_open(latest)))
 
     def _notify(self, subject: str, text: str) -> None:
-        _client("sns").publish(TopicArn=self.topic, Subject=f"{self.pipeline}: {subject}", Message=text)
+        client("sns").publish(TopicArn=self.topic, Subject=f"{self.pipeline}: {subject}", Message=text)
 
 
 def _is_busy(state: State) -> bool:
@@ -300,9 +299,3 @@ def _unleased(state: State) -> set[str]:
     """Return the execution in the state if its status has to be looked up."""
     run = state.running
     return {run.execution} if run and run.execution and datetime.now(UTC) >= run.leased_until else set()
-
-
-@functools.cache
-def _client(service: str) -> Any:
-    """Return the client of a service, which is reused by later invocations."""
-    return boto3.client(service)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from mlops.base.errors import UsageError
 from mlops.project.environment import Environment
 
 PARAMETERS: Mapping[str, str] = {
@@ -32,7 +31,5 @@ def values(environment: Environment) -> dict[str, str]:
 def _text(environment: Environment, name: str) -> str:
     key, least, most = f"monitoring.{name}", int(name in _WHOLE), _MOST.get(name, 1)
     value = environment.integer(key) if name in _WHOLE else environment.number(key)
-    if not least <= value <= most:
-        what = "low" if value < least else "high"
-        raise UsageError(f"`{key}: {value}` in {environment.file(key)} is too {what}.", f"Use {least} to {most}.")
+    environment.require_range(key, value, least, most)
     return f"{Decimal(str(value)):f}"

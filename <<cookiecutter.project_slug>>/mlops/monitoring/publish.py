@@ -14,7 +14,6 @@ METRICS = "metrics.json"
 EVALUATED = "WindowsEvaluated"
 """The metric that says that a run has ended, whatever it found: an alarm watches that it does not stay away."""
 
-
 DUE = "RetrainingDue"
 """The metric that says whether a retraining is due: an alarm on it starts one."""
 

@@ -68,6 +68,16 @@ class Environment:
         """
         return int(self._typed(key, (int,), "a whole number"))
 
+    def require_range(self, key: str, value: float, least: float, most: float) -> None:
+        """Reject the number at a dotted key if it is out of range.
+
+        Raises:
+            MlopsError: It is too low or too high.
+        """
+        if not least <= value <= most:
+            what = "low" if value < least else "high"
+            raise UsageError(f"`{key}: {value}` in {self.file(key)} is too {what}.", f"Use {least} to {most}.")
+
     def _typed(self, key: str, types: tuple[type, ...], wanted: str) -> Any:
         value = self[key]
         if isinstance(value, bool) or not isinstance(value, types):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from mlops.base.errors import UsageError
 from mlops.project.environment import Environment
 from mlops.retraining.policy import Policy
 
@@ -23,9 +22,7 @@ def limit(environment: Environment, name: str) -> int:
     """
     key, (least, most) = f"retraining.{name}", _RANGES[name]
     value = environment.integer(key)
-    if not least <= value <= most:
-        what = "low" if value < least else "high"
-        raise UsageError(f"`{key}: {value}` in {environment.file(key)} is too {what}.", f"Use {least} to {most}.")
+    environment.require_range(key, value, least, most)
     return value
 
 
