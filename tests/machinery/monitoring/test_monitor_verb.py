@@ -273,3 +273,14 @@ def test_drift_that_cannot_be_told_or_comes_with_faults_starts_nothing(approved:
     assert ("DRIFT" in output) == bool(ago)
     why = "has drifted, but the data fails its quality checks" if ago else "got too few rows to detect drift"
     assert f"No retraining: version 1 {why}" in output
+
+
+def test_labels_that_cannot_be_used_are_named(approved: Path) -> None:
+    capture_traffic(approved, 1, 200)
+    folder = approved / ".mlops/s3/local-bucket" / SLUG / "ground-truth/local"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text(f"inference_id,{SCHEMA.target}\nnobody,1\n")
+    (folder / "b.csv").write_text("inference_id,another\nnobody,1\n")
+    output = mlops(approved, "monitor", *settled(), "--since", "3h").stdout
+    assert "Labels: 1 unreadable lines or files, 1 ids without a captured request" in output
+    assert "    local/b.csv:1" in output

@@ -93,6 +93,7 @@ def _text(project: Project, window: Window) -> str:
         lines.append("No requests: there is nothing to compare.")
     elif not window.is_closed:
         lines.append("\nToo few rows to evaluate: the next window starts where this one did.")
+    lines += _labels_text(window)
     if window.report:
         lines.append(f"\n  report:  {window.report.relative_to(project.root)}")
     return "\n".join(lines)
@@ -129,6 +130,15 @@ def _version_text(version: int, comparison: WindowDocument, min_rows: int) -> li
     return lines
 
 
+def _labels_text(window: Window) -> list[str]:
+    """Return which labels were not used; empty if all were."""
+    labels = window.content["labels"] or {}
+    unused = [f"{labels[kind]} {text}" for kind, text in _UNUSED.items() if labels.get(kind)]
+    if not unused:
+        return []
+    return ["", f"Labels: {', '.join(unused)}", *(f"    {place}" for place in labels["unreadable_at"])]
+
+
 def _quality_text(comparison: WindowDocument) -> list[str]:
     """Return what the labels say of the predictions; empty without labels."""
     quality = comparison["model_quality"]
@@ -145,6 +155,11 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+_UNUSED = {
+    "unreadable": "unreadable lines or files",
+    "without_request": "ids without a captured request",
+    "repeated": "ids of several requests",
+}
 _LOST: dict[Literal["smoke", "torn", "damaged"], str] = {
     "smoke": "requests of `smoke` excluded",
     "torn": "files with an incomplete last record",
