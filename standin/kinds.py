@@ -177,7 +177,9 @@ _BUCKET_PUTS = {
     "LifecycleConfiguration": Put(
         "PutBucketLifecycleConfiguration",
         "{Bucket: id, LifecycleConfiguration: {Rules: value.Rules[].{ID: Id, Status: Status,"
-        " Filter: {Prefix: Prefix || ''}, Expiration: ExpirationInDays && {Days: ExpirationInDays},"
+        " Filter: TagFilters && {And: {Prefix: Prefix || '', Tags: TagFilters}} || {Prefix: Prefix || ''},"
+        " Expiration: ExpirationInDays && {Days: ExpirationInDays}"
+        " || ExpiredObjectDeleteMarker && {ExpiredObjectDeleteMarker: ExpiredObjectDeleteMarker},"
         " Transitions: Transitions[].{Days: TransitionInDays, StorageClass: StorageClass},"
         " NoncurrentVersionExpiration: NoncurrentVersionExpiration,"
         " AbortIncompleteMultipartUpload: AbortIncompleteMultipartUpload}}}",

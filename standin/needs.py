@@ -52,6 +52,13 @@ _ACTIONS: Mapping[str, tuple[str, ...]] = {
     "s3:UploadPart": ("s3:PutObject",),
 }
 
+# The actions of operations on a version of an object.
+_OF_VERSIONS: Mapping[str, tuple[str, ...]] = {
+    "s3:DeleteObjectTagging": ("s3:DeleteObjectVersionTagging",),
+    "s3:GetObjectTagging": ("s3:GetObjectVersionTagging",),
+    "s3:PutObjectTagging": ("s3:PutObjectVersionTagging",),
+}
+
 # The last part of a resource's ARN, made from parameters of the call; the first whose parameters are all there.
 _RESOURCES: Mapping[str, tuple[str, ...]] = {
     "cloudformation:stack": ("{StackName}/00000000-0000-4000-8000-000000000000",),
@@ -165,7 +172,8 @@ def _of_call(call: Call, keys: Mapping[str, str]) -> Iterator[Need]:
     context = {**_context(call, account), **_tags(call.parameters)}
     # A parameter that is made with tags is tagged: systems-manager/latest/userguide/tagging-parameters.html.
     tagged = ("ssm:AddTagsToResource",) if name == "ssm:PutParameter" and "Tags" in call.parameters else ()
-    for action in (*_ACTIONS.get(name, (name,)), *tagged):
+    of_version = _OF_VERSIONS.get(name) if "VersionId" in call.parameters else None
+    for action in (*(of_version or _ACTIONS.get(name, (name,))), *tagged):
         if action.lower() not in catalogue():
             raise ValueError(f"there is no IAM action {action}: say in _ACTIONS what {name} needs")
         for resource in _resources(action, call, account):
