@@ -144,6 +144,7 @@ def deployed(variant: str, **settings: str) -> Deployed:
 def needs_of(variant: str, role: str, **settings: str) -> list[Need]:
     """What a role needs."""
     makers = {"pipe": pipe, "pipef": pipef, "host": host, "deploy": deploying, "api": api, "fire": fire, "sched": sched}
+    makers |= {"sweep": sweep, "ssched": ssched}
     found = makers[role](deployed(variant, **settings))
     return list({(need.action, need.resource, *need.context.items()): need for need in found}.values())
 
@@ -182,6 +183,37 @@ def pipef(stacks: Deployed) -> Iterator[Need]:
     yield Need("sagemaker:DescribeModelPackage", versions, "the champion")
     for function in FUNCTIONS:
         yield from service_needs("lambda logs", **known, log_group=f"/aws/lambda/{function}")
+
+
+def sweep(stacks: Deployed) -> Iterator[Need]:
+    known = {"region": REGION, "account": ACCOUNT}
+    arn, why = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}", "what versions name"
+    yield Need("sagemaker:DescribeModelPackageGroup", f"{arn}:model-package-group/{SLUG}", why)
+    yield Need("sagemaker:ListModelPackages", "*", why)
+    yield Need("sagemaker:DescribeModelPackage", f"{arn}:model-package/{SLUG}/1", why)
+    for environment in ENVIRONMENTS:
+        yield Need("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{SLUG}/live/{environment}", why)
+    data = f"arn:aws:s3:::{stacks.known['DataBucket']}"
+    for bucket in (data, f"arn:aws:s3:::{stacks.known['ModelBucket']}"):
+        yield Need("s3:ListBucketVersions", bucket, "what is stored")
+        for action in ("Delete", "Get", "Put"):
+            yield Need(f"s3:{action}ObjectVersionTagging", f"{bucket}/{SLUG}/runs/1/one", "the tags")
+    yield Need("s3:GetObject", f"{data}/{SLUG}/data-versions/0123456789abcdef.json", "the manifests")
+    for action in ("GetObject", "PutObject"):
+        yield Need(f"s3:{action}", f"{data}/{SLUG}/sweep/next.json", "how far it came")
+    yield from service_needs("object encryption", region=REGION, key=stacks.known["DataKeyArn"])
+    queue = {"queue": f"{SLUG}-sweep-undelivered", "key": stacks.known["DataKeyArn"]}
+    send, *encrypt = service_needs("lambda dead letters", **known, **queue)
+    yield replace(send, context={})
+    yield from encrypt
+    yield from service_needs("lambda logs", **known, log_group=f"/aws/lambda/{SLUG}-sweep")
+
+
+def ssched(stacks: Deployed) -> Iterator[Need]:
+    known = {"region": REGION, "account": ACCOUNT}
+    yield from service_needs("scheduler function", **known, function=f"{SLUG}-sweep")
+    yield from service_needs("scheduler dead letters", **known, queue=f"{SLUG}-sweep-undelivered")
+    yield from service_needs("scheduler dead letters encryption", region=REGION, key=stacks.known["DataKeyArn"])
 
 
 def host(stacks: Deployed) -> Iterator[Need]:
@@ -322,6 +354,8 @@ ROLES = [
     for role, is_there in {
         "pipe": answers.get("project_scope") != "deploy",
         "pipef": answers.get("project_scope") != "deploy",
+        "sweep": answers.get("project_scope") != "deploy",
+        "ssched": answers.get("project_scope") != "deploy",
         "host": True,
         "deploy": True,
         "api": answers.get("inference", "realtime") in ("realtime", "serverless") and answers.get("http_api") != "no",

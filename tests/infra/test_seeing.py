@@ -130,7 +130,7 @@ def test_each_alarm_has_an_owner_an_action_and_a_section_in_the_runbook(answers:
             assert said, name
             assert said[1] in sections, name
             linked.add(said[1])
-            notifies = {"Ref": "TopicArn"} in alarm.get("AlarmActions", [])
+            notifies = alarm.get("AlarmActions") in ([{"Ref": "TopicArn"}], [{"Ref": "Topic"}])
             assert notifies != name.endswith((*RULES, *SCALES)), name
             assert bool(alarm.get("AlarmActions")) != name.endswith(RULES), name
     headings = re.findall(r"^### ([a-z-]+)$", text_of("docs/runbook.md", answers), re.MULTILINE)
