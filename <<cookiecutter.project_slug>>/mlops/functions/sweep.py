@@ -16,7 +16,7 @@ from mlops.functions.clients import client
 from mlops.registry import inputs, packages
 from mlops.registry.named import named
 from mlops.registry.sweep import Place, Rules, sweep
-from mlops.store.objects import ObjectVersion, newest_versions, split_uri
+from mlops.store.objects import ObjectVersion, data_version, newest_versions, split_uri
 
 
 def handler(_event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -133,11 +133,14 @@ class S3Manifests:
         """Return the objects that a manifest lists.
 
         Raises:
-            MlopsError: It does not exist, cannot be read, or is not a manifest.
+            MlopsError: It does not exist, cannot be read, or is not the manifest of its data version.
         """
         bucket, prefix = split_uri(self.prefix)
         try:
             entries = json.load(client("s3").get_object(Bucket=bucket, Key=f"{prefix}{name}")["Body"])
-            return [ObjectVersion(**entry) for entry in entries]
+            objects = [ObjectVersion(**entry) for entry in entries]
         except (ClientError, ValueError, TypeError) as error:
             raise MlopsError(f"{self.prefix}{name} cannot be read: {error}.") from error
+        if inputs.manifest_name(data_version(objects)) != name:
+            raise MlopsError(f"{self.prefix}{name} does not list the objects of this data version.")
+        return objects
