@@ -278,6 +278,26 @@ KINDS: Mapping[str, Kind] = {
         update="PutScalingPolicy",
         delete="DeleteScalingPolicy",
     ),
+    "AWS::CloudTrail::Trail": Kind(
+        service="cloudtrail",
+        create="CreateTrail",
+        ref="properties.TrailName",
+        name="TrailName",
+        request="merge(properties, {Name: properties.TrailName, TrailName: null, Tags: null, TagsList: properties.Tags,"
+        " IsLogging: null, AdvancedEventSelectors: null})",
+        identity={"Name": "properties.TrailName"},
+        attributes={"Arn": "answer.TrailARN"},
+        read="GetTrail",
+        exists="Trail",
+        update="UpdateTrail",
+        delete="DeleteTrail",
+        puts={
+            "AdvancedEventSelectors": Put(
+                "PutEventSelectors", "{TrailName: properties.TrailName, AdvancedEventSelectors: value}"
+            ),
+            "IsLogging": Put("StartLogging", "value && {Name: properties.TrailName} || `null`"),
+        },
+    ),
     "AWS::CloudWatch::Alarm": Kind(
         service="cloudwatch",
         create="PutMetricAlarm",

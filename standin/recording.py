@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -17,6 +18,8 @@ from types import ModuleType
 from typing import Any
 
 _CLIENT = "botocore.client"
+_SERVING = "(process_request_thread)"
+"""What names of the threads end with in which the stand-in account answers: its own calls are nobody's."""
 
 
 class _RecordingLoader(Loader):
@@ -67,7 +70,7 @@ def _record(client: Any) -> None:
             raise
         finally:
             # What a program answers itself, as compiling does, is no call of AWS.
-            if sent.here:
+            if sent.here and not threading.current_thread().name.endswith(_SERVING):
                 call = {
                     "role": roles.get(key, os.environ.get("PROOF_ROLE", "")),
                     "service": model.signing_name,
@@ -97,6 +100,19 @@ def _passed(shape: Any, value: Any) -> Iterator[str]:
             yield from _passed(shape.value if shape.type_name == "map" else shape.member, item)
     elif isinstance(value, str) and value.startswith("arn:") and ":iam::" in value and ":role/" in value:
         yield value
+
+
+@contextmanager
+def recorded_here() -> Iterator[None]:
+    """Record the calls of this process within a `with` block; environment variables say where, and as which role."""
+    client = importlib.import_module(_CLIENT).BaseClient
+    kept = {name: getattr(client, name) for name in ("_make_api_call", "_make_request")}
+    _record(sys.modules[_CLIENT])
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(client, name, method)
 
 
 def install() -> None:

@@ -42,6 +42,7 @@ TABLE = (
     Stack("image"),
     Stack("build"),
     Stack("promotion"),
+    Stack("people"),
     Stack("endpoint", shared=False, endpoint=True),
     Stack("transform", shared=False),
     Stack("api", shared=False),
