@@ -223,10 +223,11 @@ PAGES = (
     ),
     Page("audit", "requests and responses, aws s3 cp", _READ, ("arn:aws:s3:::{CaptureBucket}/{slug}/1",), "deploys"),
     Page("audit", "CloudTrail's event history", "cloudtrail:LookupEvents", ("*",)),
+    Page("audit", "aws cloudtrail validate-logs", "cloudtrail:ListPublicKeys", ("*",)),
     Page(
         "audit",
         "aws cloudtrail validate-logs",
-        "cloudtrail:GetEventSelectors cloudtrail:GetTrail cloudtrail:GetTrailStatus cloudtrail:ListPublicKeys",
+        "cloudtrail:GetEventSelectors cloudtrail:GetTrail cloudtrail:GetTrailStatus",
         ("arn:aws:cloudtrail:{region}:{account}:trail/{slug}-trail",),
     ),
     Page(

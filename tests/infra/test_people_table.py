@@ -10,6 +10,7 @@ import pytest
 
 from standin.account import ACCOUNT
 from standin.iam import as_list
+from standin.needs import catalogue
 from standin.template import Template, parse, resolve
 from tests.answers import COVERING, each_set_of_answers
 from tests.infra.checks import names, principals, rungs
@@ -116,6 +117,16 @@ def test_nobody_changes_roles_or_becomes_one_of_the_project_s_own(answers: dict[
             assert service != "iam" or operation == "PassRole" or operation.startswith(READING), name
             assert service not in ("kms",) or operation in ("Decrypt", "DescribeKey", "GenerateDataKey"), name
             assert not operation.startswith("Delete") or name == "DeployPolicy", name
+
+
+@each_set_of_answers
+def test_what_knows_no_resources_is_allowed_on_all_and_nothing_else_is(answers: dict[str, str]) -> None:
+    for name, statement in statements(resolved(answers)):
+        for action in as_list(statement["Action"]):
+            knows = any(catalogue()[action.lower()].values())
+            reads = action.partition(":")[2].startswith(READING)
+            assert knows or statement["Resource"] == "*", (name, action)
+            assert not knows or statement["Resource"] != "*" or reads, (name, action)
 
 
 @each_set_of_answers
