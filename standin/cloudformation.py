@@ -24,12 +24,13 @@ from botocore.exceptions import ClientError, ParamValidationError
 from jmespath.functions import Functions, signature
 from moto.cloudformation import parsing
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Stack
+from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Stack, cloudformation_backends
 from moto.cloudformation.responses import CloudFormationResponse
 
 from standin.account import Cloud, StandInAccount
-from standin.gaps import CUSTOM_RESOURCES
+from standin.gateway import CUSTOM_RESOURCES
 from standin.kinds import KINDS, Kind
+from standin.principals import CALLER
 from standin.schemas import create_only
 from standin.template import cidr, parse, unsatisfied
 
@@ -277,10 +278,10 @@ def _replaces(type_: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> boo
 class _KindModel(_Model):
     """A kind of the table."""
 
-    def __init__(self, account: StandInAccount, type_: str) -> None:
+    def __init__(self, account: StandInAccount, type_: str, role: str = "") -> None:
         super().__init__(account, type_)
         self.kind: Kind = KINDS[type_]
-        self._client = account.client(self.kind.service)
+        self._client = account.client(self.kind.service, role)
 
     def create(self, name: str, properties: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
         named = {self.kind.name: name, **properties} if self.kind.name else properties
@@ -450,7 +451,7 @@ class _Type:
         region_name: str,
         **names: str,
     ) -> Resource:
-        model = _model(self.cloud.account(account_id, region_name), self.name)
+        model = _model(self.cloud.account(account_id, region_name), self.name, names["StackId"])
         with _said_of(names["LogicalId"]):
             return Resource(
                 model, model.create(resource_name, cloudformation_json["Properties"], names), cloudformation_json
@@ -464,7 +465,8 @@ class _Type:
         account_id: str,
         region_name: str,
     ) -> Resource:
-        model = _model(self.cloud.account(account_id, region_name), self.name)
+        stack = original_resource.record["names"]["StackId"]
+        model = _model(self.cloud.account(account_id, region_name), self.name, stack)
         with _said_of(original_resource.logical_resource_id):
             record = model.replace(original_resource, new_resource_name, cloudformation_json["Properties"])
         return Resource(model, record, cloudformation_json, original_resource.replaced)
@@ -473,8 +475,15 @@ class _Type:
         return True
 
 
-def _model(account: StandInAccount, type_: str) -> _Model:
-    return _CustomModel(account, type_) if _is_custom(type_) else _KindModel(account, type_)
+def _model(account: StandInAccount, type_: str, stack: str) -> _Model:
+    return _CustomModel(account, type_) if _is_custom(type_) else _KindModel(account, type_, _role(account, stack))
+
+
+def _role(account: StandInAccount, stack: str) -> str:
+    """ARN of the role that a stack is deployed with: its own, or that of who deploys it; none for an administrator."""
+    found = cloudformation_backends[account.id][account.region].stacks.get(stack)
+    caller = CALLER.get()
+    return (found and found.role_arn) or (caller if ":role/" in caller else "")
 
 
 def _is_custom(type_: str) -> bool:
@@ -534,10 +543,17 @@ def _is_changed(resources: parsing.ResourceMap, name: str) -> bool:
 def _apply(change_set: ChangeSet) -> None:
     """Carry out a change set; moto forgets the parameters and the outputs that it brings."""
     stack = change_set.stack
+    stack.role_arn = change_set.role_arn or stack.role_arn  # CloudFormation goes on to use the role
     stack.resource_map.update(change_set.template_dict, change_set.parameters)
     stack.template, stack.template_dict = change_set.template, change_set.template_dict
-    stack.parameters, stack.role_arn = change_set.parameters, change_set.role_arn
+    stack.parameters = change_set.parameters
     stack.output_map = stack._create_output_map()
+
+
+def _update_stack(stack: Stack, template: str, role_arn: str | None = None, **more: Any) -> None:
+    """Update a stack with its role, which moto looks at too late."""
+    stack.role_arn = role_arn or stack.role_arn
+    _MOTO_UPDATE_STACK(stack, template, role_arn=stack.role_arn, **more)
 
 
 def _parsed(text: str) -> Any:
@@ -598,6 +614,7 @@ def _clean(value: Any, resources: parsing.ResourceMap) -> Any:
 
 _MOTO_CLEAN = parsing.clean_json
 _MOTO_CREATE_CHANGE_SET = CloudFormationBackend.create_change_set
+_MOTO_UPDATE_STACK = Stack.update
 _MOTO_LOAD_PARAMETERS = parsing.ResourceMap.load_parameters
 
 
@@ -618,6 +635,7 @@ def cloudformation(cloud: Cloud) -> Iterator[None]:
         patch.setattr(parsing, "clean_json", _clean)
         patch.setattr(parsing, "resource_class_from_type", type_)
         patch.setattr(parsing, "resource_name_property_from_type", name_property)
+        patch.setattr(Stack, "update", _update_stack)
         patch.setattr(Stack, "parse_template", staticmethod(_parsed))
         patch.setattr(ChangeSet, "_parse_template", _parse_of_change_set)
         patch.setattr(ChangeSet, "apply", _apply)

@@ -498,7 +498,9 @@ KINDS: Mapping[str, Kind] = {
             "LifecyclePolicy": Put(
                 "PutLifecyclePolicy", "{repositoryName: id, lifecyclePolicyText: value.LifecyclePolicyText}"
             ),
-            "RepositoryPolicyText": Put("SetRepositoryPolicy", "{repositoryName: id, policyText: value}"),
+            "RepositoryPolicyText": Put(
+                "SetRepositoryPolicy", "{repositoryName: id, policyText: value}", undo="DeleteRepositoryPolicy"
+            ),
         },
     ),
     "AWS::Events::EventBus": Kind(
@@ -815,6 +817,7 @@ KINDS: Mapping[str, Kind] = {
             "ModelPackageGroupPolicy": Put(
                 "PutModelPackageGroupPolicy",
                 "{ModelPackageGroupName: properties.ModelPackageGroupName, ResourcePolicy: value}",
+                undo="DeleteModelPackageGroupPolicy",
             )
         },
     ),

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from standin.principals import role_of_token
+
 _CLIENT = "botocore.client"
 
 
@@ -47,7 +49,6 @@ class _Finder(MetaPathFinder):
 
 def _record(client: Any) -> None:
     make, send = client.BaseClient._make_api_call, client.BaseClient._make_request
-    roles: dict[str, str] = {}
     sent = threading.local()
 
     def noted(*arguments: Any) -> Any:
@@ -56,12 +57,8 @@ def _record(client: Any) -> None:
 
     def recorded(self: Any, operation: str, parameters: dict[str, Any]) -> Any:
         model, error, sent.here = self.meta.service_model, None, False
-        key = getattr(self._request_signer._credentials, "access_key", "")
         try:
-            answer = make(self, operation, parameters)
-            if operation.startswith("AssumeRole"):
-                roles[answer["Credentials"]["AccessKeyId"]] = parameters["RoleArn"]
-            return answer
+            return make(self, operation, parameters)
         except Exception as caught:
             error = str(caught)
             raise
@@ -69,7 +66,7 @@ def _record(client: Any) -> None:
             # What a program answers itself, as compiling does, is no call of AWS.
             if sent.here:
                 call = {
-                    "role": roles.get(key, os.environ.get("PROOF_ROLE", "")),
+                    "role": role_of_token(_token(self)) or os.environ.get("PROOF_ROLE", ""),
                     "service": model.signing_name,
                     "operation": operation,
                     "parameters": parameters,
@@ -82,6 +79,12 @@ def _record(client: Any) -> None:
 
     client.BaseClient._make_request = noted
     client.BaseClient._make_api_call = recorded
+
+
+def _token(client: Any) -> str | None:
+    """The session token that a client signs with, which says whose role it is."""
+    token: str | None = getattr(client._request_signer._credentials, "token", None)
+    return token
 
 
 def _passed(shape: Any, value: Any) -> Iterator[str]:
