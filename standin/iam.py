@@ -90,11 +90,20 @@ def applies(statement: Mapping[str, Any], action: str, resource: str, context: M
     return (
         _names(statement, "Action", lambda pattern: _glob(pattern.lower(), action.lower()))
         and _names(statement, "Resource", lambda pattern: resource_matches(pattern, resource, context))
-        and all(
-            _condition_holds(operator, key, as_list(wanted), context)
-            for operator, keys in statement.get("Condition", {}).items()
-            for key, wanted in keys.items()
-        )
+        and conditions_hold(statement.get("Condition", {}), context)
+    )
+
+
+def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, Any]) -> bool:
+    """Whether all conditions of a statement hold.
+
+    Raises:
+        ValueError: One has an operator that is not known here.
+    """
+    return all(
+        _condition_holds(operator, key, as_list(wanted), context)
+        for operator, keys in conditions.items()
+        for key, wanted in keys.items()
     )
 
 
