@@ -138,6 +138,16 @@ def test_a_stack_reaches_another_account_as_its_role(opened: Opened, name: str) 
             client.create_stack(**request)
 
 
+def test_an_update_of_a_stack_acts_as_the_role_that_it_names(opened: Opened) -> None:
+    body = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "one"}}}}'
+    client = opened.staging.client("cloudformation")
+    client.create_stack(StackName="model", TemplateBody=body)
+    values = {"Package": opened.package, "Role": f"arn:aws:iam::{STAGING}:role/visits-serve"}
+    parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
+    client.update_stack(StackName="model", TemplateBody=MODEL, Parameters=parameters, RoleARN=opened.deploy)
+    assert len(opened.staging.client("sagemaker").list_models()["Models"]) == 1
+
+
 def test_a_stack_reaches_another_account_as_whoever_deploys_it(opened: Opened) -> None:
     parameters = {"Package": opened.package, "Role": f"arn:aws:iam::{STAGING}:role/visits-serve"}
     with pytest.raises(ClientError, match=r"Model: .*user/administrator is not authorized"):
@@ -166,6 +176,15 @@ def test_a_copy_out_of_another_account_needs_the_object_and_its_key(opened: Open
     assert code(s3.copy_object, **request) == "AccessDenied"
     opened.staging.client("s3", opened.deploy).copy_object(**request)
     assert s3.get_object(Bucket="visits-own", Key="one")["Body"].read() == b"model"
+
+
+def test_an_own_bucket_with_a_key_of_another_account_needs_that_key(opened: Opened) -> None:
+    s3 = opened.production.client("s3")
+    s3.create_bucket(Bucket="visits-foreign", CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket="visits-foreign", Key="one", Body=b"")
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": opened.key}}
+    s3.put_bucket_encryption(Bucket="visits-foreign", ServerSideEncryptionConfiguration={"Rules": [rule]})
+    assert code(s3.get_object, Bucket="visits-foreign", Key="one") == "AccessDenied"
 
 
 @pytest.mark.parametrize("change", ["no key", "other context"])
