@@ -1,6 +1,6 @@
 """The exceptions that verbs report as messages to the user."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class MlopsError(Exception):
@@ -36,3 +36,25 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # only for an error
 
     return "".join(f"Did you mean `{near}`? " for near in get_close_matches(name, sorted(known), n=1))
+
+
+def error_of(action: Callable[[], object]) -> list[MlopsError]:
+    """Return the error that an action raises, for callers that list all of them; empty if it succeeds."""
+    try:
+        action()
+    except MlopsError as error:
+        return [error]
+    return []
+
+
+def require_none(errors: Iterable[MlopsError]) -> None:
+    """Raise errors: the only one, or one that lists them all.
+
+    Raises:
+        MlopsError: There is at least one error.
+    """
+    distinct = list({str(error): error for error in errors}.values())
+    if len(distinct) == 1:
+        raise distinct[0]
+    if distinct:
+        raise UsageError("\n".join(["Several values are missing or invalid:", *map(str, distinct)]))

@@ -1,24 +1,24 @@
 """Deploy the stacks of an environment in order, and the version of the model that will be live in it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
 from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError, require_none
 from mlops.base.waiting import Clock
 from mlops.deployment import functions, guardrails, readiness, templates
+from mlops.deployment.checks import settings
+from mlops.deployment.checks.finding import Finding, require
 from mlops.deployment.cloudformation import Deployed, Plan, StackService
-from mlops.deployment.readiness import Finding, Readiness
 from mlops.deployment.rollout import ATTEMPT, PACKAGE, SHADOW, Rollout
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.monitoring import limits as monitoring_limits
 from mlops.project import security, stacks
-from mlops.project.configuration import STACKS
-from mlops.project.stacks import SHADOW_MINUTES, Stack
+from mlops.project.stacks import Stack
 from mlops.project.target import Target
 from mlops.registry import promotion
 from mlops.registry.live import live, record
@@ -27,15 +27,7 @@ from mlops.registry.versions import TRAIN_ONE, ModelVersion, champion, find
 from mlops.retraining import limits
 from mlops.store.s3 import S3Store
 
-_BUCKET, _KEY = "FunctionsBucket", "FunctionsKey"
 _ROLE = "CloudFormationRoleArn"
-_OWN = (
-    *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW, ATTEMPT),
-    *(security.VOLUME_KEY, security.IN_VPC),
-    *limits.PARAMETERS,
-    *monitoring_limits.PARAMETERS,
-)
-"""The parameters that the deployment sets itself."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +88,12 @@ class Deployment:
     def __post_init__(self) -> None:
         target, root = self.target, self.target.project.root
         self.chosen = stacks.selected(target.stacks, self.request.stacks)
-        self.order = [*([] if target.environment == SHARED else target.shared.stacks), *target.stacks]
-        self.templates = {stack: templates.read(root, stack) for stack in self.order}
-        self.registered = templates.outputs_of_others(root, target.shared.settings)
+        self.templates = settings.read(target)
+        self.order = list(self.templates)
         self.settings, self.account, self.names = target.settings, target.account, target.names
         self.service = StackService(self.account, target.project.slug, self.report, self.clock)
-        self.readiness = Readiness(target, self.service)
         self._require_settings()
+        self.registered = templates.outputs_of_others(root, target.shared.settings)
 
     def run(self) -> Report:
         """Deploy.
@@ -122,7 +113,7 @@ class Deployment:
             if stack in self.chosen:
                 done.append(self._deploy(stack, {**outputs, **self._known(stack, version)}))
             outputs |= self.service.outputs(self._name(stack))
-        self._report_findings("Next", self.readiness.after())
+        self._report_findings("Next", self._findings(readiness.after))
         live_version = version.version if version else None
         return Report(self.target.environment, live_version, superseded=False, stacks=tuple(done))
 
@@ -132,10 +123,12 @@ class Deployment:
         Raises:
             MlopsError: Something is missing; the message lists all of it.
         """
-        today = date.fromtimestamp(self.clock.time())
-        found = self.readiness.before([stack.name for stack in self.chosen], today)
+        found = self._findings(readiness.before)
         self._report_findings("Warning", [finding for finding in found if not finding.blocks])
-        readiness.require(found, f"The account {self.account.id} in {self.account.region}")
+        require(found, f"The account {self.account.id} in {self.account.region}")
+
+    def _findings(self, checks: Callable[[Target, Collection[str], date], list[Finding]]) -> list[Finding]:
+        return checks(self.target, [stack.name for stack in self.chosen], date.fromtimestamp(self.clock.time()))
 
     def _report_findings(self, title: str, findings: Sequence[Finding]) -> None:
         for finding in findings:
@@ -160,32 +153,11 @@ class Deployment:
                 f"None of the stacks to deploy to {self.target.environment} takes a version.",
                 "Leave out --version and --model-package.",
             )
-        known = dict.fromkeys(_OWN, "") | self.registered
-        for stack in self.order:
-            if stack in self.chosen:
-                self._require_secure(stack)
-                guardrails.require_time(self.templates[stack], self._values(stack, known), stack.name, self.settings)
-                self._shadow_minutes(stack)
-            known |= dict.fromkeys(self.templates[stack].outputs, "")
-
-    def _require_secure(self, stack: Stack) -> None:
-        declared = self.templates[stack].parameters
-        security.Network.of(self.settings, f"{STACKS}.{stack.name}", self.settings.stack(stack.name))
-        if security.DISK_ENCRYPTION in declared:
-            security.require_encryptable_disks(self.settings, stack.name)
-        if security.IN_VPC in declared:
-            security.Security.of(self.settings)
+        require_none(settings.errors(self.target, self.templates, self.chosen))
 
     def _values(self, stack: Stack, known: Mapping[str, str]) -> dict[str, str]:
         """Return the values of a stack's parameters."""
-        before = self.order[: self.order.index(stack)]
-        origin = {output: one for one in before for output in self.templates[one].outputs}
-        return templates.parameters(self.templates[stack], known, stack, self.settings, origin)
-
-    def _shadow_minutes(self, stack: Stack) -> float | None:
-        if SHADOW not in self.templates[stack].parameters:
-            return None
-        return self.settings.number(f"{STACKS}.{stack.name}.{SHADOW_MINUTES}")
+        return settings.values(self.templates, known, stack, self.settings)
 
     def _version(self) -> ModelVersion | None:
         """Return the version to deploy; None if the requested package is superseded.
@@ -208,11 +180,11 @@ class Deployment:
         known = {"ProjectName": self.target.project.slug, "ProjectId": self.names.id}
         if not stack.shared:
             known["EnvironmentName"] = self.target.environment
-        if _KEY in self.templates[stack].parameters:
+        if settings.KEY in self.templates[stack].parameters:
             key = functions.key(self.target.project.root, self.target.project.slug)
             S3Store(self.account).put_once(self.account.bucket, key, functions.archive(self.target.project.root))
             # Functions are in the bucket that the pipeline reads, and read it as well.
-            known |= {_BUCKET: self.account.bucket, _KEY: key, "DataBucket": self.account.bucket}
+            known |= {settings.BUCKET: self.account.bucket, settings.KEY: key, "DataBucket": self.account.bucket}
         if security.IN_VPC in self.templates[stack].parameters:
             known |= security.Security.of(self.settings).parameters()
         if limits.PARAMETERS.keys() <= self.templates[stack].parameters.keys():
@@ -227,7 +199,8 @@ class Deployment:
         name, template, values = self._name(stack), self.templates[stack], self._values(stack, known)
         role, environment = None if stack.shared else self._role(known), self.target.environment
         if stack.endpoint:
-            endpoint, minutes = AwsEndpoint.of(self.target, self.clock), self._shadow_minutes(stack)
+            endpoint = AwsEndpoint.of(self.target, self.clock)
+            minutes = settings.shadow_minutes(self.settings, stack, template)
             if canary := guardrails.canary(template, values):
                 self.report(canary)
             rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)

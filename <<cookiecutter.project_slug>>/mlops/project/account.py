@@ -7,14 +7,17 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore import exceptions
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.limits import MAX_CONCURRENCY
 from mlops.project.environment import Environment
 
+_SECONDS_TO_CONNECT, _SECONDS_TO_READ = 3, 20
 _SIGN_IN = "Sign in: `aws sso login` or `aws configure`, and set AWS_PROFILE if you use profiles."
 _CREDENTIAL_ERRORS = (
     exceptions.NoCredentialsError,
@@ -24,7 +27,8 @@ _CREDENTIAL_ERRORS = (
     exceptions.SSOError,
     exceptions.TokenRetrievalError,
 )
-_CONNECTION_ERRORS = (exceptions.HTTPClientError, exceptions.ConnectionError)
+# A proxy or the page of a public network may answer in place of AWS.
+_CONNECTION_ERRORS = (exceptions.HTTPClientError, exceptions.ConnectionError, ResponseParserError)
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _INVALID = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -90,6 +94,11 @@ class Account:
     def ecr(self) -> Any:
         """The ECR client."""
         return self._client("ecr")
+
+    @cached_property
+    def iam(self) -> Any:
+        """The IAM client."""
+        return self._client("iam")
 
     @cached_property
     def codecommit(self) -> Any:
@@ -224,6 +233,18 @@ def is_missing(error: exceptions.ClientError) -> bool:
         # SageMaker has no specific error code for most missing resources.
         or (code.startswith("Validation") and ("does not exist" in message or "Could not find" in message))
     )
+
+
+def is_denied(error: exceptions.ClientError) -> bool:
+    """Return whether an error means that the caller lacks permission."""
+    return _code(error) in _DENIED
+
+
+def fail_fast() -> None:
+    """Let the clients that are created from now on wait seconds instead of minutes for a network that is not there."""
+    session = botocore.session.get_session()
+    session.set_default_client_config(Config(connect_timeout=_SECONDS_TO_CONNECT, read_timeout=_SECONDS_TO_READ))
+    boto3.setup_default_session(botocore_session=session)
 
 
 def _code(error: exceptions.ClientError) -> str:

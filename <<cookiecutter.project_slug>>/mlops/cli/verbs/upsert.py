@@ -11,7 +11,7 @@ from datetime import date
 from mlops.base.errors import UsageError
 from mlops.base.files import DIGEST_LENGTH
 from mlops.cli.console import report
-from mlops.deployment.readiness import image_support
+from mlops.deployment.checks.images import image_support
 from mlops.pipeline import submission
 from mlops.pipeline.bundle import current
 from mlops.pipeline.definition import assignments
