@@ -216,15 +216,16 @@ class _Examination:
                     self._add(place, check, finding)
             except UsageError as error:
                 self._add(place, check, Finding.of(error, Level.BLOCKS, settings.REFUSED))
+                self._skip([check], place, error)
 
     def _skip(self, checks: Iterable[Check], place: Place, error: MlopsError) -> None:
         for check in checks:
             self.results.append(Result(place, check, Finding.of(error, Level.NOT_CHECKED, check.cost)))
 
     def _add(self, place: Place, check: Check, finding: Finding) -> None:
-        """Add a finding, unless another environment has it already: environments share files and resources."""
-        known = {(result.check.id, result.finding) for result in self.results}
-        if (check.id, finding) not in known:
+        """Add a finding, unless it was found before: environments of an account share files and resources."""
+        before = [result.finding for result in self.results if result.place.account in (place.account, None)]
+        if finding.level is Level.NOT_CHECKED or finding not in before:
             self.results.append(Result(place, check, finding))
 
 

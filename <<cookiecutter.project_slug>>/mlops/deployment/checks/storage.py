@@ -190,30 +190,32 @@ def _absent(subject: Subject, resource: _Resource, what: str) -> Finding:
 
 
 def _buckets(target: Target) -> Iterator[_Resource]:
-    created = list(_created(target, _BUCKET))
-    yield from created
+    yield from _created(target, _BUCKET)
     for setting in _BUCKETS if not _uses_shared(target) else ():
         name = str(target.settings[setting])
         is_used = setting == "bucket" or not target.project.deploys_only
-        if is_used and name not in [bucket.name for bucket in created]:
+        if is_used and not (_has_stacks(target) and name in (target.names.data_bucket, target.names.model_bucket)):
             yield _Resource(name, setting=setting)
 
 
 def _keys(target: Target) -> Iterator[_Resource]:
-    created = list(_created(target, _ALIAS))
-    yield from created
+    yield from _created(target, _ALIAS)
     for setting, suffix in keys.KEYS.items() if not _uses_shared(target) else ():
-        alias = target.names.key_alias(suffix)
         if arn := target.settings.settings.get(setting):
             yield _Resource(str(arn), setting=setting)
-        elif setting in keys.unnamed(target) and alias not in [key.name for key in created]:
-            yield _Resource(alias, setting=setting)
+        elif setting in keys.unnamed(target) and not _has_stacks(target):
+            yield _Resource(target.names.key_alias(suffix), setting=setting)
+
+
+def _has_stacks(target: Target) -> bool:
+    """Return whether stacks create what the configuration of an environment leaves empty."""
+    return target.environment == SHARED
 
 
 def _created(target: Target, type_: str) -> Iterator[_Resource]:
     """Yield the resources of a type that the shared stacks always create."""
     values = {"ProjectName": target.project.slug, "ProjectId": target.names.id}
-    for stack in target.stacks if target.environment == SHARED else ():
+    for stack in target.stacks if _has_stacks(target) else ():
         template = templates.read(target.project.root, stack)
         for logical in template.of_type(type_):
             resource = template.resources[logical]
