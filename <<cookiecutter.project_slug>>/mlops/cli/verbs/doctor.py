@@ -83,9 +83,7 @@ def _not_checked(results: list[Result]) -> Iterator[str]:
         reasons.setdefault(result.finding.what, []).append(result)
     for reason, its in reasons.items():
         what = f"{_listed(one.check.subject for one in its)} ({_listed(map(_where, its))})"
-        yield from textwrap.wrap(
-            f"Not checked: {what}: {reason}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False
-        )
+        yield from _wrapped(f"Not checked: {what}: {reason}", "", "  ")
     if reasons:
         yield ""
 
