@@ -1,6 +1,6 @@
 """The exceptions that verbs report as messages to the user."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 
 class MlopsError(Exception):
@@ -38,10 +38,27 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "".join(f"Did you mean `{near}`? " for near in get_close_matches(name, sorted(known), n=1))
 
 
-def error_of(action: Callable[[], object]) -> list[MlopsError]:
-    """Return the error that an action raises, for callers that list all of them; empty if it succeeds."""
+class CombinedError(UsageError):
+    """Several errors at once.
+
+    Args:
+        errors: The errors.
+
+    Attributes:
+        errors: The errors.
+    """
+
+    def __init__(self, errors: Sequence[MlopsError]) -> None:
+        super().__init__("\n".join(["Several values are missing or invalid:", *map(str, errors)]))
+        self.errors = errors
+
+
+def errors_of(action: Callable[[], object]) -> Sequence[MlopsError]:
+    """Return the errors that an action raises, for callers that list all of them; empty if it succeeds."""
     try:
         action()
+    except CombinedError as combined:
+        return combined.errors
     except MlopsError as error:
         return [error]
     return []
@@ -57,4 +74,4 @@ def require_none(errors: Iterable[MlopsError]) -> None:
     if len(distinct) == 1:
         raise distinct[0]
     if distinct:
-        raise UsageError("\n".join(["Several values are missing or invalid:", *map(str, distinct)]))
+        raise CombinedError(distinct)

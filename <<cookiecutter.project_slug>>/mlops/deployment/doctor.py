@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from mlops.base.environments import IN_AWS, LOCAL, SHARED
-from mlops.base.errors import MlopsError, UsageError, error_of
+from mlops.base.errors import MlopsError, UsageError, errors_of
 from mlops.deployment import readiness
 from mlops.deployment.checks import (
     connection,
@@ -169,7 +169,7 @@ class _Examination:
             self._skip([*_of(Scope.SETTINGS), *later], Place(None, target.environment), error)
             return False
         place = Place(account, target.environment)
-        incomplete = [_of_shared(target, each) for each in error_of(target.settings.require_place)]
+        incomplete = [_of_shared(target, each) for each in errors_of(target.settings.require_place)]
         for reason in incomplete:
             self._add(place, SETTINGS, Finding.of(reason, Level.BLOCKS, settings.REFUSED))
             self._skip(later, place, reason)
@@ -251,4 +251,4 @@ def _of_shared(target: Target, error: MlopsError) -> MlopsError:
     """Return the error of the shared environment, if it is the reason for this one."""
     if target.environment == SHARED or target.shared.settings.settings.get("account") is not None:
         return error
-    return next(iter(error_of(target.shared.settings.require_place)), error)
+    return next(iter(errors_of(target.shared.settings.require_place)), error)

@@ -6,6 +6,7 @@ from botocore.exceptions import ClientError
 
 from mlops.base.commands import MLOPS
 from mlops.base.environments import ENVIRONMENTS, SHARED
+from mlops.base.errors import MlopsError, UsageError
 from mlops.deployment.checks.check import Subject
 from mlops.deployment.checks.finding import Finding, Level
 from mlops.pipeline.submission import submitted
@@ -54,7 +55,10 @@ def version_approved(subject: Subject) -> Iterator[Finding]:
     target = subject.target
     if not set(ENVIRONMENTS) & subject.chosen.keys():
         return
-    group = target.model_package_group
+    try:
+        group = target.model_package_group
+    except UsageError as error:  # the check of the settings reports it
+        raise MlopsError(error.message, error.remedy) from None
     with aws_errors(f"read the model package group {group}"):
         try:
             found = target.account.sagemaker.list_model_packages(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 
 from mlops.base.environments import SHARED
-from mlops.base.errors import MlopsError, error_of
+from mlops.base.errors import MlopsError, errors_of
 from mlops.deployment import guardrails, templates
 from mlops.deployment.checks.check import Subject
 from mlops.deployment.checks.finding import Finding, Level
@@ -81,7 +81,7 @@ def errors(target: Target, declared: Mapping[Stack, Template], chosen: Collectio
         chosen: The stacks to deploy.
     """
     registered = partial(templates.outputs_of_others, target.project.root, target.shared.settings)
-    yield from (missing := error_of(registered))
+    yield from (missing := errors_of(registered))
     outputs = dict.fromkeys(map(templates.parameter_of, target.shared.settings.stack("registry")), "")
     known = dict.fromkeys(_OWN, "") | (outputs if missing else registered())
     for stack, template in declared.items():
@@ -95,21 +95,21 @@ def _of_stack(
 ) -> Iterator[MlopsError]:
     template = declared[stack]
     section, parameters = settings.stack(stack.name), template.parameters
-    yield from error_of(partial(security.Network.of, settings, f"{STACKS}.{stack.name}", section))
+    yield from errors_of(partial(security.Network.of, settings, f"{STACKS}.{stack.name}", section))
     if security.DISK_ENCRYPTION in parameters:
-        yield from error_of(partial(security.require_encryptable_disks, settings, stack.name))
+        yield from errors_of(partial(security.require_encryptable_disks, settings, stack.name))
     if security.IN_VPC in parameters:
-        yield from error_of(partial(security.Security.of, settings))
+        yield from errors_of(partial(security.Security.of, settings))
     if limits.PARAMETERS.keys() <= parameters.keys():
         for key in limits.PARAMETERS.values():
-            yield from error_of(partial(limits.limit, settings, key))
+            yield from errors_of(partial(limits.limit, settings, key))
     if monitoring_limits.PARAMETERS.keys() <= parameters.keys():
-        yield from error_of(partial(monitoring_limits.values, settings))
+        yield from errors_of(partial(monitoring_limits.values, settings))
     given = partial(values, declared, known, stack, settings)
-    yield from (wrong := error_of(given))
+    yield from (wrong := errors_of(given))
     if not wrong:
-        yield from error_of(partial(guardrails.require_time, template, given(), stack.name, settings))
-    yield from error_of(partial(shadow_minutes, settings, stack, template))
+        yield from errors_of(partial(guardrails.require_time, template, given(), stack.name, settings))
+    yield from errors_of(partial(shadow_minutes, settings, stack, template))
 
 
 def shadow_minutes(settings: Environment, stack: Stack, template: Template) -> float | None:

@@ -385,6 +385,14 @@ def test_each_value_of_another_project_s_registry_is_asked_for(tmp_path: Path, m
         templates.outputs_of_others(tmp_path, of.shared)
     for name in ("model_package_group", "model_key_arn"):
         assert f"No value for `stacks.registry.{name}` in config/dev.yaml." in caught.value.message
-    [(level, what, _)] = found(settings.valid, of)
-    assert level == "blocks"
-    assert "model_package_group" in what
+    assert found(settings.valid, of) == [
+        (
+            "blocks",
+            f"No value for `stacks.registry.{name}` in config/dev.yaml.",
+            "Copy it from the project that trains.",
+        )
+        for name in ("model_package_group", "model_key_arn")
+    ]
+    # Settings are reported once: the registry is only not checked.
+    version = Check("version", "the registry", "It shows later.", Scope.ACCOUNT, model.version_approved)
+    assert [finding.level for finding in version.run(of)] == [Level.NOT_CHECKED]
