@@ -79,6 +79,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", type=int, help="rows of synthetic data instead of the sample")
     options = parser.parse_args()
+    # `make` sets it for the template's sources. A project's user keeps bytecode, as the scripts run by hand do here.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     hand, cold, cached, compiled = [], [], [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -45,7 +45,8 @@ def _recommended(rule: dict[str, Any]) -> Iterator[str]:
         "|---" * (len(rule["by"]) + 1) + "|",
     )
     for *answers, meaning in _leaves(rule["answer"]):
-        yield f"| {' | '.join(map(_code, (*answers, meaning)))} |"
+        any_ = ["any"] * (len(rule["by"]) - len(answers))
+        yield f"| {' | '.join([*map(_code, answers), *any_, _code(meaning)])} |"
     yield ""
 
 

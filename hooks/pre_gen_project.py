@@ -54,6 +54,8 @@ def derived(answers: "dict[str, Any]") -> dict[str, tuple[str, str]]:
 def _look_up(rule: "dict[str, Any]", answers: "dict[str, Any]") -> str:
     answer: Any = rule["answer"]
     for question in rule["by"]:
+        if isinstance(answer, str):
+            break  # the other questions make no difference
         answer = answer[answers[question]]
     return str(answer)
 

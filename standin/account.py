@@ -28,10 +28,13 @@ from moto.sns.models import SNSBackend
 from moto.ssm.models import ParameterDict
 from werkzeug.serving import make_server
 
-from standin import firehose, mail, models
+from standin import crossing, firehose, mail, models
+from standin.assuming import assuming
+from standin.existing_principals import existing_principals
 from standin.forkserver import ForkServer, forkserver
-from standin.gaps import Gaps, access_key
+from standin.gateway import Gateway
 from standin.iam import applies, statements
+from standin.principals import access_key, account_of, session_token, temporary
 from standin.quotas import Quotas
 
 T = TypeVar("T")
@@ -63,12 +66,26 @@ class StandInAccount:
         """The address."""
         return self.cloud.endpoint
 
-    def client(self, service: str) -> Any:
-        """The boto3 client of a service, with all rights in this account."""
-        return self.cloud.client(service, self.id, self.region)
+    def client(self, service: str, role: str = "") -> Any:
+        """The boto3 client of a service.
 
-    def environment(self) -> Mapping[str, str]:
-        """What a process needs in its environment to use this account; it inherits nothing else."""
+        Args:
+            service: As boto3 calls it.
+            role: ARN of the role of this account that uses it; the account's administrator when it is empty.
+        """
+        return self.cloud.client(service, self.id, self.region, self._own(role))
+
+    def _own(self, role: str) -> str:
+        if role and account_of(role) != self.id:
+            raise ValueError(f"{role} is not a role of the account {self.id}")
+        return role
+
+    def environment(self, role: str = "") -> Mapping[str, str]:
+        """What a process needs in its environment to use this account; it inherits nothing else.
+
+        Args:
+            role: ARN of the role of this account that the process runs as; its administrator when it is empty.
+        """
         return {
             "PATH": os.environ["PATH"],
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -79,18 +96,24 @@ class StandInAccount:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_MAX_ATTEMPTS": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            **(temporary(self._own(role)) if role else {}),
         }
 
     def grow(self) -> None:
         """Have the quotas of an account that has been used for long."""
         self.cloud.quotas.grow(self.id, self.region)
 
-    def enter(self, patch: pytest.MonkeyPatch) -> None:
-        """Let boto3 in this process use this account and no other, until the patch is undone."""
-        for name, value in self.environment().items():
-            patch.setenv(name, value)
+    def enter(self, patch: pytest.MonkeyPatch, role: str = "") -> None:
+        """Let boto3 in this process use this account and no other, until the patch is undone.
+
+        Args:
+            patch: What is undone.
+            role: ARN of the role of this account that it is used as; its administrator when it is empty.
+        """
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             patch.delenv(name, raising=False)
+        for name, value in self.environment(role).items():
+            patch.setenv(name, value)
         patch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
@@ -131,10 +154,10 @@ class Cloud:
     """
 
     endpoint: str
-    gaps: Gaps
+    gaps: Gateway
     quotas: Quotas
     ended: ExitStack
-    _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    _clients: dict[tuple[str, str, str, str], Any] = field(default_factory=dict)
     _moments: dict[Hashable, tuple["Saved", Any]] = field(default_factory=dict)
 
     @property
@@ -151,9 +174,9 @@ class Cloud:
         """An account, as a Region of it shows it; one that nothing was put into is empty."""
         return StandInAccount(self, number, region)
 
-    def client(self, service: str, account: str, region: str) -> Any:
-        """The boto3 client of a service in an account."""
-        known = (service, account, region)
+    def client(self, service: str, account: str, region: str, role: str = "") -> Any:
+        """The boto3 client of a service in an account, as a role or its administrator."""
+        known = (service, account, region, role)
         if known not in self._clients:
             self._clients[known] = boto3.Session().client(
                 service,
@@ -161,6 +184,7 @@ class Cloud:
                 endpoint_url=self.endpoint,
                 aws_access_key_id=access_key(account),
                 aws_secret_access_key="testing",
+                aws_session_token=session_token(role) if role else None,
                 config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
             )
         return self._clients[known]
@@ -294,8 +318,9 @@ def _encryption(backend: S3Backend, bucket_name: str) -> Any:
 def cloud() -> Iterator[Cloud]:
     """Accounts, all empty, for as long as the `with` block takes."""
     quotas = Quotas()
-    more, limits = {**quotas.operations(), **firehose.operations()}, {**quotas.limits(), **firehose.limits()}
-    gaps = Gaps(DomainDispatcherApplication(create_backend_app), more, limits)
+    more = {**quotas.operations(), **firehose.operations()}
+    limits = {**quotas.limits(), **firehose.limits(), **crossing.limits()}
+    gaps = Gateway(DomainDispatcherApplication(create_backend_app), more, limits)
     server = make_server("127.0.0.1", 0, gaps, threaded=True, request_handler=_Quiet)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     with ExitStack() as ended:
@@ -310,6 +335,9 @@ def cloud() -> Iterator[Cloud]:
             autoscaling_responses.ApplicationAutoScalingResponse, "describe_scaling_policies", _named_policies
         )
         models.keep()
+        ended.enter_context(assuming())
+        ended.enter_context(crossing.crossings())
+        ended.enter_context(existing_principals())
         thread.start()
         ended.callback(server.server_close)
         ended.callback(thread.join)

@@ -137,7 +137,7 @@ class _Run:
         build = f"{folder.parent.name}:{folder.name}"
         environment = self._spec.get("env", {})
         return {
-            **account.environment(),
+            **account.environment(self._project.role),
             **self._project.record.environment(self._project.role),
             "HOME": str(self._home),
             "CI": "true",

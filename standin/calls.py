@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,11 @@ class CallRecord:
             role: Its ARN.
         """
         return {"PYTHONPATH": str(HOOK), "PROOF_CALLS": str(self._file), "PROOF_ROLE": role}
+
+    def add(self, call: Call) -> None:
+        """Record a call that a service makes with a role."""
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(call), default=str) + "\n")
 
     def calls(self) -> list[Call]:
         """Those that were recorded, in order."""

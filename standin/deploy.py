@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 from moto.cloudformation.models import cloudformation_backends
 
 from standin.account import StandInAccount
-from standin.cloudformation import Resource, read
 from standin.finding import Finding
 from standin.kinds import KINDS
+from standin.resources import Resource, read
 from standin.template import Template
 
 

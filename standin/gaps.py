@@ -1,35 +1,26 @@
-"""Operations of AWS that moto lacks, in front of moto's server.
+"""Operations of AWS that moto lacks.
 
-All of them speak JSON and name the operation in a header, so one small WSGI layer answers them and leaves the rest to
-moto. What a resource consists of is read from botocore's model of its service.
+All of them speak JSON and name the operation in a header; `gateway` answers them in front of moto's server. What a
+resource consists of is read from botocore's model of its service.
 """
 
 import functools
-import io
 import json
-import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import botocore.session
 from botocore import xform_name
 from moto.backends import get_backend
 from moto.core.utils import utcnow
-from moto.iam.models import get_account_id_from
 
+from standin.existing_principals import missing_principals
 from standin.shapes import faults, input_shape
 
 Message = dict[str, Any]
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-CUSTOM_RESOURCES = "/custom-resource/"
-"""Where the functions of custom resources answer, followed by the id of the request."""
-
 _BOTOCORE = botocore.session.get_session()
-_KEY = "ASTANDIN"
 
 
 class Where(NamedTuple):
@@ -42,17 +33,6 @@ class Where(NamedTuple):
 
     account: str
     region: str
-
-
-def access_key(account: str) -> str:
-    """The id of the access key of an account's administrator; it names the account, for moto to tell them apart."""
-    return _KEY + account
-
-
-def _where(authorization: str) -> Where:
-    """Where a signed request goes: into the account of the key, or of the role that a temporary key stands for."""
-    key, _, region, *_ = authorization.partition("Credential=")[2].split("/")
-    return Where(key.removeprefix(_KEY) if key.startswith(_KEY) else get_account_id_from(key), region)
 
 
 class RefusedError(Exception):
@@ -220,6 +200,8 @@ def _list_tags(sagemaker: Any, request: Message) -> Message:
 
 def _put_group_policy(sagemaker: Any, request: Message) -> Message:
     group = _found(sagemaker.model_package_groups, request["ModelPackageGroupName"])
+    if missing := missing_principals(request["ResourcePolicy"]):
+        raise RefusedError("ValidationException", f"Invalid principal in policy: {missing[0]}")
     group.resource_policy = request["ResourcePolicy"]
     return {"ModelPackageGroupArn": group.arn}
 
@@ -227,6 +209,12 @@ def _put_group_policy(sagemaker: Any, request: Message) -> Message:
 def _group_policy(sagemaker: Any, request: Message) -> Message:
     group = _found(sagemaker.model_package_groups, request["ModelPackageGroupName"])
     return {"ResourcePolicy": _found(vars(group), "resource_policy")}
+
+
+def _delete_group_policy(sagemaker: Any, request: Message) -> Message:
+    _group_policy(sagemaker, request)
+    del sagemaker.model_package_groups[request["ModelPackageGroupName"]].resource_policy
+    return {}
 
 
 def _delete_from(collection: str, identity: str) -> Callable[[Any, Message], Message]:
@@ -419,6 +407,7 @@ _GAPS: Mapping[tuple[str, str], Callable[[Any, Message], Message]] = {
     ("codepipeline", "StopPipelineExecution"): _stop_pipeline_execution,
     ("sagemaker", "DeleteFeatureGroup"): _delete_feature_group,
     ("sagemaker", "DeleteModelPackageGroup"): _delete_from("model_package_groups", "ModelPackageGroupName"),
+    ("sagemaker", "DeleteModelPackageGroupPolicy"): _delete_group_policy,
     ("sagemaker", "DescribeFeatureGroup"): _feature_group,
     ("sagemaker", "DescribePipeline"): _describe_sagemaker_pipeline,
     ("sagemaker", "DescribePipelineExecution"): _describe_sagemaker_execution,
@@ -439,80 +428,13 @@ def _in_moto(service: str, change: Callable[[Any, Message], Message]) -> _Operat
     return lambda where, request: change(backends[where.account][where.region], request)
 
 
-_LISTS = frozenset(f"SageMaker.List{things}" for things in ("EndpointConfigs", "Endpoints", "Models"))
-
-
-def _in_lower_case(content: bytes) -> bytes:
-    """A list whose ARNs are in lower case, as SageMaker has sent them, and by which it finds nothing.
-
-    https://github.com/boto/boto3/issues/4606
-    """
-    return re.sub(rb'"arn:aws:sagemaker:[^"]*"', lambda arn: arn[0].lower(), content)
-
-
-class Gaps:
-    """A WSGI application that answers what moto lacks and hands everything else on.
+def operations(records: Records) -> dict[tuple[str, str], _Operation]:
+    """What is answered here instead of by moto.
 
     Args:
-        moto: The application of moto's server.
-        more: Further operations that are answered here.
-        limits: What may refuse an operation, before that is answered here or by moto.
-
-    Attributes:
-        records: What is kept here.
-        answers: What functions of custom resources answered, by request; taken out when it is read.
+        records: Where that is kept which moto has no place for.
     """
-
-    def __init__(self, moto: Wsgi, more: Named, limits: Named) -> None:
-        self._moto = moto
-        self.records: Records = {}
-        self.answers: dict[str, Message] = {}
-        operations = {name: _in_moto(name[0], change) for name, change in _GAPS.items()}
-        for family in _families():
-            operations.update(family.operations(self.records))
-        self._operations = _by_target({**operations, **more})
-        self._limits = _by_target(limits)
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request, or hand it on."""
-        target = environ.get("HTTP_X_AMZ_TARGET", "")
-        operation, limit = self._operations.get(target), self._limits.get(target)
-        path: str = environ["PATH_INFO"]
-        if path.startswith(CUSTOM_RESOURCES):
-            self.answers[path.removeprefix(CUSTOM_RESOURCES)] = _body(environ)
-            start_response("200 OK", [("Content-Length", "0")])
-            return []
-        if "HTTP_AUTHORIZATION" not in environ:  # a URL that was signed, an operation that anybody may call
-            return self._moto(environ, start_response)
-        where = _where(environ["HTTP_AUTHORIZATION"])
-        in_account = {**environ, "HTTP_X_MOTO_ACCOUNT_ID": where.account}
-        if operation is None and limit is None:
-            answered = self._moto(in_account, start_response)
-            return map(_in_lower_case, answered) if target in _LISTS else answered
-        request = _body(environ)
-        try:
-            if limit:
-                limit(where, request)
-            if operation is None:
-                return self._moto(
-                    {**in_account, "wsgi.input": io.BytesIO(json.dumps(request).encode())}, start_response
-                )
-            status, answer = HTTPStatus.OK, operation(where, request)
-        except RefusedError as refused:
-            status, answer = HTTPStatus.BAD_REQUEST, {"__type": refused.code, "message": str(refused)}
-        content = json.dumps(answer, default=str).encode()
-        headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(content)))]
-        start_response(f"{status} {status.phrase}", headers)
-        return [content]
-
-
-def _by_target(operations: Named) -> dict[str, Callable[[Where, Message], Any]]:
-    return {
-        f"{_BOTOCORE.get_service_model(service).metadata['targetPrefix']}.{name}": operation
-        for (service, name), operation in operations.items()
-    }
-
-
-def _body(environ: Mapping[str, Any]) -> Message:
-    content: Message = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-    return content
+    found = {name: _in_moto(name[0], change) for name, change in _GAPS.items()}
+    for family in _families():
+        found.update(family.operations(records))
+    return found

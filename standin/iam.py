@@ -1,7 +1,7 @@
 """Evaluation of IAM policies: whether a role may do something to a resource.
 
 Semantics: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html, for identity-based
-policies and permissions boundaries within one account.
+policies and permissions boundaries. `resource_policies` adds the policies of resources.
 """
 
 import functools
@@ -37,8 +37,16 @@ class RolePolicies:
         Raises:
             ValueError: A condition has an operator that is not known here.
         """
-        documents = [self.allowed, *([[self.boundary]] if self.boundary else [])]
-        return all(_decide(each, action, resource, context) for each in documents)
+        return _decide(self.allowed, action, resource, context) and self.within_boundary(action, resource, context)
+
+    def within_boundary(self, action: str, resource: str, context: Mapping[str, Any]) -> bool:
+        """Whether the permissions boundary, if there is one, allows an action."""
+        return self.boundary is None or _decide([self.boundary], action, resource, context)
+
+    def deny(self, action: str, resource: str, context: Mapping[str, Any]) -> bool:
+        """Whether a policy or the boundary denies an action explicitly."""
+        documents = [*self.allowed, *([self.boundary] if self.boundary else [])]
+        return "Deny" in _effects(documents, action, resource, context)
 
 
 def role_policies(iam: Any, role: str) -> RolePolicies:
@@ -82,11 +90,20 @@ def applies(statement: Mapping[str, Any], action: str, resource: str, context: M
     return (
         _names(statement, "Action", lambda pattern: _glob(pattern.lower(), action.lower()))
         and _names(statement, "Resource", lambda pattern: resource_matches(pattern, resource, context))
-        and all(
-            _condition_holds(operator, key, as_list(wanted), context)
-            for operator, keys in statement.get("Condition", {}).items()
-            for key, wanted in keys.items()
-        )
+        and conditions_hold(statement.get("Condition", {}), context)
+    )
+
+
+def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, Any]) -> bool:
+    """Whether all conditions of a statement hold.
+
+    Raises:
+        ValueError: One has an operator that is not known here.
+    """
+    return all(
+        _condition_holds(operator, key, as_list(wanted), context)
+        for operator, keys in conditions.items()
+        for key, wanted in keys.items()
     )
 
 
@@ -99,13 +116,16 @@ def resource_matches(pattern: str, resource: str, context: Mapping[str, Any]) ->
 
 
 def _decide(documents: Sequence[Document], action: str, resource: str, context: Mapping[str, Any]) -> bool:
-    effects = {
+    return _effects(documents, action, resource, context) == {"Allow"}
+
+
+def _effects(documents: Sequence[Document], action: str, resource: str, context: Mapping[str, Any]) -> set[str]:
+    return {
         statement["Effect"]
         for document in documents
         for statement in statements(document)
         if applies(statement, action, resource, context)
     }
-    return effects == {"Allow"}
 
 
 def _names(statement: Mapping[str, Any], element: str, matches: Callable[[str], bool]) -> bool:

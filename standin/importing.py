@@ -16,7 +16,7 @@ from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult
 
 from standin.account import Cloud, StandInAccount
-from standin.cloudformation import Resource, adopt
+from standin.resources import Resource, adopt
 from standin.schemas import schema
 
 Identified = Mapping[str, Mapping[str, Any]]

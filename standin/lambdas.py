@@ -17,10 +17,14 @@ import pytest
 from moto.awslambda.models import LambdaFunction
 from moto.sqs.models import Queue
 
+from standin import buses
 from standin.account import Cloud, StandInAccount
 from standin.calls import CallRecord
 from standin.patterns import matches
+from standin.principals import account_of
 
+_RECORDS: list[CallRecord] = []
+"""What takes the calls of services, within `real_handlers`."""
 RUNTIME = Path(__file__).parent / "hook" / "lambda_runtime.py"
 
 
@@ -34,7 +38,9 @@ class Delivery:
         role: ARN of the role that delivers; empty for a function, which its own policy opens.
         input: What was delivered.
         answer: What the handler returned; None for targets that are no functions.
-        error: What the handler raised, with its traceback; empty when it ended well.
+        error: What the handler raised, with its traceback, or why an event is not on the bus of the target; empty when
+            it ended well.
+        account: Number of the account of the rule.
     """
 
     rule: str
@@ -43,6 +49,7 @@ class Delivery:
     input: Any
     answer: Any = None
     error: str = ""
+    account: str = ""
 
 
 @contextmanager
@@ -62,7 +69,11 @@ def real_handlers(cloud: Cloud, record: CallRecord) -> Iterator[None]:
         # moto delivers messages and events of S3 by itself; here they are delivered when a test says so.
         patch.setattr("moto.s3.notifications._send_event_bridge_message", lambda *_: None)
         patch.setattr(Queue, "lambda_event_source_mappings", property(lambda _: {}, lambda *_: None), raising=False)
-        yield
+        _RECORDS.append(record)
+        try:
+            yield
+        finally:
+            _RECORDS.remove(record)
 
 
 def deliver(account: StandInAccount, event: Mapping[str, Any], bus: str = "default") -> list[Delivery]:
@@ -74,7 +85,8 @@ def deliver(account: StandInAccount, event: Mapping[str, Any], bus: str = "defau
         bus: Name of the bus.
 
     Returns:
-        Deliveries in the order of the rules; none when no rule wants the event.
+        Deliveries in the order of the rules; none when no rule wants the event. A delivery to an event bus is followed
+        by those of the rules there.
     """
     whole = {
         "version": "0",
@@ -85,11 +97,16 @@ def deliver(account: StandInAccount, event: Mapping[str, Any], bus: str = "defau
         "resources": [],
         **event,
     }
-    client, delivered = account.client("events"), []
+    return _deliver(account, whole, bus, forwarded=False)
+
+
+def _deliver(account: StandInAccount, event: Mapping[str, Any], bus: str, forwarded: bool) -> list[Delivery]:
+    client, delivered = account.client("events"), list[Delivery]()
     for rule in client.list_rules(EventBusName=bus)["Rules"]:
-        if rule["State"] == "ENABLED" and "EventPattern" in rule and matches(json.loads(rule["EventPattern"]), whole):
+        if rule["State"] == "ENABLED" and "EventPattern" in rule and matches(json.loads(rule["EventPattern"]), event):
             for target in client.list_targets_by_rule(Rule=rule["Name"], EventBusName=bus)["Targets"]:
-                delivered.append(_delivery(account, rule["Name"], target, whole))
+                deliver_to = _forward if ":event-bus/" in target["Arn"] else _hand_over
+                delivered += deliver_to(account, rule, target, event, forwarded)
     return delivered
 
 
@@ -104,16 +121,52 @@ def invoke(account: StandInAccount, function: str, event: Any) -> tuple[Any, str
     return (None, text) if "FunctionError" in answer else (json.loads(text), "")
 
 
-def _delivery(account: StandInAccount, rule: str, target: Mapping[str, Any], event: Mapping[str, Any]) -> Delivery:
-    content = json.loads(target["Input"]) if "Input" in target else event
+def _hand_over(
+    account: StandInAccount, rule: Mapping[str, Any], target: Mapping[str, Any], event: Mapping[str, Any], _: bool
+) -> list[Delivery]:
+    """Deliver an event to a target of the account that is no event bus."""
+    name, arn, content = rule["Name"], target["Arn"], json.loads(target["Input"]) if "Input" in target else event
     if "InputTransformer" in target or "InputPath" in target:
         raise NotImplementedError(
-            f"{rule} changes its events; only whole events and constant inputs are delivered here"
+            f"{name} changes its events; only whole events and constant inputs are delivered here"
         )
-    answer, error = invoke(account, target["Arn"], content) if ":lambda:" in target["Arn"] else (None, "")
-    if ":sqs:" in target["Arn"]:
-        _send(account, rule, target["Arn"], content)
-    return Delivery(rule, target["Arn"], target.get("RoleArn", ""), content, answer, error)
+    if account_of(arn) != account.id:
+        raise NotImplementedError(f"{name} delivers to {arn}; only event buses of other accounts are targets here")
+    answer, error = invoke(account, arn, content) if ":lambda:" in arn else (None, "")
+    if ":sqs:" in arn:
+        _send(account, rule["Arn"], arn, content)
+    return [Delivery(name, arn, target.get("RoleArn", ""), content, answer, error, account.id)]
+
+
+def _forward(
+    account: StandInAccount,
+    rule: Mapping[str, Any],
+    target: Mapping[str, Any],
+    event: Mapping[str, Any],
+    forwarded: bool,
+) -> list[Delivery]:
+    """Put an event on the bus that a target is, and hand it to the rules there.
+
+    What has come from another bus goes to no third one, whosever it is:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html. It keeps its account and Region.
+    """
+    arn, role = target["Arn"], target.get("RoleArn", "")
+    if {"Input", "InputPath", "InputTransformer"} & target.keys():
+        raise NotImplementedError(f"{rule['Name']} changes its events; only whole events are forwarded here")
+    if forwarded or event["account"] != account.id:
+        reason = "an event that came from another bus is not forwarded"
+        return [Delivery(rule["Name"], arn, role, event, None, reason, account.id)]
+    if role:
+        for record in _RECORDS:
+            record.add(buses.put_call(role, arn, event, account.region))
+    reason = buses.obstacle(account, rule["Arn"], target, event)
+    if reason and (queue := target.get("DeadLetterConfig", {}).get("Arn")):
+        _send(account, rule["Arn"], queue, event)
+    delivery = Delivery(rule["Name"], arn, role, event, None, reason, account.id)
+    if reason:
+        return [delivery]
+    receiver = account.cloud.account(account_of(arn), arn.split(":")[3])
+    return [delivery, *_deliver(receiver, event, arn.rpartition("/")[2], forwarded=True)]
 
 
 def _send(account: StandInAccount, rule: str, queue: str, content: Any) -> None:
@@ -122,22 +175,11 @@ def _send(account: StandInAccount, rule: str, queue: str, content: Any) -> None:
     Raises:
         PermissionError: It does not; EventBridge would drop the event.
     """
+    if reason := buses.letter_obstacle(rule, queue):
+        raise PermissionError(reason)
     sqs = account.client("sqs")
     url = sqs.get_queue_url(QueueName=queue.rpartition(":")[2])["QueueUrl"]
-    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
-    arn = account.client("events").describe_rule(Name=rule)["Arn"]
-    if not any(
-        statement["Principal"] == {"Service": "events.amazonaws.com"}
-        and statement["Action"] == "sqs:SendMessage"
-        and arn in _listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])
-        for statement in json.loads(attributes.get("Policy", '{"Statement": []}'))["Statement"]
-    ):
-        raise PermissionError(f"The policy of {queue} does not let EventBridge send messages for the rule {rule}.")
     sqs.send_message(QueueUrl=url, MessageBody=json.dumps(content))
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
 
 
 def _run(account: StandInAccount, record: CallRecord, function: LambdaFunction, event: Any) -> tuple[str, bool, str]:
@@ -146,7 +188,7 @@ def _run(account: StandInAccount, record: CallRecord, function: LambdaFunction, 
         zipfile.ZipFile(io.BytesIO(function.code_bytes)).extractall(folder)
         recording = record.environment(function.role)
         environment = {
-            **account.environment(),
+            **account.environment(function.role),
             **function.environment_vars,
             **recording,
             "PYTHONPATH": os.pathsep.join([recording["PYTHONPATH"], folder]),

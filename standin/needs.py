@@ -3,14 +3,17 @@
 import functools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from standin.account import StandInAccount
 from standin.calls import Call
+from standin.principals import account_of
 from standin.schemas import schema
+
+if TYPE_CHECKING:
+    from standin.account import StandInAccount
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,14 @@ class Need:
         resource: Its ARN, or `*` where the action knows no resources.
         why: What does it.
         context: Values of condition keys.
+        shared: What the policy of another account's resource names, where that is not `resource`.
     """
 
     action: str
     resource: str
     why: str
     context: Mapping[str, Any] = field(default_factory=dict)
+    shared: str = ""
 
 
 # IAM's prefix of a service where it is not the name that requests are signed for.
@@ -50,6 +55,13 @@ _ACTIONS: Mapping[str, tuple[str, ...]] = {
     "s3:ListObjects": ("s3:ListBucket",),
     "s3:ListObjectsV2": ("s3:ListBucket",),
     "s3:UploadPart": ("s3:PutObject",),
+}
+
+# The actions of operations on a version of an object.
+_OF_VERSIONS: Mapping[str, tuple[str, ...]] = {
+    "s3:DeleteObjectTagging": ("s3:DeleteObjectVersionTagging",),
+    "s3:GetObjectTagging": ("s3:GetObjectVersionTagging",),
+    "s3:PutObjectTagging": ("s3:PutObjectVersionTagging",),
 }
 
 # The last part of a resource's ARN, made from parameters of the call; the first whose parameters are all there.
@@ -85,6 +97,9 @@ _KEY_ACTIONS: Mapping[str, tuple[str, ...]] = {
     "sqs:SendMessage": ("kms:Decrypt", "kms:GenerateDataKey"),
 }
 
+# The encryption context of S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+_OBJECT = "kms:EncryptionContext:aws:s3:arn"
+
 # Everybody may ask who they are.
 _FREE = {"sts:GetCallerIdentity"}
 
@@ -114,21 +129,43 @@ def catalogue() -> Mapping[str, Forms]:
     return listed | dict.fromkeys(UNLISTED, listed["apigateway:put"]) | {"sagemaker:listmodelpackages": {}}
 
 
-def needs(calls: Iterable[Call], keys: Mapping[str, str] | None = None) -> list[Need]:
+@dataclass(frozen=True)
+class _Surroundings:
+    """What is known of the resources that calls are about; see `needs`."""
+
+    keys: Mapping[str, str]
+    owners: Mapping[str, str]
+    bucket_keys: Collection[str]
+
+    def owner(self, resource: str, caller: str) -> str:
+        """The account of a resource; the caller's when the resource does not say it."""
+        return self.owners.get(resource.partition("/")[0]) or account_of(resource) or caller
+
+
+def needs(
+    calls: Iterable[Call],
+    keys: Mapping[str, str] | None = None,
+    *,
+    owners: Mapping[str, str] | None = None,
+    bucket_keys: Collection[str] = (),
+) -> list[Need]:
     """What calls need to be allowed, PassRole and the keys of what is encrypted included.
 
     Args:
         calls: Those of one role.
         keys: ARN of the key of each bucket, queue, topic and alias that has one, by ARN.
+        owners: The account of each bucket, by ARN; the caller's where it is missing.
+        bucket_keys: ARNs of the buckets whose objects are encrypted with a bucket key.
 
     Raises:
         ValueError: An operation has no IAM action of its name, and `_ACTIONS` does not say which it has.
     """
-    found = {need.action + need.resource: need for call in calls for need in _of_call(call, keys or {})}
+    surroundings = _Surroundings(keys or {}, owners or {}, bucket_keys)
+    found = {need.action + need.resource + need.shared: need for call in calls for need in _of_call(call, surroundings)}
     return list(found.values())
 
 
-def keys(account: StandInAccount) -> dict[str, str]:
+def keys(account: "StandInAccount") -> dict[str, str]:
     """ARN of the key of each bucket, queue, topic and alias of an account that has one, by ARN."""
     s3, sqs, sns, kms = (account.client(service) for service in ("s3", "sqs", "sns", "kms"))
     used = {}
@@ -156,33 +193,80 @@ def handler_permissions(types: Iterable[str]) -> set[str]:
     }
 
 
-def _of_call(call: Call, keys: Mapping[str, str]) -> Iterator[Need]:
+def _of_call(call: Call, surroundings: _Surroundings) -> Iterator[Need]:
     prefix = _PREFIXES.get(call.service, call.service)
     name = f"{prefix}:{call.operation}"
     if name in _FREE:
         return
-    account = call.role.split(":")[4]
+    account, keys = account_of(call.role), surroundings.keys
+    addressed, call = _addressed(call)
     context = {**_context(call, account), **_tags(call.parameters)}
     # A parameter that is made with tags is tagged: systems-manager/latest/userguide/tagging-parameters.html.
     tagged = ("ssm:AddTagsToResource",) if name == "ssm:PutParameter" and "Tags" in call.parameters else ()
-    for action in (*_ACTIONS.get(name, (name,)), *tagged):
+    of_version = _OF_VERSIONS.get(name) if "VersionId" in call.parameters else None
+    for action in (*(of_version or _ACTIONS.get(name, (name,))), *tagged):
         if action.lower() not in catalogue():
             raise ValueError(f"there is no IAM action {action}: say in _ACTIONS what {name} needs")
-        for resource in _resources(action, call, account):
+        for resource in _resources(action, call, addressed):
             if prefix == "kms":
                 # An alias stands for its key: https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
                 resource = keys.get(resource.replace(":key/alias/", ":alias/"), resource)
-            yield Need(action, resource, name, context)
-            owner = resource.partition("/")[0] if prefix == "s3" else resource
-            for key_action in _KEY_ACTIONS.get(action, ()) if owner in keys else ():
-                via = {"kms:ViaService": f"{prefix}.{call.region}.amazonaws.com"}
-                yield Need(key_action, keys[owner], name, {**context, **via})
+            where = {"aws:ResourceAccount": surroundings.owner(resource, account)}
+            yield Need(action, resource, name, context | where, _shared(action, call, addressed, account))
+            holder = resource.partition("/")[0] if prefix == "s3" else resource
+            for key_action in _KEY_ACTIONS.get(action, ()) if holder in keys else ():
+                where = {
+                    "aws:ResourceAccount": account_of(keys[holder]),
+                    "kms:ViaService": f"{prefix}.{call.region}.amazonaws.com",
+                }
+                if prefix == "s3":
+                    where[_OBJECT] = holder if holder in surroundings.bucket_keys else resource
+                yield Need(key_action, keys[holder], name, context | where)
     if "CopySource" in call.parameters:
         yield from _of_call(
-            replace(call, operation="GetObject", parameters=_source(call.parameters["CopySource"])), keys
+            replace(call, operation="GetObject", parameters=_source(call.parameters["CopySource"])), surroundings
         )
+    if name == "sagemaker:CreateModel":
+        yield from _foreign_packages(call, account, context)
     for role in call.passed if name != "sts:AssumeRole" and prefix != "iam" else ():
-        yield Need("iam:PassRole", role, name, {**context, "iam:PassedToService": f"{prefix}.amazonaws.com"})
+        where = {"aws:ResourceAccount": account_of(role), "iam:PassedToService": f"{prefix}.amazonaws.com"}
+        yield Need("iam:PassRole", role, name, context | where)
+
+
+def _addressed(call: Call) -> tuple[str, Call]:
+    """The account that a call is about, and the call with the name of its group where it has the ARN."""
+    parameters, account = call.parameters, account_of(call.role)
+    if re.search(r"/\d{12}/", str(parameters.get("QueueUrl", ""))):
+        account = parameters["QueueUrl"].split("/")[-2]
+    group = str(parameters.get("ModelPackageGroupName", ""))
+    if group.startswith("arn:"):
+        account = account_of(group)
+        parameters = {**parameters, "ModelPackageGroupName": group.rpartition("/")[2]}
+    return str(parameters.get("registryId", account)), replace(call, parameters=parameters)
+
+
+def _shared(action: str, call: Call, addressed: str, account: str) -> str:
+    """What the policy of another account's group names for the listing of its versions: the versions.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry-deploy-xaccount.html
+    """
+    if action != "sagemaker:ListModelPackages" or addressed == account:
+        return ""
+    group = call.parameters["ModelPackageGroupName"]
+    return f"arn:aws:sagemaker:{call.region}:{addressed}:model-package/{group}/1"
+
+
+def _foreign_packages(call: Call, account: str, context: Mapping[str, Any]) -> Iterator[Need]:
+    """What the groups of other accounts must allow to whoever makes a model of their versions.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry-deploy-xaccount.html
+    """
+    containers = [*call.parameters.get("Containers", []), call.parameters.get("PrimaryContainer", {})]
+    for package in {container.get("ModelPackageName", "") for container in containers}:
+        if account_of(package) not in ("", account):
+            where = {"aws:ResourceAccount": account_of(package)}
+            for action in ("sagemaker:CreateModel", "sagemaker:DescribeModelPackage"):
+                yield Need(action, package, "sagemaker:CreateModel", {**context, **where})
 
 
 def _source(copied: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -197,7 +281,7 @@ def _context(call: Call, account: str) -> dict[str, Any]:
         "aws:PrincipalAccount": account,
         "aws:PrincipalArn": call.role,
         "aws:RequestedRegion": call.region,
-        "aws:ResourceAccount": account,
+        "kms:CallerAccount": account,
         "aws:SecureTransport": True,
         **({"cloudwatch:namespace": call.parameters["Namespace"]} if "MetricData" in call.parameters else {}),
     }

@@ -10,13 +10,18 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from standin.principals import role_of_token
+
 _CLIENT = "botocore.client"
+_SERVING = "(process_request_thread)"
+"""What names of the threads end with in which the stand-in account answers: its own calls are nobody's."""
 
 
 class _RecordingLoader(Loader):
@@ -47,7 +52,6 @@ class _Finder(MetaPathFinder):
 
 def _record(client: Any) -> None:
     make, send = client.BaseClient._make_api_call, client.BaseClient._make_request
-    roles: dict[str, str] = {}
     sent = threading.local()
 
     def noted(*arguments: Any) -> Any:
@@ -56,20 +60,16 @@ def _record(client: Any) -> None:
 
     def recorded(self: Any, operation: str, parameters: dict[str, Any]) -> Any:
         model, error, sent.here = self.meta.service_model, None, False
-        key = getattr(self._request_signer._credentials, "access_key", "")
         try:
-            answer = make(self, operation, parameters)
-            if operation.startswith("AssumeRole"):
-                roles[answer["Credentials"]["AccessKeyId"]] = parameters["RoleArn"]
-            return answer
+            return make(self, operation, parameters)
         except Exception as caught:
             error = str(caught)
             raise
         finally:
             # What a program answers itself, as compiling does, is no call of AWS.
-            if sent.here:
+            if sent.here and not threading.current_thread().name.endswith(_SERVING):
                 call = {
-                    "role": roles.get(key, os.environ.get("PROOF_ROLE", "")),
+                    "role": role_of_token(_token(self)) or os.environ.get("PROOF_ROLE", ""),
                     "service": model.signing_name,
                     "operation": operation,
                     "parameters": parameters,
@@ -82,6 +82,12 @@ def _record(client: Any) -> None:
 
     client.BaseClient._make_request = noted
     client.BaseClient._make_api_call = recorded
+
+
+def _token(client: Any) -> str | None:
+    """The session token that a client signs with, which says whose role it is."""
+    token: str | None = getattr(client._request_signer._credentials, "token", None)
+    return token
 
 
 def _passed(shape: Any, value: Any) -> Iterator[str]:
@@ -97,6 +103,19 @@ def _passed(shape: Any, value: Any) -> Iterator[str]:
             yield from _passed(shape.value if shape.type_name == "map" else shape.member, item)
     elif isinstance(value, str) and value.startswith("arn:") and ":iam::" in value and ":role/" in value:
         yield value
+
+
+@contextmanager
+def recorded_here() -> Iterator[None]:
+    """Record the calls of this process within a `with` block; environment variables say where, and as which role."""
+    client = importlib.import_module(_CLIENT).BaseClient
+    kept = {name: getattr(client, name) for name in ("_make_api_call", "_make_request")}
+    _record(sys.modules[_CLIENT])
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(client, name, method)
 
 
 def install() -> None:

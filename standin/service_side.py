@@ -323,6 +323,10 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
             ),
         ),
     ),
+    "scheduler function": ServiceUse(
+        f"{_DOCS}/scheduler/latest/UserGuide/managing-targets-templated.html",
+        (("lambda:InvokeFunction", "arn:aws:lambda:{region}:{account}:function:{function}"),),
+    ),
     "scheduler message": ServiceUse(
         f"{_DOCS}/scheduler/latest/UserGuide/managing-targets-templated.html",
         (("sqs:SendMessage", "arn:aws:sqs:{region}:{account}:{queue}"),),

@@ -1,8 +1,11 @@
 """The deploy pipeline in a stand-in account, with the stacks that it needs, and people who decide on versions."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from moto.codepipeline.models import codepipeline_backends
@@ -12,7 +15,10 @@ from mlops.registry import promotion
 from mlops.registry.packages import versions
 from mlops.registry.versions import APPROVED, PENDING, REJECTED, champion
 from standin.account import ACCOUNT, REGION, StandInAccount
+from standin.buildspecs import Build, BuildProject
+from standin.calls import CallRecord
 from standin.lambdas import Delivery, deliver
+from tests.infra.checks import codepipeline
 from tests.infra.deployed import NAMES, Deployed
 from tests.infra.rendered import SLUG
 
@@ -152,3 +158,53 @@ def answered(delivery: Delivery) -> dict[str, Any]:
     assert delivery.error == ""
     answer: dict[str, Any] = json.loads(json.dumps(delivery.answer))
     return answer
+
+
+def declared(promotion: Promotion, stage: str, action: str) -> dict[str, Any]:
+    """An action of a stage, as the pipeline is deployed."""
+    pipeline = promotion.account.client("codepipeline").get_pipeline(name=PIPELINE)["pipeline"]
+    actions = next(each["actions"] for each in pipeline["stages"] if each["name"] == stage.title())
+    found: dict[str, Any] = next(each for each in actions if each["name"] == action)
+    return found
+
+
+@dataclass(frozen=True)
+class Actions:
+    """The actions of the deploy pipeline that are builds, which really run.
+
+    Attributes:
+        promotion: The pipeline.
+        sources: The project as it was released.
+        record: Takes the calls of the builds.
+        folder: Where they work.
+        shown: The variables of the execution, which the actions that ran have filled.
+    """
+
+    promotion: Promotion
+    sources: Path
+    record: CallRecord
+    folder: Path
+    shown: dict[str, str] = field(default_factory=dict)
+
+    def run(self, stage: str, action: str, package: str = "", execution: str = "") -> Build:
+        """Run an action of a stage for an execution."""
+        account = self.promotion.account
+        if package:
+            self.shown.update({"variables.ModelPackageArn": package, "codepipeline.PipelineExecutionId": execution})
+        wanted = declared(self.promotion, stage, action)
+        configuration = wanted["configuration"]
+        text = codepipeline.filled(configuration["EnvironmentVariables"], self.shown)
+        [project] = account.client("codebuild").batch_get_projects(names=[configuration["ProjectName"]])["projects"]
+        given = [*project["environment"].get("environmentVariables", []), *json.loads(text)]
+        runner = BuildProject(
+            account,
+            self.record,
+            project["serviceRole"],
+            self.folder / f"{stage}-{action}",
+            {variable["name"]: variable["value"] for variable in given},
+            {"make": f'exec {shutil.which("make")} -o .venv/.complete "$@"'},
+        )
+        done = runner.build((self.sources / project["source"]["buildspec"]).read_text(), {"source": self.sources})
+        if namespace := wanted.get("namespace"):
+            self.shown.update({f"{namespace}.{name}": value for name, value in done.exported.items()})
+        return done

@@ -12,7 +12,7 @@ from cookiecutter.environment import StrictEnvironment
 
 from tests.answers import COVERING, QUESTIONS, completed, left_out
 from tests.environments import give
-from tests.projects import SOURCES
+from tests.projects import ROOT, SOURCES
 
 SLUG = "visits"
 ID = "p-0123456789ab"
@@ -53,6 +53,7 @@ def _context(answers: frozenset[tuple[str, str]]) -> dict[str, Any]:
 def _compiled(name: str) -> jinja2.Template:
     context: dict[str, Any] = {"cookiecutter": {}}  # says which extensions there are: none
     environment = StrictEnvironment(context=context, keep_trailing_newline=True, **QUESTIONS["_jinja2_env_vars"])
+    environment.loader = jinja2.FileSystemLoader(ROOT / "templates")  # of fragments, as cookiecutter has it
     template: jinja2.Template = environment.from_string((SOURCES / name).read_text(encoding="utf-8"))
     return template
 

@@ -31,9 +31,12 @@ VALUES = {
     "ModelVersion": "7",
     "ProjectId": ID,
     "ProjectName": NAME,
+    "ProductionAccount": "333333333333",
+    "RegistryAccount": "111111111111",
     "Repository": "organization/repository",
     "RunsPerDay": "20",
     "ShadowModelPackageArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{NAME}/8",
+    "StagingAccount": "222222222222",
     "TopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}-notifications",
 }
 SOURCES = (

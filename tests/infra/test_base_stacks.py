@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -111,17 +111,27 @@ class Deployed:
         answers: Those of the variant.
         known: Their outputs.
         roles: The policies of each role, by the suffix of its name.
+        account: The account that they are in.
+        registry: The account of the registry.
+        id: The project's id in that account.
+        environments: The environments that are in that account.
+        models: Values of condition keys that decrypting models needs, besides those of every object.
     """
 
     answers: Mapping[str, str]
     known: Mapping[str, str]
     roles: Mapping[str, RolePolicies]
+    account: str = ACCOUNT
+    registry: str = ACCOUNT
+    id: str = ID
+    environments: tuple[str, ...] = ENVIRONMENTS
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> Callable[[int], dict[str, str]]:
         """Where the image of jobs (0) and of models (1) is."""
         if self.answers.get("training_image") == "custom":
-            return lambda _: {"account": ACCOUNT, "region": REGION, "repository": self.known["ImageRepository"]}
+            return lambda _: {"account": self.registry, "region": REGION, "repository": self.known["ImageRepository"]}
         names = REPOSITORIES[self.answers.get("framework", "xgboost")]
         return lambda use: {"account": AWS_IMAGES, "region": REGION, "repository": names[use]}
 
@@ -144,6 +154,7 @@ def deployed(variant: str, **settings: str) -> Deployed:
 def needs_of(variant: str, role: str, **settings: str) -> list[Need]:
     """What a role needs."""
     makers = {"pipe": pipe, "pipef": pipef, "host": host, "deploy": deploying, "api": api, "fire": fire, "sched": sched}
+    makers |= {"sweep": sweep, "ssched": ssched}
     found = makers[role](deployed(variant, **settings))
     return list({(need.action, need.resource, *need.context.items()): need for need in found}.values())
 
@@ -184,36 +195,68 @@ def pipef(stacks: Deployed) -> Iterator[Need]:
         yield from service_needs("lambda logs", **known, log_group=f"/aws/lambda/{function}")
 
 
+def sweep(stacks: Deployed) -> Iterator[Need]:
+    known = {"region": REGION, "account": ACCOUNT}
+    arn, why = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}", "what versions name"
+    yield Need("sagemaker:DescribeModelPackageGroup", f"{arn}:model-package-group/{SLUG}", why)
+    yield Need("sagemaker:ListModelPackages", "*", why)
+    yield Need("sagemaker:DescribeModelPackage", f"{arn}:model-package/{SLUG}/1", why)
+    for environment in ENVIRONMENTS:
+        yield Need("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{SLUG}/live/{environment}", why)
+    data = f"arn:aws:s3:::{stacks.known['DataBucket']}"
+    for bucket in (data, f"arn:aws:s3:::{stacks.known['ModelBucket']}"):
+        yield Need("s3:ListBucketVersions", bucket, "what is stored")
+        for action in ("Delete", "Get", "Put"):
+            yield Need(f"s3:{action}ObjectVersionTagging", f"{bucket}/{SLUG}/runs/1/one", "the tags")
+    yield Need("s3:GetObject", f"{data}/{SLUG}/data-versions/0123456789abcdef.json", "the manifests")
+    for action in ("GetObject", "PutObject"):
+        yield Need(f"s3:{action}", f"{data}/{SLUG}/sweep/next.json", "how far it came")
+    yield from service_needs("object encryption", region=REGION, key=stacks.known["DataKeyArn"])
+    queue = {"queue": f"{SLUG}-sweep-undelivered", "key": stacks.known["DataKeyArn"]}
+    send, *encrypt = service_needs("lambda dead letters", **known, **queue)
+    yield replace(send, context={})
+    yield from encrypt
+    yield from service_needs("lambda logs", **known, log_group=f"/aws/lambda/{SLUG}-sweep")
+
+
+def ssched(stacks: Deployed) -> Iterator[Need]:
+    known = {"region": REGION, "account": ACCOUNT}
+    yield from service_needs("scheduler function", **known, function=f"{SLUG}-sweep")
+    yield from service_needs("scheduler dead letters", **known, queue=f"{SLUG}-sweep-undelivered")
+    yield from service_needs("scheduler dead letters encryption", region=REGION, key=stacks.known["DataKeyArn"])
+
+
 def host(stacks: Deployed) -> Iterator[Need]:
     inference = stacks.answers.get("inference", "realtime")
     monitored = stacks.answers.get("monitoring", "on") == "on" and inference != "serverless"
     capture, key = stacks.known["CaptureBucket"], stacks.known["WorkloadKeyArn"]
-    places = ["TransformJobs"] if inference == "batch" else [f"Endpoints/{SLUG}-{name}" for name in ENVIRONMENTS]
+    places = ["TransformJobs"] if inference == "batch" else [f"Endpoints/{SLUG}-{name}" for name in stacks.environments]
     for place in places:
         yield from service_needs(
             "hosting",
             region=REGION,
-            account=ACCOUNT,
+            account=stacks.account,
             bucket=stacks.known["ModelBucket"],
             model=f"{stacks.known['ModelPackageGroup']}/runs/1/Train/model.tar.gz",
             log_group=f"/aws/sagemaker/{place}",
         )
         yield from service_needs("sagemaker metrics", kind=place.partition("/")[0])
     if inference in ("realtime", "async"):
-        for environment in ENVIRONMENTS:
+        for environment in stacks.environments:
             alarm = f"{SLUG}-{environment}-server-errors"
-            yield from service_needs("hosting guardrails", region=REGION, account=ACCOUNT, alarm=alarm)
+            yield from service_needs("hosting guardrails", region=REGION, account=stacks.account, alarm=alarm)
     # Who only reads needs the first: to decrypt.
-    yield from service_needs("object encryption", region=REGION, key=stacks.known["ModelKeyArn"])[:1]
+    [decrypt, *_] = service_needs("object encryption", region=REGION, key=stacks.known["ModelKeyArn"])
+    yield replace(decrypt, context={**decrypt.context, **stacks.models})
     yield from service_needs("sagemaker image", **stacks.image(1))
     if inference == "batch":
         yield from service_needs("sagemaker job input", bucket=stacks.known["DataBucket"], prefix="to-predict/")
         yield from service_needs("object encryption", region=REGION, key=stacks.known["DataKeyArn"])[:1]
         yield from service_needs("sagemaker job output", bucket=capture, prefix=f"{SLUG}/batch/staging/output/")
     if inference == "async":
-        for environment in ENVIRONMENTS:
+        for environment in stacks.environments:
             for topic in ("answered", "failed"):
-                arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:{SLUG}-{environment}-{topic}"
+                arn = f"arn:aws:sns:{REGION}:{stacks.account}:{SLUG}-{environment}-{topic}"
                 prefix = f"{SLUG}/async/{environment}/"
                 yield from service_needs("hosting asynchronously", bucket=capture, prefix=prefix, topic=arn)
     if monitored:
@@ -228,10 +271,10 @@ def everything(stacks: Deployed, environment: str) -> dict[str, str]:
     """Parameters of an environment with which each optional resource is there."""
     return {
         "ProjectName": SLUG,
-        "ProjectId": ID,
+        "ProjectId": stacks.id,
         "EnvironmentName": environment,
         "EndpointName": f"{SLUG}-{environment}",
-        "MonitoringScheduleRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{OWN}-msched",
+        "MonitoringScheduleRoleArn": f"arn:aws:iam::{stacks.account}:role/sagemaker-{SLUG}-{stacks.id}-msched",
         "JwtIssuer": "https://issuer",
         "JwtAudience": "visits",
         "MinInstanceCount": "0" if stacks.answers.get("inference") == "async" else "2",
@@ -244,9 +287,15 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
     written = texts(stacks.answers)
     bucket = {"FunctionsBucket": stacks.known["DataBucket"], "FunctionsKey": f"{SLUG}/functions/0123.zip"}
     group = stacks.known["ModelPackageGroup"]
-    package = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{group}/1"
-    for environment in ENVIRONMENTS:
-        known = {"region": REGION, "account": ACCOUNT, "slug": SLUG, "id": ID, "endpoint": f"{SLUG}-{environment}"}
+    package = f"arn:aws:sagemaker:{REGION}:{stacks.registry}:model-package/{group}/1"
+    for environment in stacks.environments:
+        known = {
+            "region": REGION,
+            "account": stacks.account,
+            "slug": SLUG,
+            "id": stacks.id,
+            "endpoint": f"{SLUG}-{environment}",
+        }
         for name in ("endpoint", "transform", "api", "observability"):
             if name not in written:
                 continue
@@ -254,23 +303,25 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
             values = {**sample(parsed), **stacks.known, **bucket, **everything(stacks, environment)}
             values["ModelPackageArn"] = package
             taken = {key: value for key, value in values.items() if key in parsed.data["Parameters"]}
-            place = {"AWS::Region": REGION, "AWS::AccountId": ACCOUNT}
+            place = {"AWS::Region": REGION, "AWS::AccountId": stacks.account}
             yield from needs_to_deploy(resolve(parsed, {**taken, **place}), {**stacks.known, **known})
             if name == "endpoint":
-                tags = {"project-name": SLUG, "project-id": ID}
-                config = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint-config/EndpointConfig-1a2b3c4d"
+                tags = {"project-name": SLUG, "project-id": stacks.id}
+                config = f"arn:aws:sagemaker:{REGION}:{stacks.account}:endpoint-config/EndpointConfig-1a2b3c4d"
                 for action in ("CreateEndpoint", "UpdateEndpoint"):
                     context = {f"aws:ResourceTag/sagemaker:{tag}": value for tag, value in tags.items()}
                     yield Need(f"sagemaker:{action}", config, "the endpoint's configuration", context)
                 if stacks.answers.get("inference") != "serverless":
                     yield from service_needs(
-                        "sagemaker scaling", region=REGION, account=ACCOUNT, endpoint=f"{SLUG}-{environment}"
+                        "sagemaker scaling", region=REGION, account=stacks.account, endpoint=f"{SLUG}-{environment}"
                     )
                     yield from service_needs("volume encryption", key=stacks.known["WorkloadKeyArn"])
             if name == "api":
                 yield from service_needs("http api access log")
             if name in ("endpoint", "transform"):
-                yield from service_needs("model of a registered version", region=REGION, account=ACCOUNT, group=group)
+                yield from service_needs(
+                    "model of a registered version", region=REGION, account=stacks.registry, group=group
+                )
 
 
 def captures_at_the_api(answers: Mapping[str, str]) -> bool:
@@ -278,12 +329,12 @@ def captures_at_the_api(answers: Mapping[str, str]) -> bool:
 
 
 def api(stacks: Deployed) -> Iterator[Need]:
-    for environment in ENVIRONMENTS:
-        known = {"region": REGION, "account": ACCOUNT, "endpoint": f"{SLUG}-{environment}"}
+    for environment in stacks.environments:
+        known = {"region": REGION, "account": stacks.account, "endpoint": f"{SLUG}-{environment}"}
         yield from service_needs("invoke endpoint", **known)
         yield from service_needs("lambda logs", **known, log_group=f"/aws/lambda/{SLUG}-{environment}-api")
         if captures_at_the_api(stacks.answers):
-            stream = f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{SLUG}-{environment}-capture"
+            stream = f"arn:aws:firehose:{REGION}:{stacks.account}:deliverystream/{SLUG}-{environment}-capture"
             yield Need("firehose:PutRecord", stream, "the function behind the API")
 
 
@@ -296,8 +347,8 @@ def fire(stacks: Deployed) -> Iterator[Need]:
 
 def sched(stacks: Deployed) -> Iterator[Need]:
     key = stacks.known["WorkloadKeyArn"]
-    for environment in ENVIRONMENTS:
-        known = {"region": REGION, "account": ACCOUNT}
+    for environment in stacks.environments:
+        known = {"region": REGION, "account": stacks.account}
         yield from service_needs("start transform", **known, job=f"{SLUG}-{environment}-0123456789abcdef")
         queue = f"{SLUG}-{environment}-transform-undelivered"
         yield from service_needs("scheduler dead letters", **known, queue=queue)
@@ -322,6 +373,8 @@ ROLES = [
     for role, is_there in {
         "pipe": answers.get("project_scope") != "deploy",
         "pipef": answers.get("project_scope") != "deploy",
+        "sweep": answers.get("project_scope") != "deploy",
+        "ssched": answers.get("project_scope") != "deploy",
         "host": True,
         "deploy": True,
         "api": answers.get("inference", "realtime") in ("realtime", "serverless") and answers.get("http_api") != "no",

@@ -29,6 +29,7 @@ from tests.infra.monitoring import LIMITS, PIPELINE, STACKS, Monitoring, alarm_r
 from tests.infra.rendered import SLUG, configure, texts
 from tests.infra.retraining import Retraining
 from tests.infra.samples import VALUES
+from tests.infra.several_accounts import Part
 from tests.projects import Bake, mlops
 
 FUNCTIONS = (f"{SLUG}-monitoring-collect", f"{SLUG}-monitoring-publish")
@@ -83,7 +84,7 @@ def submitted(monitoring: Monitoring, project: Path, patch: pytest.MonkeyPatch) 
     monitoring.account.enter(patch)
     target = Target(Project(project), "dev")
     submission.look_up(target)
-    assert submission.submitted(target) == [pipelines.TRAINING, pipelines.MONITORING]
+    assert pipelines.submitted(target) == [pipelines.TRAINING, pipelines.MONITORING]
     submission.submit(target, pipelines.MONITORING)
     pipeline = monitoring.account.client("sagemaker").describe_pipeline(PipelineName=PIPELINE)
     assert pipeline["RoleArn"] == monitoring.values["MonitoringRoleArn"]
@@ -257,22 +258,22 @@ def test_a_version_without_a_baseline_fails_the_run_by_name(monitoring: Monitori
     assert "Version 1 was registered without a baseline" in error
 
 
-def place() -> dict[str, str]:
-    return {"region": REGION, "account": ACCOUNT}
+def place(stacks: Monitoring | Part) -> dict[str, str]:
+    return {"region": REGION, "account": stacks.account.id}
 
 
-def of_pipeline(stacks: Monitoring, *, is_batch: bool = False) -> list[Need]:
+def of_pipeline(stacks: Monitoring | Part, *, is_batch: bool = False) -> list[Need]:
     data, captured, key = (stacks.values[name] for name in ("DataBucket", "CaptureBucket", "DataKeyArn"))
     role = stacks.role("mon")
     found = [
-        *service_needs("sagemaker pipeline processing jobs", **place()),
+        *service_needs("sagemaker pipeline processing jobs", **place(stacks)),
         *service_needs("sagemaker pipeline passes", role=role),
         *(
             need
             for name in FUNCTIONS
-            for need in service_needs("sagemaker pipeline function", **place(), function=name)
+            for need in service_needs("sagemaker pipeline function", **place(stacks), function=name)
         ),
-        *service_needs("sagemaker job logs", **place(), log_group="/aws/sagemaker/ProcessingJobs"),
+        *service_needs("sagemaker job logs", **place(stacks), log_group="/aws/sagemaker/ProcessingJobs"),
         *service_needs("sagemaker metrics", kind="ProcessingJobs"),
         *service_needs("sagemaker job output", bucket=data, prefix=f"{SLUG}/monitoring/"),
         *service_needs("volume encryption", key=key),
@@ -291,11 +292,11 @@ def of_pipeline(stacks: Monitoring, *, is_batch: bool = False) -> list[Need]:
     return found
 
 
-def of_schedules(stacks: Monitoring) -> list[Need]:
-    found = list(service_needs("start sagemaker pipeline", **place(), pipeline=PIPELINE))
-    for environment in ("staging", "production"):
+def of_schedules(stacks: Monitoring | Part, environments: tuple[str, ...] = ("staging", "production")) -> list[Need]:
+    found = list(service_needs("start sagemaker pipeline", **place(stacks), pipeline=PIPELINE))
+    for environment in environments:
         queue = f"{SLUG}-{environment}-monitoring-undelivered"
-        found += service_needs("scheduler dead letters", **place(), queue=queue)
+        found += service_needs("scheduler dead letters", **place(stacks), queue=queue)
     key = stacks.values["WorkloadKeyArn"]
     return [*found, *service_needs("scheduler dead letters encryption", region=REGION, key=key)]
 

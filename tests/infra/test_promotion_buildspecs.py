@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -16,13 +15,13 @@ from moto.sagemakerruntime.models import SageMakerRuntimeBackend
 
 from mlops.base.environments import ENVIRONMENTS, PRODUCTION, STAGING
 from standin.account import StandInAccount
-from standin.buildspecs import Build, BuildProject
+from standin.buildspecs import Build
 from standin.calls import Call, CallRecord
 from standin.needs import Need, keys, needs
 from standin.service_side import service_needs
 from tests.infra.checks import buildspec_schema, codepipeline
 from tests.infra.deployed import NAMES
-from tests.infra.promoting import PIPELINE, Promotion, promoted
+from tests.infra.promoting import Actions, Promotion, declared, promoted
 from tests.infra.rendered import SLUG, configured
 from tests.projects import Bake
 
@@ -69,14 +68,6 @@ def promotion(account: StandInAccount, answers: dict[str, str]) -> Promotion:
 Run = Callable[..., Build]
 
 
-def declared(promotion: Promotion, stage: str, action: str) -> dict[str, Any]:
-    """An action of a stage, as the pipeline is deployed."""
-    pipeline = promotion.account.client("codepipeline").get_pipeline(name=PIPELINE)["pipeline"]
-    actions = next(each["actions"] for each in pipeline["stages"] if each["name"] == stage.title())
-    found: dict[str, Any] = next(each for each in actions if each["name"] == action)
-    return found
-
-
 @pytest.fixture
 def shown() -> dict[str, str]:
     """The variables of the execution, which the actions that ran have filled."""
@@ -86,31 +77,7 @@ def shown() -> dict[str, str]:
 @pytest.fixture
 def run(promotion: Promotion, sources: Path, record: CallRecord, tmp_path: Path, shown: dict[str, str]) -> Run:
     """Runs an action of a stage for an execution."""
-    account = promotion.account
-    make = f'exec {shutil.which("make")} -o .venv/.complete "$@"'
-
-    def build(stage: str, action: str, package: str = "", execution: str = "") -> Build:
-        if package:
-            shown.update({"variables.ModelPackageArn": package, "codepipeline.PipelineExecutionId": execution})
-        wanted = declared(promotion, stage, action)
-        configuration = wanted["configuration"]
-        text = codepipeline.filled(configuration["EnvironmentVariables"], shown)
-        [project] = account.client("codebuild").batch_get_projects(names=[configuration["ProjectName"]])["projects"]
-        given = [*project["environment"].get("environmentVariables", []), *json.loads(text)]
-        runner = BuildProject(
-            account,
-            record,
-            project["serviceRole"],
-            tmp_path / f"{stage}-{action}",
-            {variable["name"]: variable["value"] for variable in given},
-            {"make": make},
-        )
-        done = runner.build((sources / project["source"]["buildspec"]).read_text(), {"source": sources})
-        if namespace := wanted.get("namespace"):
-            shown.update({f"{namespace}.{name}": value for name, value in done.exported.items()})
-        return done
-
-    return build
+    return Actions(promotion, sources, record, tmp_path, shown).run
 
 
 @pytest.fixture
@@ -220,12 +187,16 @@ def test_a_version_is_deployed_tested_and_asked_about_and_the_role_may_do_that_a
     assert "\n".join(judged) == ""
 
 
-def as_it_is_tagged(need: Need) -> Need:
+def as_it_is_tagged(need: Need, id_: str = NAMES.id) -> Need:
     """CloudFormation names models and configurations itself, without a word of ours: their tags say whose they are."""
     place, _, name = need.resource.rpartition("/")
     if not place.endswith((":endpoint-config", ":model")):
         return need
-    return replace(need, resource=f"{place}/{name.rpartition('-')[2]}", context={**need.context, **TAGS})
+    return replace(
+        need,
+        resource=f"{place}/{name.rpartition('-')[2]}",
+        context={**need.context, **TAGS, "aws:ResourceTag/sagemaker:project-id": id_},
+    )
 
 
 def as_iam_sees(calls: Iterable[Call]) -> Iterator[Call]:

@@ -66,7 +66,12 @@ def test_each_persona_has_a_dashboard(answers: dict[str, str]) -> None:
     full = meant(answers)
     environment = {"operations"} if full["__deploys"] else set()
     environment |= {"model"} if full["__deploys"] and full["__monitors"] else set()
-    expected = {f"{NAME}-owner", *(f"{NAME}-production-{persona}" for persona in environment)}
+    project_ = {"owner"}
+    if full["__account_layout"] == "multi":
+        environment |= {"owner"} if full["__monitors"] else set()
+        project_.add("operations")  # of what trains and deploys
+    expected = {f"{NAME}-{persona}" for persona in project_}
+    expected |= {f"{NAME}-production-{persona}" for persona in environment}
     assert named(project(answers), "AWS::CloudWatch::Dashboard") == expected
 
 
@@ -130,7 +135,7 @@ def test_each_alarm_has_an_owner_an_action_and_a_section_in_the_runbook(answers:
             assert said, name
             assert said[1] in sections, name
             linked.add(said[1])
-            notifies = {"Ref": "TopicArn"} in alarm.get("AlarmActions", [])
+            notifies = alarm.get("AlarmActions") in ([{"Ref": "TopicArn"}], [{"Ref": "Topic"}])
             assert notifies != name.endswith((*RULES, *SCALES)), name
             assert bool(alarm.get("AlarmActions")) != name.endswith(RULES), name
     headings = re.findall(r"^### ([a-z-]+)$", text_of("docs/runbook.md", answers), re.MULTILINE)

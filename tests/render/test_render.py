@@ -426,8 +426,11 @@ def test_no_source_holds_our_opening_mark_but_to_name_an_answer() -> None:
     for name in tracked():
         if name.split("/")[0] in QUESTIONS["_copy_without_render"]:
             continue
-        for expression in re.findall(r"<<(?!<)(.*)", (SOURCES / name).read_text(encoding="utf-8")):
-            assert re.match(r" [^<>]*\bcookiecutter\.\w+[^<>]* >>", expression), (name, expression)
+        text = (SOURCES / name).read_text(encoding="utf-8")
+        bound = re.findall(r"# \{% (?:for|set) ([\w, ]+?) (?:in|=) ", text)  # those of loops and of `set`
+        known = "|".join([r"cookiecutter\.\w+", "loop", *{each for names in bound for each in names.split(", ")}])
+        for expression in re.findall(r"<<(?!<)(.*)", text):
+            assert re.match(rf" [^<>]*\b(?:{known})\b[^<>]* >>", expression), (name, expression)
 
 
 def test_every_pattern_of_files_copied_without_rendering_matches_something() -> None:

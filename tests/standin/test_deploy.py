@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from standin import cloudformation, deploy
+from standin import cloudformation, deploy, resources
 from standin.account import StandInAccount
 from standin.deploy import Stack
 from standin.kinds import KINDS
@@ -57,7 +57,7 @@ def findings(account: StandInAccount, changes: dict[str, Any]) -> list[str]:
 
 
 def with_kind(patch: pytest.MonkeyPatch, type_: str, **changes: Any) -> None:
-    for module in (cloudformation, deploy):
+    for module in (cloudformation, deploy, resources):
         patch.setattr(module, "KINDS", {**KINDS, type_: replace(KINDS[type_], **changes)})
 
 

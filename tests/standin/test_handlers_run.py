@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -138,6 +139,9 @@ try:
 except sagemaker.exceptions.ClientError:
     pass
 """
+    trust = {"Effect": "Allow", "Principal": {"AWS": account.id}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    account.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=document)
     environment = {**account.environment(), **record.environment("arn:aws:iam::123456789012:role/build")}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     create, assume, describe = record.calls()

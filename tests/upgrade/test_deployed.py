@@ -87,7 +87,7 @@ def test_a_deployed_project_is_brought_up_to_this_release(
     assert "Deploy that stack first: .venv/bin/python -m mlops deploy --environment dev" in run.error
     assert live() == list(ENVIRONMENTS)
     brought = outcomes(run.json("deploy", "--environment", "dev", "--yes"))
-    for name in ("monitoring", "retraining"):  # 0.4.0 did not have these
+    for name in ("monitoring", "people", "retraining"):  # 0.4.0 did not have these
         assert brought.pop(f"{SLUG}-{name}") == "created"
     assert set(brought.values()) <= {"updated", "unchanged"}
     with monkeypatch.context() as patch:

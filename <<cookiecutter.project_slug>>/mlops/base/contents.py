@@ -41,6 +41,7 @@ FUNCTIONS = (
     "mlops/functions/monitor.py",
     "mlops/functions/promote.py",
     "mlops/functions/retrain.py",
+    "mlops/functions/sweep.py",
     "mlops/functions/validate_data.py",
     "mlops/monitoring/__init__.py",
     "mlops/monitoring/batches.py",
@@ -49,8 +50,10 @@ FUNCTIONS = (
     "mlops/monitoring/publish.py",
     "mlops/registry/__init__.py",
     "mlops/registry/inputs.py",
+    "mlops/registry/named.py",
     "mlops/registry/packages.py",
     "mlops/registry/promotion.py",
+    "mlops/registry/sweep.py",
     "mlops/registry/versions.py",
     "mlops/retraining/__init__.py",
     "mlops/retraining/executions.py",
@@ -58,6 +61,8 @@ FUNCTIONS = (
     "mlops/retraining/policy.py",
     "mlops/retraining/table.py",
     "mlops/store/__init__.py",
+    "mlops/store/expiry.py",
+    "mlops/store/history.py",
     "mlops/store/objects.py",
 )
 """The files of the Lambda functions."""

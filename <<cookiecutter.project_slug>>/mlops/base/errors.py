@@ -1,6 +1,6 @@
 """The exceptions that verbs report as messages to the user."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 
 class MlopsError(Exception):
@@ -36,3 +36,42 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # only for an error
 
     return "".join(f"Did you mean `{near}`? " for near in get_close_matches(name, sorted(known), n=1))
+
+
+class CombinedError(UsageError):
+    """Several errors at once.
+
+    Args:
+        errors: The errors.
+
+    Attributes:
+        errors: The errors.
+    """
+
+    def __init__(self, errors: Sequence[MlopsError]) -> None:
+        super().__init__("\n".join(["Several values are missing or invalid:", *map(str, errors)]))
+        self.errors = errors
+
+
+def errors_of(action: Callable[[], object]) -> Sequence[MlopsError]:
+    """Return the errors that an action raises, for callers that list all of them; empty if it succeeds."""
+    try:
+        action()
+    except CombinedError as combined:
+        return combined.errors
+    except MlopsError as error:
+        return [error]
+    return []
+
+
+def require_none(errors: Iterable[MlopsError]) -> None:
+    """Raise errors: the only one, or one that lists them all.
+
+    Raises:
+        MlopsError: There is at least one error.
+    """
+    distinct = list({str(error): error for error in errors}.values())
+    if len(distinct) == 1:
+        raise distinct[0]
+    if distinct:
+        raise CombinedError(distinct)

@@ -19,6 +19,8 @@ from mlops.project.capabilities import lack
 
 INTERRUPTED = 130
 
+_OWN_PACKAGES = ("mlops", "modelkit", "model")
+
 _VERBS = Path(__file__).with_name("verbs")
 _ANSWER = re.compile(r'^(\w+): "([^"]*)"$', re.MULTILINE)
 
@@ -30,6 +32,11 @@ def main(arguments: list[str]) -> int:
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] in _OWN_PACKAGES:
+            raise
+        print(f"error: {_not_installed(error)}", file=sys.stderr)
+        return UsageError.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -84,6 +91,14 @@ def _version() -> int:
     if differences:
         print(differences)
     return int(bool(differences))
+
+
+def _not_installed(error: ModuleNotFoundError) -> UsageError:
+    """Return the error for a verb that runs in an environment other than the project's."""
+    return UsageError(
+        f"{sys.executable} does not have the package {error.name}.",
+        f"Run `make setup`, then use the Python of the project: {MLOPS} VERB",
+    )
 
 
 def _refuse_undecodable(arguments: list[str]) -> None:

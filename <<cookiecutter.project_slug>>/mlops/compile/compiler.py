@@ -170,7 +170,7 @@ def _context(target: Target, pipeline: str, session: Any, store: ContentStore, m
     root = project.root
     code = _read(contents.job_files(root))
     no_champion = "This prefix is used when there is no champion: it contains no model archive.\n"
-    framework, own_image = project.answer("framework"), image.uri(target)
+    framework, own_image = project.answer("framework"), image.uri(target.registry)
     training_image = own_image or image_uri(project, framework, "training")
     return Context(
         session=session,

@@ -12,7 +12,7 @@ from mlops.deployment.rollout import SHADOW
 from mlops.deployment.templates import Template
 from mlops.project.configuration import BASE, file_of
 from mlops.project.environment import Environment
-from mlops.project.stacks import Stack
+from mlops.project.stacks import ACCOUNTS, Placed
 from mlops.project.target import Target
 
 ALL_SERVERLESS = "Maximum total concurrency that can be allocated across all serverless endpoints"
@@ -74,30 +74,31 @@ def uses(target: Target, account: str) -> Iterator[Use]:
         if not (target.project.root / file_of(name)).is_file():
             continue
         other = target.at(name)
-        if other.settings.settings.get("account") == account:
-            try:
-                yield from _uses(other)
-            except ValueError as error:
-                files = f"{BASE} or {other.settings.path}"
-                raise UsageError(f"{files} has an invalid number: {error}.", "Correct it.") from None
+        for one in other.stacks:
+            place = other.in_account(one.account)
+            if place.settings.settings.get("account") == account:
+                try:
+                    yield from _uses(place, one, name)
+                except ValueError as error:
+                    files = f"{BASE} or {place.settings.path}"
+                    raise UsageError(f"{files} has an invalid number: {error}.", "Correct it.") from None
 
 
-def _uses(target: Target) -> Iterator[Use]:
-    environment = target.settings
-    for stack in target.stacks:
-        template = templates.read(target.project.root, stack)
-        section = environment.stack(stack.name)
-        settings = {templates.parameter_of(key): str(value) for key, value in section.items() if value is not None}
-        given = template.with_defaults(settings)
-        for service, quota, what, least, most in _of_stack(environment, stack, template, given):
-            yield Use(service, quota, environment.name, stack.name, what, least, most)
+def _uses(place: Target, one: Placed, environment: str) -> Iterator[Use]:
+    template = templates.read(place.project.root, one.stack)
+    section = place.settings.stack(one.stack.name)
+    settings = {templates.parameter_of(key): str(value) for key, value in section.items() if value is not None}
+    given = template.with_defaults(settings)
+    for service, quota, what, least, most in _of_stack(place, one, template, given):
+        yield Use(service, quota, environment, one.stack.name, what, least, most)
 
 
 _Row = tuple[str, str, str, Amount, Amount]
 
 
-def _of_stack(environment: Environment, stack: Stack, template: Template, given: Mapping[str, str]) -> Iterator[_Row]:
+def _of_stack(place: Target, one: Placed, template: Template, given: Mapping[str, str]) -> Iterator[_Row]:
     """Yield service, quota, what uses it, and the least and the most that it uses."""
+    environment, stack = place.settings, one.stack
     if stack.endpoint:
         yield from _endpoint(environment.name, given, shadowed=SHADOW in template.parameters)
     elif stack.name == "transform":
@@ -106,12 +107,13 @@ def _of_stack(environment: Environment, stack: Stack, template: Template, given:
     elif stack.name == "execution" and "training" in environment.settings:
         yield from _training(environment)
     elif stack.name == "monitoring":
-        jobs = Amount(len(ENVIRONMENTS))  # their schedules are alike
+        accounts = [ACCOUNTS[place.project.layout][name] for name in ENVIRONMENTS]
+        jobs = Amount(accounts.count(one.account))  # their schedules are alike
         yield from _instances(environment["processing.instance_type"], "processing job", "monitoring", jobs)
     elif template.of_type("AWS::CodeBuild::Project"):
         size = given.get("ComputeType", _COMPUTE_TYPE).rpartition("_")[2].title()
-        one = Amount(0, 1)  # builds of a pipeline run in sequence; concurrent ones are queued
-        yield "codebuild", f"Concurrently running builds for Linux/{size} environment", "a build", one, one
+        build = Amount(0, 1)  # builds of a pipeline run in sequence; concurrent ones are queued
+        yield "codebuild", f"Concurrently running builds for Linux/{size} environment", "a build", build, build
 
 
 def _endpoint(environment: str, given: Mapping[str, str], *, shadowed: bool) -> Iterator[_Row]:

@@ -29,8 +29,8 @@ _INLINE_BYTES = 51_200
 _IMPORTED = ("Type", "DeletionPolicy", "UpdateReplacePolicy")
 """The attributes of a resource, besides its properties, in the template of an import."""
 
-_NEW = "REVIEW_IN_PROGRESS"
-_NEVER_COMPLETED = "ROLLBACK_COMPLETE"
+NEW = "REVIEW_IN_PROGRESS"
+NEVER_COMPLETED = "ROLLBACK_COMPLETE"
 _PREPARING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 _STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "IMPORT_IN_PROGRESS", "DELETE_IN_PROGRESS")
@@ -40,7 +40,7 @@ _CANCELLED = re.compile(r"Resource \w+ cancelled")
 _HANDLER = re.compile(r'Resource handler returned message: "(?P<message>.*)" \(RequestToken: .*\)', re.DOTALL)
 _REQUEST = re.compile(r" ?\(Service: [^()]*(Request ID|Status Code)[^()]*\)")
 
-_STUCK = {
+STUCK = {
     "UPDATE_ROLLBACK_FAILED": (
         "an update and its rollback failed",
         "Fix the cause, roll back with `aws cloudformation continue-update-rollback --stack-name {name}`, and deploy "
@@ -169,7 +169,7 @@ class StackService:
             nonlocal reported
             described = self.describe(name)
             status = str(described["StackStatus"]) if described else _GONE
-            if status == _NEW or not status.endswith("_IN_PROGRESS"):
+            if status == NEW or not status.endswith("_IN_PROGRESS"):
                 return status
             if status != reported:
                 self.report(f"{name}: {status}")
@@ -274,7 +274,7 @@ class StackService:
         Raises:
             MlopsError: The stack needs manual intervention, or CloudFormation refuses the change.
         """
-        creates = self._ready(name) in (_GONE, _NEW)
+        creates = self._ready(name) in (_GONE, NEW)
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
         type_ = "CREATE" if creates else "UPDATE"
         return self._prepare(name, template, creates, role, ChangeSetType=type_, Parameters=given)
@@ -294,7 +294,7 @@ class StackService:
         """
         if not template.retained():
             return None
-        creates = self._ready(name) in (_GONE, _NEW)
+        creates = self._ready(name) in (_GONE, NEW)
         held = () if creates else [one["LogicalResourceId"] for one in self._resources(name)]
         found = left_behind(self.account, template, parameters, held)
         if not found:
@@ -370,7 +370,7 @@ class StackService:
         status = self.settle(plan.stack)
         if status in _DONE:
             return
-        if status in _STUCK:
+        if status in STUCK:
             raise self._stuck(plan.stack, status)
         verb, after = ("create", "It was deleted") if plan.creates else ("update", "It was rolled back")
         raise FailedChangeError(
@@ -399,9 +399,9 @@ class StackService:
             MlopsError: It needs manual intervention.
         """
         status = self.settle(name)
-        if status in _STUCK:
+        if status in STUCK:
             raise self._stuck(name, status)
-        if status != _NEVER_COMPLETED:
+        if status != NEVER_COMPLETED:
             return status
         self.report(f"The creation of {name} failed earlier: what is left of it is deleted first.")
         self.delete(name)
@@ -428,7 +428,7 @@ class StackService:
                     yield Change(_action(resource), resource["LogicalResourceId"], resource["ResourceType"])
 
     def _stuck(self, name: str, status: str) -> FailedChangeError:
-        happened, remedy = _STUCK.get(status, (f"it is {status}", "See its events in the CloudFormation console."))
+        happened, remedy = STUCK.get(status, (f"it is {status}", "See its events in the CloudFormation console."))
         starts = (f"{status.removesuffix('_FAILED')}_IN_PROGRESS",) if "ROLLBACK" in status else _STARTS
         reason = self._first_failure(name, starts)
         return FailedChangeError(

@@ -1,24 +1,26 @@
 """Deploy the stacks of an environment in order, and the version of the model that will be live in it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
 from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError, require_none
 from mlops.base.waiting import Clock
-from mlops.deployment import functions, guardrails, readiness, templates
+from mlops.deployment import across, functions, guardrails, readiness, templates
+from mlops.deployment.checks import settings
+from mlops.deployment.checks.finding import Finding, require
 from mlops.deployment.cloudformation import Deployed, Plan, StackService
-from mlops.deployment.readiness import Finding, Readiness
 from mlops.deployment.rollout import ATTEMPT, PACKAGE, SHADOW, Rollout
+from mlops.deployment.templates import Template
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.monitoring import limits as monitoring_limits
 from mlops.project import security, stacks
-from mlops.project.configuration import STACKS
-from mlops.project.stacks import SHADOW_MINUTES, Stack
+from mlops.project.environment import Environment
+from mlops.project.stacks import Placed
 from mlops.project.target import Target
 from mlops.registry import promotion
 from mlops.registry.live import live, record
@@ -27,15 +29,8 @@ from mlops.registry.versions import TRAIN_ONE, ModelVersion, champion, find
 from mlops.retraining import limits
 from mlops.store.s3 import S3Store
 
-_BUCKET, _KEY = "FunctionsBucket", "FunctionsKey"
 _ROLE = "CloudFormationRoleArn"
-_OWN = (
-    *("ProjectName", "ProjectId", "EnvironmentName", _BUCKET, _KEY, PACKAGE, SHADOW, ATTEMPT),
-    *(security.VOLUME_KEY, security.IN_VPC),
-    *limits.PARAMETERS,
-    *monitoring_limits.PARAMETERS,
-)
-"""The parameters that the deployment sets itself."""
+_Checks = Callable[[Target, Mapping[str, Collection[str]], date], list[Finding]]
 
 
 @dataclass(frozen=True)
@@ -44,12 +39,14 @@ class DeployRequest:
 
     Attributes:
         stacks: The names of the stacks; empty for all.
+        account: The account, by the environment that it is named after; None for all.
         version: The version to deploy; None for the champion.
         package: The ARN of the version, as a pipeline requests it; nothing is deployed if it is no longer the
             champion.
     """
 
     stacks: Sequence[str] = ()
+    account: str | None = None
     version: int | None = None
     package: str | None = None
 
@@ -94,15 +91,18 @@ class Deployment:
     clock: Clock = field(default=time)
 
     def __post_init__(self) -> None:
-        target, root = self.target, self.target.project.root
-        self.chosen = stacks.selected(target.stacks, self.request.stacks)
-        self.order = [*([] if target.environment == SHARED else target.shared.stacks), *target.stacks]
-        self.templates = {stack: templates.read(root, stack) for stack in self.order}
-        self.registered = templates.outputs_of_others(root, target.shared.settings)
-        self.settings, self.account, self.names = target.settings, target.account, target.names
-        self.service = StackService(self.account, target.project.slug, self.report, self.clock)
-        self.readiness = Readiness(target, self.service)
+        target = self.target
+        self.chosen = stacks.selected(target.stacks, self.request.stacks, self.request.account)
+        accounts = dict.fromkeys(one.account for one in self.chosen)
+        self.places = {account: target.in_account(account) for account in accounts}
+        self.templates = {account: settings.read(target, account) for account in accounts}
+        self.order = [Placed(stack, account) for account in accounts for stack in self.templates[account]]
         self._require_settings()
+        self.services = {
+            account: StackService(place.account, target.project.slug, self.report, self.clock)
+            for account, place in self.places.items()
+        }
+        self.registered = templates.outputs_of_others(target.project.root, target.shared.settings)
 
     def run(self) -> Report:
         """Deploy.
@@ -111,31 +111,39 @@ class Deployment:
             MlopsError: The version is not approved, the account is not ready, the user declines, or an AWS call fails.
                 Stacks that were deployed before stay deployed.
         """
-        self.account.verify()
+        for place in self.places.values():
+            place.account.verify()
         version = self._version() if self._takes_version else None
         if version is None and self._takes_version:
             return Report(self.target.environment, None, superseded=True, stacks=())
         self._require_ready()
         done: list[Deployed] = []
-        outputs = dict(self.registered)
-        for stack in self.order:
-            if stack in self.chosen:
-                done.append(self._deploy(stack, {**outputs, **self._known(stack, version)}))
-            outputs |= self.service.outputs(self._name(stack))
-        self._report_findings("Next", self.readiness.after())
+        outputs = {account: dict(self.registered) for account in self.places}
+        for one in self.order:
+            if one in self.chosen:
+                done.append(self._deploy(one, {**outputs[one.account], **self._known(one, version)}))
+            if self._template(one).outputs:
+                outputs[one.account] |= self.services[one.account].outputs(self._name(one))
+        for account in self.places:
+            self._report_findings("Next", self._findings(readiness.after, account))
         live_version = version.version if version else None
         return Report(self.target.environment, live_version, superseded=False, stacks=tuple(done))
 
     def _require_ready(self) -> None:
-        """Make sure that the account has what the deployment needs, and report what else is missing.
+        """Make sure that the accounts have what the deployment needs, and report what else is missing.
 
         Raises:
-            MlopsError: Something is missing; the message lists all of it.
+            MlopsError: Something is missing; the message lists all of it in one account.
         """
+        for account, place in self.places.items():
+            found = self._findings(readiness.before, account)
+            self._report_findings("Warning", [finding for finding in found if not finding.blocks])
+            require(found, f"The account {place.account.id} in {place.account.region}")
+
+    def _findings(self, checks: _Checks, account: str) -> list[Finding]:
+        names = [one.stack.name for one in self.chosen if one.account == account]
         today = date.fromtimestamp(self.clock.time())
-        found = self.readiness.before([stack.name for stack in self.chosen], today)
-        self._report_findings("Warning", [finding for finding in found if not finding.blocks])
-        readiness.require(found, f"The account {self.account.id} in {self.account.region}")
+        return checks(self.places[account], {self.target.environment: names}, today)
 
     def _report_findings(self, title: str, findings: Sequence[Finding]) -> None:
         for finding in findings:
@@ -144,10 +152,10 @@ class Deployment:
     @property
     def _takes_version(self) -> bool:
         """Whether one of the chosen stacks takes a version."""
-        return any(PACKAGE in self.templates[stack].parameters for stack in self.chosen)
+        return any(PACKAGE in self._template(one).parameters for one in self.chosen)
 
-    def _name(self, stack: Stack) -> str:
-        return self.names.stack(stack.name, SHARED if stack.shared else self.target.environment)
+    def _name(self, one: Placed) -> str:
+        return self.target.names.stack(one.stack.name, SHARED if one.stack.shared else self.target.environment)
 
     def _require_settings(self) -> None:
         """Check options and configuration before anything is changed.
@@ -160,32 +168,19 @@ class Deployment:
                 f"None of the stacks to deploy to {self.target.environment} takes a version.",
                 "Leave out --version and --model-package.",
             )
-        known = dict.fromkeys(_OWN, "") | self.registered
-        for stack in self.order:
-            if stack in self.chosen:
-                self._require_secure(stack)
-                guardrails.require_time(self.templates[stack], self._values(stack, known), stack.name, self.settings)
-                self._shadow_minutes(stack)
-            known |= dict.fromkeys(self.templates[stack].outputs, "")
+        for account, place in self.places.items():
+            chosen = [one.stack for one in self.chosen if one.account == account]
+            require_none(settings.errors(place, self.templates[account], chosen))
 
-    def _require_secure(self, stack: Stack) -> None:
-        declared = self.templates[stack].parameters
-        security.Network.of(self.settings, f"{STACKS}.{stack.name}", self.settings.stack(stack.name))
-        if security.DISK_ENCRYPTION in declared:
-            security.require_encryptable_disks(self.settings, stack.name)
-        if security.IN_VPC in declared:
-            security.Security.of(self.settings)
+    def _template(self, one: Placed) -> Template:
+        return self.templates[one.account][one.stack]
 
-    def _values(self, stack: Stack, known: Mapping[str, str]) -> dict[str, str]:
+    def _settings(self, one: Placed) -> Environment:
+        return self.places[one.account].settings
+
+    def _values(self, one: Placed, known: Mapping[str, str]) -> dict[str, str]:
         """Return the values of a stack's parameters."""
-        before = self.order[: self.order.index(stack)]
-        origin = {output: one for one in before for output in self.templates[one].outputs}
-        return templates.parameters(self.templates[stack], known, stack, self.settings, origin)
-
-    def _shadow_minutes(self, stack: Stack) -> float | None:
-        if SHADOW not in self.templates[stack].parameters:
-            return None
-        return self.settings.number(f"{STACKS}.{stack.name}.{SHADOW_MINUTES}")
+        return settings.values(self.templates[one.account], known, one.stack, self._settings(one))
 
     def _version(self) -> ModelVersion | None:
         """Return the version to deploy; None if the requested package is superseded.
@@ -203,39 +198,43 @@ class Deployment:
             raise MlopsError("No approved version to deploy.", remedy)
         return promotion.approved(versions, version.arn)
 
-    def _known(self, stack: Stack, version: ModelVersion | None) -> dict[str, str]:
+    def _known(self, one: Placed, version: ModelVersion | None) -> dict[str, str]:
         """Return the values of a stack's parameters that the deployment sets itself."""
-        known = {"ProjectName": self.target.project.slug, "ProjectId": self.names.id}
-        if not stack.shared:
-            known["EnvironmentName"] = self.target.environment
-        if _KEY in self.templates[stack].parameters:
-            key = functions.key(self.target.project.root, self.target.project.slug)
-            S3Store(self.account).put_once(self.account.bucket, key, functions.archive(self.target.project.root))
+        place, declared, project = self.places[one.account], self._template(one).parameters, self.target.project
+        known = {"ProjectName": project.slug, "ProjectId": place.names.id, **across.values(self.target, one.account)}
+        if not one.stack.shared or project.layout != stacks.SINGLE:
+            known["EnvironmentName"] = place.environment
+        if settings.KEY in declared:
+            account, key = place.account, functions.key(project.root, project.slug)
+            S3Store(account).put_once(account.bucket, key, functions.archive(project.root))
             # Functions are in the bucket that the pipeline reads, and read it as well.
-            known |= {_BUCKET: self.account.bucket, _KEY: key, "DataBucket": self.account.bucket}
-        if security.IN_VPC in self.templates[stack].parameters:
-            known |= security.Security.of(self.settings).parameters()
-        if limits.PARAMETERS.keys() <= self.templates[stack].parameters.keys():
-            known |= {name: str(limits.limit(self.settings, key)) for name, key in limits.PARAMETERS.items()}
-        if monitoring_limits.PARAMETERS.keys() <= self.templates[stack].parameters.keys():
-            known |= monitoring_limits.values(self.settings)
+            known |= {settings.BUCKET: account.bucket, settings.KEY: key, "DataBucket": account.bucket}
+        if security.IN_VPC in declared:
+            known |= security.Security.of(place.settings).parameters()
+        if limits.PARAMETERS.keys() <= declared.keys():
+            known |= {name: str(limits.limit(place.settings, key)) for name, key in limits.PARAMETERS.items()}
+        if monitoring_limits.PARAMETERS.keys() <= declared.keys():
+            known |= monitoring_limits.values(place.settings)
         if version:
             known |= {PACKAGE: version.arn, SHADOW: "", ATTEMPT: "1"}
         return known
 
-    def _deploy(self, stack: Stack, known: dict[str, str]) -> Deployed:
-        name, template, values = self._name(stack), self.templates[stack], self._values(stack, known)
-        role, environment = None if stack.shared else self._role(known), self.target.environment
-        if stack.endpoint:
-            endpoint, minutes = AwsEndpoint.of(self.target, self.clock), self._shadow_minutes(stack)
+    def _deploy(self, one: Placed, known: dict[str, str]) -> Deployed:
+        name, template, values = self._name(one), self._template(one), self._values(one, known)
+        target, service = self.target, self.services[one.account]
+        role = None if one.stack.shared else self._role(known)
+        if one.stack.endpoint:
+            endpoint = AwsEndpoint.of(target, self.clock)
+            minutes = settings.shadow_minutes(self._settings(one), one.stack, template)
             if canary := guardrails.canary(template, values):
                 self.report(canary)
-            rollout = Rollout(endpoint, self.service, name, template, role, self.confirm, minutes)
-            done = rollout.run(values, live(self.account, self.names, [environment]).get(environment))
+            rollout = Rollout(endpoint, service, name, template, role, self.confirm, minutes)
+            before = live(target.account, target.names, [target.environment])
+            done = rollout.run(values, before.get(target.environment))
         else:
-            done = self.service.put(name, template, values, role=role, confirm=self.confirm)
+            done = service.put(name, template, values, role=role, confirm=self.confirm)
         if PACKAGE in template.parameters:
-            record(self.account, self.names, environment, values[PACKAGE])
+            record(target, values[PACKAGE])
         return done
 
     def _role(self, known: Mapping[str, str]) -> str:

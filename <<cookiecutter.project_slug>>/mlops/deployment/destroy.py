@@ -17,7 +17,7 @@ from mlops.deployment.rollout import PACKAGE
 from mlops.deployment.templates import Template
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.project import stacks
-from mlops.project.account import aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, is_missing
 from mlops.project.target import Target
 from mlops.registry.live import forget
 
@@ -52,6 +52,19 @@ class Retained:
 
 
 @dataclass(frozen=True)
+class Existing:
+    """A stack to remove.
+
+    Attributes:
+        name: Its name.
+        account: The account that it is in, by the environment that it is named after.
+    """
+
+    name: str
+    account: str
+
+
+@dataclass(frozen=True)
 class Removed:
     """The result of a removal.
 
@@ -73,88 +86,81 @@ class Removal:
     Attributes:
         target: The environment.
         only: The names of the stacks; empty for all, and all leftovers of the environment.
+        account_name: The account, by the environment that it is named after; None for all.
         report: Prints progress.
         clock: The clock; tests replace it.
     """
 
     target: Target
     only: Sequence[str]
+    account_name: str | None
     report: Callable[[str], None]
     clock: Clock = time
 
     def __post_init__(self) -> None:
-        self.chosen = stacks.selected(self.target.stacks, self.only)
-        self.account, self.names = self.target.account, self.target.names
-        self.service = StackService(self.account, self.target.project.slug, self.report, self.clock)
+        self.chosen = stacks.selected(self.target.stacks, self.only, self.account_name)
+        accounts = dict.fromkeys(one.account for one in self.chosen)
+        self.places = {account: self.target.in_account(account) for account in accounts}
+        self.services = {
+            account: StackService(place.account, self.target.project.slug, self.report, self.clock)
+            for account, place in self.places.items()
+        }
 
-    def existing_stacks(self) -> list[str]:
-        """Return the names of the stacks to remove, in the order of their removal.
+    def existing_stacks(self) -> list[Existing]:
+        """Return the stacks to remove, in the order of their removal.
 
         Raises:
             MlopsError: Other environments depend on them, or the credentials belong to another account.
         """
-        self.account.verify()
+        for place in self.places.values():
+            place.account.verify()
         dependents = [one for one in ENVIRONMENTS if self.target.environment == SHARED and self._is_deployed(one)]
         if dependents:
             raise UsageError(
                 f"The stacks of {' and '.join(dependents)} depend on the stacks of {SHARED}.",
                 f"Remove those first: {MLOPS} destroy --environment {dependents[0]}",
             )
-        names = [self.names.stack(stack.name, self.target.environment) for stack in reversed(self.chosen)]
-        return [name for name in names if self.service.describe(name)]
+        existing = [
+            Existing(self.target.names.stack(one.stack.name, self.target.environment), one.account)
+            for one in reversed(self.chosen)
+        ]
+        return [one for one in existing if self.services[one.account].describe(one.name)]
 
-    def run(self, names: Sequence[str]) -> Removed:
+    def run(self, existing: Sequence[Existing]) -> Removed:
         """Remove stacks, then the leftovers of the environment.
 
         Args:
-            names: The names of the stacks, in the order of their removal.
+            existing: The stacks, in the order of their removal.
 
         Raises:
             MlopsError: Something cannot be removed; another run continues where this one stopped.
         """
         retained: list[Retained] = []
-        for name in names:
-            template = self.service.template(name)
-            kept = list(self._retained(name, template))
-            self._empty_buckets(name, {one.id for one in kept})
-            self.report(f"Deleting {name}.")
-            self.service.delete(name)
+        for one in existing:
+            service = self.services[one.account]
+            template = service.template(one.name)
+            kept = list(_retained(service, one.name, template))
+            _empty_buckets(service, one.name, {each.id for each in kept})
+            self.report(f"Deleting {one.name}.")
+            service.delete(one.name)
             retained += kept
         # Also after an interrupted removal that had already deleted the stack.
-        if any(PACKAGE in templates.read(self.target.project.root, stack).parameters for stack in self.chosen):
-            forget(self.account, self.names, self.target.environment)
-        leftovers = () if self.only else tuple(self._remove_leftovers())
-        return Removed(tuple(names), leftovers, tuple(retained))
+        if any(PACKAGE in templates.read(self.target.project.root, one.stack).parameters for one in self.chosen):
+            forget(self.target)
+        leftovers = () if self.only or self.account_name else tuple(self._remove_leftovers())
+        return Removed(tuple(one.name for one in existing), leftovers, tuple(retained))
 
     def _is_deployed(self, environment: str) -> bool:
         """Return whether any stack of an environment exists, with or without a template in this project."""
-        names = [self.names.stack(stack.name, environment) for stack in stacks.TABLE if not stack.shared]
-        return any(self.service.describe(name) for name in names)
+        account = self.target.at(environment).account_name
+        if account not in self.services:
+            return False
+        names = [self.target.names.stack(stack.name, environment) for stack in stacks.TABLE if not stack.shared]
+        return any(self.services[account].describe(name) for name in names)
 
-    def _retained(self, name: str, template: Template) -> Iterator[Retained]:
-        for logical in template.retained():
-            type_ = template.resources[logical]["Type"]
-            physical = self.service.resources(name, type_).get(logical)
-            if physical:
-                remedy = _BY_HAND.get(type_, "delete it in the AWS console").format(id=physical)
-                yield Retained(type_, physical, remedy)
-
-    def _empty_buckets(self, name: str, kept: set[str]) -> None:
-        """Delete the objects in a stack's buckets: CloudFormation deletes only empty buckets."""
-        for bucket in self.service.resources(name, _BUCKET).values():
-            if bucket not in kept:
-                with aws_errors(f"empty the bucket {bucket}"):
-                    self._empty(bucket)
-
-    def _empty(self, bucket: str) -> None:
-        s3, owner = self.account.s3, {"Bucket": bucket, "ExpectedBucketOwner": self.account.id}
-        for page in s3.get_paginator("list_object_versions").paginate(**owner):
-            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            if found:
-                objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
-                response = s3.delete_objects(**owner, Delete={"Objects": objects, "Quiet": True})
-                for error in response.get("Errors", []):
-                    raise MlopsError(f"Cannot delete s3://{bucket}/{error['Key']}: {error['Message']}")
+    @property
+    def _account(self) -> Account:
+        return self.target.account
 
     def _remove_leftovers(self) -> Iterator[str]:
         """Delete resources that have the environment's tags and belong to no stack any more."""
@@ -168,7 +174,7 @@ class Removal:
 
     def _tagged(self, kind: str) -> Iterator[tuple[str, str]]:
         """Yield name and ARN of the resources with the environment's tags."""
-        tags = self.names.tags(self.target.environment).items()
+        tags = self.target.names.tags(self.target.environment).items()
         with aws_errors("look for resources that failed stacks left behind"):
             for one in self._listed(kind):
                 # Listed ARNs may be in lower case, which other calls do not find: https://github.com/boto/boto3/issues/4606
@@ -178,7 +184,7 @@ class Removal:
 
     def _tags(self, arn: str) -> set[tuple[str, str]]:
         """Return the tags of a resource; empty if it was deleted after it was listed."""
-        pages = self.account.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+        pages = self._account.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
         try:
             return {(tag["Key"], tag["Value"]) for page in pages for tag in page["Tags"]}
         except ClientError as error:
@@ -188,12 +194,40 @@ class Removal:
 
     def _listed(self, kind: str) -> Iterator[dict[str, Any]]:
         operation = f"list_{_snake(kind)}s"
-        for page in self.account.sagemaker.get_paginator(operation).paginate():
+        for page in self._account.sagemaker.get_paginator(operation).paginate():
             yield from page.get(f"{kind}s") or page.get(f"{kind}Summaries") or []
 
     def _delete(self, kind: str, name: str) -> None:
-        operation = getattr(self.account.sagemaker, f"delete_{_snake(kind)}")
+        operation = getattr(self._account.sagemaker, f"delete_{_snake(kind)}")
         operation(**{f"{kind}Name": name})
+
+
+def _retained(service: StackService, name: str, template: Template) -> Iterator[Retained]:
+    for logical in template.retained():
+        type_ = template.resources[logical]["Type"]
+        physical = service.resources(name, type_).get(logical)
+        if physical:
+            remedy = _BY_HAND.get(type_, "delete it in the AWS console").format(id=physical)
+            yield Retained(type_, physical, remedy)
+
+
+def _empty_buckets(service: StackService, name: str, kept: set[str]) -> None:
+    """Delete the objects in a stack's buckets: CloudFormation deletes only empty buckets."""
+    for bucket in service.resources(name, _BUCKET).values():
+        if bucket not in kept:
+            with aws_errors(f"empty the bucket {bucket}"):
+                _empty(service.account, bucket)
+
+
+def _empty(account: Account, bucket: str) -> None:
+    s3, owner = account.s3, {"Bucket": bucket, "ExpectedBucketOwner": account.id}
+    for page in s3.get_paginator("list_object_versions").paginate(**owner):
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        if found:
+            objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
+            response = s3.delete_objects(**owner, Delete={"Objects": objects, "Quiet": True})
+            for error in response.get("Errors", []):
+                raise MlopsError(f"Cannot delete s3://{bucket}/{error['Key']}: {error['Message']}")
 
 
 def _snake(kind: str) -> str:

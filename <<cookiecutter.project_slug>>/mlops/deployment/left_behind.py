@@ -156,11 +156,21 @@ def _key(account: Account, logical: str, holder: str, key: str) -> dict[str, Lef
         described = account.kms.describe_key(KeyId=key)["KeyMetadata"]
     if described["KeyManager"] != "CUSTOMER" or described["AWSAccountId"] != account.id:
         return {}
-    if described["KeyState"] != "Enabled":
-        cancel = f"aws kms cancel-key-deletion --key-id {described['KeyId']} && "
+    if command := enabling(described):
         raise MlopsError(
             f"{holder} is encrypted with the key {described['KeyId']}, which is {described['KeyState']}.",
-            f"{cancel if described['KeyState'] == 'PendingDeletion' else ''}"
-            f"aws kms enable-key --key-id {described['KeyId']}; or delete {holder} if it is no longer needed.",
+            f"{command}; or delete {holder} if it is no longer needed.",
         )
     return {logical: LeftBehind({"KeyId": described["KeyId"]}, {})}
+
+
+def enabling(key: Mapping[str, Any]) -> str:
+    """Return the command that makes a key usable again; empty if it is usable.
+
+    Args:
+        key: The metadata of the key, as KMS returns it.
+    """
+    if key["KeyState"] == "Enabled":
+        return ""
+    cancel = f"aws kms cancel-key-deletion --key-id {key['KeyId']} && "
+    return f"{cancel if key['KeyState'] == 'PendingDeletion' else ''}aws kms enable-key --key-id {key['KeyId']}"

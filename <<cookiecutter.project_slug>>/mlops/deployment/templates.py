@@ -1,8 +1,10 @@
 """The CloudFormation templates of a project, and the values of their parameters."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ import yaml
 
 from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError, require_none
+from mlops.deployment import intrinsics
 from mlops.project.configuration import STACKS
 from mlops.project.environment import Environment
 from mlops.project.stacks import REGISTRY, SHADOW_MINUTES, Stack, template_file
@@ -115,15 +118,17 @@ def outputs_of_others(root: Path, shared: Environment) -> dict[str, str]:
         shared: The environment that all environments share.
 
     Raises:
-        MlopsError: The configuration leaves a value empty.
+        MlopsError: The configuration leaves values empty; the message lists all of them.
     """
     if template_file(root, REGISTRY).is_file():
         return {}
-    section = shared.stack(REGISTRY.name)
-    for key, value in section.items():
-        if value is None:
-            raise UsageError(f"No value for {_place(shared, REGISTRY, key)}.", "Copy it from the project that trains.")
-    return {parameter_of(key): _text(value, _place(shared, REGISTRY, key)) for key, value in section.items()}
+    section = {key: (_place(shared, REGISTRY, key), value) for key, value in shared.stack(REGISTRY.name).items()}
+    require_none(
+        UsageError(f"No value for {setting}.", "Copy it from the project that trains.")
+        for setting, value in section.values()
+        if value is None
+    )
+    return {parameter_of(key): _text(value, setting) for key, (setting, value) in section.items()}
 
 
 def read(root: Path, stack: Stack) -> Template:
@@ -154,31 +159,88 @@ def parameters(
         origin: By parameter, the preceding stack whose output sets it.
 
     Raises:
-        MlopsError: The configuration has an unknown key, or a parameter has no value.
+        MlopsError: The configuration has an unknown key or an invalid value, or parameters have no value; the message
+            lists all of them.
     """
     section = environment.stack(stack.name)
-    settings = {parameter_of(key): key for key in section if key != SHADOW_MINUTES}
-    for name, key in settings.items():
-        _require_open(name, _place(environment, stack, key), template, known)
     values = {name: value for name, value in known.items() if name in template.parameters}
-    for name, key in settings.items():
-        if section[key] is not None:
-            values[name] = _text(section[key], _place(environment, stack, key))
-    for name, declared in template.parameters.items():
-        if name not in values and "Default" not in declared:
-            raise _without_value(name, declared, _place(environment, stack, _key(name)), origin)
+    errors: list[MlopsError] = []
+    for key in section:
+        name, setting = parameter_of(key), _place(environment, stack, key)
+        if key == SHADOW_MINUTES:
+            continue
+        try:
+            _require_open(name, setting, template, known)
+            if section[key] is not None:
+                values[name] = _text(section[key], setting)
+                _require_allowed(values[name], template.parameters[name], setting)
+        except MlopsError as error:
+            errors.append(error)
+            # So that the parameter that was meant is not reported once more, as one without a value.
+            values.setdefault(name if name in template.parameters else _nearest(name, template, known) or name, "")
+    errors += [
+        _without_value(name, declared, _place(environment, stack, _key(name)), origin)
+        for name, declared in template.parameters.items()
+        if name not in values and "Default" not in declared
+    ]
+    errors += [
+        UsageError(f"Invalid settings `{STACKS}.{stack.name}` of {environment.name}: {broken}.", "Correct them.")
+        for broken in _broken_rules(template, values, known)
+    ]
+    require_none(errors)
     return values
+
+
+def _require_allowed(value: str, declared: Mapping[str, Any], setting: str) -> None:
+    """Refuse a value that CloudFormation would refuse, after the preceding stacks were deployed."""
+    allowed, pattern, type_ = (declared.get(name) for name in ("AllowedValues", "AllowedPattern", "Type"))
+    hint = ""
+    if allowed and value not in map(str, allowed):
+        hint = f"Use one of: {', '.join(map(str, allowed))}."
+    elif type_ == "Number":
+        hint = _out_of_range(value, declared)
+    elif pattern and type_ == "String" and not re.fullmatch(pattern, value):
+        hint = f"{declared.get('Description', '')} Pattern: {pattern}".lstrip()
+    if hint:
+        raise UsageError(f"Invalid value of {setting}: {value!r}.", hint)
+
+
+def _out_of_range(value: str, declared: Mapping[str, Any]) -> str:
+    """Return a hint if a value is not a number within the limits of a parameter; else an empty string."""
+    least, most = (float(declared.get(name, limit)) for name, limit in (("MinValue", "-inf"), ("MaxValue", "inf")))
+    try:
+        fits = least <= float(value) <= most
+    except ValueError:
+        return "Use a number."
+    limits = [f"at least {least:g}"] * (least > -math.inf) + [f"at most {most:g}"] * (most < math.inf)
+    return "" if fits else f"Use {' and '.join(limits)}."
+
+
+def _broken_rules(template: Template, values: Mapping[str, str], known: Mapping[str, str]) -> Iterator[str]:
+    """Yield the descriptions of the assertions that do not hold; what a deployment sets is left to CloudFormation."""
+    given = {name: value for name, value in template.with_defaults(values).items() if name not in known}
+    for rule in (template.content.get("Rules") or {}).values():
+        with suppress(LookupError):
+            if "RuleCondition" not in rule or intrinsics.holds(rule["RuleCondition"], {}, given):
+                for assertion in rule["Assertions"]:
+                    if not intrinsics.holds(assertion["Assert"], {}, given):
+                        yield str(assertion["AssertDescription"]).rstrip(".")
 
 
 def _require_open(name: str, setting: str, template: Template, known: Mapping[str, str]) -> None:
     """Refuse a setting that is not a parameter, or that the deployment sets."""
     if name not in template.parameters:
-        open_ = [_key(parameter) for parameter in template.parameters if parameter not in known]
-        nearest = difflib.get_close_matches(_key(name), open_, n=1, cutoff=0)
-        remedy = f"Did you mean `{nearest[0]}`?" if nearest else "Remove it: this stack has no settings."
+        nearest = _nearest(name, template, known)
+        remedy = f"Did you mean `{_key(nearest)}`?" if nearest else "Remove it: this stack has no settings."
         raise UsageError(f"Unknown setting {setting}.", remedy)
     if name in known:
         raise UsageError(f"Setting {setting} is not allowed: the deployment sets it.", "Remove it.")
+
+
+def _nearest(name: str, template: Template, known: Mapping[str, str]) -> str | None:
+    """Return the parameter whose name is most similar to a name, among those that the configuration may set."""
+    keys = {_key(parameter): parameter for parameter in template.parameters if parameter not in known}
+    return next((keys[key] for key in difflib.get_close_matches(_key(name), keys, n=1, cutoff=0)), None)
 
 
 def _without_value(name: str, declared: Mapping[str, Any], setting: str, origin: Mapping[str, Stack]) -> MlopsError:

@@ -165,7 +165,7 @@ def sources(target: Target) -> Sources:
     return {
         "inputs_digest": inputs_digest(target),
         "git_commit": git_commit(target.project.root),
-        "image_digest": image.digest(target),
+        "image_digest": image.digest(target.registry),
         "keys": keys.arns(target),
     }
 
@@ -177,7 +177,7 @@ def current(target: Target, pipeline: str = pipelines.TRAINING) -> Bundle:
         MlopsError: The configuration is incomplete, the pipeline cannot be compiled (the message says where), or the
             bundle cannot be written.
     """
-    if target.is_deployed_to:
+    if target.is_deployed_to and pipeline not in pipelines.submitted(target):
         raise UsageError(
             f"No pipeline runs in {target.environment}: versions from {SHARED} are deployed to it.",
             f"Deploy a version: {MLOPS} deploy --environment {target.environment}",

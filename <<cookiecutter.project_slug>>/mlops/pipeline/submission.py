@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlops.base.environments import SHARED
 from mlops.base.files import DIGEST_LENGTH
 from mlops.pipeline import bundle
 from mlops.pipeline.sagemaker import PipelineService
 from mlops.project import image, keys, pipelines
-from mlops.project.capabilities import lack
 from mlops.project.lookups import key_of_alias, newest_image
 from mlops.project.target import Target
 from mlops.store.s3 import S3Store
@@ -40,21 +38,15 @@ def look_up(target: Target) -> None:
     Raises:
         MlopsError: No image has been built or no key created yet, or an AWS call fails.
     """
-    takes_newest, unnamed = image.takes_newest(target), keys.unnamed(target)
-    if takes_newest or unnamed:
+    builder, unnamed = target.registry, keys.unnamed(target)
+    if image.takes_newest(builder):
+        builder.account.verify()
+        image.remember(builder, newest_image(builder.account, builder.names))
+    if unnamed:
         target.account.verify()
-    if takes_newest:
-        image.remember(target, newest_image(target.account, target.names))
     for key in unnamed:
         alias = target.names.key_alias(keys.KEYS[key])
         keys.remember(target, key, key_of_alias(target.account, alias, key))
-
-
-def submitted(target: Target) -> list[str]:
-    """Return the pipelines that an environment has in AWS: the monitoring pipeline is where the functions are."""
-    present = pipelines.present(target.project.root)
-    has_functions = target.environment == SHARED and not lack(target.project.answers, ("deploys",))
-    return [name for name in present if name != pipelines.MONITORING or has_functions]
 
 
 def submit(target: Target, pipeline: str = pipelines.TRAINING) -> Submission:

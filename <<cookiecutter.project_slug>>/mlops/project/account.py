@@ -7,14 +7,19 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore import exceptions
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.limits import MAX_CONCURRENCY
+from mlops.project.configuration import ASSUME_ROLE
 from mlops.project.environment import Environment
+from mlops.project.sessions import assuming, role_to_assume
 
+_SECONDS_TO_CONNECT, _SECONDS_TO_READ = 3, 20
 _SIGN_IN = "Sign in: `aws sso login` or `aws configure`, and set AWS_PROFILE if you use profiles."
 _CREDENTIAL_ERRORS = (
     exceptions.NoCredentialsError,
@@ -24,7 +29,8 @@ _CREDENTIAL_ERRORS = (
     exceptions.SSOError,
     exceptions.TokenRetrievalError,
 )
-_CONNECTION_ERRORS = (exceptions.HTTPClientError, exceptions.ConnectionError)
+# A proxy or the page of a public network may answer in place of AWS.
+_CONNECTION_ERRORS = (exceptions.HTTPClientError, exceptions.ConnectionError, ResponseParserError)
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _INVALID = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -44,12 +50,14 @@ class Account:
         region: The AWS Region.
         bucket: The environment's bucket.
         role: The ARN of the role of the pipeline and its jobs.
+        assumes: The ARN of the role to assume for callers of another account; None for none.
     """
 
     id: str
     region: str
     bucket: str
     role: str
+    assumes: str | None = None
 
     @classmethod
     def of(cls, environment: Environment) -> "Account":
@@ -69,6 +77,9 @@ class Account:
             region=environment.region,
             bucket=str(environment["bucket"]),
             role=str(environment["pipeline_role"]),
+            assumes=role_to_assume(
+                environment.name, str(environment["account"]), environment.settings.get(ASSUME_ROLE)
+            ),
         )
 
     @cached_property
@@ -90,6 +101,11 @@ class Account:
     def ecr(self) -> Any:
         """The ECR client."""
         return self._client("ecr")
+
+    @cached_property
+    def iam(self) -> Any:
+        """The IAM client."""
+        return self._client("iam")
 
     @cached_property
     def codecommit(self) -> Any:
@@ -163,7 +179,8 @@ class Account:
             raise UsageError(
                 f"Your credentials are for account {self._caller['Account']} ({self._caller['Arn']}), "
                 f"but the configuration has {self.id}.",
-                "Switch the profile (AWS_PROFILE), or correct `account` in the configuration.",
+                "Switch the profile (AWS_PROFILE), correct `account` in the configuration, or set "
+                f"`{ASSUME_ROLE}` there to enter the account from yours.",
             )
 
     @property
@@ -185,7 +202,17 @@ class Account:
     def _client(self, service: str, **config: Any) -> Any:
         config = {"retries": {"mode": "standard", "max_attempts": 5}, **config}
         with aws_errors(f"create a client for {service}"):
-            return boto3.client(service, region_name=self.region, config=Config(**config))
+            return self._session.client(service, region_name=self.region, config=Config(**config))
+
+    @cached_property
+    def _session(self) -> Any:
+        """The caller's session, or one with the role to assume if the caller is of another account."""
+        if (
+            self.assumes is None
+            or boto3.client("sts", region_name=self.region).get_caller_identity()["Account"] == self.id
+        ):
+            return boto3
+        return assuming(self.assumes, self.region)
 
 
 @contextmanager
@@ -224,6 +251,18 @@ def is_missing(error: exceptions.ClientError) -> bool:
         # SageMaker has no specific error code for most missing resources.
         or (code.startswith("Validation") and ("does not exist" in message or "Could not find" in message))
     )
+
+
+def is_denied(error: exceptions.ClientError) -> bool:
+    """Return whether an error means that the caller lacks permission."""
+    return _code(error) in _DENIED
+
+
+def fail_fast() -> None:
+    """Let the clients that are created from now on wait seconds instead of minutes for a network that is not there."""
+    session = botocore.session.get_session()
+    session.set_default_client_config(Config(connect_timeout=_SECONDS_TO_CONNECT, read_timeout=_SECONDS_TO_READ))
+    boto3.setup_default_session(botocore_session=session)
 
 
 def _code(error: exceptions.ClientError) -> str:

@@ -35,10 +35,15 @@ STACKS = "stacks"
 PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role", "data_key", "model_key")
 """The keys that locate an environment."""
 
+ASSUME_ROLE = "assume_role"
+"""The key with the name of the role that callers of another account assume in the account of an environment."""
+
 _TRAINING = (LOCAL, SHARED)
 _TRAINS, _SERVES, _MONITORS = (
     {CAPABILITIES[name].question: CAPABILITIES[name].answers} for name in ("trains", "serves", "monitors")
 )
+_SEVERAL_ACCOUNTS = {"account_layout": (stacks.MULTI,)}
+_OF_JOBS = ("processing", "security")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ KEYS: Mapping[str, Key] = {
     **{name: Key(ALL) for name in PLACE},
     OWN: Key(ALL, None),
     STACKS: Key(IN_AWS, None),
+    ASSUME_ROLE: Key(IN_AWS, when=_SEVERAL_ACCOUNTS),
     "trained_in": Key((LOCAL,), when={"project_scope": ("deploy",)}),
     "image_digest": Key(_TRAINING, when={**_TRAINS, "training_image": ("custom",)}),
     "data_folder": Key(_TRAINING, when=_TRAINS),
@@ -133,19 +139,24 @@ class Readers:
         key = KEYS.get(name)
         # Environments that a project adds are for training.
         kind = environment if environment in ALL else SHARED
-        if key is None or kind not in key.environments:
+        if key is None or kind not in (*key.environments, *self._monitored(name)):
             return False
         return self._applies(key.when or {}) or bool(key.or_when and self._applies(key.or_when))
+
+    def _monitored(self, name: str) -> tuple[str, ...]:
+        """Return the environments that read a key for their own monitoring pipeline: each account has one."""
+        return ENVIRONMENTS if name in _OF_JOBS and self._applies({**_SEVERAL_ACCOUNTS, **_MONITORS}) else ()
 
     def _applies(self, when: Mapping[str, Collection[str]]) -> bool:
         return all(self.answer(question) in choices for question, choices in when.items())
 
     def deploys(self, environment: str) -> list[str]:
         """Return the stacks with settings in an environment: those deployed there and an external registry."""
+        layout = self.answer("account_layout")
         return [
             stack.name
             for stack in stacks.TABLE
-            if environment in ((SHARED,) if stack.shared else ENVIRONMENTS)
+            if environment in stack.environments(layout)
             and (stack == stacks.REGISTRY or stacks.template_file(self.root, stack).is_file())
         ]
 

@@ -22,6 +22,7 @@ class Environment:
         path: The overlay, for messages.
         region: The AWS Region of the project.
         files: By dotted key, the file that sets it.
+        has_own_account: Whether its account must be its own; else it may be that of `dev`.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Environment:
     path: Path = field(compare=False)
     region: str
     files: Mapping[str, Path] = field(default_factory=dict, compare=False)
+    has_own_account: bool = False
 
     def file(self, key: str) -> Path:
         """Return the file to edit for a dotted key: the one that sets it, or the one where it belongs."""
@@ -94,7 +96,7 @@ class Environment:
         missing = self.missing("account") or self.missing(*_REQUIRED)
         if missing:
             place = str(self.path)
-            if self.name not in (LOCAL, SHARED):
+            if self.name not in (LOCAL, SHARED) and not self.has_own_account:
                 place += f", or for every environment in {file_of(SHARED)}"
             it = "it" if len(missing) == 1 else "them"
             raise UsageError(

@@ -15,7 +15,8 @@ from mlops.project.target import Target
 KEY = "image_digest"
 NEWEST = "newest"
 
-_is_digest = re.compile(r"sha256:[0-9a-f]{64}").fullmatch
+is_digest = re.compile(r"sha256:[0-9a-f]{64}").fullmatch
+"""Whether a text is the digest of an image."""
 
 
 def digest(target: Target) -> str | None:
@@ -24,12 +25,12 @@ def digest(target: Target) -> str | None:
     Raises:
         MlopsError: The configuration has no digest, or the newest one, which has not been looked up yet.
     """
-    if not _has_own(target):
+    if not has_own(target):
         return None
     wanted = str(target.settings[KEY])
     if wanted == NEWEST:
         return _remembered(target)
-    if not _is_digest(wanted):
+    if not is_digest(wanted):
         raise UsageError(
             f"{target.settings.file(KEY)} has an invalid value: `{KEY}: {wanted}`.",
             f"Use `{NEWEST}`, or sha256: and the 64 hexadecimal digits of an image.",
@@ -50,7 +51,7 @@ def uri(target: Target) -> str | None:
 
 def takes_newest(target: Target) -> bool:
     """Return whether an environment uses the newest image."""
-    return _has_own(target) and target.settings[KEY] == NEWEST
+    return has_own(target) and target.settings[KEY] == NEWEST
 
 
 def remember(target: Target, found: str) -> None:
@@ -63,7 +64,7 @@ def remember(target: Target, found: str) -> None:
     Raises:
         MlopsError: It is not a digest: no image has been built yet.
     """
-    if not _is_digest(found):
+    if not is_digest(found):
         raise MlopsError(
             f"{target.settings.file(KEY)} sets `{KEY}: {NEWEST}`, but no image has been built yet.",
             f"`{MLOPS} deploy --environment dev --stack image` creates the pipeline that builds it. "
@@ -72,7 +73,7 @@ def remember(target: Target, found: str) -> None:
     write_text(_memory(target), found + "\n")
 
 
-def _has_own(target: Target) -> bool:
+def has_own(target: Target) -> bool:
     """Return whether the project builds an image for its jobs; one that only deploys does not."""
     return target.project.answer("training_image") == "custom" and not target.project.deploys_only
 

@@ -57,7 +57,8 @@ def unnamed(target: Target) -> list[str]:
 
 
 def _used(target: Target) -> list[str]:
-    return [name for name in KEYS if name != _MODEL_KEY or not target.project.deploys_only]
+    trains = not (target.project.deploys_only or target.is_deployed_to)
+    return [name for name in KEYS if name != _MODEL_KEY or trains]
 
 
 def remember(target: Target, name: str, found: str) -> None:

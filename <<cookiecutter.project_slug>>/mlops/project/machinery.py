@@ -39,12 +39,18 @@ class Differences:
     def __str__(self) -> str:
         parts = (("changed", self.changed), ("missing", self.missing), ("added", self.added))
         lines = [f"  {kind:<9}{name}" for kind, names in parts for name in names]
-        if restored := (*self.changed, *self.missing):
-            generated = f"$(git log -1 --format=%H -- {MANIFEST})"
-            lines.append(f"Restore: git checkout {generated} -- {shlex.join(restored)}")
+        return "\n".join([*lines, *(f"{what + ':':<9}{command}" for what, command in self.commands.items())])
+
+    @property
+    def commands(self) -> dict[str, str]:
+        """The commands that restore the release, by what they do."""
+        restored, generated = (*self.changed, *self.missing), f"$(git log -1 --format=%H -- {MANIFEST})"
+        commands = {}
+        if restored:
+            commands["Restore"] = f"git checkout {generated} -- {shlex.join(restored)}"
         if self.added:
-            lines.append(f"Remove:  rm {shlex.join(self.added)}")
-        return "\n".join(lines)
+            commands["Remove"] = f"rm {shlex.join(self.added)}"
+        return commands
 
 
 def compare(project: Project) -> Differences:

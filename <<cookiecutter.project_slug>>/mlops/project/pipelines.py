@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from mlops.project.capabilities import lack
+from mlops.project.stacks import MONITORING as MONITORING_STACK
+from mlops.project.target import Target
+
 TRAINING, MONITORING = "training", "monitoring"
 TABLE = (TRAINING, MONITORING)
 """All pipelines. One is part of a project if its module, `pipelines/<name>.py`, is."""
@@ -10,6 +14,16 @@ TABLE = (TRAINING, MONITORING)
 def present(root: Path) -> list[str]:
     """Return the pipelines of a project."""
     return [name for name in TABLE if (root / "pipelines" / f"{name}.py").is_file()]
+
+
+def submitted(target: Target) -> list[str]:
+    """Return the pipelines that an environment has in AWS: training, or monitoring where its functions are."""
+    project = target.project
+    has_functions = target.environment in MONITORING_STACK.accounts(project.layout) and not lack(
+        project.answers, ("deploys",)
+    )
+    here = {TRAINING: not target.is_deployed_to, MONITORING: has_functions}
+    return [name for name in present(project.root) if here[name]]
 
 
 def name(slug: str, pipeline: str) -> str:

@@ -6,11 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlops.base.environments import LOCAL, SHARED
+from mlops.base.environments import ENVIRONMENTS, IN_AWS, LOCAL, SHARED
 from mlops.base.errors import UsageError
-from mlops.project.configuration import BASE, PLACE, Readers, dotted, file_of, merged, shown
+from mlops.project.configuration import BASE, PLACE, STACKS, Readers, dotted, file_of, merged, shown
 from mlops.project.environment import Environment
 from mlops.project.names import Names, project_id
+from mlops.project.stacks import SINGLE, TABLE
 from mlops.project.yaml_file import read_yaml
 
 RUNTIME_ENVIRONMENT = ".venv"
@@ -83,6 +84,11 @@ class Project:
         return self.answer("project_scope") == "deploy"
 
     @property
+    def layout(self) -> str:
+        """How the environments are divided among AWS accounts: `single` or `multi`."""
+        return self.answer("account_layout")
+
+    @property
     def state(self) -> Path:
         """The folder of all local state: object store, runs, registry, bundles. Safe to delete."""
         return self.root / ".mlops"
@@ -116,21 +122,46 @@ class Project:
                 "Restore it from git. To convert files of release 0.4.0, see the changelog.",
             )
         overlay = file_of(name)
+        contents = {path: read_yaml(self.root / path) for path in (BASE, overlay)}
+        for path, content in contents.items():
+            readers.check(path, content)
+        has_own_account = name in ENVIRONMENTS and self.layout != SINGLE
+        if has_own_account:
+            self._require_own_account(name, contents[overlay].get("account"))
+            shared = {STACKS: self._settings_of_shared_stacks(name)}
+            contents = {BASE: contents[BASE], file_of(SHARED): shared, overlay: contents[overlay]}
         settings: dict[str, Any] = {}
         files: dict[str, Path] = {}
-        for path in (BASE, overlay):
-            content = read_yaml(self.root / path)
-            readers.check(path, content)
+        for path, content in contents.items():
             settings = merged(settings, content)
             files |= {key: path for key, _ in dotted(content)}
-        if name not in (LOCAL, SHARED) and settings.get("account") is None:
-            shared = self.environment(SHARED)
+        if name not in (LOCAL, SHARED) and not has_own_account and settings.get("account") is None:
+            development = self.environment(SHARED)
             inherited = [key for key in PLACE if settings.get(key) is None]
-            settings |= {key: shared.settings.get(key) for key in inherited}
-            files |= {key: shared.file(key) for key in inherited}
-        environment = Environment(name, settings, overlay, self.region, files)
+            settings |= {key: development.settings.get(key) for key in inherited}
+            files |= {key: development.file(key) for key in inherited}
+        environment = Environment(name, settings, overlay, self.region, files, has_own_account)
         settings |= {key: value for key, value in self._made(environment).items() if settings.get(key) is None}
         return environment
+
+    def _settings_of_shared_stacks(self, environment: str) -> dict[str, Any]:
+        """Return the settings in `dev.yaml` of the shared stacks that the account of an environment has too."""
+        content = read_yaml(self.root / file_of(SHARED))
+        own = [stack.name for stack in TABLE if stack.shared and environment in stack.accounts(self.layout)]
+        return {name: values for name, values in (content.get(STACKS) or {}).items() if name in own}
+
+    def _require_own_account(self, environment: str, account: Any) -> None:
+        """Refuse an account of several environments, which the layout puts into accounts of their own.
+
+        Raises:
+            MlopsError: Another environment has the same account.
+        """
+        for other in IN_AWS:
+            if other != environment and account and read_yaml(self.root / file_of(other)).get("account") == account:
+                raise UsageError(
+                    f"{file_of(environment)} and {file_of(other)} have the same `account: {shown(account)}`.",
+                    f"With account_layout {self.layout}, each environment has an account of its own.",
+                )
 
     def _made(self, environment: Environment) -> dict[str, str]:
         """Return the default values that locate an environment, from the names of the stacks; empty without an account.

@@ -11,7 +11,7 @@ from mlops.project import stacks
 from mlops.project.environment import Environment
 from mlops.project.names import Names
 from mlops.project.project import Project
-from mlops.project.stacks import Stack
+from mlops.project.stacks import ACCOUNTS, Placed
 
 if TYPE_CHECKING:
     from mlops.project.account import Account
@@ -61,13 +61,29 @@ class Target:
         return Account.of(self.settings)
 
     @property
-    def stacks(self) -> Sequence[Stack]:
-        """The stacks that are deployed for the environment, in the order of deployment.
+    def stacks(self) -> Sequence[Placed]:
+        """The stacks that are deployed for the environment, account by account, in the order of deployment.
 
         Raises:
             MlopsError: It has no stacks.
         """
-        return stacks.present(self.project.root, self.environment)
+        return stacks.placed(self.project.root, self.environment, self.project.layout)
+
+    @property
+    def account_name(self) -> str:
+        """The environment that the account is named after: with one account, `dev` for all."""
+        return ACCOUNTS[self.project.layout].get(self.environment, self.environment)
+
+    def in_account(self, name: str) -> "Target":
+        """Return the environment that an account is named after; this one if it is in that account."""
+        if name == self.account_name:
+            return self
+        return self.shared if name == SHARED else self.at(name)
+
+    @property
+    def registry(self) -> "Target":
+        """The environment whose account has the registry and the images that this one uses."""
+        return self.in_account(self.shared.account_name) if self.is_deployed_to else self
 
     @property
     def is_local(self) -> bool:

@@ -1,6 +1,7 @@
 """The live package of each environment, in an SSM parameter that a deployment writes once the endpoint serves it.
 
 The parameter belongs to no stack, because CloudFormation may report success for an update that SageMaker rolled back.
+It is in the account of the environment and in that of the registry: parameters cannot be read across accounts.
 """
 
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from itertools import zip_longest
 
 from mlops.project.account import Account, aws_errors
 from mlops.project.names import Names
+from mlops.project.target import Target
 
 
 def live(account: Account, names: Names, environments: Iterable[str]) -> dict[str, str]:
@@ -69,29 +71,37 @@ def _history(account: Account, parameter: str) -> list[tuple[str, datetime]]:
     return [(entry["Value"], entry["LastModifiedDate"]) for entry in sorted(entries, key=lambda one: one["Version"])]
 
 
-def record(account: Account, names: Names, environment: str, package: str) -> None:
+def record(target: Target, package: str) -> None:
     """Record that a package is live in an environment.
 
     Raises:
         MlopsError: The parameter cannot be written.
     """
-    parameter = {"Name": names.live_parameter(environment), "Value": package, "Type": "String"}
-    tags = [{"Key": key, "Value": value} for key, value in names.tags(environment).items()]
-    with aws_errors("record which version is live"):
-        try:
-            account.ssm.put_parameter(**parameter, Tags=tags)
-        except account.ssm.exceptions.ParameterAlreadyExists:
-            account.ssm.put_parameter(**parameter, Overwrite=True)  # no tags with Overwrite
+    environment = target.environment
+    for place in _recorded_in(target):
+        ssm, names = place.account.ssm, place.names
+        parameter = {"Name": names.live_parameter(environment), "Value": package, "Type": "String"}
+        tags = [{"Key": key, "Value": value} for key, value in names.tags(environment).items()]
+        with aws_errors("record which version is live"):
+            try:
+                ssm.put_parameter(**parameter, Tags=tags)
+            except ssm.exceptions.ParameterAlreadyExists:
+                ssm.put_parameter(**parameter, Overwrite=True)  # no tags with Overwrite
 
 
-def forget(account: Account, names: Names, environment: str) -> None:
+def forget(target: Target) -> None:
     """Record that no package is live in an environment any more.
 
     Raises:
         MlopsError: The parameter cannot be deleted.
     """
-    with aws_errors("record that no version is live"):
-        account.ssm.delete_parameters(Names=[names.live_parameter(environment)])
+    for place in _recorded_in(target):
+        with aws_errors("record that no version is live"):
+            place.account.ssm.delete_parameters(Names=[place.names.live_parameter(target.environment)])
+
+
+def _recorded_in(target: Target) -> list[Target]:
+    return [target] if target.registry == target else [target, target.registry]
 
 
 def version_of(package: str) -> int:

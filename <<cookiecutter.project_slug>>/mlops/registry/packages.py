@@ -14,7 +14,21 @@ def versions(sagemaker: Any, group: str, status: str | None = None) -> list[Mode
         status: Return only versions with this approval status; None for all.
     """
     only = {"ModelApprovalStatus": status} if status else {}
-    return [_described(sagemaker, package) for package in _listed(sagemaker, group, **only)]
+    return [of_package(_described(sagemaker, package)) for package in _listed(sagemaker, group, **only)]
+
+
+def records(sagemaker: Any, group: str) -> list[dict[str, Any]]:
+    """Return the responses of DescribeModelPackage for all versions of a group, oldest first.
+
+    Args:
+        sagemaker: A boto3 client.
+        group: The name of the group.
+
+    Raises:
+        ClientError: The group does not exist, or cannot be read.
+    """
+    sagemaker.describe_model_package_group(ModelPackageGroupName=group)  # AWS does not document what listing answers
+    return [_described(sagemaker, package) for package in _listed(sagemaker, group)]
 
 
 def newest(sagemaker: Any, group: str) -> list[ModelVersion]:
@@ -24,7 +38,7 @@ def newest(sagemaker: Any, group: str) -> list[ModelVersion]:
         sagemaker: A boto3 client.
         group: The name of a group that exists.
     """
-    return [_described(sagemaker, package) for package in _listed(sagemaker, group)[-1:]]
+    return [of_package(_described(sagemaker, package)) for package in _listed(sagemaker, group)[-1:]]
 
 
 def _listed(sagemaker: Any, group: str, **only: str) -> list[dict[str, Any]]:
@@ -35,5 +49,6 @@ def _listed(sagemaker: Any, group: str, **only: str) -> list[dict[str, Any]]:
     return sorted(packages, key=lambda package: int(package["ModelPackageVersion"]))
 
 
-def _described(sagemaker: Any, package: dict[str, Any]) -> ModelVersion:
-    return of_package(sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"]))
+def _described(sagemaker: Any, package: dict[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"])
+    return record

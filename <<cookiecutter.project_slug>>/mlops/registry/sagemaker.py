@@ -38,8 +38,9 @@ class AwsRegistry:
         Raises:
             MlopsError: The configuration lacks a value, or the credentials belong to another account.
         """
-        target.account.verify()
-        return cls(target.account, S3Store(target.account), target.model_package_group)
+        account = target.registry.account
+        account.verify()
+        return cls(account, S3Store(account), target.model_package_group)
 
     def versions(self) -> list[ModelVersion]:
         """Return all versions, oldest first (see `Registry.versions`)."""

@@ -1,7 +1,7 @@
 """The objects of a data set in S3, and the version that they make up. Lambda functions import this module."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mlops.base.errors import UsageError
@@ -57,8 +57,13 @@ def all_versions(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[ObjectVers
     """
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Versions", []):
-            version = entry["ETag"] if entry["VersionId"] == UNVERSIONED else entry["VersionId"]
-            yield ObjectVersion(entry["Key"], version, entry["Size"]), entry["IsLatest"]
+            yield of_entry(entry), entry["IsLatest"]
+
+
+def of_entry(entry: Mapping[str, Any]) -> ObjectVersion:
+    """Convert a version of a response of S3's ListObjectVersions."""
+    version = entry["ETag"] if entry["VersionId"] == UNVERSIONED else entry["VersionId"]
+    return ObjectVersion(entry["Key"], version, entry["Size"])
 
 
 def data_version(objects: Iterable[ObjectVersion]) -> str:

@@ -34,6 +34,7 @@ NAMES = {
     "AWS::ApiGatewayV2::Api": NameRule("Name", 128, r".+"),
     "AWS::ApiGatewayV2::Stage": NameRule("StageName", 128, r"\$default|[\w-]+"),
     "AWS::ApplicationAutoScaling::ScalingPolicy": NameRule("PolicyName", 256, r".+"),
+    "AWS::CloudTrail::Trail": NameRule("TrailName", 128, r"[a-zA-Z0-9]([._-]?[a-zA-Z0-9])+"),
     "AWS::CloudWatch::Alarm": NameRule("AlarmName", 255, r".+"),
     "AWS::CloudWatch::CompositeAlarm": NameRule("AlarmName", 255, r".+"),
     "AWS::CloudWatch::Dashboard": NameRule("DashboardName", 255, _WORDS),

@@ -219,6 +219,13 @@ def test_a_pipeline_definition_that_the_service_takes_has_no_finding() -> None:
     assert shapes.findings(resolve(changed(pipeline(TRAINING)), PARAMETERS)) == []
 
 
+def ability(**statement: Any) -> dict[str, Any]:
+    """A named policy that allows something."""
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
+    named = {"ManagedPolicyName": "some-ability", "PolicyDocument": document}
+    return {"Ability": {"Type": "AWS::IAM::ManagedPolicy", "Properties": named}}
+
+
 GUARDED: list[tuple[dict[str, Any], str]] = [
     ({"Bucket/Properties/BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault":
         {"SSEAlgorithm": "AES256"}}, "a bucket is encrypted with aws:kms"),
@@ -238,6 +245,11 @@ GUARDED: list[tuple[dict[str, Any], str]] = [
         "no policy that allows nearly everything"),
     ({"Apart": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": {"Statement": []}}}},
         "permissions stand in the role"),
+    ({"Apart": {"Type": "AWS::IAM::Policy", "Properties": {"PolicyDocument": {"Statement": []}}}},
+        "permissions stand in the role"),
+    (ability(Action=["iam:PassRole"], Resource="arn:aws:iam::123456789012:role/x"), "PassRole says to which service"),
+    (ability(Action="iam:PassRole", Resource="*"), "PassRole says which role"),
+    (ability(Action="s3:*", Resource="*"), "a role is allowed actions by name"),
     ({"User": {"Type": "AWS::IAM::User", "Properties": {}}}, "no users and stored keys"),
     ({"EndpointConfig/Properties/KmsKeyId": REMOVED}, "an endpoint's disks are encrypted"),
     ({"Notebook": {"Type": "AWS::SageMaker::NotebookInstance", "Properties": {"InstanceType": "ml.t3.medium",

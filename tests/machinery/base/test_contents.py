@@ -56,7 +56,10 @@ LISTS = {
     "baseline": (contents.listed(SOURCES, contents.BASELINE), ["modelkit.jobs.baseline"]),
     "functions": (
         contents.listed(SOURCES, contents.FUNCTIONS),
-        [f"mlops.functions.{name}" for name in ("api", "inputs", "monitor", "promote", "retrain", "validate_data")],
+        [
+            f"mlops.functions.{name}"
+            for name in ("api", "inputs", "monitor", "promote", "retrain", "sweep", "validate_data")
+        ],
     ),
     "image": (image(SOURCES).items(), ["mlops.serving.container"]),
     "jobs": (

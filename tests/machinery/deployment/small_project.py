@@ -159,6 +159,7 @@ def small_project(root: Path, *, inference: str = "realtime", shadow: bool = Fal
         "project_slug": SLUG,
         "aws_region": REGION,
         "project_scope": "build-train-deploy",
+        "account_layout": "single",
         "training_image": "aws",
         "inference": inference,
         "monitoring": "on",

@@ -65,11 +65,11 @@ def test_where_no_update_is_given_a_time_nothing_is_refused(inference: str) -> N
         ({"step_percent": 10, "bake_seconds": 3600}, "monitor its alarms for 39600 seconds, but times out after 14400"),
         (
             {"bake_seconds": "long"},
-            "`stacks.endpoint` in config/base.yaml or config/staging.yaml has an invalid number: .*'long'",
+            "Invalid value of `stacks.endpoint.bake_seconds` in config/staging.yaml: 'long'.\n  Use a number.",
         ),
         (
             {"step_percent": 0},
-            "`stacks.endpoint` in config/base.yaml or config/staging.yaml has an invalid number",
+            "Invalid value of `stacks.endpoint.step_percent` in config/staging.yaml: '0'.\n  Use at least 10 and",
         ),
     ],
 )

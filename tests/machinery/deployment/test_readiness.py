@@ -2,15 +2,17 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from mlops.deployment import readiness
+from mlops.deployment.checks.finding import Finding
+from mlops.deployment.checks.images import image_support
 from mlops.deployment.cloudformation import StackService
-from mlops.deployment.readiness import Readiness, image_support
 from mlops.project.account import Account
 from mlops.project.target import Target
 from standin import mail
@@ -110,17 +112,41 @@ def test_a_type_of_instances_that_service_quotas_does_not_list_is_a_warning(fres
     assert f"Warning: Service Quotas lists no 'ml.m99.large for endpoint usage' in {REGION}." in fresh.error
 
 
-def readiness(root: Path, environment: str = "dev", **outputs: dict[str, str]) -> Readiness:
-    """The checks of an environment whose account holds stacks with these outputs."""
-    stacks = {NAMES.stack(name.replace("_", "-"), "dev"): said for name, said in outputs.items()}
-    answers = SimpleNamespace(outputs=lambda name: stacks.get(name, {}), describe=stacks.get)
-    service = cast(StackService, answers)
-    target = Target(small_project(root), environment)
-    target.__dict__["account"] = Account(id=ACCOUNT, region=REGION, bucket="data", role="role")
-    return Readiness(target, service)
+class Checks:
+    """The checks that `deploy` makes of an environment whose account holds stacks with these outputs.
+
+    Args:
+        root: Where the project is written.
+        environment: The environment.
+        patch: Lets the stacks be found.
+        outputs: Outputs by stack of `dev`.
+    """
+
+    def __init__(self, root: Path, environment: str, patch: pytest.MonkeyPatch, **outputs: dict[str, str]) -> None:
+        stacks = {
+            NAMES.stack(name.replace("_", "-"), "dev"): {
+                "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in said.items()]
+            }
+            for name, said in outputs.items()
+        }
+        patch.setattr(StackService, "describe", lambda _, name: stacks.get(name))
+        self.target = Target(small_project(root), environment)
+        self.target.__dict__["account"] = Account(id=ACCOUNT, region=REGION, bucket="data", role="role")
+
+    def before(self, chosen: list[str], today: date) -> list[Finding]:
+        return readiness.before(self.target, {self.target.environment: chosen}, today)
+
+    def after(self) -> list[Finding]:
+        return readiness.after(self.target, {self.target.environment: []}, TODAY)
 
 
-def configured(found: Readiness, **stacks: Any) -> None:
+@pytest.fixture
+def checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Checks]:
+    """Makes the checks of an environment."""
+    return lambda environment="dev", **outputs: Checks(tmp_path, environment, monkeypatch, **outputs)
+
+
+def configured(found: Checks, **stacks: Any) -> None:
     for name in stacks:
         (found.target.project.root / f"infra/{name}.yaml").write_text("Resources: {Topic: {Type: 'AWS::SNS::Topic'}}")
     path = found.target.project.root / "config/dev.yaml"
@@ -139,16 +165,18 @@ def denied(operation: str) -> Script:
     return Script(Clock(), {name: [(0.0, answer)] for name, answer in answers.items()})
 
 
-def test_who_may_not_read_requests_for_increases_is_refused_all_the_same(tmp_path: Path) -> None:
-    found = readiness(tmp_path, "staging")
+def test_who_may_not_read_requests_for_increases_is_refused_all_the_same(checks: Callable[..., Checks]) -> None:
+    found = checks("staging")
     script = denied("ListRequestedServiceQuotaChangeHistoryByQuota")
     found.target.account.__dict__["quotas"] = script.client("service-quotas")
     assert [finding.blocks for finding in found.before(["endpoint"], TODAY) if "L-614B09FD" in finding.what] == [True]
 
 
 @pytest.mark.parametrize("operation", ["ListAWSDefaultServiceQuotas", "GetServiceQuota"])
-def test_who_may_not_read_quotas_is_told_which_right_is_missing_and_deploys(tmp_path: Path, operation: str) -> None:
-    found = readiness(tmp_path, "staging")
+def test_who_may_not_read_quotas_is_told_which_right_is_missing_and_deploys(
+    checks: Callable[..., Checks], operation: str
+) -> None:
+    found = checks("staging")
     found.target.account.__dict__["quotas"] = denied(operation).client("service-quotas")
     [warning] = found.before(["endpoint"], TODAY)
     assert not warning.blocks
@@ -156,20 +184,20 @@ def test_who_may_not_read_quotas_is_told_which_right_is_missing_and_deploys(tmp_
     assert f"Your role needs permission for {operation}" in warning.remedy
 
 
-def test_without_an_address_that_is_said_once(tmp_path: Path, here: StandInAccount) -> None:
+def test_without_an_address_that_is_said_once(checks: Callable[..., Checks], here: StandInAccount) -> None:
     here.grow()
-    [finding] = readiness(tmp_path).before([], TODAY)
+    [finding] = checks().before([], TODAY)
     assert (finding.blocks, "notification_email" in finding.what) == (False, True)
-    assert readiness(tmp_path, "staging").before([], TODAY) == []
+    assert checks("staging").before([], TODAY) == []
 
 
 def test_an_address_that_has_not_confirmed_is_named_before_staging_and_after_dev(
-    tmp_path: Path, here: StandInAccount
+    checks: Callable[..., Checks], here: StandInAccount
 ) -> None:
     here.grow()
     topic = here.client("sns").create_topic(Name="visits-notifications")["TopicArn"]
     outputs = {"execution": {"TopicArn": topic}}
-    dev, staging = (readiness(tmp_path, name, **outputs) for name in ("dev", "staging"))
+    dev, staging = (checks(name, **outputs) for name in ("dev", "staging"))
     configured(dev, execution={"notification_email": ADDRESS})
     here.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint=ADDRESS)
     assert dev.before([], TODAY) == []
@@ -194,10 +222,10 @@ def connection(account: StandInAccount, status: str) -> str:
 
 @pytest.mark.parametrize("status", ["PENDING", "ERROR"])
 def test_a_configured_connection_that_cannot_be_used_blocks_the_stack_that_takes_it(
-    tmp_path: Path, here: StandInAccount, status: str
+    checks: Callable[..., Checks], here: StandInAccount, status: str
 ) -> None:
     here.grow()
-    found = readiness(tmp_path)
+    found = checks()
     arn = connection(here, status)
     configured(found, execution={"notification_email": ADDRESS}, cicd={"connection_arn": arn})
     [finding] = found.before(["cicd"], TODAY)
@@ -208,10 +236,10 @@ def test_a_configured_connection_that_cannot_be_used_blocks_the_stack_that_takes
 
 
 def test_a_configured_connection_that_is_not_there_blocks_and_one_that_is_authorized_does_not(
-    tmp_path: Path, here: StandInAccount
+    checks: Callable[..., Checks], here: StandInAccount
 ) -> None:
     here.grow()
-    found = readiness(tmp_path)
+    found = checks()
     configured(found, execution={"notification_email": ADDRESS}, cicd={"connection_arn": CONNECTION})
     [finding] = found.before(["cicd"], TODAY)
     assert (finding.blocks, finding.what) == (True, f"The connection {CONNECTION} does not exist.")
@@ -221,14 +249,14 @@ def test_a_configured_connection_that_is_not_there_blocks_and_one_that_is_author
 
 
 def test_a_connection_that_the_stack_has_made_is_the_next_step_until_a_person_authorizes_it(
-    tmp_path: Path, here: StandInAccount
+    checks: Callable[..., Checks], here: StandInAccount
 ) -> None:
-    found = readiness(tmp_path, cicd={"SourceArn": connection(here, "PENDING")})
+    found = checks(cicd={"SourceArn": connection(here, "PENDING")})
     [finding] = found.after()
     assert not finding.blocks
     assert "Update the pending connection" in finding.remedy
-    assert readiness(tmp_path, cicd={"SourceArn": connection(here, "AVAILABLE")}).after() == []
-    assert readiness(tmp_path, cicd={"SourceArn": f"arn:aws:codecommit:{REGION}:{ACCOUNT}:visits"}).after() == []
+    assert checks(cicd={"SourceArn": connection(here, "AVAILABLE")}).after() == []
+    assert checks(cicd={"SourceArn": f"arn:aws:codecommit:{REGION}:{ACCOUNT}:visits"}).after() == []
 
 
 def uses_image(root: Path, framework: str, training_image: str = "aws") -> None:

@@ -7,7 +7,7 @@ from mlops.base.errors import MlopsError
 from mlops.deployment import templates
 from mlops.deployment.templates import Template, parameters
 from mlops.project.environment import Environment
-from mlops.project.stacks import TABLE, Stack, present, selected
+from mlops.project.stacks import TABLE, Stack, placed, present, selected
 from tests.machinery.deployment.small_project import ENDPOINT, small_project
 
 PATH = Path("config/staging.yaml")
@@ -40,8 +40,8 @@ def names(found: list[Stack]) -> list[str]:
 
 def test_stacks_are_deployed_in_the_order_of_the_table() -> None:
     assert " ".join(stack.name for stack in TABLE) == (
-        "data registry execution retraining workload monitoring cicd image build promotion endpoint transform api "
-        "observability"
+        "data registry execution notifications retraining workload monitoring cicd image build promotion "
+        "release events people endpoint transform api observability"
     )
 
 
@@ -59,9 +59,9 @@ def test_nothing_is_deployed_to_this_machine(tmp_path: Path) -> None:
 
 
 def test_stacks_are_chosen_by_name_and_keep_their_order(tmp_path: Path) -> None:
-    found = present(small_project(tmp_path).root, "dev")
-    assert names(selected(found, ["workload", "data"])) == ["data", "workload"]
-    assert names(selected(found, ["workload"])) == ["workload"]
+    found = placed(small_project(tmp_path).root, "dev", "single")
+    assert [one.stack.name for one in selected(found, ["workload", "data"])] == ["data", "workload"]
+    assert [one.stack.name for one in selected(found, ["workload"])] == ["workload"]
     with pytest.raises(MlopsError, match=r"no stack 'endpoint' here.\n  Stacks: data, workload"):
         selected(found, ["endpoint"])
 

@@ -20,8 +20,8 @@ def target(tmp_path: Path, here: StandInAccount) -> Target:
 def test_the_periods_follow_each_other_and_the_last_one_has_no_end(target: Target) -> None:
     assert live.periods(target.account, NAMES, ["staging", "production"]) == []
     for package in (1, 1, 2, 1):
-        live.record(target.account, NAMES, "production", f"{GROUP}/{package}")
-    live.record(target.account, NAMES, "staging", f"{GROUP}/2")
+        live.record(target.at("production"), f"{GROUP}/{package}")
+    live.record(target.at("staging"), f"{GROUP}/2")
     found = live.periods(target.account, NAMES, ["staging", "production"])
     production = [period for period in found if period.environment == "production"]
     assert [live.version_of(period.package) for period in production] == [1, 2, 1]
@@ -48,7 +48,7 @@ def test_models_says_when_a_version_was_live(
         )
     assert main(["approve", "1", "--environment", "dev", "--comment", "good"]) == 0
     for package in (1, 2):
-        live.record(target.account, NAMES, "production", f"{GROUP}/{package}")
+        live.record(target.at("production"), f"{GROUP}/{package}")
     capsys.readouterr()
     assert main(["models", "1", "2", "--environment", "dev"]) == 0
     shown = capsys.readouterr().out

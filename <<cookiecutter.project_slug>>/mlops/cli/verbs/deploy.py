@@ -20,6 +20,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--stack", action="append", default=[], metavar="NAME", help="deploy only this stack (may be repeated)"
     )
+    parser.add_argument(
+        "--account",
+        metavar="NAME",
+        help="deploy only to this account: dev, staging or production (account_layout multi)",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--version", type=int, help="approved version to deploy (default: the latest approved)")
     which.add_argument(
@@ -33,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(target: Target, options: Namespace) -> int:
     """Deploy and print a summary."""
-    request = deploy.DeployRequest(options.stack, options.version, options.model_package)
+    request = deploy.DeployRequest(options.stack, options.account, options.version, options.model_package)
     deployment = deploy.Deployment(target, request, _accept if options.yes else _confirm, report)
     if not options.yes:
         require_terminal("deploy")

@@ -19,18 +19,29 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--stack", action="append", default=[], metavar="NAME", help="remove only this stack (may be repeated)"
     )
+    parser.add_argument(
+        "--account",
+        metavar="NAME",
+        help="remove only from this account: dev, staging or production (account_layout multi)",
+    )
     parser.add_argument("--yes", action="store_true", help="remove without confirmation")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
     """List what will be removed, prompt for confirmation, remove it, and list what is retained."""
-    removal = Removal(target, options.stack, report)
+    removal = Removal(target, options.stack, options.account, report)
     if not options.yes:
         require_terminal("remove it")
     stacks = removal.existing_stacks()
     report(
-        "\n".join([f"To be removed from {options.environment}:", *(f"  {name}" for name in stacks or ["no stacks"])])
+        "\n".join(
+            [
+                f"To be removed from {options.environment}:",
+                *(f"  {each.name}" for each in stacks),
+                *([] if stacks else ["  no stacks"]),
+            ]
+        )
     )
     if not options.yes:
         _confirm(target.project.slug)

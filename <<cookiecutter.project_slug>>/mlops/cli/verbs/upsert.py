@@ -11,7 +11,7 @@ from datetime import date
 from mlops.base.errors import UsageError
 from mlops.base.files import DIGEST_LENGTH
 from mlops.cli.console import report
-from mlops.deployment.readiness import image_support
+from mlops.deployment.checks.images import image_support
 from mlops.pipeline import submission
 from mlops.pipeline.bundle import current
 from mlops.pipeline.definition import assignments
@@ -39,7 +39,7 @@ def run(target: Target, options: Namespace) -> int:
     for finding in image_support(target.project, date.today()):
         report(f"Warning: {finding}")
     submission.look_up(target)
-    names = submission.submitted(target)
+    names = pipelines.submitted(target)
     if options.start:
         if pipelines.TRAINING not in names:
             raise UsageError("This project trains no model: there is no training to start.", "Leave out --start.")

@@ -1,0 +1,145 @@
+"""A project with an account for each environment: deployed from one machine, in service, grown from one, taken away."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from standin.account import Cloud, StandInAccount
+from standin.calls import CallRecord
+from standin.lambdas import real_handlers
+from tests.answers import label
+from tests.infra.rendered import SLUG, configured
+from tests.infra.several_accounts import ACCOUNTS, filled_in, opened
+from tests.journeys.test_whole_account import outcomes, register
+from tests.machinery.deployment.deploying import Shell, entered
+from tests.projects import Bake
+
+pytestmark = pytest.mark.alone
+
+ENVIRONMENTS = ("staging", "production")
+ANSWERS: list[dict[str, str]] = [
+    {"team_size": "medium"},
+    {"account_layout": "multi", "inference": "batch", "framework": "pytorch", "retraining_strategy": "all"},
+    {"account_layout": "multi", "inference": "async", "training_image": "custom", "monitoring": "off"},
+    {"account_layout": "multi", "inference": "serverless", "framework": "sklearn", "git_provider": "codecommit"},
+]
+OF_ENVIRONMENT = {"endpoint", "transform", "api", "observability"}
+IN_EVERY_ACCOUNT = {"data", "people"}
+OF_WORKLOAD = {*IN_EVERY_ACCOUNT, "notifications", "workload", "monitoring", "release", "events"}
+
+Enter = Callable[[Path], Shell]
+
+
+@pytest.fixture
+def accounts(cloud: Cloud, record: CallRecord) -> Iterator[dict[str, StandInAccount]]:
+    """The three accounts, whose functions run."""
+    found = opened(cloud)
+    with real_handlers(cloud, record):
+        yield found
+
+
+@pytest.fixture
+def enter(
+    accounts: dict[str, StandInAccount], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Enter:
+    """Opens a shell in a project, with credentials of the development account."""
+    return lambda project: entered(accounts["dev"], project, capsys, monkeypatch)
+
+
+def stacks(account: StandInAccount) -> set[str]:
+    found = account.client("cloudformation").describe_stacks()["Stacks"]
+    return {one["StackName"].removeprefix(f"{SLUG}-") for one in found}
+
+
+def written(project: Path) -> set[str]:
+    return {path.stem for path in (project / "infra").glob("*.yaml")}
+
+
+def live(run: Shell) -> dict[int, list[str]]:
+    return {version["version"]: version["live"] for version in run.json("models", "--environment", "dev")}
+
+
+@pytest.mark.parametrize("answers", ANSWERS, ids=label)
+def test_a_project_goes_into_three_accounts_and_out_of_them_again(
+    rendering: Bake, tmp_path: Path, accounts: dict[str, StandInAccount], enter: Enter, answers: dict[str, str]
+) -> None:
+    project = filled_in(rendering(project_slug=SLUG, **answers), tmp_path)
+    run = enter(project)
+    assert {one["outcome"] for one in run.json("deploy", "--environment", "dev", "--yes")["stacks"]} == {"created"}
+    assert {one["outcome"] for one in run.json("deploy", "--environment", "dev", "--yes")["stacks"]} == {"unchanged"}
+    for version in (1, 2):
+        register(accounts["dev"], SLUG)
+        assert run("approve", str(version), "--environment", "dev") == 0, run.error
+        for name in ENVIRONMENTS:
+            assert run.json("deploy", "--environment", name, "--yes")["version"] == version
+            assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
+    workload, of_environment = written(project) & OF_WORKLOAD, written(project) & OF_ENVIRONMENT
+    assert stacks(accounts["dev"]) == written(project) - (workload - IN_EVERY_ACCOUNT) - of_environment
+    for name in ENVIRONMENTS:
+        assert stacks(accounts[name]) == workload | {f"{name}-{stack}" for stack in of_environment}
+    assert live(run) == {1: [], 2: list(ENVIRONMENTS)}
+    for name in ("production", "staging", "dev"):
+        assert run.json("destroy", "--environment", name, "--yes")["leftovers"] == []
+    assert [stacks(account) for account in accounts.values()] == [set(), set(), set()]
+    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
+
+
+def test_each_account_s_part_is_deployed_by_whoever_has_rights_there(
+    rendering: Bake,
+    tmp_path: Path,
+    accounts: dict[str, StandInAccount],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = filled_in(rendering(project_slug=SLUG, team_size="medium"), tmp_path)
+    for name in ENVIRONMENTS:
+        path = project / f"config/{name}.yaml"
+        path.write_text(re.sub("assume_role: .*", "assume_role: null", path.read_text()))
+    for name in ("production", "dev", "staging"):  # in any order: no policy names a role that may not be there yet
+        run = entered(accounts[name], project, capsys, monkeypatch)
+        report = run.json("deploy", "--environment", "dev", "--account", name, "--yes")
+        assert set(outcomes(report).values()) == {"created"}
+        assert len(report["stacks"]) == len(stacks(accounts[name]))
+    run = entered(accounts["staging"], project, capsys, monkeypatch)
+    assert run("deploy", "--environment", "dev", "--yes") == 2
+    assert "Your credentials are for account 222222222222" in run.error
+    assert "assume_role" in run.error
+    assert run("deploy", "--environment", "dev", "--account", "sandbox", "--yes") == 2
+    assert "Accounts: dev, staging, production." in run.error
+    assert run.json("destroy", "--environment", "dev", "--account", "staging", "--yes")["leftovers"] == []
+    assert [len(stacks(account)) > 0 for account in accounts.values()] == [True, False, True]
+
+
+def test_a_project_with_one_account_grows_into_three_and_keeps_its_data_and_versions(
+    rendering: Bake, tmp_path: Path, accounts: dict[str, StandInAccount], enter: Enter
+) -> None:
+    given = {"account": ACCOUNTS["dev"], "repository": f"organization/{SLUG}"}
+    single = configured(rendering(project_slug=SLUG, retraining_strategy="metric-based"), tmp_path / "single", **given)
+    run = enter(single)
+    run.json("deploy", "--environment", "dev", "--yes")
+    register(accounts["dev"], SLUG)
+    assert run("approve", "1", "--environment", "dev") == 0
+    for name in ENVIRONMENTS:
+        run.json("deploy", "--environment", name, "--yes")
+    before = accounts["dev"].client("s3").list_buckets()["Buckets"]
+    several = filled_in(rendering(project_slug=SLUG, team_size="medium"), tmp_path)
+    run = enter(several)
+    report = outcomes(run.json("deploy", "--environment", "dev", "--yes"))
+    assert {f"{SLUG}-data", f"{SLUG}-registry"} <= report.keys()
+    for name in ENVIRONMENTS:
+        assert run.json("deploy", "--environment", name, "--yes")["version"] == 1
+        assert f"{name}-endpoint" in stacks(accounts[name])
+        assert f"{name}-endpoint" in stacks(accounts["dev"])  # callers move when they are ready
+    run = enter(single)
+    for name in reversed(ENVIRONMENTS):
+        run.json("destroy", "--environment", name, "--yes")
+    run.json("destroy", "--environment", "dev", "--stack", "monitoring", "--stack", "workload", "--yes")
+    run = enter(several)
+    for name in ENVIRONMENTS:  # records again what is live there
+        assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
+    assert live(run) == {1: list(ENVIRONMENTS)}
+    assert stacks(accounts["dev"]) == written(several) - (OF_WORKLOAD - IN_EVERY_ACCOUNT) - OF_ENVIRONMENT
+    kept = {bucket["Name"] for bucket in accounts["dev"].client("s3").list_buckets()["Buckets"]}
+    assert kept == {bucket["Name"] for bucket in before}
