@@ -11,6 +11,7 @@ from enum import Enum
 from functools import cache, cached_property
 from threading import Condition, Lock, RLock, Thread
 from typing import Any, TypeVar, cast
+from weakref import WeakValueDictionary
 
 import boto3
 import botocore.session
@@ -19,6 +20,7 @@ import pytest
 from botocore.config import Config
 from moto.applicationautoscaling import models as autoscaling
 from moto.applicationautoscaling import responses as autoscaling_responses
+from moto.awslambda.models import LambdaStorage, LayerStorage
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.iam.access_control import PermissionResult
@@ -253,7 +255,20 @@ def _parameters(held: ParameterDict) -> tuple[Any, ...]:
     return ParameterDict, (held.account_id, held.region_name), vars(held), None, iter(held.items())
 
 
+def _storage(held: LambdaStorage | LayerStorage) -> tuple[Any, ...]:
+    """How moto's functions and layers are copied; a copy of their index by ARN would refer to the originals, weakly."""
+    return _restored, (type(held), {**vars(held), "_arns": dict(held._arns)})
+
+
+def _restored(kind: Any, held: dict[str, Any]) -> Any:
+    storage = kind.__new__(kind)
+    vars(storage).update(held, _arns=WeakValueDictionary(held["_arns"]))
+    return storage
+
+
 copyreg.pickle(ParameterDict, _parameters)
+copyreg.pickle(LambdaStorage, _storage)
+copyreg.pickle(LayerStorage, _storage)
 # What guards a copy is free.
 copyreg.pickle(Condition, lambda _: (Condition, ()))
 copyreg.pickle(type(Lock()), lambda _: (Lock, ()))

@@ -2,11 +2,13 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto.awslambda.models import lambda_backends
 
 from standin.account import ACCOUNT, REGION, Cloud, StandInAccount
 from standin.deploy import Stack, delete, outputs, put
@@ -128,3 +130,28 @@ def test_a_state_takes_the_place_of_nothing(cloud: Cloud, prepared: list[str], m
     with pytest.raises(RuntimeError, match="not empty"):
         cloud.once(moment, lambda: fill(cloud, prepared))
     assert prepared == []
+
+
+def test_functions_are_found_by_their_arn_and_deleted_in_a_state_that_was_gone_back_to(cloud: Cloud) -> None:
+    account = cloud.account()
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("handler.py", "def handler(event, context): ...")
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = account.client("iam").create_role(
+        RoleName="own", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )
+    functions = account.client("lambda")
+    arn = functions.create_function(
+        FunctionName="own",
+        Runtime="python3.13",
+        Handler="handler.handler",
+        Role=role["Role"]["Arn"],
+        Code={"ZipFile": content.getvalue()},
+    )["FunctionArn"]
+    saved = cloud.save()
+    cloud.restore(saved)
+    held = lambda_backends[account.id][account.region]._lambdas
+    assert held._arns[arn] is held._functions["own"]["latest"]  # held weakly: a function of before may be gone any time
+    functions.delete_function(FunctionName="own")
+    saved.discard()
