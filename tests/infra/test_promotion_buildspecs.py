@@ -129,11 +129,11 @@ def question(promotion: Promotion, shown: dict[str, str]) -> str:
     return codepipeline.filled(declared(promotion, "Approval", "Approve")["configuration"]["CustomData"], shown)
 
 
-def remove_functions(promotion: Promotion) -> None:
+def remove_functions(account: StandInAccount, bucket: str) -> None:
     """Remove the archives of the functions' code that deployments have uploaded."""
-    s3, prefix = promotion.account.client("s3"), f"{SLUG}/functions/"
-    for found in s3.list_objects_v2(Bucket=NAMES.data_bucket, Prefix=prefix)["Contents"]:
-        s3.delete_object(Bucket=NAMES.data_bucket, Key=found["Key"])
+    s3 = account.client("s3")
+    for found in s3.list_objects_v2(Bucket=bucket, Prefix=f"{SLUG}/functions/")["Contents"]:
+        s3.delete_object(Bucket=bucket, Key=found["Key"])
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,9 @@ def test_a_version_is_deployed_tested_and_asked_about_and_the_role_may_do_that_a
     measured: str,
 ) -> None:
     package, execution = started(promotion)
-    remove_functions(promotion)  # as if the stacks of dev had been deployed by an earlier release
+    remove_functions(
+        promotion.account, NAMES.data_bucket
+    )  # as if the stacks of dev had been deployed by an earlier release
     for stage, test in ((STAGING, "Test"), (PRODUCTION, "Verify")):
         shipped = run(stage, "Deploy", package, execution)
         assert (shipped.succeeded, shipped.findings) == (True, []), shipped.phases

@@ -28,7 +28,7 @@ from tests.infra.rendered import SLUG
 from tests.infra.retraining import Retraining
 from tests.infra.several_accounts import AWS_IMAGES, Part, deployed, filled_in
 from tests.infra.test_monitoring_stack import FUNCTIONS, of_pipeline, of_schedules
-from tests.infra.test_promotion_buildspecs import ANSWER, as_iam_sees, as_it_is_tagged, model, started
+from tests.infra.test_promotion_buildspecs import ANSWER, as_iam_sees, as_it_is_tagged, model, remove_functions, started
 from tests.projects import Bake
 
 ANSWERS: list[dict[str, str]] = [
@@ -154,7 +154,9 @@ def test_a_version_is_deployed_from_the_development_account_by_roles_that_may_do
     actions = Actions(promotion, project, record, tmp_path)
     package, execution = started(promotion)
     for name in ("staging", "production"):
-        remove_functions(parts[name])  # as if the stacks of dev had been deployed by an earlier release
+        remove_functions(
+            parts[name].account, parts[name].values["DataBucket"]
+        )  # as if the stacks of dev had been deployed by an earlier release
     for stage, test in (("staging", "Test"), ("production", "Verify")):
         shipped = actions.run(stage, "Deploy", package, execution)
         assert (shipped.succeeded, shipped.findings) == (True, []), shipped.phases
@@ -170,13 +172,6 @@ def test_a_version_is_deployed_from_the_development_account_by_roles_that_may_do
         calls = as_iam_sees(call for call in record.calls() if call.role == part.role("ship"))
         wanted = [as_it_is_tagged(need, part.names.id) for need in resources.needs(calls)]
         assert "\n".join(part.judged("ship", [*wanted, *besides(parts, name)])) == "", name
-
-
-def remove_functions(part: Part) -> None:
-    """Remove the archives of the functions' code that deployments have uploaded."""
-    s3, bucket = part.account.client("s3"), part.values["DataBucket"]
-    for found in s3.list_objects_v2(Bucket=bucket, Prefix=f"{SLUG}/functions/")["Contents"]:
-        s3.delete_object(Bucket=bucket, Key=found["Key"])
 
 
 def besides(parts: dict[str, Part], name: str) -> Iterator[Need]:

@@ -19,22 +19,30 @@ from standin.queues import waiting
 from standin.template import parse
 from tests.standin.several_accounts import DEV, PRODUCTION, STAGING, accounts
 
-SENDER = f"""
-Parameters: {{Target: {{Type: String}}, Receiver: {{Type: String}}, Pattern: {{Type: String, Default: visits}}}}
-Resources:
-  Letters: {{Type: "AWS::SQS::Queue", Properties: {{QueueName: undelivered}}}}
-  LettersPolicy:
+
+def queue_of_rule(logical: str, name: str) -> str:
+    """The resources of a queue that a template's rule may send to."""
+    return f"""
+  {logical}: {{Type: "AWS::SQS::Queue", Properties: {{QueueName: {name}}}}}
+  {logical}Policy:
     Type: AWS::SQS::QueuePolicy
     Properties:
-      Queues: [!Ref Letters]
+      Queues: [!Ref {logical}]
       PolicyDocument:
         Version: "2012-10-17"
         Statement:
           - Effect: Allow
             Principal: {{Service: events.amazonaws.com}}
             Action: "sqs:SendMessage"
-            Resource: !GetAtt Letters.Arn
+            Resource: !GetAtt {logical}.Arn
             Condition: {{ArnEquals: {{aws:SourceArn: !GetAtt Rule.Arn}}}}
+"""
+
+
+SENDER = f"""
+Parameters: {{Target: {{Type: String}}, Receiver: {{Type: String}}, Pattern: {{Type: String, Default: visits}}}}
+Resources:
+{queue_of_rule("Letters", "undelivered")}
   Role:
     Type: AWS::IAM::Role
     Properties:
@@ -73,19 +81,7 @@ Resources:
         Action: "events:PutEvents"
         Resource: !Sub "arn:aws:events:{REGION}:${{AWS::AccountId}}:event-bus/default"
         Condition: {{ArnLike: {{aws:PrincipalArn: !Sub "arn:aws:iam::${{Origin}}:role/forward"}}}}
-  Inbox: {{Type: "AWS::SQS::Queue", Properties: {{QueueName: inbox}}}}
-  InboxPolicy:
-    Type: AWS::SQS::QueuePolicy
-    Properties:
-      Queues: [!Ref Inbox]
-      PolicyDocument:
-        Version: "2012-10-17"
-        Statement:
-          - Effect: Allow
-            Principal: {{Service: events.amazonaws.com}}
-            Action: "sqs:SendMessage"
-            Resource: !GetAtt Inbox.Arn
-            Condition: {{ArnEquals: {{aws:SourceArn: !GetAtt Rule.Arn}}}}
+{queue_of_rule("Inbox", "inbox")}
   Rule:
     Type: AWS::Events::Rule
     Properties:

@@ -4,8 +4,8 @@ from mlops.base.environments import ENVIRONMENTS, SHARED
 from mlops.project.stacks import SINGLE
 from mlops.project.target import Target
 
-REGISTRY_ACCOUNT, ACCOUNT_HOLDS = "RegistryAccount", "AccountHolds"
-_BUCKETS = ("ModelBucket", "BaselineBucket")
+_REGISTRY_ACCOUNT, _ACCOUNT_HOLDS = "RegistryAccount", "AccountHolds"
+_BUCKETS = {"ModelBucket": "model_bucket", "BaselineBucket": "bucket"}
 _NAMES = ("ModelPackageGroup", "ImageRepository")
 OF_REGISTRY = (*_BUCKETS, *_NAMES)
 """The parameters with what the account of the registry has, for the stacks of the others."""
@@ -14,8 +14,8 @@ _ROLES = {"ReleaseRoleArn": "ship", "SubmitRoleArn": "submit"}
 """The roles in the accounts of environments that builds assume: by parameter, the end of their names."""
 
 PARAMETERS = (
-    REGISTRY_ACCOUNT,
-    ACCOUNT_HOLDS,
+    _REGISTRY_ACCOUNT,
+    _ACCOUNT_HOLDS,
     *(f"{name.title()}Account" for name in ENVIRONMENTS),
     *(f"{name.title()}{role}" for name in ENVIRONMENTS for role in _ROLES),
 )
@@ -39,7 +39,7 @@ def values(target: Target, account: str) -> dict[str, str]:
         place.settings.require_place()
     trainer = places[SHARED]
     holds = "development" if account == SHARED else "workload"
-    found = {REGISTRY_ACCOUNT: str(trainer.settings["account"]), ACCOUNT_HOLDS: holds}
+    found = {_REGISTRY_ACCOUNT: str(trainer.settings["account"]), _ACCOUNT_HOLDS: holds}
     for name in ENVIRONMENTS:
         place = places[name]
         number = str(place.settings["account"])
@@ -47,6 +47,6 @@ def values(target: Target, account: str) -> dict[str, str]:
         for role, suffix in _ROLES.items():
             found[f"{name.title()}{role}"] = f"arn:aws:iam::{number}:role/{place.names.of(suffix)}"
     if account != SHARED:
-        found |= dict(zip(_BUCKETS, (str(trainer.settings[key]) for key in ("model_bucket", "bucket")), strict=True))
+        found |= {name: str(trainer.settings[key]) for name, key in _BUCKETS.items()}
         found |= dict.fromkeys(_NAMES, target.project.slug)
     return found

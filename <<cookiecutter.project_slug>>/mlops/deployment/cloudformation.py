@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from mlops.base.errors import MlopsError
 from mlops.base.files import DIGEST_LENGTH
 from mlops.base.outcomes import CREATED, UNCHANGED, UPDATED
 from mlops.base.waiting import RESUME, Clock, wait
 from mlops.deployment.left_behind import left_behind
 from mlops.deployment.templates import Template
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists
 from mlops.store.s3 import S3Store
 
 IN_PLACE, REPLACED, PERHAPS_REPLACED = "modify in place", "REPLACE", "modify, perhaps REPLACE"
@@ -149,13 +147,8 @@ class StackService:
             MlopsError: The call fails.
         """
         with aws_errors(f"look up the stack {name}", RESUME):
-            try:
-                found: dict[str, Any] = self.account.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-            except ClientError as error:
-                if is_missing(error):
-                    return None
-                raise
-        return found
+            found = if_exists(self.account.cloudformation.describe_stacks, StackName=name)
+        return found and found["Stacks"][0]
 
     def settle(self, name: str) -> str:
         """Wait until no operation is in progress and return the status of the stack; `gone` if it does not exist.

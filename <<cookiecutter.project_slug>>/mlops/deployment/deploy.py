@@ -102,6 +102,7 @@ class Deployment:
             account: StackService(place.account, target.project.slug, self.report, self.clock)
             for account, place in self.places.items()
         }
+        self.across = {account: across.values(target, account) for account in accounts}
         self.registered = templates.outputs_of_others(target.project.root, target.shared.settings)
 
     def run(self) -> Report:
@@ -201,7 +202,7 @@ class Deployment:
     def _known(self, one: Placed, version: ModelVersion | None) -> dict[str, str]:
         """Return the values of a stack's parameters that the deployment sets itself."""
         place, declared, project = self.places[one.account], self._template(one).parameters, self.target.project
-        known = {"ProjectName": project.slug, "ProjectId": place.names.id, **across.values(self.target, one.account)}
+        known = {"ProjectName": project.slug, "ProjectId": place.names.id, **self.across[one.account]}
         if not one.stack.shared or project.layout != stacks.SINGLE:
             known["EnvironmentName"] = place.environment
         if settings.KEY in declared:

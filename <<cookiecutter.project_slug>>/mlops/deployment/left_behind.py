@@ -9,12 +9,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from mlops.base.errors import MlopsError, UsageError
 from mlops.deployment import intrinsics
 from mlops.deployment.templates import Template, values_at
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists
 
 _KEY = "AWS::KMS::Key"
 
@@ -104,11 +102,9 @@ def left_behind(
             property_, look_up = _NAMED[resource["Type"]]
             name = _text(resource["Properties"][property_], f"{property_} of {logical}", values)
             with aws_errors(f"look up {name}"):
-                try:
-                    found[logical] = look_up(account, name)
-                except ClientError as error:
-                    if not is_missing(error):
-                        raise
+                existing = if_exists(look_up, account, name)
+            if existing is not None:
+                found[logical] = existing
     keys: dict[str, LeftBehind] = {}
     for logical in missing:
         if template.resources[logical]["Type"] == _KEY:

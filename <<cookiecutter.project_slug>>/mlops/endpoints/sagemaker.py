@@ -13,7 +13,7 @@ from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.waiting import RESUME, Clock, wait
 from mlops.endpoints.port import Deployment
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists, is_missing
 from mlops.project.configuration import file_of
 from mlops.project.names import Names
 from mlops.project.target import Target
@@ -103,12 +103,9 @@ class AwsEndpoint:
             MlopsError: The call fails.
         """
         with aws_errors(f"look up the endpoint {self.name}", RESUME):
-            try:
-                described: dict[str, Any] = self.account.sagemaker.describe_endpoint(EndpointName=self.name)
-            except ClientError as error:
-                if is_missing(error):
-                    return None
-                raise
+            described: dict[str, Any] | None = if_exists(
+                self.account.sagemaker.describe_endpoint, EndpointName=self.name
+            )
         return described
 
     def settle(self) -> dict[str, Any] | None:
@@ -273,13 +270,8 @@ class AwsEndpoint:
     def _object(self, uri: str) -> bytes | None:
         bucket, key = split_uri(uri)
         with aws_errors(f"read {uri}"):
-            try:
-                content: bytes = self.account.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-            except ClientError as error:
-                if is_missing(error):
-                    return None
-                raise
-        return content
+            found = if_exists(self.account.s3.get_object, Bucket=bucket, Key=key)
+            return found and found["Body"].read()
 
     @contextmanager
     def _endpoint_errors(self) -> Iterator[None]:

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from mlops.base.errors import MlopsError
 from mlops.base.outcomes import CREATED, UNCHANGED, UPDATED
 from mlops.pipeline.definition import Definition, as_text
 from mlops.pipeline.validation import require_usable
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists
 from mlops.store.s3 import S3Store
 
 
@@ -113,12 +111,7 @@ class PipelineService:
 
     def _describe(self, name: str) -> dict[str, Any] | None:
         with aws_errors(f"look up the pipeline {name}"):
-            try:
-                present: dict[str, Any] = self.account.sagemaker.describe_pipeline(PipelineName=name)
-            except ClientError as error:
-                if is_missing(error):
-                    return None
-                raise
+            present: dict[str, Any] | None = if_exists(self.account.sagemaker.describe_pipeline, PipelineName=name)
         return present
 
     def _tag(self, arn: str, tags: Mapping[str, str]) -> None:

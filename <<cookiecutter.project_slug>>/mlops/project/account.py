@@ -1,10 +1,10 @@
 """The AWS account of an environment: its clients, and messages for its errors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import boto3
 import botocore.session
@@ -18,6 +18,9 @@ from mlops.base.limits import MAX_CONCURRENCY
 from mlops.project.configuration import ASSUME_ROLE
 from mlops.project.environment import Environment
 from mlops.project.sessions import assuming, role_to_assume
+
+_Request = ParamSpec("_Request")
+_Response = TypeVar("_Response")
 
 _SECONDS_TO_CONNECT, _SECONDS_TO_READ = 3, 20
 _SIGN_IN = "Sign in: `aws sso login` or `aws configure`, and set AWS_PROFILE if you use profiles."
@@ -36,7 +39,9 @@ _INVALID = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
-_NOT_FOUND = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound", "QueueDoesNotExist", "ResourceNotFound"})
+_NOT_FOUND = frozenset(
+    {"404", "NoSuchBucket", "NoSuchEntity", "NoSuchKey", "NotFound", "QueueDoesNotExist", "ResourceNotFound"}
+)
 _NOT_FOUND_ENDINGS = ("NotFoundException", "DoesNotExistException", ".NonExistentQueue")
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "SlowDown", "TooManyRequestsException"})
 
@@ -251,6 +256,27 @@ def is_missing(error: exceptions.ClientError) -> bool:
         # SageMaker has no specific error code for most missing resources.
         or (code.startswith("Validation") and ("does not exist" in message or "Could not find" in message))
     )
+
+
+def if_exists(
+    look_up: Callable[_Request, _Response], *args: _Request.args, **request: _Request.kwargs
+) -> _Response | None:
+    """Return the response of an AWS call; None if what it looks up does not exist.
+
+    Args:
+        look_up: Makes the call.
+        *args: Its positional arguments.
+        **request: Its other arguments.
+
+    Raises:
+        ClientError: The call fails for another reason.
+    """
+    try:
+        return look_up(*args, **request)
+    except exceptions.ClientError as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def is_denied(error: exceptions.ClientError) -> bool:

@@ -1,10 +1,8 @@
 """Values that are looked up in AWS: the newest image of the project, and the keys behind aliases."""
 
-from botocore.exceptions import ClientError
-
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists
 from mlops.project.names import Names
 
 
@@ -33,12 +31,10 @@ def key_of_alias(account: Account, alias: str, setting: str) -> str:
         MlopsError: The alias does not exist, or the call fails.
     """
     with aws_errors(f"look up the key {alias}"):
-        try:
-            return str(account.kms.describe_key(KeyId=alias)["KeyMetadata"]["Arn"])
-        except ClientError as error:
-            if not is_missing(error):
-                raise
-    raise MlopsError(
-        f"There is no key {alias} in the account {account.id}.",
-        f"`{MLOPS} deploy --environment dev` creates it. For a bucket of your own, set `{setting}`.",
-    )
+        found = if_exists(account.kms.describe_key, KeyId=alias)
+    if found is None:
+        raise MlopsError(
+            f"There is no key {alias} in the account {account.id}.",
+            f"`{MLOPS} deploy --environment dev` creates it. For a bucket of your own, set `{setting}`.",
+        )
+    return str(found["KeyMetadata"]["Arn"])

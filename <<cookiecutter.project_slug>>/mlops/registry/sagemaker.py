@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from mlops.base.errors import UsageError
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists
 from mlops.project.target import Target
 from mlops.registry import packages
 from mlops.registry.versions import APPROVED, ModelVersion, find, of_package, require_baseline, with_approval
@@ -46,12 +44,8 @@ class AwsRegistry:
         """Return all versions, oldest first (see `Registry.versions`)."""
         sagemaker = self.account.sagemaker
         with aws_errors(f"read the model package group {self.group}"):
-            try:
-                sagemaker.describe_model_package_group(ModelPackageGroupName=self.group)
-            except ClientError as error:
-                if is_missing(error):
-                    return []
-                raise
+            if if_exists(sagemaker.describe_model_package_group, ModelPackageGroupName=self.group) is None:
+                return []
             return packages.versions(sagemaker, self.group)
 
     def decide(self, version: int, status: str, comment: str) -> ModelVersion:

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
 from mlops.base.files import files_below, unwritable
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists
 from mlops.store.objects import UNVERSIONED, ObjectVersion, all_versions, split_uri
 
 
@@ -32,15 +30,12 @@ class S3Store:
         """
         bucket = self.account.bucket
         with aws_errors(f"use the bucket {bucket}"):
-            try:
-                self.account.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=self.account.id)
-            except ClientError as error:
-                if not is_missing(error):
-                    raise
-                raise MlopsError(
-                    f"Bucket {bucket} does not exist.",
-                    f"Create it: {MLOPS} deploy --environment dev; or correct `bucket` in config/.",
-                ) from None
+            found = if_exists(self.account.s3.head_bucket, Bucket=bucket, ExpectedBucketOwner=self.account.id)
+        if found is None:
+            raise MlopsError(
+                f"Bucket {bucket} does not exist.",
+                f"Create it: {MLOPS} deploy --environment dev; or correct `bucket` in config/.",
+            )
 
     def upload_missing(self, folder: Path) -> list[str]:
         """Upload the objects of a bundle, `<bucket>/<key>` below a folder, that are not in S3 yet.
@@ -61,14 +56,10 @@ class S3Store:
         """Upload an object unless the key exists; return whether it was uploaded."""
         owner = {"ExpectedBucketOwner": self.account.id}
         with aws_errors(f"upload s3://{bucket}/{key}"):
-            try:
-                self.account.s3.head_object(Bucket=bucket, Key=key, **owner)
-            except ClientError as error:
-                if not is_missing(error):
-                    raise
+            absent = if_exists(self.account.s3.head_object, Bucket=bucket, Key=key, **owner) is None
+            if absent:
                 self.account.s3.put_object(Bucket=bucket, Key=key, Body=content, **owner)
-                return True
-        return False
+        return absent
 
     def exists(self, uri: str) -> bool:
         """Return whether there is an object at the URI, or any below it (see `Store.exists`)."""

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from botocore.exceptions import ClientError
-
 from mlops.deployment.checks.check import Subject
 from mlops.deployment.checks.finding import Finding, Level
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists
 from mlops.project.configuration import STACKS
 
 _CONSOLE = "https://{0}.console.aws.amazon.com/codesuite/settings/connections?region={0}"
@@ -70,10 +68,5 @@ def _usable(subject: Subject, arn: str, level: Level) -> Iterator[Finding]:
 
 
 def _status(account: Account, arn: str) -> str | None:
-    try:
-        connection: dict[str, str] = account.connections.get_connection(ConnectionArn=arn)["Connection"]
-    except ClientError as error:
-        if is_missing(error):
-            return None
-        raise
-    return connection["ConnectionStatus"]
+    found = if_exists(account.connections.get_connection, ConnectionArn=arn)
+    return found and found["Connection"]["ConnectionStatus"]

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import yaml
-from botocore.exceptions import ClientError
 
 from mlops.deployment.checks.check import Subject
 from mlops.deployment.checks.finding import Finding, Level
 from mlops.project import image
-from mlops.project.account import aws_errors, is_missing
+from mlops.project.account import aws_errors, if_exists
 from mlops.project.configuration import IMAGES
 from mlops.project.lookups import newest_image
 from mlops.project.project import Project
@@ -82,10 +81,9 @@ def built(subject: Subject) -> Iterator[Finding]:
 def _is_in_ecr(subject: Subject, digest: str) -> bool:
     target = subject.target
     with aws_errors(f"look up the image {digest}"):
-        try:
-            target.account.ecr.describe_images(repositoryName=target.project.slug, imageIds=[{"imageDigest": digest}])
-        except ClientError as error:
-            if is_missing(error):
-                return False
-            raise
-    return True
+        images = if_exists(
+            target.account.ecr.describe_images,
+            repositoryName=target.project.slug,
+            imageIds=[{"imageDigest": digest}],
+        )
+    return images is not None

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 
-from botocore.exceptions import ClientError
-
 from mlops.base.commands import MLOPS
 from mlops.base.environments import ENVIRONMENTS, SHARED
 from mlops.base.errors import MlopsError, UsageError
 from mlops.deployment.checks.check import Subject
 from mlops.deployment.checks.finding import Finding, Level
 from mlops.project import pipelines
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists
 from mlops.project.target import Target
 from mlops.registry.versions import APPROVED
 
@@ -34,13 +32,7 @@ def pipelines_submitted(subject: Subject) -> Iterator[Finding]:
 
 def _exists(account: Account, pipeline: str) -> bool:
     with aws_errors(f"look up the pipeline {pipeline}"):
-        try:
-            account.sagemaker.describe_pipeline(PipelineName=pipeline)
-        except ClientError as error:
-            if is_missing(error):
-                return False
-            raise
-    return True
+        return if_exists(account.sagemaker.describe_pipeline, PipelineName=pipeline) is not None
 
 
 def version_approved(subject: Subject) -> Iterator[Finding]:
@@ -57,15 +49,14 @@ def version_approved(subject: Subject) -> Iterator[Finding]:
     except UsageError as error:  # the check of the settings reports it
         raise MlopsError(error.message, error.remedy) from None
     with aws_errors(f"read the model package group {group}"):
-        try:
-            found = target.registry.account.sagemaker.list_model_packages(
-                ModelPackageGroupName=group, ModelPackageType="Versioned", ModelApprovalStatus=APPROVED, MaxResults=1
-            )["ModelPackageSummaryList"]
-        except ClientError as error:
-            if not is_missing(error):
-                raise
-            found = []
-    if not found:
+        found = if_exists(
+            target.registry.account.sagemaker.list_model_packages,
+            ModelPackageGroupName=group,
+            ModelPackageType="Versioned",
+            ModelApprovalStatus=APPROVED,
+            MaxResults=1,
+        )
+    if found is None or not found["ModelPackageSummaryList"]:
         yield Finding(
             Level.PENDING,
             what="No approved version to deploy.",

@@ -6,13 +6,11 @@ only looked up in a project with a boundary.
 
 from collections.abc import Iterator
 
-from botocore.exceptions import ClientError
-
 from mlops.base.environments import SHARED
 from mlops.deployment import templates
 from mlops.deployment.checks.check import Subject
 from mlops.deployment.checks.finding import Finding, Level
-from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.account import Account, aws_errors, if_exists
 from mlops.project.target import Target
 
 _BOUNDARY = "permissions_boundary_arn"
@@ -58,10 +56,4 @@ def _needed(target: Target, subject: Subject) -> Iterator[tuple[str, str]]:
 
 def _exists(account: Account, role: str) -> bool:
     with aws_errors(f"look up the role {role}"):
-        try:
-            account.iam.get_role(RoleName=role)
-        except ClientError as error:
-            if is_missing(error) or error.response["Error"]["Code"] == "NoSuchEntity":
-                return False
-            raise
-    return True
+        return if_exists(account.iam.get_role, RoleName=role) is not None

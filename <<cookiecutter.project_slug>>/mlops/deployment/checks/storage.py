@@ -15,7 +15,7 @@ from mlops.deployment.checks.finding import Finding, Level
 from mlops.deployment.left_behind import enabling
 from mlops.deployment.templates import values_at
 from mlops.project import keys
-from mlops.project.account import Account, aws_errors, is_denied, is_missing
+from mlops.project.account import Account, aws_errors, if_exists, is_denied, is_missing
 from mlops.project.target import Target
 
 _BUCKET, _ALIAS = "AWS::S3::Bucket", "AWS::KMS::Alias"
@@ -109,13 +109,8 @@ def _encryption(account: Account, name: str) -> Mapping[str, str] | None:
 
 
 def _metadata(account: Account, name: str) -> Mapping[str, Any] | None:
-    try:
-        metadata: Mapping[str, Any] = account.kms.describe_key(KeyId=name)["KeyMetadata"]
-    except ClientError as error:
-        if is_missing(error):
-            return None
-        raise
-    return metadata
+    found = if_exists(account.kms.describe_key, KeyId=name)
+    return found and found["KeyMetadata"]
 
 
 def _usable(account: Account, key: str) -> Iterator[Finding]:
