@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
-from mlops.base.errors import MlopsError, UsageError, require_none
+from mlops.base.errors import MlopsError, UsageError, errors_of, require_none
 from mlops.base.waiting import Clock
 from mlops.deployment import across, functions, guardrails, readiness, templates
 from mlops.deployment.checks import settings
@@ -20,7 +20,7 @@ from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.monitoring import limits as monitoring_limits
 from mlops.project import security, stacks
 from mlops.project.environment import Environment
-from mlops.project.stacks import Placed
+from mlops.project.stacks import Placed, Stack
 from mlops.project.target import Target
 from mlops.registry import promotion
 from mlops.registry.live import live, record
@@ -142,7 +142,7 @@ class Deployment:
             require(found, f"The account {place.account.id} in {place.account.region}")
 
     def _findings(self, checks: _Checks, account: str) -> list[Finding]:
-        names = [one.stack.name for one in self.chosen if one.account == account]
+        names = [stack.name for stack in self._chosen(account)]
         today = date.fromtimestamp(self.clock.time())
         return checks(self.places[account], {self.target.environment: names}, today)
 
@@ -162,16 +162,25 @@ class Deployment:
         """Check options and configuration before anything is changed.
 
         Raises:
-            MlopsError: A value is missing or invalid.
+            MlopsError: Values are missing or invalid; the message lists those of all accounts.
         """
         if not self._takes_version and (self.request.version is not None or self.request.package):
             raise UsageError(
                 f"None of the stacks to deploy to {self.target.environment} takes a version.",
                 "Leave out --version and --model-package.",
             )
-        for account, place in self.places.items():
-            chosen = [one.stack for one in self.chosen if one.account == account]
-            require_none(settings.errors(place, self.templates[account], chosen))
+        require_none(
+            error
+            for account, place in self.places.items()
+            for error in (
+                *errors_of(place.settings.require_place),
+                *settings.errors(place, self.templates[account], self._chosen(account)),
+            )
+        )
+
+    def _chosen(self, account: str) -> list[Stack]:
+        """Return the chosen stacks of an account."""
+        return [one.stack for one in self.chosen if one.account == account]
 
     def _template(self, one: Placed) -> Template:
         return self.templates[one.account][one.stack]

@@ -8,6 +8,7 @@ import pytest
 
 from mlops.base.errors import MlopsError
 from mlops.deployment import across
+from mlops.deployment.deploy import Deployment, DeployRequest
 from mlops.project.account import Account
 from mlops.project.names import Names, project_id
 from mlops.project.project import Project
@@ -71,6 +72,14 @@ def test_an_account_that_is_missing_is_asked_for_in_its_own_file(tmp_path: Path)
         MlopsError, match=r"config/staging.yaml has no value for `account`.\n  Set it in config/staging"
     ):
         across.values(Target(Project(tmp_path), "dev"), "production")
+
+
+def test_a_deployment_names_all_accounts_that_are_missing(tmp_path: Path) -> None:
+    project = several(tmp_path, staging={"account": None}, production={"account": None})
+    with pytest.raises(MlopsError) as caught:
+        Deployment(Target(project, "dev"), DeployRequest(), lambda _: None, lambda _: None)
+    for name in ("staging", "production"):
+        assert str(caught.value).count(f"config/{name}.yaml has no value for `account`.") == 1
 
 
 def test_names_of_another_account_follow_from_the_configuration(tmp_path: Path) -> None:
