@@ -353,6 +353,7 @@ def cloud() -> Iterator[Cloud]:
         ended.enter_context(assuming())
         ended.enter_context(crossing.crossings())
         ended.enter_context(existing_principals())
+        ended.enter_context(firehose.subscriptions())
         thread.start()
         ended.callback(server.server_close)
         ended.callback(thread.join)

@@ -1,17 +1,22 @@
 """Streams of Amazon Data Firehose: a record becomes an object in S3 at once, as if a buffer held one.
 
-moto appends a time to a prefix instead of evaluating it, knows no file extension, and takes records of any size.
+moto appends a time to a prefix instead of evaluating it, knows no file extension, takes records of any size, and sends
+no messages of SNS to streams.
 """
 
 import base64
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from moto.backends import get_backend
+from moto.sns.exceptions import SNSInvalidParameter
+from moto.sns.models import SNSBackend, Subscription
 
 from standin.gaps import Message, RefusedError, Where
 from standin.iam import statements
@@ -37,6 +42,43 @@ def limits() -> Mapping[tuple[str, str], Callable[[Where, Message], None]]:
     return {("firehose", name): _require_deliverable for name in ("CreateDeliveryStream", "UpdateDestination")}
 
 
+@contextmanager
+def subscriptions() -> Iterator[None]:
+    """Let topics of SNS send to streams within a `with` block.
+
+    A message is sent as it is, without a line end, which AWS does not document for raw delivery:
+    https://docs.aws.amazon.com/sns/latest/dg/sns-large-payload-raw-message-delivery.html. The role is that of
+    https://docs.aws.amazon.com/sns/latest/dg/prereqs-kinesis-data-firehose.html.
+    """
+    set_attribute, publish = SNSBackend.set_subscription_attributes, Subscription.publish
+
+    def checked(backend: SNSBackend, arn: str, name: str, value: Any) -> None:
+        if name == "SubscriptionRoleArn" and not _trusts(backend.account_id, value, "sns"):
+            raise SNSInvalidParameter(f"SNS cannot assume {value}")
+        set_attribute(backend, arn, name, value)
+
+    def published(subscription: Subscription, message: str, message_id: str, **more: Any) -> None:
+        if subscription.protocol != "firehose":
+            publish(subscription, message, message_id, **more)
+        elif "SubscriptionRoleArn" in subscription.attributes:
+            is_raw = str(subscription.attributes["RawMessageDelivery"]).lower() == "true"
+            text = message if is_raw else json.dumps(subscription.get_post_data(message, message_id, None))
+            _, _, _, region, account, stream = subscription.endpoint.split(":")
+            put(Where(account, region), stream.rpartition("/")[2], text.encode())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SNSBackend, "set_subscription_attributes", checked)
+        patch.setattr(Subscription, "publish", published)
+        yield
+
+
+def _trusts(account: str, role: str, service: str) -> bool:
+    """Return whether a role trusts a service."""
+    found = get_backend("iam")[account][_PLACE].get_role(role.rpartition("/")[2])
+    trusting = statements(json.loads(found.assume_role_policy_document))
+    return any(each["Principal"] == {"Service": f"{service}.amazonaws.com"} for each in trusting)
+
+
 def _require_deliverable(where: Where, request: Message) -> None:
     """Refuse prefixes and roles that Firehose refuses.
 
@@ -49,15 +91,21 @@ def _require_deliverable(where: Where, request: Message) -> None:
     if _ERROR_TYPE in prefix or (_EXPRESSION.search(prefix) and _ERROR_TYPE not in errors):
         raise _invalid("The prefixes of records and of errors do not go together.")
     _evaluated(prefix, datetime.now(UTC))
-    role = get_backend("iam")[where.account][_PLACE].get_role(destination["RoleARN"].rpartition("/")[2])
-    trusting = statements(json.loads(role.assume_role_policy_document))
-    if not any(each["Principal"] == {"Service": "firehose.amazonaws.com"} for each in trusting):
+    if not _trusts(where.account, destination["RoleARN"], "firehose"):
         raise _invalid(f"Firehose is unable to assume role {destination['RoleARN']}.")
 
 
 def _put_record(where: Where, request: Message) -> Message:
+    return put(where, request["DeliveryStreamName"], base64.b64decode(request["Record"]["Data"]))
+
+
+def put(where: Where, name: str, content: bytes) -> Message:
+    """Deliver a record to the stream of a name.
+
+    Raises:
+        RefusedError: There is no such stream, or the record is too large.
+    """
     streams = get_backend("firehose")[where.account][where.region].delivery_streams
-    name, content = request["DeliveryStreamName"], base64.b64decode(request["Record"]["Data"])
     if name not in streams:
         raise RefusedError("ResourceNotFoundException", f"Firehose {name} not found.")
     if len(content) > MAX_BYTES:

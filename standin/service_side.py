@@ -157,6 +157,13 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
             ),
         ),
     ),
+    "sns to firehose": ServiceUse(
+        f"{_DOCS}/sns/latest/dg/prereqs-kinesis-data-firehose.html",
+        tuple(
+            (f"firehose:{action}", "arn:aws:firehose:{region}:{account}:deliverystream/{stream}")
+            for action in ("DescribeDeliveryStream", "ListTagsForDeliveryStream", "PutRecord", "PutRecordBatch")
+        ),
+    ),
     "hosting": ServiceUse(
         f"{_DOCS}/sagemaker/latest/dg/sagemaker-roles.html",
         (("s3:GetObject", "arn:aws:s3:::{bucket}/{model}"), *_LOGS, *_JOB_LOGS),

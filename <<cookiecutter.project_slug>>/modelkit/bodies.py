@@ -40,6 +40,11 @@ def headers(bodies: Any, content_type: str, names: Sequence[str]) -> Any:
     return pc.if_else(pc.match_substring_regex(first, names_one), first, "")
 
 
+def is_document(content_type: str) -> bool:
+    """Return whether a body of a content type is one JSON document, and not CSV, JSON Lines or without a type."""
+    return bool(content_type) and not ("csv" in content_type or _is_lines(content_type))
+
+
 def rows(bodies: Any, content_type: str, header: str, names: Sequence[str]) -> tuple[Any, Counts]:
     """Return the rows of n requests as an Arrow table of text, and the number of rows of each request.
 
@@ -61,7 +66,7 @@ def rows(bodies: Any, content_type: str, header: str, names: Sequence[str]) -> t
         instances = document["instances"] if isinstance(document, dict) else document
         found += [_row(row, names) for row in instances]
         counts.append(len(instances))
-    columns = zip(*found, strict=True)
+    columns = zip(*found, strict=True) if found else [()] * len(names)
     return pa.table([pa.array(column, pa.string()) for column in columns], names=names), np.array(counts)
 
 
@@ -111,8 +116,12 @@ def _csv_rows(bodies: Any, header: str, names: Sequence[str]) -> tuple[Any, Coun
     return table, counts
 
 
+def _is_lines(content_type: str) -> bool:
+    return "lines" in content_type or "ndjson" in content_type
+
+
 def _documents(bodies: Any, content_type: str) -> list[Any]:
-    if "lines" in content_type or "ndjson" in content_type:
+    if _is_lines(content_type):
         return [[json.loads(line) for line in body.split("\n")] for body in bodies.to_pylist()]
     return [json.loads(body) for body in bodies.to_pylist()]
 

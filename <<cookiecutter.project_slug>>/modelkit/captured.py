@@ -36,7 +36,7 @@ class Answers:
     Attributes:
         ids: The inference id of each request, or the endpoint's event id if the caller gave none; null without both.
         counts: The number of rows of each request: r values.
-        predictions: The predictions for all rows, in the order of the requests.
+        predictions: The predictions for all rows, in the order of the requests; NaN for those that cannot be read.
     """
 
     ids: list[str | None]
@@ -52,7 +52,7 @@ class Batch:
         rows: Arrow table of the rows of requests in the window: the schema's features with their types; values of a
             wrong type are null.
         predictions: The predictions for those of them whose response was captured.
-        answers: The responses in the interval of the labels; None if no labels are joined.
+        answers: The responses in the interval of the labels; None if there are none, or no labels are joined.
     """
 
     rows: Any
@@ -115,6 +115,16 @@ class Captured:
     def finds_records(self, folder: Path) -> bool:
         """Return whether the objects in a folder contain a record that `read` would decode."""
         return any(records.num_rows for _, records in self._records(folder))
+
+    def covers(self, time: str) -> tuple[bool, bool]:
+        """Return whether a time, ISO 8601 without an offset, is in the window, and in the interval of the labels."""
+        times = pa.array([time])
+        in_window, in_labels = (bool(each and each.holds(times)[0].as_py()) for each in (self.window, self.labels))
+        return in_window, in_labels
+
+    def is_test(self, inference_id: str) -> bool:
+        """Return whether a request with this id is one of a test."""
+        return inference_id.startswith(self.test_prefix)
 
     def _records(self, folder: Path) -> Iterator[tuple[str, Any]]:
         """Yield the records of either interval in batches, with the place of their file."""

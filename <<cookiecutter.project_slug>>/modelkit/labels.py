@@ -122,7 +122,8 @@ class Labels:
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         labels = self._labels[np.repeat(self._starts[positions], counts) + within]
         predictions = answers.predictions[np.repeat(known, answers.counts)].astype(np.float32)
-        joined.parts.append((np.repeat(positions, counts), labels, predictions))
+        read = ~np.isnan(predictions)
+        joined.parts.append((np.repeat(positions, counts)[read], labels[read], predictions[read]))
 
     def rows(self, joined: Joined) -> tuple[Booleans, npt.NDArray[np.float32]]:
         """Return the labels and the predictions of a version, once all versions are joined.

@@ -83,7 +83,9 @@ EVENTS: Mapping[str, Kind] = {
         service="sns",
         create="Subscribe",
         ref="answer.SubscriptionArn",
-        request="merge(properties, {ReturnSubscriptionArn: `true`})",
+        request="merge(properties, {ReturnSubscriptionArn: `true`, RawMessageDelivery: null, SubscriptionRoleArn: null,"
+        " Attributes: properties.SubscriptionRoleArn && {SubscriptionRoleArn: properties.SubscriptionRoleArn,"
+        " RawMessageDelivery: to_string(properties.RawMessageDelivery)}})",
         identity={"SubscriptionArn": "id"},
         read="GetSubscriptionAttributes",
         delete="Unsubscribe",

@@ -71,6 +71,41 @@ class Monitoring(Deployed):
             content = json.dumps([{"prefix": f"s3://{self.values[bucket]}/{prefix}/"}, *names])
             self.upload("CaptureBucket", f"{lists}/{side}/2026/11/20/03/manifest", content.encode())
 
+    def answer(self, project: Path, topic: str, environment: str = "production") -> list[str]:
+        """Let what a server captured on this machine be what version 1 answered at an asynchronous endpoint.
+
+        Requests and responses become objects, and each response is announced. Returns the inference ids.
+        """
+        folder, sns = f"{SLUG}/async/{environment}", self.account.client("sns")
+        ids: list[str] = []
+        bucket = self.values["CaptureBucket"]
+        sns.publish(TopicArn=topic, Message=json.dumps({"eventName": "TestNotification"}))
+        for path in (project / ".mlops/s3/local-bucket" / SLUG / "capture").rglob("*.jsonl"):
+            for record in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+                asked, answered = (record["captureData"][side] for side in ("endpointInput", "endpointOutput"))
+                inference_id = f"id-{len(ids)}"
+                request, response = f"{folder}/requests/{inference_id}", f"{folder}/answers/1/{inference_id}.out"
+                self.upload("CaptureBucket", request, asked["data"].encode())
+                self.upload("CaptureBucket", response, answered["data"].encode())
+                notice = {
+                    "eventTime": record["eventMetadata"]["inferenceTime"],
+                    "invocationStatus": "Completed",
+                    "requestParameters": {
+                        "contentType": asked["observedContentType"],
+                        "endpointName": f"{SLUG}-{environment}",
+                        "inputLocation": f"s3://{bucket}/{request}",
+                    },
+                    "responseParameters": {
+                        "contentType": answered["observedContentType"],
+                        "outputLocation": f"s3://{bucket}/{response}",
+                    },
+                    "inferenceId": inference_id,
+                    "eventName": "InferenceResult",
+                }
+                sns.publish(TopicArn=topic, Message=json.dumps(notice))
+                ids.append(inference_id)
+        return ids
+
     def go_live(self, package: str, environment: str = "production") -> None:
         """Record which version is live."""
         name = NAMES.live_parameter(environment)

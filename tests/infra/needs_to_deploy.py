@@ -27,6 +27,8 @@ ARNS: Mapping[str, tuple[str, ...]] = {
     "AWS::Lambda::Function": ("lambda:{region}:{account}:function:{name}",),
     "AWS::Lambda::Permission": ("lambda:{region}:{account}:function:{FunctionName}",),
     "AWS::Logs::LogGroup": ("logs:{region}:{account}:log-group:{name}",),
+    # AWS documents that these actions are on the topic, not whether its ARN or that of the subscription is meant.
+    "AWS::SNS::Subscription": tuple(f"sns:{{region}}:{{account}}:{{endpoint}}-answered{rest}" for rest in ("", ":one")),
     "AWS::SNS::Topic": ("sns:{region}:{account}:{name}",),
     "AWS::SQS::Queue": ("sqs:{region}:{account}:{name}",),
     "AWS::SageMaker::Endpoint": ("sagemaker:{region}:{account}:endpoint/{name}",),
@@ -68,6 +70,8 @@ ELSEWHERE: Mapping[tuple[str, str], tuple[str, Mapping[str, str]]] = {
     ("AWS::Lambda::Function", "iam:PassRole"): ("{ApiRoleArn}", {"iam:PassedToService": "lambda.amazonaws.com"}),
     ("AWS::Lambda::Function", "kms:Decrypt"): ("{DataKeyArn}", {"kms:ViaService": "s3.{region}.amazonaws.com"}),
     ("AWS::Lambda::Function", "s3:GetObject"): ("arn:aws:s3:::{Code[S3Bucket]}/{Code[S3Key]}", {}),
+    ("AWS::SNS::Subscription", "iam:GetRole"): ("{NoticeRoleArn}", {}),
+    ("AWS::SNS::Subscription", "iam:PassRole"): ("{NoticeRoleArn}", {"iam:PassedToService": "sns.amazonaws.com"}),
     ("AWS::SageMaker::EndpointConfig", "kms:DescribeKey"): ("{WorkloadKeyArn}", {}),
     ("AWS::SageMaker::Model", "iam:PassRole"): ("{HostRoleArn}", {"iam:PassedToService": "sagemaker.amazonaws.com"}),
     ("AWS::Scheduler::Schedule", "iam:PassRole"): (

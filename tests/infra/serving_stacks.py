@@ -24,6 +24,7 @@ GIVEN = {
     "HostRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-host",
     "ScheduleRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-sched",
     "DeliveryRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-fire",
+    "NoticeRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-note",
     "ApiRoleArn": f"arn:aws:iam::123456789012:role/sagemaker-{SLUG}-{ID}-api",
     "WorkloadKeyArn": ARN.format("kms", "key/00000000-0000-4000-8000-000000000000"),
     "TopicArn": ARN.format("sns", f"{SLUG}-notifications"),
@@ -69,7 +70,7 @@ def prepare(account: StandInAccount) -> None:
     for bucket in ("FunctionsBucket", "CaptureBucket"):
         s3.create_bucket(Bucket=GIVEN[bucket], CreateBucketConfiguration={"LocationConstraint": account.region})
     s3.put_object(Bucket=GIVEN["FunctionsBucket"], Key=GIVEN["FunctionsKey"], Body=functions.archive(SOURCES))
-    for role, service in {"ApiRoleArn": "lambda", "DeliveryRoleArn": "firehose"}.items():
+    for role, service in {"ApiRoleArn": "lambda", "DeliveryRoleArn": "firehose", "NoticeRoleArn": "sns"}.items():
         trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
         account.client("iam").create_role(
             RoleName=GIVEN[role].rpartition("/")[2],

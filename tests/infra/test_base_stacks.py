@@ -153,7 +153,16 @@ def deployed(variant: str, **settings: str) -> Deployed:
 
 def needs_of(variant: str, role: str, **settings: str) -> list[Need]:
     """What a role needs."""
-    makers = {"pipe": pipe, "pipef": pipef, "host": host, "deploy": deploying, "api": api, "fire": fire, "sched": sched}
+    makers = {
+        "pipe": pipe,
+        "pipef": pipef,
+        "host": host,
+        "deploy": deploying,
+        "api": api,
+        "fire": fire,
+        "note": note,
+        "sched": sched,
+    }
     makers |= {"sweep": sweep, "ssched": ssched}
     found = makers[role](deployed(variant, **settings))
     return list({(need.action, need.resource, *need.context.items()): need for need in found}.values())
@@ -228,7 +237,7 @@ def ssched(stacks: Deployed) -> Iterator[Need]:
 
 def host(stacks: Deployed) -> Iterator[Need]:
     inference = stacks.answers.get("inference", "realtime")
-    monitored = stacks.answers.get("monitoring", "on") == "on" and inference != "serverless"
+    captured = stacks.answers.get("monitoring", "on") == "on" and inference in ("realtime", "batch")
     capture, key = stacks.known["CaptureBucket"], stacks.known["WorkloadKeyArn"]
     places = ["TransformJobs"] if inference == "batch" else [f"Endpoints/{SLUG}-{name}" for name in stacks.environments]
     for place in places:
@@ -259,9 +268,9 @@ def host(stacks: Deployed) -> Iterator[Need]:
                 arn = f"arn:aws:sns:{REGION}:{stacks.account}:{SLUG}-{environment}-{topic}"
                 prefix = f"{SLUG}/async/{environment}/"
                 yield from service_needs("hosting asynchronously", bucket=capture, prefix=prefix, topic=arn)
-    if monitored:
+    if captured:
         yield from service_needs("sagemaker job output", bucket=capture, prefix=f"{SLUG}/capture/1/")
-    if monitored or inference in ("async", "batch"):
+    if captured or inference in ("async", "batch"):
         # SNS is another way to the key than S3: the role may use it by both.
         yield from (replace(need, context={}) for need in service_needs("object encryption", region=REGION, key=key))
         yield from service_needs("output encryption", key=key)
@@ -324,8 +333,13 @@ def deploying(stacks: Deployed) -> Iterator[Need]:
                 )
 
 
-def captures_at_the_api(answers: Mapping[str, str]) -> bool:
-    return answers.get("inference") == "serverless" and answers.get("monitoring") != "off"
+def streams(answers: Mapping[str, str], inference: str) -> bool:
+    """Whether the requests of this kind of inference are captured by streams."""
+    return answers.get("inference") == inference and answers.get("monitoring") != "off"
+
+
+def stream_of(environment: str) -> str:
+    return f"{SLUG}-{environment}-capture"
 
 
 def api(stacks: Deployed) -> Iterator[Need]:
@@ -333,14 +347,21 @@ def api(stacks: Deployed) -> Iterator[Need]:
         known = {"region": REGION, "account": stacks.account, "endpoint": f"{SLUG}-{environment}"}
         yield from service_needs("invoke endpoint", **known)
         yield from service_needs("lambda logs", **known, log_group=f"/aws/lambda/{SLUG}-{environment}-api")
-        if captures_at_the_api(stacks.answers):
-            stream = f"arn:aws:firehose:{REGION}:{stacks.account}:deliverystream/{SLUG}-{environment}-capture"
+        if streams(stacks.answers, "serverless"):
+            stream = f"arn:aws:firehose:{REGION}:{stacks.account}:deliverystream/{stream_of(environment)}"
             yield Need("firehose:PutRecord", stream, "the function behind the API")
+
+
+def note(stacks: Deployed) -> Iterator[Need]:
+    known = {"region": REGION, "account": stacks.account}
+    for environment in stacks.environments:
+        yield from service_needs("sns to firehose", **known, stream=stream_of(environment))
 
 
 def fire(stacks: Deployed) -> Iterator[Need]:
     bucket = stacks.known["CaptureBucket"]
-    for prefix in ("capture/7/", "capture-errors/"):
+    records = "async/staging/notices/" if stacks.answers.get("inference") == "async" else "capture/7/"
+    for prefix in (records, "capture-errors/"):
         yield from service_needs("firehose delivery", bucket=bucket, prefix=f"{SLUG}/{prefix}")
     yield from service_needs("object encryption", region=REGION, key=stacks.known["WorkloadKeyArn"])
 
@@ -378,7 +399,8 @@ ROLES = [
         "host": True,
         "deploy": True,
         "api": answers.get("inference", "realtime") in ("realtime", "serverless") and answers.get("http_api") != "no",
-        "fire": captures_at_the_api(answers),
+        "fire": streams(answers, "serverless") or streams(answers, "async"),
+        "note": streams(answers, "async"),
         "sched": answers.get("inference") == "batch",
     }.items()
     if is_there
@@ -426,6 +448,14 @@ def test_each_statement_is_missed_and_found_when_it_is_widened(variant: str, rol
         mutated = ((what, RolePolicies([{"Statement": mutant}])) for what, mutant in mutants(statement))
         unseen += [what for what, policies in mutated if not faults(policies, uses)]
     assert unseen == []
+
+
+def test_firehose_may_write_nothing_but_notices() -> None:
+    found = deployed("async")
+    (need,) = (need for need in fire(found) if need.action == "s3:PutObject" and "-errors" not in need.resource)
+    assert found.roles["fire"].allow(need.action, need.resource, need.context)
+    for folder in ("answers", "requests", "failures"):
+        assert not found.roles["fire"].allow(need.action, need.resource.replace("/notices/", f"/{folder}/"), {})
 
 
 def test_firehose_may_write_nothing_but_captured_requests() -> None:

@@ -46,6 +46,11 @@ def of_batches(account: StandInAccount) -> Monitoring:
     return Monitoring.into(account, {**METRIC_BASED, "inference": "batch"}, STACKS, **LIMITS)
 
 
+@pytest.fixture
+def asynchronous(account: StandInAccount) -> Monitoring:
+    return Monitoring.into(account, {**METRIC_BASED, "inference": "async"}, STACKS, **LIMITS)
+
+
 def with_version(project: Path) -> Path:
     """Let a project register a version on this machine, and configure it for an account."""
     configure(give(project), account=ACCOUNT)
@@ -77,6 +82,23 @@ def observability(monitoring: Monitoring, environment: str) -> Stack:
     stack = Stack(NAMES.stack("observability", environment), template, parameters)
     deploy.put(monitoring.account, stack)
     return stack
+
+
+def endpoint(monitoring: Monitoring, package: str) -> str:
+    """Deploy the asynchronous endpoint of production; return the topic that announces its responses."""
+    monitoring.account.grow()
+    template = parse(texts({**METRIC_BASED, "inference": "async"})["endpoint"])
+    values = {
+        **VALUES,
+        **monitoring.values,
+        "EnvironmentName": "production",
+        "ModelPackageArn": package,
+        "Attempt": "1",
+    }
+    parameters = {key: values[key] for key in template.data["Parameters"] if key in values}
+    stack = Stack(NAMES.stack("endpoint", "production"), template, parameters)
+    deploy.put(monitoring.account, stack)
+    return deploy.outputs(monitoring.account, stack.name)["AnsweredTopicArn"]
 
 
 def submitted(monitoring: Monitoring, project: Path, patch: pytest.MonkeyPatch) -> Definition:
@@ -167,19 +189,57 @@ def test_drift_of_what_a_transform_job_predicted_is_found_by_the_pipeline(
     definition = submitted(of_batches, trained, monkeypatch)
     of_batches.go_live(of_batches.register(trained))
     of_batches.predict(rows, tmp_path / "predicted/drifted.csv.out")
-    window = {"WindowStart": "2020-01-01T00:00:00Z", "WindowEnd": "2999-01-01T00:00:00Z"}
+    labels = "".join(f"{SLUG}/batch/drifted.csv,{value.as_py():d}\n" for value in drawn[SCHEMA.target])
+    key = f"{SLUG}/ground-truth/production/labels.csv"
+    of_batches.upload("DataBucket", key, f"inference_id,{SCHEMA.target}\n{labels}".encode())
+    window = {"WindowStart": "2020-01-01T00:00:00Z", "WindowEnd": "2999-01-01T00:00:00Z", "LabelDelayHours": "0"}
     answer = of_batches.execute(definition, tmp_path / "0123456789ab", EnvironmentName="production", **window)
     found = of_batches.document(f"{answer['report'].rpartition('/')[0]}/window.json")["versions"]["1"]
     assert (found["rows"], found["records"], found["drift"]) == (600, 1, True)
-    assert (found["model_quality"], found["damaged_at"]) == (
-        None, [f"s3://{of_batches.values['DataBucket']}/{SLUG}/batch/failed.csv: it has no output"],
+    assert (found["model_quality"]["rows"], found["damaged_at"]) == (
+        600, [f"s3://{of_batches.values['DataBucket']}/{SLUG}/batch/failed.csv: it has no output"],
     )  # fmt: skip
     metrics = of_batches.metrics()
-    assert (metrics["Rows"], metrics["Drift"], metrics["RetrainingDue"]) == (600, 1, 1)
+    assert (metrics["Rows"], metrics["LabelledRows"], metrics["Drift"], metrics["RetrainingDue"]) == (600, 600, 1, 1)
     calls = [call for call in record.calls() if call.role == of_batches.role("monf")]
     groups = (f"/aws/lambda/{function}" for function in FUNCTIONS)
     wanted = [*needs(calls, keys(of_batches.account)), *of_batches.logs(*groups)]
     assert of_batches.judged("monf", wanted) == []
+
+
+@pytest.mark.slow
+def test_drift_and_quality_of_what_an_asynchronous_endpoint_answered_are_found_by_the_pipeline(
+    asynchronous: Monitoring, rendering: Bake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: CallRecord
+) -> None:
+    rendered = rendering(project_slug=SLUG, inference="async")
+    trained = with_version(Path(shutil.copytree(rendered, tmp_path / SLUG)))
+    for path in (trained / ".mlops/s3").rglob("Evaluate/evaluation/schema.json"):
+        path.unlink()  # as of a version of an older release, whose archive alone has the schema
+    mlops(trained, "serve", "--detach", "--port", "0")
+    mlops(trained, "traffic", "--rows", "300", "--seed", "1", "--drift", "1.0")
+    mlops(trained, "serve", "--stop")
+    definition = submitted(asynchronous, trained, monkeypatch)
+    package = asynchronous.register(trained)
+    asynchronous.go_live(package)
+    ids = asynchronous.answer(trained, endpoint(asynchronous, package))
+    labels = "".join(f"{one},{number % 2}\n" for number, one in enumerate(ids))
+    key = f"{SLUG}/ground-truth/production/labels.csv"
+    asynchronous.upload("DataBucket", key, f"inference_id,{SCHEMA.target}\n{labels}".encode())
+    asynchronous.account.client("s3").delete_object(
+        Bucket=asynchronous.values["CaptureBucket"], Key=f"{SLUG}/async/production/requests/{ids[0]}"
+    )
+    window = {"WindowStart": "2020-01-01T00:00:00Z", "WindowEnd": "2999-01-01T00:00:00Z", "LabelDelayHours": "0"}
+    answer = asynchronous.execute(definition, tmp_path / "0123456789ab", EnvironmentName="production", **window)
+    found = asynchronous.document(f"{answer['report'].rpartition('/')[0]}/window.json")["versions"]["1"]
+    assert (found["records"], found["drift"], found["model_quality"]["rows"]) == (len(ids) - 1, True, found["rows"])
+    folder = f"s3://{asynchronous.values['CaptureBucket']}/{SLUG}/async/production"
+    assert found["damaged_at"] == [f"{folder}/requests/{ids[0]}: it does not exist"]
+    metrics = asynchronous.metrics()
+    assert (metrics["Drift"], metrics["LabelledRows"], metrics["RetrainingDue"]) == (1, found["rows"], 1)
+    calls = [call for call in record.calls() if call.role == asynchronous.role("monf")]
+    groups = (f"/aws/lambda/{function}" for function in FUNCTIONS)
+    wanted = [*needs(calls, keys(asynchronous.account)), *asynchronous.logs(*groups)]
+    assert asynchronous.judged("monf", wanted) == []
 
 
 def test_an_alarm_of_production_retrains_once_however_often_its_event_comes(monitoring: Monitoring) -> None:
@@ -262,7 +322,7 @@ def place(stacks: Monitoring | Part) -> dict[str, str]:
     return {"region": REGION, "account": stacks.account.id}
 
 
-def of_pipeline(stacks: Monitoring | Part, *, is_batch: bool = False) -> list[Need]:
+def of_pipeline(stacks: Monitoring | Part, inference: str = "realtime") -> list[Need]:
     data, captured, key = (stacks.values[name] for name in ("DataBucket", "CaptureBucket", "DataKeyArn"))
     role = stacks.role("mon")
     found = [
@@ -282,10 +342,11 @@ def of_pipeline(stacks: Monitoring | Part, *, is_batch: bool = False) -> list[Ne
         *service_needs("object encryption", region=REGION, key=stacks.values["WorkloadKeyArn"]),
         *service_needs("sagemaker image", region=REGION, account="141502667606", repository="sagemaker-xgboost"),
     ]
-    predicted = ("batch",) if is_batch else ()
+    asked = ("batch",) if inference == "batch" else ()
+    answered = asked if inference != "async" else ("async/production/requests", "async/production/answers")
     for bucket, folders in (
-        (data, ("code", "ground-truth", "monitoring", *predicted)),
-        (captured, ("capture", "monitoring", *predicted)),
+        (data, ("code", "ground-truth", "monitoring", *asked)),
+        (captured, ("capture", "monitoring", *answered)),
     ):
         for folder in folders:
             found += service_needs("sagemaker job input", bucket=bucket, prefix=f"{SLUG}/{folder}/")
@@ -306,7 +367,11 @@ def test_the_pipeline_and_its_jobs_may_do_what_they_need_and_nothing_more(monito
 
 
 def test_the_jobs_may_read_what_transform_jobs_predicted(of_batches: Monitoring) -> None:
-    assert of_batches.judged("mon", of_pipeline(of_batches, is_batch=True)) == []
+    assert of_batches.judged("mon", of_pipeline(of_batches, "batch")) == []
+
+
+def test_the_jobs_may_read_what_an_asynchronous_endpoint_answered(asynchronous: Monitoring) -> None:
+    assert asynchronous.judged("mon", of_pipeline(asynchronous, "async")) == []
 
 
 def test_the_schedules_may_start_the_pipeline_and_nothing_more(monitoring: Monitoring) -> None:

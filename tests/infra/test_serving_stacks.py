@@ -101,7 +101,8 @@ def test_alarms_are_there_before_the_endpoint_that_they_watch(answers: dict[str,
     template = said("endpoint", answers)
     for name, alarm in template.properties("AWS::CloudWatch::Alarm"):
         assert "{{Endpoint" not in json.dumps(alarm), name
-        assert {"Name": "EndpointName", "Value": f"{SLUG}-production"} in alarm["Dimensions"], name
+        if alarm["Namespace"] == "AWS/SageMaker":
+            assert {"Name": "EndpointName", "Value": f"{SLUG}-production"} in alarm["Dimensions"], name
     rolling_back = re.findall(r"'AlarmName': '\{\{(\w+)\}\}'", str(template.resources["Endpoint"]))
     assert set(rolling_back) <= set(template.resources)
     assert "ModelErrors" not in rolling_back, "it counts what callers do wrong"
@@ -133,9 +134,8 @@ def test_no_alarm_rings_because_nobody_asks(name: str, answers: dict[str, str]) 
         assert alarm["ComparisonOperator"].startswith("GreaterThan"), alarm["AlarmName"]
 
 
-@pytest.mark.parametrize("answers", [REALTIME, ASYNC], ids=label)
-def test_requests_are_captured_where_and_as_monitoring_reads_them(answers: dict[str, str]) -> None:
-    template = said("endpoint", answers)
+def test_requests_are_captured_where_and_as_monitoring_reads_them() -> None:
+    template = said("endpoint", REALTIME)
     config = template.resources["EndpointConfig"]["Properties"]
     captured = config["DataCaptureConfig"]
     variant = config["ProductionVariants"][0]["VariantName"]
@@ -149,8 +149,8 @@ def test_requests_are_captured_where_and_as_monitoring_reads_them(answers: dict[
     assert types["JsonContentTypes"] == [inference.JSON, *inference.JSON_LINES]
 
 
-@pytest.mark.parametrize("answers", [{**REALTIME, "monitoring": "off"}, {**ASYNC, "monitoring": "off"}, SERVERLESS])
-def test_nothing_is_captured_without_monitoring_or_from_a_serverless_endpoint(answers: dict[str, str]) -> None:
+@pytest.mark.parametrize("answers", [{**REALTIME, "monitoring": "off"}, ASYNC, SERVERLESS], ids=label)
+def test_sagemaker_captures_nothing_without_monitoring_or_where_it_cannot(answers: dict[str, str]) -> None:
     assert "DataCaptureConfig" not in said("endpoint", answers).resources["EndpointConfig"]["Properties"]
 
 
@@ -213,6 +213,26 @@ def test_the_api_in_front_of_a_serverless_endpoint_captures_for_the_version_that
     assert destination["FileExtension"] == ".jsonl"
     assert "CustomTimeZone" not in destination, "the default is UTC"
     assert destination["BufferingHints"]["IntervalInSeconds"] <= 300
+
+
+def test_notices_of_an_asynchronous_endpoint_go_where_monitoring_reads_them() -> None:
+    folder = Layout(SLUG, f"s3://{GIVEN['CaptureBucket']}/{SLUG}", "").asynchronous("production")
+    endpoint = said("endpoint", ASYNC)
+    [(_, stream)] = endpoint.properties("AWS::KinesisFirehose::DeliveryStream")
+    prefix = stream["ExtendedS3DestinationConfiguration"]["Prefix"]
+    assert f"s3://{GIVEN['CaptureBucket']}/{prefix}" == f"{folder}/notices/!{{timestamp:yyyy/MM/dd/HH}}/"
+    [(_, subscription)] = endpoint.properties("AWS::SNS::Subscription")
+    assert (subscription["Protocol"], subscription["RawMessageDelivery"]) == ("firehose", True)
+    [(_, config)] = endpoint.properties("AWS::SageMaker::EndpointConfig")
+    output = config["AsyncInferenceConfig"]["OutputConfig"]
+    assert output["S3OutputPath"] == f"{folder}/answers/7/"
+    assert output["NotificationConfig"]["SuccessTopic"] == subscription["TopicArn"]
+
+
+def test_an_asynchronous_endpoint_that_is_not_monitored_has_no_stream() -> None:
+    endpoint = said("endpoint", {**ASYNC, "monitoring": "off"})
+    for kind in ("AWS::KinesisFirehose::DeliveryStream", "AWS::SNS::Subscription"):
+        assert not dict(endpoint.properties(kind))
 
 
 @pytest.mark.parametrize("answers", [REALTIME, {**SERVERLESS, "monitoring": "off"}], ids=label)

@@ -87,6 +87,7 @@ def test_the_roles_of_what_serves_may_do_what_they_need_and_nothing_more(
         "deploy": base_stacks.deploying,
         "api": base_stacks.api,
         "fire": base_stacks.fire,
+        "note": base_stacks.note,
         "sched": base_stacks.sched,
     }
     for name in ("staging", "production"):

@@ -64,3 +64,32 @@ def test_a_stream_that_could_not_deliver_is_refused(
 def test_a_record_is_refused_that_is_too_large_or_has_no_stream(account: StandInAccount, name: str, size: int) -> None:
     with pytest.raises(ClientError, match=r"ValidationException|ResourceNotFoundException"):
         create(account).put_record(DeliveryStreamName=name, Record={"Data": b"a" * size})
+
+
+def subscribe(account: StandInAccount, *, raw: bool = True, trusted: str = "sns") -> str:
+    """A topic that sends to a stream; its ARN."""
+    create(account)
+    trust = {"Effect": "Allow", "Principal": {"Service": f"{trusted}.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = account.client("iam").create_role(RoleName="sender", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    topic: str = account.client("sns").create_topic(Name="topic")["TopicArn"]
+    account.client("sns").subscribe(
+        TopicArn=topic,
+        Protocol="firehose",
+        Endpoint=f"arn:aws:firehose:{account.region}:{account.id}:deliverystream/stream",
+        Attributes={"SubscriptionRoleArn": role, "RawMessageDelivery": str(raw).lower()},
+    )
+    return topic
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_topic_sends_its_messages_to_a_stream(account: StandInAccount, raw: bool) -> None:
+    account.client("sns").publish(TopicArn=subscribe(account, raw=raw), Message='{"a": 1}')
+    (found,) = account.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
+    content = json.load(account.client("s3").get_object(Bucket=BUCKET, Key=found["Key"])["Body"])
+    assert (content if raw else json.loads(content["Message"])) == {"a": 1}
+
+
+def test_a_topic_needs_a_role_that_it_may_assume_to_send_to_a_stream(account: StandInAccount) -> None:
+    with pytest.raises(ClientError, match="InvalidParameter"):
+        subscribe(account, trusted="lambda")

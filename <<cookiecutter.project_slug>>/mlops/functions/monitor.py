@@ -41,10 +41,12 @@ class AwsPlace:
     Attributes:
         layout: The layout.
         packages: The ARN of a version of the model package group, without its number.
+        percentage: The percentage of an asynchronous endpoint's requests to compare.
     """
 
     layout: Layout
     packages: str
+    percentage: float
     lateness: timedelta = _LATENESS
 
     @classmethod
@@ -52,7 +54,7 @@ class AwsPlace:
         """Return what the function's environment variables describe."""
         variables = os.environ
         layout = Layout(variables["PROJECT"], variables["CAPTURED_URI"], variables["DATA_URI"])
-        return cls(layout, variables["PACKAGES_ARN"])
+        return cls(layout, variables["PACKAGES_ARN"], float(variables.get("PERCENTAGE", "100")))
 
     def folders(self, uri: str) -> list[str]:
         """Return the names of the folders directly below a URI, sorted."""

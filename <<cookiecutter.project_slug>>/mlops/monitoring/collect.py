@@ -6,13 +6,13 @@ Processing jobs have no network: SageMaker copies to them what this step lists i
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from mlops.base.capture import VARIANT
 from mlops.base.errors import MlopsError, UsageError
-from mlops.monitoring import batches
-from mlops.monitoring.batches import Batches
+from mlops.monitoring import answers, batches
+from mlops.monitoring.intervals import Interval, Intervals, moment, timestamp
 from mlops.monitoring.place import LAST_WINDOW, Place
 from mlops.registry.versions import ModelVersion, require_baseline
 
@@ -20,42 +20,10 @@ AUTO = "auto"
 """The value of a window's start or end that is not given."""
 
 WINDOW = "window.json"
-BATCHES = "batches.json"
+PAIRS = "pairs.json"
 SCHEMA = "schema.json"
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 _OF_EVALUATION = ("evaluation.json", "predictions.json")
-
-_HOUR = timedelta(hours=1)
-_PATH_OF_AN_HOUR = "%Y/%m/%d/%H"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A time interval.
-
-    Attributes:
-        start: Its start, inclusive; None for no lower bound.
-        end: Its end, exclusive.
-    """
-
-    start: datetime | None
-    end: datetime
-
-    def earlier(self, delay: timedelta) -> "Interval":
-        """Return the interval of the same length that ended `delay` earlier."""
-        return Interval(self.start - delay if self.start else None, self.end - delay)
-
-    def has_hour(self, hour: datetime) -> bool:
-        """Return whether an object of an hour may contain records of the interval.
-
-        An object is named by the hour of its first record, or of the next, when it was written; those that follow may
-        be of the next hour too (see `modelkit.intervals`, which the job applies).
-        """
-        return (self.start is None or self.start < hour + 2 * _HOUR) and hour < self.end + _HOUR
-
-    def document(self) -> dict[str, str | None]:
-        """Return the interval as JSON."""
-        return {"start": timestamp(self.start) if self.start else None, "end": timestamp(self.end)}
 
 
 @dataclass(frozen=True)
@@ -117,22 +85,26 @@ def collect(place: Place, request: Request) -> dict[str, str]:
     layout, environment = place.layout, request.environment
     window = _window(place, request)
     labels = window.earlier(request.label_delay)
+    intervals = Intervals(window, labels)
+    live = place.live(environment)
     captured: list[str] = []
     predicted: list[str] = []
     results = f"{layout.results(environment)}/{request.execution}"
     folder = f"{results}/window"
-    for number in _numbers(place):
-        uris = list(_captured(place, environment, number, (window, labels)))
-        found = batches.find(place, environment, number, window.start, window.end)
+    answered = answers.find(place, environment, live, intervals)
+    for number in sorted({*_captured_versions(place), *answered}):
+        uris = list(_captured(place, environment, number, intervals))
+        found = answered.get(number) or batches.find(place, environment, number, intervals)
         if uris or found:
             _copy_documents(place, place.version(number), f"{folder}/{number}")
-            _write_batches(place, f"{folder}/{number}/{BATCHES}", found)
+            place.write(f"{folder}/{number}/{PAIRS}", found.document(layout))
         captured += [*uris, *(pair.output for pair in found.pairs)]
-        predicted += [pair.input for pair in found.pairs]
+        for pair in found.pairs:
+            (captured if pair.input.startswith(f"{layout.captured}/") else predicted).append(pair.input)
     document = {
         **window.document(),
         "labels": labels.document(),
-        "live": place.live(environment),
+        "live": live,
         "project_name": request.project_name,
         "environment": environment,
     }
@@ -141,30 +113,12 @@ def collect(place: Place, request: Request) -> dict[str, str]:
     files = (f"{truth}/{one.name}" for one in place.objects(truth) if since is None or one.modified >= since)
     captured_list = layout.captured_manifest(environment, request.execution)
     input_list, truth_list = f"{results}/batch-input.manifest", f"{results}/ground-truth.manifest"
-    _write_manifest(place, captured_list, layout.captured, captured)
+    _write_manifest(place, captured_list, layout.captured, dict.fromkeys(captured))
     _write_manifest(place, input_list, layout.data_bucket, dict.fromkeys(predicted))
     _write_manifest(place, truth_list, layout.data, files)
     return {
         "window": f"{folder}/", "captured": captured_list, "batch_input": input_list, "ground_truth": truth_list,
     }  # fmt: skip
-
-
-def timestamp(time: datetime) -> str:
-    """Format a time like captured records: UTC, ISO 8601, to the second."""
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def moment(text: str) -> datetime:
-    """Parse a time; without a zone it is UTC.
-
-    Raises:
-        MlopsError: It is not a time.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a time.", "Use UTC, such as 2026-01-31T06:00:00Z.") from None
-    return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
 
 
 def last_end(place: Place, environment: str) -> datetime | None:
@@ -195,35 +149,17 @@ def _window(place: Place, request: Request) -> Interval:
     return Interval(start, end)
 
 
-def _numbers(place: Place) -> list[int]:
+def _captured_versions(place: Place) -> list[int]:
     """Return the numbers of the versions with captured requests."""
-    return sorted(int(name) for name in place.folders(place.layout.capture) if name.isdecimal())
+    return [int(name) for name in place.folders(place.layout.capture) if name.isdecimal()]
 
 
-def _captured(place: Place, environment: str, number: int, intervals: Iterable[Interval]) -> Iterator[str]:
-    """Yield the captured objects of a version that may contain records of some intervals."""
-    intervals = list(intervals)
-    starts = [interval.start for interval in intervals]
-    first = None if None in starts else min(start for start in starts if start)
-    after = f"{first - 2 * _HOUR:{_PATH_OF_AN_HOUR}}" if first else ""
+def _captured(place: Place, environment: str, number: int, intervals: Intervals) -> Iterator[str]:
+    """Yield the captured objects of a version that may contain records of the intervals."""
     for endpoint in place.layout.endpoints(environment):
         # Not those of a shadow variant: it answers the same requests with another version.
-        folder = f"{place.layout.capture}/{number}/{endpoint}/{VARIANT}"
-        for one in place.objects(folder, after):
-            hour = _hour(one.name)
-            if hour and any(interval.has_hour(hour) for interval in intervals):
-                yield f"{folder}/{one.name}"
-
-
-def _hour(name: str) -> datetime | None:
-    """Return the hour of an object, `<yyyy>/<mm>/<dd>/<hh>/<name>.jsonl`; None if it is not named so."""
-    folder, _, file = name.rpartition("/")
-    if not file.endswith(".jsonl") or file.startswith("."):
-        return None
-    try:
-        return datetime.strptime(folder, _PATH_OF_AN_HOUR).replace(tzinfo=UTC)
-    except ValueError:
-        return None
+        for uri, _ in intervals.objects(place, f"{place.layout.capture}/{number}/{endpoint}/{VARIANT}"):
+            yield uri
 
 
 def _copy_documents(place: Place, version: ModelVersion, folder: str) -> None:
@@ -244,19 +180,6 @@ def _copy_documents(place: Place, version: ModelVersion, folder: str) -> None:
     if schema is None:
         raise MlopsError(f"Version {version.version} was registered without its schema.", _RETRAIN)
     place.write(f"{folder}/{SCHEMA}", schema)
-
-
-def _write_batches(place: Place, uri: str, found: Batches) -> None:
-    """Write what batch transform jobs have predicted, with the names that the files have in the next step."""
-    pairs = [
-        {
-            "input": pair.input.removeprefix(f"{place.layout.data_bucket}/"),
-            "output": pair.output.removeprefix(f"{place.layout.captured}/"),
-            "time": timestamp(pair.time),
-        }
-        for pair in found.pairs
-    ]
-    place.write(uri, json.dumps({"pairs": pairs, "unreadable": found.unreadable}).encode())
 
 
 _RETRAIN = "Its requests cannot be compared. Train and deploy a new version."

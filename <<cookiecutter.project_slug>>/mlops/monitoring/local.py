@@ -25,6 +25,8 @@ class LocalPlace:
     target: Target
     lateness: timedelta = timedelta(seconds=2)
     """Servers flush their records every second."""
+    percentage: float = 100
+    """Endpoints on this machine are not asynchronous."""
 
     @property
     def layout(self) -> Layout:

@@ -51,6 +51,10 @@ class Layout:
         """Return the folder in which the batch transform jobs of a version list what they have predicted."""
         return f"{self.capture}/{number}/{self.slug}-{environment}-batch/{VARIANT}"
 
+    def asynchronous(self, environment: str) -> str:
+        """Return the folder of an asynchronous endpoint."""
+        return f"{self.captured}/async/{environment}"
+
     def ground_truth(self, environment: str) -> str:
         """Return the folder of the labels of an environment."""
         return f"{self.data}/ground-truth/{environment}"
@@ -79,6 +83,10 @@ class Place(Protocol):
     @property
     def lateness(self) -> timedelta:
         """How long after a request its record may appear: more recent requests belong to the next window."""
+
+    @property
+    def percentage(self) -> float:
+        """The percentage of an asynchronous endpoint's requests to compare."""
 
     def folders(self, uri: str) -> list[str]:
         """Return the names of the folders directly below a URI, sorted."""

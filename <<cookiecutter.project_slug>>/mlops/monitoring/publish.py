@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlops.base.errors import MlopsError
-from mlops.monitoring.collect import AUTO, WINDOW, last_end, moment, timestamp
+from mlops.monitoring.collect import AUTO, WINDOW, last_end
+from mlops.monitoring.intervals import moment, timestamp
 from mlops.monitoring.place import LAST_WINDOW, Place
 
 METRICS = "metrics.json"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.errors import MlopsError
-from mlops.monitoring.collect import AUTO, WINDOW, timestamp
+from mlops.monitoring.collect import AUTO, WINDOW
+from mlops.monitoring.intervals import timestamp
 from mlops.monitoring.local import LocalPlace
 from mlops.monitoring.publish import METRICS
 from mlops.pipeline import bundle

@@ -18,13 +18,13 @@ import pyarrow as pa
 
 from modelkit import charts, quality, signature
 from modelkit.baseline import CONSTRAINTS_FILE, EVALUATION_FILE, PREDICTION, PREDICTIONS_FILE, STATISTICS_FILE
-from modelkit.batches import BATCHES_FILE, Batches
 from modelkit.captured import Captured, table_schema
 from modelkit.charts import histogram
 from modelkit.intervals import Interval
 from modelkit.job import JobError, JobParser, run, write_json
 from modelkit.labels import Joined, Labels
 from modelkit.pages import page
+from modelkit.pairs import PAIRS_FILE, Pairs
 from modelkit.quality import ModelQuality
 from modelkit.schema import Schema
 from modelkit.signature import SCHEMA_FILE
@@ -95,17 +95,15 @@ class Traffic:
         folder: The folder of its objects, which may be missing.
         schema: The schema that the version was trained with.
         captured: The intervals to read.
-        batches: What batch transform jobs have predicted.
+        pairs: What batch transform jobs or an asynchronous endpoint have predicted in files.
         labels: The labels; None if there are none.
     """
 
-    def __init__(
-        self, folder: Path, schema: Schema, captured: Captured, batches: Batches, labels: Labels | None
-    ) -> None:
+    def __init__(self, folder: Path, schema: Schema, captured: Captured, pairs: Pairs, labels: Labels | None) -> None:
         self.captured, self.joined = captured, Joined()
         features = Accumulator(table_schema(schema))
         predictions = Accumulator(pa.schema([(PREDICTION, pa.float64())]))
-        for batch in itertools.chain(captured.read(folder, schema), batches.read(schema, captured)):
+        for batch in itertools.chain(captured.read(folder, schema), pairs.read(schema, captured)):
             features.add(batch.rows)
             predictions.add(pa.table({PREDICTION: batch.predictions}))
             if labels and batch.answers:
@@ -208,7 +206,7 @@ def _work(arguments: argparse.Namespace) -> None:
             arguments.captured / str(number),
             baseline.schema,
             Captured(request.window, interval, arguments.test_prefix),
-            Batches.listed(baseline.folder / BATCHES_FILE, arguments.batch_input, arguments.batch_output),
+            Pairs.listed(baseline.folder / PAIRS_FILE, arguments.batch_input, arguments.batch_output),
             labels,
         )
         for number, baseline in baselines.items()

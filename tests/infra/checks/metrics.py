@@ -44,6 +44,7 @@ _EVENTS = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitorin
 _SCHEDULER = "https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html"
 _OURS = "mlops/monitoring/publish.py"
 _PIPELINES, _PROJECT = "AWS/Sagemaker/ModelBuildingPipeline", "project"
+_TOPICS = "https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html"
 _FIREHOSE = "https://docs.aws.amazon.com/firehose/latest/dev/cloudwatch-metrics.html"
 _VARIANT = "EndpointName VariantName"
 _API = "AWS::ApiGatewayV2::Api"
@@ -80,6 +81,7 @@ TABLE = (
         "StepFailed StepStarted StepStopped StepSucceeded"),
     Published(_PROJECT, _OURS, "", "Environment", "", " ".join(PUBLISHED)),
     Published("AWS::Lambda::Function", "mlops/functions/api.py", "mlops", "FunctionName", "Sum", "LostRecords"),
+    Published("AWS::SNS::Topic", _TOPICS, "AWS/SNS", "TopicName", "Average Sum", "NumberOfNotificationsFailed"),
     Published("AWS::KinesisFirehose::DeliveryStream", _FIREHOSE, "AWS/Firehose", "DeliveryStreamName", "",
         "DeliveryToS3.DataFreshness DeliveryToS3.Success"),
 )  # fmt: skip

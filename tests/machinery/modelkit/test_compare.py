@@ -313,20 +313,42 @@ def test_a_window_that_is_none_is_refused(folder: Path, capsys: Any, bounds: tup
     assert "the window cannot be read" in capsys.readouterr().err
 
 
-def test_what_batch_jobs_predicted_is_compared_like_requests_but_has_no_labels(folder: Path) -> None:
-    drawn = draw(ROWS, seed=1)
+def with_pair(folder: Path, drawn: dict[str, Any], **entry: Any) -> None:
+    """Let the rows and predictions be a pair of files, as transform jobs and asynchronous endpoints leave them."""
     rows = zip(*drawn["columns"].values(), strict=True)
-    for root, name, content in (
-        ("input", "a.csv", (",".join(map(str, row)) for row in rows)),
+    root = "captured" if entry.get("beside_output") else "input"
+    for place, name, content in (
+        (root, "a.csv", (",".join(map(str, row)) for row in rows)),
         ("captured", "a.csv.out", map(str, drawn["predictions"])),
     ):
-        (folder / root).mkdir()
-        (folder / root / name).write_text("".join(f"{line}\n" for line in content))
-    pair = {"input": "a.csv", "output": "a.csv.out", "time": TIME}
-    write_json(folder / "window/1/batches.json", {"pairs": [pair], "unreadable": ["s3://data/b.csv: it has no output"]})
-    with_labels(folder, label_lines(drawn))
+        (folder / place).mkdir(exist_ok=True)
+        (folder / place / name).write_text("".join(f"{line}\n" for line in content))
+    pair = {
+        "input": "a.csv", "beside_output": False, "output": "a.csv.out", "time": TIME, "id": "a", "input_type": "",
+        "output_type": "",
+    }  # fmt: skip
+    unreadable = ["s3://data/b.csv: it has no output"]
+    write_json(folder / "window/1/pairs.json", {"pairs": [pair | entry], "unreadable": unreadable})
+
+
+@pytest.mark.parametrize("beside_output", [False, True])
+def test_predictions_in_files_are_compared_like_requests(folder: Path, beside_output: bool) -> None:
+    with_pair(folder, draw(ROWS, seed=1), beside_output=beside_output)
     found = run(folder)["versions"]["1"]
     assert (found["rows"], found["records"], found["drift"], found["damaged"]) == (ROWS, 1, False, 1)
     assert found["prediction_drift"] == {"distance": 0.0, "drifted": False}
     assert found["model_quality"] is None
     assert metrics(folder)["UnreadableRecords"] == 1
+
+
+def test_labels_of_a_file_are_in_the_order_of_its_rows(folder: Path) -> None:
+    drawn = draw(ROWS, seed=1)
+    with_pair(folder, drawn, id="visits/batch/a.csv")
+    labels = "".join(f"visits/batch/a.csv,{int(label)}\n" for label in drawn["labels"])
+    with_labels(folder, f"inference_id,won\n{labels}")
+    quality = run(folder)["versions"]["1"]["model_quality"]
+    assert (quality["rows"], quality["unlabelled"], quality["mismatched"]) == (ROWS, 0, 0)
+    write_captured(folder / "captured", *lines(drawn))
+    (folder / "window/1/pairs.json").unlink()
+    with_labels(folder, label_lines(drawn))
+    assert run(folder)["versions"]["1"]["model_quality"]["auc"] == quality["auc"]

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mlops.monitoring.batches import Batches, find
+from mlops.monitoring.batches import find
+from mlops.monitoring.intervals import Interval, Intervals
+from mlops.monitoring.pairs import Pairs
 from mlops.monitoring.place import Layout, Listed, Place
 
 LAYOUT = Layout("visits", "s3://captured/visits", "s3://data/visits")
@@ -54,12 +56,15 @@ class Objects:
         return self.content[uri][1].encode() if uri in self.content else None
 
 
-def found(objects: Objects, start: datetime | None = START, end: datetime = END) -> Batches:
+def found(
+    objects: Objects, start: datetime | None = START, end: datetime = END, label_delay: timedelta = timedelta(0)
+) -> Pairs:
     place: Place = objects  # type: ignore[assignment]  # what `find` does not call is missing
-    return find(place, "production", 7, start, end)
+    window = Interval(start, end)
+    return find(place, "production", 7, Intervals(window, window.earlier(label_delay)))
 
 
-def names(batches: Batches) -> list[tuple[str, str]]:
+def names(batches: Pairs) -> list[tuple[str, str]]:
     return [(pair.input, pair.output) for pair in batches.pairs]
 
 
@@ -76,6 +81,15 @@ def test_outputs_are_paired_with_the_inputs_of_their_names(objects: Objects) -> 
         (f"{INPUT}2026/b.csv", f"{OUTPUT}2026/b.csv.out"),
     ]
     assert {pair.time for pair in batches.pairs} == {LISTED}
+    assert [pair.id for pair in batches.pairs] == ["visits/batch/a.csv", "visits/batch/2026/b.csv"]
+    assert batches.unreadable == []
+
+
+def test_a_job_whose_labels_are_due_is_found_again_and_what_it_left_unreadable_is_not(objects: Objects) -> None:
+    objects.job("a.csv", listed=LISTED - 60 * MINUTE)
+    objects.lists("a.csv b.csv", "a.csv.out c.csv.out", LISTED - 60 * MINUTE)
+    batches = found(objects, label_delay=60 * MINUTE)
+    assert [pair.input for pair in batches.pairs] == [f"{INPUT}a.csv"]
     assert batches.unreadable == []
 
 

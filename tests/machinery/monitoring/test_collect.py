@@ -36,6 +36,7 @@ class Memory:
     baseline: tuple[str, ...] = BASELINE
     layout: Layout = LAYOUT
     lateness: timedelta = timedelta(minutes=15)
+    percentage: float = 100
 
     def put(self, uri: str, content: str = "{}", time: datetime = NOW) -> None:
         self.content[uri] = (time, content.encode())
@@ -120,7 +121,7 @@ def test_each_version_that_answered_gets_its_documents_and_no_other_does(memory:
     collected(memory)
     folder = f"{LAYOUT.results('production')}/run/window"
     written = {name.removeprefix(f"{folder}/") for name in memory.content if name.startswith(folder)}
-    assert {name for name in written if name[0].isdigit() and "batches" not in name} == {
+    assert {name for name in written if name[0].isdigit() and "pairs" not in name} == {
         f"3/{name}.json" for name in ("statistics", "constraints", "evaluation", "schema")
     }
 
