@@ -5,7 +5,7 @@ damaged records are left out.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,31 @@ class Captured:
             schema: The columns of the requests.
         """
         for place, records in self._records(folder):
-            for alike in _groups(records):
-                yield from self._batches(alike, schema, place)
+
+            def refuse(record: Any, place: str = place) -> None:
+                self._damage(place, record["line"][0].as_py(), record["counts"][0].as_py())
+
+            yield from self.decoded(records, schema, refuse)
+
+    def decoded(self, records: Any, schema: Schema, refuse: Callable[[Any], None]) -> Iterator[Batch]:
+        """Yield the rows of records, many at a time.
+
+        Args:
+            records: Arrow table of n records in the window or in the interval of the labels, with the columns of
+                `records.parse_records`, the `line` of each, and whether it `counts` (in the window) and `joins`.
+            schema: The columns of the requests.
+            refuse: Called with each record that cannot be decoded: a table of one row.
+        """
+        for alike in _groups(records):
+
+            def found(low: int, high: int, alike: Any = alike) -> list[_Decoded]:
+                return _decoded(alike.slice(low, high - low), schema)
+
+            def refused(at: int, alike: Any = alike) -> None:
+                refuse(alike.slice(at, 1))
+
+            for parts in in_portions(0, alike.num_rows, found, refused):
+                yield from (self._batch(each, schema) for each in parts)
 
     def finds_records(self, folder: Path) -> bool:
         """Return whether the objects in a folder contain a record that `read` would decode."""
@@ -168,18 +191,6 @@ class Captured:
         tests = pc.fill_null(pc.starts_with(records["inference_id"], self.test_prefix), False)
         self.smoke += pc.sum(pc.and_(tests, records["counts"])).as_py() or 0
         return records.filter(pc.invert(tests))
-
-    def _batches(self, records: Any, schema: Schema, place: str) -> Iterator[Batch]:
-        """Yield the rows of records with the same content types and encodings."""
-
-        def decoded(low: int, high: int) -> list[_Decoded]:
-            return _decoded(records.slice(low, high - low), schema)
-
-        def refuse(at: int) -> None:
-            self._damage(place, records["line"][at].as_py(), records["counts"][at].as_py())
-
-        for found in in_portions(0, records.num_rows, decoded, refuse):
-            yield from (self._batch(each, schema) for each in found)
 
     def _batch(self, found: _Decoded, schema: Schema) -> Batch:
         counts = found.records["counts"].to_numpy()

@@ -7,10 +7,10 @@ have the same number of rows and predictions is left out altogether.
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,16 @@ PAIRS_FILE = "pairs.json"
 
 _CSV, _LINES = "text/csv", "application/jsonlines"
 _UNKNOWN = np.full(1, np.nan)
+_SMALL, _GROUP, _MOST = 1 << 18, 8 << 20, 1000
+"""The bytes of a file that is read with others, and the bytes and number of such pairs that are read at a time."""
+
+_RECORD = {
+    **dict.fromkeys(("time", "request_type", "request_encoding", "request"), pa.string()),
+    **dict.fromkeys(("answer_type", "answer_encoding", "answer", "inference_id", "event_id"), pa.string()),
+    **dict.fromkeys(("counts", "joins"), pa.bool_()),
+    "line": pa.int64(),
+}
+"""The columns of a record (see `Captured.decoded`), with the number of the pair in its group as its line."""
 
 _Portion = tuple[Any, Values]
 """The Arrow table of n rows as text, and their n predictions."""
@@ -77,6 +87,34 @@ class Pair:
         )
 
 
+class _Wanted(NamedTuple):
+    """A pair to read: whether it is in the window, and whether labels are joined to it."""
+
+    pair: Pair
+    counts: bool
+    joins: bool
+
+    def size(self) -> int:
+        """Return the bytes of the larger file; 0 if one is missing."""
+        try:
+            return max(path.stat().st_size for path in (self.pair.input, self.pair.output))
+        except OSError:
+            return 0
+
+    def record(self) -> tuple[Any, ...]:
+        """Return the values of the columns `_RECORD` but the last.
+
+        Raises:
+            OSError: A file cannot be read.
+            ValueError: A file is not UTF-8.
+        """
+        pair = self.pair
+        asked, answered = pair.input.read_bytes(), pair.output.read_bytes()
+        asked_type, answered_type = pair.input_type or _content_type(asked), pair.output_type or _content_type(answered)
+        texts = (asked_type, "", asked.decode(), answered_type, "", answered.decode())
+        return (pair.time, *texts, pair.id, None, self.counts, self.joins)
+
+
 @dataclass(frozen=True)
 class Pairs:
     """What one version has predicted in files, in the window or in the interval of the labels.
@@ -119,19 +157,61 @@ class Pairs:
         """
         for reason in self.unreadable:
             captured.damage(reason)
+        for group in _groups(self._wanted(captured)):
+            yield from _many(group, schema, captured) if len(group) > 1 else _batches(group[0], schema, captured)
+
+    def _wanted(self, captured: Captured) -> Iterator[_Wanted]:
         for pair in self.pairs:
             counts, joins = captured.covers(pair.time)
             if captured.is_test(pair.id):
                 captured.smoke += counts
             elif counts or joins:
-                yield from _batches(pair, schema, captured, counts=counts, joins=joins)
+                yield _Wanted(pair, counts, joins)
 
 
-def _batches(pair: Pair, schema: Schema, captured: Captured, *, counts: bool, joins: bool) -> Iterator[Batch]:
+def _groups(wanted: Iterable[_Wanted]) -> Iterator[list[_Wanted]]:
+    """Yield pairs, those with small files in groups of bounded size, and each of the others alone."""
+    group: list[_Wanted] = []
+    size = 0
+    for one in wanted:
+        more = one.size()
+        if more > _SMALL:
+            yield [one]
+            continue
+        group.append(one)
+        size += more
+        if size > _GROUP or len(group) == _MOST:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _many(group: list[_Wanted], schema: Schema, captured: Captured) -> Iterator[Batch]:
+    """Yield the rows and answers of pairs with small files, decoded many at a time, as records are."""
+    alone: list[_Wanted] = []
+    records: dict[str, list[Any]] = {name: [] for name in _RECORD}
+    for number, one in enumerate(group):
+        try:
+            values = (*one.record(), number)
+        except (OSError, *UNREADABLE):
+            alone.append(one)
+            continue
+        for column, value in zip(records.values(), values, strict=True):
+            column.append(value)
+    table = pa.table({name: pa.array(column, _RECORD[name]) for name, column in records.items()})
+    yield from captured.decoded(table, schema, lambda record: alone.append(group[record["line"][0].as_py()]))
+    for one in alone:
+        yield from _batches(one, schema, captured)
+
+
+def _batches(wanted: _Wanted, schema: Schema, captured: Captured) -> Iterator[Batch]:
+    """Yield the rows and the answer of one pair; its lines are left out one by one if they cannot be read."""
+    pair = wanted.pair
     answers: list[Values] = []
 
     def damage(place: str) -> None:
-        if counts:
+        if wanted.counts:
             captured.damage(f"{pair.name}:{place}")
 
     def refuse(line: int) -> None:
@@ -143,14 +223,14 @@ def _batches(pair: Pair, schema: Schema, captured: Captured, *, counts: bool, jo
     except (OSError, *UNREADABLE) as error:
         damage(f" {error}")
         return
-    if counts:
+    if wanted.counts:
         captured.records += 1
         captured.extend(pa.array([pair.time]))
     for rows, predictions in portions:
         answers.append(predictions)
-        if counts:
+        if wanted.counts:
             yield Batch(captured.typed(rows, schema), predictions, None)
-    if joins:
+    if wanted.joins:
         predictions = np.concatenate([np.empty(0), *answers])
         answer = Answers([pair.id], np.array([len(predictions)]), predictions)
         yield Batch(table_schema(schema).empty_table(), np.empty(0), answer)

@@ -62,6 +62,12 @@ def test_a_later_file_replaces_the_labels_of_an_id(tmp_path: Path) -> None:
     assert rows == [(False, 0.1), (True, 0.2)]
 
 
+def test_a_row_that_cannot_be_read_takes_its_label_with_it(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", "inference_id,won", "a,1", "a,0", "a,1")
+    _, rows = joined(Labels(tmp_path, {"won"}), answers(a=[0.1, np.nan, 0.3]))
+    assert rows == [(True, 0.1), (True, 0.3)]
+
+
 def test_what_does_not_match_is_counted_and_never_guessed(tmp_path: Path) -> None:
     write(tmp_path, "a.csv", "inference_id,won", "few,1", "many,1", "many,0", "twice,1", "gone,1", "fits,0")
     labels = Labels(tmp_path, {"won"})

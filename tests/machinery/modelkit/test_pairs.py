@@ -222,3 +222,33 @@ def test_requests_of_a_test_are_counted_and_not_read(rows: Any, tmp_path: Path) 
     write(tmp_path, {"a": (as_csv(rows, header=True), answer(ROWS, CSV))}, id=f"{SMOKE}1")
     found = read(tmp_path)
     assert (found.table.num_rows, found.captured.records, found.captured.smoke) == (0, 0, 1)
+
+
+def test_small_files_are_decoded_many_at_a_time_and_those_that_cannot_be_read_one_by_one(
+    rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "_MOST", 20)
+    body = (as_csv(rows, header=True), answer(ROWS, CSV))
+    files: dict[str, tuple[str | None, str | None]] = {f"{number:02}": body for number in range(50)}
+    files |= {
+        "07": (body[0], None),
+        "31": (body[0], answer(ROWS - 1, CSV)),
+        "44": (as_lines(rows), answer(ROWS, LINES)),
+    }
+    captured = intervals(labels=True)
+    found = batches(write(tmp_path, files), captured)
+    assert sum(batch.rows.num_rows for batch in found) == 48 * ROWS
+    assert len(found) < 30
+    ids = [one for batch in found if batch.answers for one in batch.answers.ids]
+    assert sorted(str(one) for one in ids) == sorted(files.keys() - {"07", "31"})
+    assert (captured.records, captured.damaged) == (48, 2)
+    assert [place.partition(":")[0] for place in captured.damaged_at] == ["visits/batch/07", "visits/batch/31"]
+
+
+def test_large_files_are_read_in_blocks(rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "_SMALL", 100)
+    monkeypatch.setattr(pairs, "blocks", lambda path: records.blocks(path, 100))
+    body = (as_csv(rows, header=True), answer(ROWS, CSV))
+    found = read(write(tmp_path, {"a": body, "b": ("", ""), "c": body}))
+    assert found.table.to_pylist() == 2 * rows.to_pylist()
+    assert (found.captured.records, found.captured.damaged) == (3, 0)

@@ -12,6 +12,7 @@ from mlops.base.errors import MlopsError
 from mlops.monitoring.collect import Request, collect
 from mlops.monitoring.place import Layout, Listed, Place
 from mlops.registry.versions import APPROVED, ModelVersion
+from tests.machinery.monitoring.test_answers import notice
 
 LAYOUT = Layout("visits", "s3://captured/visits", "s3://data/visits")
 NOW = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
@@ -123,6 +124,24 @@ def test_each_version_that_answered_gets_its_documents_and_no_other_does(memory:
     written = {name.removeprefix(f"{folder}/") for name in memory.content if name.startswith(folder)}
     assert {name for name in written if name[0].isdigit() and "pairs" not in name} == {
         f"3/{name}.json" for name in ("statistics", "constraints", "evaluation", "schema")
+    }
+
+
+def test_the_objects_of_an_asynchronous_endpoint_are_captured_ones(memory: Memory) -> None:
+    folder, time = f"{LAYOUT.captured}/async/production", datetime(2026, 11, 20, 4, 30, tzinfo=UTC)
+    for name in ("requests/a", "answers/2/a.out"):
+        memory.put(f"{folder}/{name}", "0.5", time)
+    memory.put(f"{folder}/notices/2026/11/20/04/stream.jsonl", notice("a", time, 2))
+    assert collected(memory)["captured"] == ["async/production/answers/2/a.out", "async/production/requests/a"]
+    listed = json.loads(memory.content[f"{LAYOUT.results('production')}/run/window/2/pairs.json"][1])
+    assert listed["pairs"][0] == {
+        "input": "async/production/requests/a",
+        "beside_output": True,
+        "output": "async/production/answers/2/a.out",
+        "time": "2026-11-20T04:30:00Z",
+        "id": "id-a",
+        "input_type": "application/json",
+        "output_type": "text/csv; charset=utf-8",
     }
 
 
