@@ -89,24 +89,28 @@ class Labels:
         self.unreadable = 0
         self.unreadable_at: list[str] = []
         self._targets = targets
+        hashes, self._labels, files = self._sorted(folder)
+        starts, counts = _runs(hashes)
+        kept = files == np.repeat(files[starts + counts - 1], counts)  # those of each id's last file
+        del files, starts, counts
+        if not kept.all():
+            hashes, self._labels = hashes[kept], self._labels[kept]
+        self._starts, self._counts = _runs(hashes)
+        self._ids = hashes[self._starts]
+        self._requests = np.zeros(len(self._ids), np.int32)
+
+    def _sorted(self, folder: Path) -> tuple[npt.NDArray[np.bytes_], Booleans, npt.NDArray[np.int32]]:
+        """Return the hashed id, the value and the file of each label: by id, in the order of the lines."""
         hashes, labels, files = [np.empty(0, f"S{_HASH_BYTES}")], [np.empty(0, np.bool_)], [np.empty(0, np.int32)]
         for number, path in enumerate(sorted(path for path in folder.rglob("*") if path.is_file())):
             for ids, values in self._read(path, path.relative_to(folder).as_posix()):
                 hashes.append(_hashed(ids))
                 labels.append(values)
                 files.append(np.full(len(values), number, np.int32))
-        self._index(np.concatenate(hashes), np.concatenate(labels), np.concatenate(files))
-
-    def _index(self, hashes: npt.NDArray[np.bytes_], labels: Booleans, files: npt.NDArray[np.int32]) -> None:
-        """Sort the labels by id, in the order of their lines, and keep those of each id's last file."""
-        order = np.argsort(hashes, kind="stable")
-        hashes, files = hashes[order], files[order]
-        starts, counts = _runs(hashes)
-        kept = files == np.repeat(files[starts + counts - 1], counts)
-        hashes, self._labels = hashes[kept], labels[order][kept]
-        self._starts, self._counts = _runs(hashes)
-        self._ids = hashes[self._starts]
-        self._requests = np.zeros(len(self._ids), np.int32)
+        found = np.concatenate(hashes)
+        hashes.clear()  # there may be ten million
+        order = np.argsort(found, kind="stable")
+        return found[order], np.concatenate(labels)[order], np.concatenate(files)[order]
 
     def join(self, answers: Answers, joined: Joined) -> None:
         """Add the rows of responses whose labels are known to those of their version, and count the others."""
@@ -188,12 +192,12 @@ class Labels:
             self.unreadable_at.append(f"{place}:{line}")
 
 
-def _runs(ordered: npt.NDArray[np.bytes_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _runs(ordered: npt.NDArray[np.bytes_]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return the first positions and the lengths of the runs of equal values in n ascending ones."""
     differs = np.ones(len(ordered), np.bool_)
     differs[1:] = ordered[1:] != ordered[:-1]
-    starts = np.flatnonzero(differs)
-    return starts, np.diff(starts, append=len(ordered))
+    starts = np.flatnonzero(differs).astype(np.int32)
+    return starts, np.diff(starts, append=np.int32(len(ordered)))
 
 
 def _hashed(ids: list[str]) -> npt.NDArray[np.bytes_]:
