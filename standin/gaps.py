@@ -208,7 +208,9 @@ def _put_group_policy(sagemaker: Any, request: Message) -> Message:
 
 def _group_policy(sagemaker: Any, request: Message) -> Message:
     group = _found(sagemaker.model_package_groups, request["ModelPackageGroupName"])
-    return {"ResourcePolicy": _found(vars(group), "resource_policy")}
+    if "resource_policy" not in vars(group):
+        raise RefusedError("ValidationException", f"Cannot find resource policy for: {group.arn}")
+    return {"ResourcePolicy": group.resource_policy}
 
 
 def _delete_group_policy(sagemaker: Any, request: Message) -> Message:

@@ -13,6 +13,11 @@ ROLES: dict[str, dict[str, Any]] = TABLE["roles"]
 ANYWHERE = "any"
 
 
+def submits(full: Mapping[str, str]) -> bool:
+    """Whether people of a project with some answers, completed, submit pipelines: those of the development account."""
+    return bool(full["__trains"] or (full["__monitors"] and full["__account_layout"] == "single"))
+
+
 def present(answers: Mapping[str, str]) -> list[str]:
     """The abilities that there are in a project with some answers."""
     full = meant(answers)
@@ -20,7 +25,7 @@ def present(answers: Mapping[str, str]) -> list[str]:
         "": "yes",
         "trains": full["__trains"],
         "deploys": full["__deploys"],
-        "submits": full["__trains"] or full["__monitors"],
+        "submits": submits(full),
     }
     return [name for name, ability in ABILITIES.items() if given[ability["needs"]]]
 
@@ -267,7 +272,7 @@ def pages(role: str, answers: Mapping[str, str], known: Mapping[str, str], keys:
         "": True,
         "trains": full["__trains"],
         "deploys": full["__deploys"],
-        "submits": full["__trains"] or full["__monitors"],
+        "submits": submits(full),
         "watches": full["__deploys"] and full["__monitors"],
         "answers": full["__deploys"] and full["__serves"],
         "transforms": full["__deploys"] and not full["__serves"],

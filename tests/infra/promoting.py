@@ -36,10 +36,15 @@ GIVEN = {
 class Promotion(Deployed):
     """The deploy pipeline and what it needs, in an account."""
 
+    @property
+    def group(self) -> str:
+        """The name of the model package group, which is that of the project that trains."""
+        return self.values["ModelPackageGroup"]
+
     def register(self, model: str = "s3://models/model.tar.gz") -> str:
         """Register a version that waits for a decision, and return its ARN."""
         arn: str = self.account.client("sagemaker").create_model_package(
-            ModelPackageGroupName=SLUG,
+            ModelPackageGroupName=self.group,
             ModelApprovalStatus=PENDING,
             CustomerMetadataProperties={"GitCommit": "0"},
             InferenceSpecification={
@@ -86,7 +91,7 @@ class Promotion(Deployed):
             MlopsError: The package may not be deployed; the execution has failed.
         """
         execution = self._under_way(package)
-        found = versions(self.account.client("sagemaker"), SLUG)
+        found = versions(self.account.client("sagemaker"), self.group)
         execution.status = "Failed"
         if promotion.approved(found, package) == champion(found):
             self.set_live(environment, package)

@@ -22,14 +22,14 @@ OWN_IMAGE = {"project_slug": SLUG, "training_image": "custom"}
 """The answers of a project that builds an image of its own."""
 
 
-def configured(project: Path, folder: Path, **values: str) -> Path:
+def configured(project: Path, folder: Path, /, **values: str) -> Path:
     """A copy of a project in a folder, with environments and with some values of config/dev.yaml filled in."""
     copy = give(Path(shutil.copytree(project, folder / project.name)))
     configure(copy, **values)
     return copy
 
 
-def configure(project: Path, **values: str) -> None:
+def configure(project: Path, /, **values: str) -> None:
     """Set texts of config/dev.yaml by their keys, wherever these stand in it."""
     path = project / "config/dev.yaml"
     text = path.read_text(encoding="utf-8")

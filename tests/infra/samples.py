@@ -15,6 +15,7 @@ VALUES = {
     "BranchName": "main",
     "BuildImage": "aws/codebuild/amazonlinux-x86_64-standard:5.0",
     "CooldownMinutes": "10",
+    "DeployingProject": "deployer",
     "EndpointName": f"{NAME}-production",
     "EnvironmentName": "production",
     "FailedGates": "3",

@@ -109,8 +109,9 @@ def model(promotion: Promotion) -> str:
         entry.size = len(INFERENCE.encode())
         archive.addfile(entry, io.BytesIO(INFERENCE.encode()))
     bucket = promotion.values["ModelBucket"]
-    promotion.account.client("s3").put_object(Bucket=bucket, Key=f"{SLUG}/1/model.tar.gz", Body=content.getvalue())
-    return f"s3://{bucket}/{SLUG}/1/model.tar.gz"
+    key = f"{promotion.group}/1/model.tar.gz"
+    promotion.account.client("s3").put_object(Bucket=bucket, Key=key, Body=content.getvalue())
+    return f"s3://{bucket}/{key}"
 
 
 def started(promotion: Promotion) -> tuple[str, str]:

@@ -67,7 +67,7 @@ def test_each_persona_has_a_dashboard(answers: dict[str, str]) -> None:
     environment = {"operations"} if full["__deploys"] else set()
     environment |= {"model"} if full["__deploys"] and full["__monitors"] else set()
     project_ = {"owner"}
-    if full["__account_layout"] == "multi":
+    if full["__deploys"] and full["__account_layout"] == "multi":
         environment |= {"owner"} if full["__monitors"] else set()
         project_.add("operations")  # of what trains and deploys
     expected = {f"{NAME}-{persona}" for persona in project_}

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from tests.infra.monitoring import alarm_rings
 from tests.infra.promoting import Actions, Promotion
 from tests.infra.rendered import SLUG
 from tests.infra.retraining import Retraining
-from tests.infra.several_accounts import AWS_IMAGES, Part, deployed, filled_in
+from tests.infra.several_accounts import AWS_IMAGES, Installed, Part, deployed
 from tests.infra.test_monitoring_stack import FUNCTIONS, of_pipeline, of_schedules
 from tests.infra.test_promotion_buildspecs import ANSWER, as_iam_sees, as_it_is_tagged, model, remove_functions, started
 from tests.projects import Bake
@@ -36,30 +36,48 @@ ANSWERS: list[dict[str, str]] = [
     {"account_layout": "multi", "inference": "batch", "framework": "pytorch"},
     {"account_layout": "multi", "inference": "async", "training_image": "custom"},
     {"account_layout": "multi", "inference": "serverless", "framework": "sklearn"},
+    {"team_size": "medium", "project_scope": "deploy"},
+    {"account_layout": "multi", "project_scope": "deploy", "inference": "batch", "training_image": "custom"},
+    {"account_layout": "multi", "project_scope": "deploy", "inference": "async", "monitoring": "off"},
 ]
 each_answer = pytest.mark.parametrize("answers", ANSWERS, ids=label)
 of_medium = pytest.mark.parametrize("answers", ANSWERS[:1], ids=label)
+of_medium_and_of_two_projects = pytest.mark.parametrize("answers", [ANSWERS[0], ANSWERS[4]], ids=label)
 DUE = f"{SLUG}-production-retraining-due"
 
 
 @pytest.fixture
-def project(rendering: Bake, tmp_path: Path, answers: dict[str, str]) -> Path:
-    return filled_in(rendering(project_slug=SLUG, **answers), tmp_path)
-
-
-@pytest.fixture
-def parts(
-    cloud: Cloud, record: CallRecord, project: Path, answers: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, Part]]:
+def installed(
+    cloud: Cloud,
+    record: CallRecord,
+    rendering: Bake,
+    tmp_path: Path,
+    answers: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Installed]:
     """The project in its three accounts, whose functions run."""
-    found = deployed(cloud, project, monkeypatch, answers)
+    found = deployed(cloud, rendering, tmp_path, monkeypatch, answers)
     with real_handlers(cloud, record):
         yield found
 
 
-def in_workload(parts: dict[str, Part], name: str, answers: dict[str, str]) -> base_stacks.Deployed:
+@pytest.fixture
+def project(installed: Installed) -> Path:
+    return installed.project
+
+
+@pytest.fixture
+def parts(installed: Installed) -> Mapping[str, Part]:
+    return installed.parts
+
+
+@pytest.fixture
+def trainer(installed: Installed) -> Part:
+    return installed.trainer
+
+
+def in_workload(part: Part, registry: Part, name: str, answers: dict[str, str]) -> base_stacks.Deployed:
     """The workload's stacks of an account, as the needs of their roles are said."""
-    part, registry = parts[name], parts["dev"]
     bucket = f"arn:aws:s3:::{registry.values['ModelBucket']}"
     known = {
         **part.values,
@@ -80,7 +98,7 @@ def in_workload(parts: dict[str, Part], name: str, answers: dict[str, str]) -> b
 
 @each_answer
 def test_the_roles_of_what_serves_may_do_what_they_need_and_nothing_more(
-    parts: dict[str, Part], answers: dict[str, str]
+    parts: Mapping[str, Part], trainer: Part, answers: dict[str, str]
 ) -> None:
     makers = {
         "host": base_stacks.host,
@@ -91,7 +109,7 @@ def test_the_roles_of_what_serves_may_do_what_they_need_and_nothing_more(
         "sched": base_stacks.sched,
     }
     for name in ("staging", "production"):
-        stacks = in_workload(parts, name, answers)
+        stacks = in_workload(parts[name], trainer, name, answers)
         there = {role.rpartition("-")[2] for role in parts[name].roles()}
         for role in makers.keys() & there:
             needs = list(
@@ -101,7 +119,7 @@ def test_the_roles_of_what_serves_may_do_what_they_need_and_nothing_more(
 
 
 @of_medium
-def test_drift_in_production_retrains_in_the_development_account_once(parts: dict[str, Part]) -> None:
+def test_drift_in_production_retrains_in_the_development_account_once(parts: Mapping[str, Part]) -> None:
     dev = Retraining(parts["dev"].account, {}, parts["dev"].values)
     dev.upsert()
     dev.upload("january.csv")
@@ -115,7 +133,7 @@ def test_drift_in_production_retrains_in_the_development_account_once(parts: dic
 
 
 @of_medium
-def test_what_the_development_account_does_not_take_is_kept_and_told(parts: dict[str, Part]) -> None:
+def test_what_the_development_account_does_not_take_is_kept_and_told(parts: Mapping[str, Part]) -> None:
     bus = parts["dev"].account.client("events")
     [statement] = json.loads(bus.describe_event_bus()["Policy"])["Statement"]
     bus.remove_permission(StatementId=statement["Sid"])
@@ -127,7 +145,7 @@ def test_what_the_development_account_does_not_take_is_kept_and_told(parts: dict
 
 
 @of_medium
-def test_no_other_account_and_no_other_alarm_retrains(parts: dict[str, Part]) -> None:
+def test_no_other_account_and_no_other_alarm_retrains(parts: Mapping[str, Part]) -> None:
     staging = parts["staging"].account
     assert deliver(staging, alarm_rings(f"{SLUG}-production-retraining-due")) == []
     assert deliver(staging, alarm_rings(f"{SLUG}-staging-retraining-due")) == []
@@ -136,7 +154,7 @@ def test_no_other_account_and_no_other_alarm_retrains(parts: dict[str, Part]) ->
 
 
 @pytest.fixture
-def served(parts: dict[str, Part], monkeypatch: pytest.MonkeyPatch) -> None:
+def served(parts: Mapping[str, Part], monkeypatch: pytest.MonkeyPatch) -> None:
     """Endpoints that answer each row alike."""
 
     def invoke(_: Any, endpoint_name: str, unique_repr: bytes) -> tuple[str, str, str, str]:
@@ -147,11 +165,18 @@ def served(parts: dict[str, Part], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@of_medium
+@of_medium_and_of_two_projects
 def test_a_version_is_deployed_from_the_development_account_by_roles_that_may_do_that_and_nothing_more(
-    parts: dict[str, Part], project: Path, record: CallRecord, tmp_path: Path, served: None, answers: dict[str, str]
+    parts: Mapping[str, Part],
+    trainer: Part,
+    project: Path,
+    record: CallRecord,
+    tmp_path: Path,
+    served: None,
+    answers: dict[str, str],
 ) -> None:
-    promotion = Promotion(parts["dev"].account, {}, parts["dev"].values)
+    registry = {name: trainer.values[name] for name in ("ModelBucket", "ModelPackageGroup")}
+    promotion = Promotion(parts["dev"].account, {}, {**parts["dev"].values, **registry})
     actions = Actions(promotion, project, record, tmp_path)
     package, execution = started(promotion)
     for name in ("staging", "production"):
@@ -175,7 +200,7 @@ def test_a_version_is_deployed_from_the_development_account_by_roles_that_may_do
         assert "\n".join(part.judged("ship", [*wanted, *besides(parts, name)])) == "", name
 
 
-def besides(parts: dict[str, Part], name: str) -> Iterator[Need]:
+def besides(parts: Mapping[str, Part], name: str) -> Iterator[Need]:
     """What the builds need in an account beside the calls that they made."""
     part = parts[name]
     account, values = part.account, part.values
@@ -220,12 +245,12 @@ def of_functions(part: Part) -> list[Need]:
     ]
 
 
-@of_medium
+@of_medium_and_of_two_projects
 def test_a_window_of_production_is_compared_with_baselines_of_the_development_account(
-    parts: dict[str, Part], record: CallRecord, answers: dict[str, str]
+    parts: Mapping[str, Part], trainer: Part, record: CallRecord, answers: dict[str, str]
 ) -> None:
-    dev, production = parts["dev"], parts["production"]
-    package = with_baseline(dev)
+    production = parts["production"]
+    package = with_baseline(trainer)
     ssm = production.account.client("ssm")
     ssm.put_parameter(Name=production.names.live_parameter("production"), Value=package, Type="String")
     put(production, "CaptureBucket", f"{SLUG}/capture/1/{SLUG}-production/AllTraffic/2026/11/20/05/01-x.jsonl", b"{}\n")
@@ -253,12 +278,12 @@ def test_a_window_of_production_is_compared_with_baselines_of_the_development_ac
     assert invoke(production.account, FUNCTIONS[1], ended)[1] == ""
     calls = [call for call in record.calls() if call.role == production.role("monf")]
     resources = resource_policies(public=frozenset({AWS_IMAGES}))
-    model = f"arn:aws:s3:::{dev.values['ModelBucket']}"
+    model = f"arn:aws:s3:::{trainer.values['ModelBucket']}"
     archived = [  # what versions of older releases, whose archives alone have their schemas, need
-        Need("s3:GetObject", f"{model}/{SLUG}/runs/1/model.tar.gz", "an archive", {}),
+        Need("s3:GetObject", f"{model}/{trainer.slug}/runs/1/model.tar.gz", "an archive", {}),
         Need(
             "kms:Decrypt",
-            dev.values["ModelKeyArn"],
+            trainer.values["ModelKeyArn"],
             "an archive",
             {"kms:ViaService": f"s3.{REGION}.amazonaws.com", "kms:EncryptionContext:aws:s3:arn": model},
         ),
@@ -272,10 +297,10 @@ def put(part: Part, bucket: str, key: str, content: bytes) -> str:
     return f"s3://{part.values[bucket]}/{key}"
 
 
-def with_baseline(dev: Part) -> str:
-    """Register a version with its documents in the development account, and return its ARN."""
+def with_baseline(trainer: Part) -> str:
+    """Register a version with its documents, and return its ARN."""
     documents = {
-        name: put(dev, "DataBucket", f"{SLUG}/runs/1/{folder}/{name}", f'{{"of": "{name}"}}'.encode())
+        name: put(trainer, "DataBucket", f"{trainer.slug}/runs/1/{folder}/{name}", f'{{"of": "{name}"}}'.encode())
         for name, folder in {
             "statistics.json": "Baseline",
             "constraints.json": "Baseline",
@@ -284,8 +309,8 @@ def with_baseline(dev: Part) -> str:
         }.items()
     }
     source = {name: {"ContentType": "application/json", "S3Uri": uri} for name, uri in documents.items()}
-    arn: str = dev.account.client("sagemaker").create_model_package(
-        ModelPackageGroupName=SLUG,
+    arn: str = trainer.account.client("sagemaker").create_model_package(
+        ModelPackageGroupName=trainer.slug,
         ModelApprovalStatus="PendingManualApproval",
         InferenceSpecification={
             "Containers": [{"Image": "image", "ModelDataUrl": "s3://models/model.tar.gz"}],
@@ -303,13 +328,15 @@ def with_baseline(dev: Part) -> str:
     return arn
 
 
-@of_medium
+@of_medium_and_of_two_projects
 def test_the_pipeline_and_the_schedules_of_monitoring_may_do_what_they_need_and_nothing_more(
-    parts: dict[str, Part], answers: dict[str, str]
+    parts: Mapping[str, Part], answers: dict[str, str]
 ) -> None:
     for name in ("staging", "production"):
         assert parts[name].judged("mon", of_pipeline(parts[name])) == [], name
         assert parts[name].judged("msched", of_schedules(parts[name], (name,))) == [], name
+    if answers.get("project_scope") == "deploy":
+        return  # no event retrains
     bus = f"arn:aws:events:{REGION}:{parts['dev'].account.id}:event-bus/default"
     context = {"events:source": "aws.cloudwatch", "events:detail-type": "CloudWatch Alarm State Change"}
     assert parts["production"].judged("event", [Need("events:PutEvents", bus, "the rule", context)]) == []
@@ -318,7 +345,7 @@ def test_the_pipeline_and_the_schedules_of_monitoring_may_do_what_they_need_and_
 @pytest.mark.slow
 @of_medium
 def test_the_build_pipeline_updates_monitoring_in_each_account_and_may_do_nothing_more_there(
-    parts: dict[str, Part], project: Path, record: CallRecord, tmp_path: Path, answers: dict[str, str]
+    parts: Mapping[str, Part], project: Path, record: CallRecord, tmp_path: Path, answers: dict[str, str]
 ) -> None:
     codebuild = parts["dev"].account.client("codebuild")
     [compiling] = codebuild.batch_get_projects(names=[f"{SLUG}-compile"])["projects"]
@@ -354,9 +381,9 @@ def written(project: Path) -> str:
     return (project / "buildspecs/compile.yml").read_text(encoding="utf-8")
 
 
-@of_medium
+@of_medium_and_of_two_projects
 def test_only_the_builds_of_the_development_account_enter_the_others(
-    parts: dict[str, Part], answers: dict[str, str]
+    parts: Mapping[str, Part], answers: dict[str, str]
 ) -> None:
     walk = Walk(resource_policies())
     dev, *others = (parts[name].account.id for name in ("dev", "staging", "production"))
@@ -366,21 +393,21 @@ def test_only_the_builds_of_the_development_account_enter_the_others(
         for role in walk.entered(caller)
         if account_of(role) != dev and SLUG in role
     }
-    assert entered == {
-        (caller, account, role) for account in others for caller, role in (("ship", "ship"), ("build", "submit"))
-    }
+    trains = answers.get("project_scope") != "deploy"
+    expected = [("ship", "ship"), *([("build", "submit")] if trains else [])]
+    assert entered == {(caller, account, role) for account in others for caller, role in expected}
 
 
-@of_medium
+@of_medium_and_of_two_projects
 def test_people_of_development_are_in_no_other_account_and_reach_none(
-    parts: dict[str, Part], answers: dict[str, str]
+    parts: Mapping[str, Part], trainer: Part, answers: dict[str, str]
 ) -> None:
     walk = Walk(resource_policies())
-    dev = parts["dev"]
-    people = {role.rpartition("-")[2]: role for role in dev.roles() if role.rpartition("-")[2] in _PEOPLE}
-    assert people.keys() == _PEOPLE
-    for name in ("ds", "mle", "appr"):
-        assert {opening.account for opening in walk.reached(people[name])} <= {dev.account.id}, name
+    for dev in (parts["dev"], trainer):
+        people = {role.rpartition("-")[2]: role for role in dev.roles() if role.rpartition("-")[2] in _PEOPLE}
+        assert people.keys() == _PEOPLE
+        for name in ("ds", "mle", "appr"):
+            assert {opening.account for opening in walk.reached(people[name])} <= {dev.account.id}, name
     for name in ("staging", "production"):
         there = {role.rpartition("-")[2] for role in parts[name].roles()}
         assert there & _PEOPLE == {"ops", "audit"}, name
@@ -389,10 +416,32 @@ def test_people_of_development_are_in_no_other_account_and_reach_none(
 _PEOPLE = {"ds", "mle", "appr", "ops", "audit"}
 
 
-@of_medium
-def test_who_serves_cannot_decide_on_versions(parts: dict[str, Part], answers: dict[str, str]) -> None:
+@pytest.mark.parametrize("answers", [ANSWERS[4]], ids=label)
+def test_only_roles_of_the_project_that_deploys_reach_what_is_registered(
+    parts: Mapping[str, Part], trainer: Part, answers: dict[str, str]
+) -> None:
+    walk = Walk(resource_policies())
+    for name in ("staging", "production"):
+        own = {role.rpartition("-")[2]: role for role in parts[name].roles()}
+        reached = {
+            suffix: {one.resource for one in walk.openings(role) if f"{trainer.slug}" in one.resource}
+            for suffix, role in own.items()
+        }
+        group = f"arn:aws:sagemaker:{REGION}:{trainer.account.id}:model-package-group/{trainer.slug}"
+        models, data = (f"arn:aws:s3:::{trainer.values[bucket]}" for bucket in ("ModelBucket", "DataBucket"))
+        assert {suffix: found for suffix, found in reached.items() if found} == {
+            "deploy": {group}, "host": {models}, "monf": {group, models, data},
+        }  # fmt: skip
+        other = parts[name].role("host").replace(f"-{SLUG}-", "-other-")
+        assert [one for one in walk.openings(other) if one.account == trainer.account.id] == []
+
+
+@of_medium_and_of_two_projects
+def test_who_serves_cannot_decide_on_versions(
+    parts: Mapping[str, Part], trainer: Part, answers: dict[str, str]
+) -> None:
     resources = resource_policies()
-    package = f"arn:aws:sagemaker:{REGION}:{parts['dev'].account.id}:model-package/{SLUG}/1"
+    package = f"arn:aws:sagemaker:{REGION}:{trainer.account.id}:model-package/{trainer.slug}/1"
     for name in ("staging", "production"):
         for role in parts[name].roles():
             for action in ("UpdateModelPackage", "DeleteModelPackage", "CreateModelPackage"):

@@ -1,4 +1,6 @@
-"""A project with an account for each environment: deployed from one machine, in service, grown from one, taken away."""
+"""A project with an account for each environment: deployed from one machine, in service, grown from one, taken away;
+and two projects, one of which trains what the other deploys.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from standin.calls import CallRecord
 from standin.lambdas import real_handlers
 from tests.answers import label
 from tests.infra.rendered import SLUG, configured
-from tests.infra.several_accounts import ACCOUNTS, filled_in, opened
+from tests.infra.several_accounts import ACCOUNTS, REGISTRY, TRAINER, Part, filled_in, opened, training
 from tests.journeys.test_whole_account import outcomes, register
 from tests.machinery.deployment.deploying import Shell, entered
 from tests.projects import Bake
@@ -24,6 +26,11 @@ ANSWERS: list[dict[str, str]] = [
     {"account_layout": "multi", "inference": "batch", "framework": "pytorch", "retraining_strategy": "all"},
     {"account_layout": "multi", "inference": "async", "training_image": "custom", "monitoring": "off"},
     {"account_layout": "multi", "inference": "serverless", "framework": "sklearn", "git_provider": "codecommit"},
+]
+OF_TWO_PROJECTS: list[dict[str, str]] = [
+    {"team_size": "medium"},
+    {"account_layout": "multi", "inference": "batch", "training_image": "custom", "git_provider": "codecommit"},
+    {"account_layout": "multi", "inference": "serverless", "framework": "sklearn", "monitoring": "off"},
 ]
 OF_ENVIRONMENT = {"endpoint", "transform", "api", "observability"}
 IN_EVERY_ACCOUNT = {"data", "people"}
@@ -48,13 +55,22 @@ def enter(
     return lambda project: entered(accounts["dev"], project, capsys, monkeypatch)
 
 
-def stacks(account: StandInAccount) -> set[str]:
-    found = account.client("cloudformation").describe_stacks()["Stacks"]
-    return {one["StackName"].removeprefix(f"{SLUG}-") for one in found}
+def stacks(account: StandInAccount, slug: str = SLUG) -> set[str]:
+    found = [one["StackName"] for one in account.client("cloudformation").describe_stacks()["Stacks"]]
+    return {name.removeprefix(f"{slug}-") for name in found if name.startswith(f"{slug}-")}
 
 
 def written(project: Path) -> set[str]:
     return {path.stem for path in (project / "infra").glob("*.yaml")}
+
+
+def expected_stacks(project: Path) -> dict[str, set[str]]:
+    """The stacks of a project that deploys, by account."""
+    workload, of_environment = written(project) & OF_WORKLOAD, written(project) & OF_ENVIRONMENT
+    return {
+        "dev": written(project) - (workload - IN_EVERY_ACCOUNT) - of_environment,
+        **{name: workload | {f"{name}-{stack}" for stack in of_environment} for name in ENVIRONMENTS},
+    }
 
 
 def live(run: Shell) -> dict[int, list[str]]:
@@ -75,15 +91,53 @@ def test_a_project_goes_into_three_accounts_and_out_of_them_again(
         for name in ENVIRONMENTS:
             assert run.json("deploy", "--environment", name, "--yes")["version"] == version
             assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
-    workload, of_environment = written(project) & OF_WORKLOAD, written(project) & OF_ENVIRONMENT
-    assert stacks(accounts["dev"]) == written(project) - (workload - IN_EVERY_ACCOUNT) - of_environment
-    for name in ENVIRONMENTS:
-        assert stacks(accounts[name]) == workload | {f"{name}-{stack}" for stack in of_environment}
+    assert {name: stacks(account) for name, account in accounts.items()} == expected_stacks(project)
     assert live(run) == {1: [], 2: list(ENVIRONMENTS)}
     for name in ("production", "staging", "dev"):
         assert run.json("destroy", "--environment", name, "--yes")["leftovers"] == []
     assert [stacks(account) for account in accounts.values()] == [set(), set(), set()]
     assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
+
+
+@pytest.mark.parametrize("answers", OF_TWO_PROJECTS, ids=label)
+def test_one_project_trains_and_another_deploys_to_the_other_accounts_and_both_go_again(
+    rendering: Bake, tmp_path: Path, accounts: dict[str, StandInAccount], enter: Enter, answers: dict[str, str]
+) -> None:
+    dev, trains = accounts["dev"], training(rendering, tmp_path, answers)
+    run = enter(trains)
+    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
+    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"unchanged"}
+    assert [stacks(account, TRAINER) for account in accounts.values()] == [written(trains), set(), set()]
+    assert run("destroy", "--environment", "staging", "--yes") == 2  # it has nothing there
+    registry = Part.of(dev, TRAINER).values
+    deploys = filled_in(rendering(project_slug=SLUG, project_scope="deploy", **answers), tmp_path, registry)
+    run = enter(deploys)
+    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
+    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"unchanged"}
+    for version, project in ((1, trains), (2, deploys)):  # it does not matter where a version is approved
+        register(dev, TRAINER)
+        run = enter(project)
+        assert run("approve", str(version), "--environment", "dev") == 0, run.error
+        run = enter(deploys)
+        for name in ENVIRONMENTS:
+            assert run.json("deploy", "--environment", name, "--yes")["version"] == version
+            assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
+    assert {name: stacks(account) for name, account in accounts.items()} == expected_stacks(deploys)
+    assert live(run) == {1: [], 2: list(ENVIRONMENTS)}
+    for project in (trains, deploys):
+        run = enter(project)
+        found = run.json("doctor")
+        assert [one["what"] for one in found["findings"] if one["blocks"] or one["check"] == "registry-policy"] == []
+        checked = "registry-policy" not in [one["check"] for one in found["not_checked"]]
+        assert checked
+    for name in ("production", "staging", "dev"):
+        assert run.json("destroy", "--environment", name, "--yes")["leftovers"] == []
+    run = enter(trains)
+    assert run.json("destroy", "--environment", "dev", "--yes")["leftovers"] == []
+    assert [stacks(account, slug) for account in accounts.values() for slug in (SLUG, TRAINER)] == [set()] * 6
+    for project in (trains, deploys):
+        run = enter(project)
+        assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
 
 
 def test_each_account_s_part_is_deployed_by_whoever_has_rights_there(
@@ -112,22 +166,38 @@ def test_each_account_s_part_is_deployed_by_whoever_has_rights_there(
     assert [len(stacks(account)) > 0 for account in accounts.values()] == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [{"retraining_strategy": "metric-based"}, {"project_scope": "deploy"}],
+    ids=["one project", "two projects"],
+)
 def test_a_project_with_one_account_grows_into_three_and_keeps_its_data_and_versions(
-    rendering: Bake, tmp_path: Path, accounts: dict[str, StandInAccount], enter: Enter
+    rendering: Bake, tmp_path: Path, accounts: dict[str, StandInAccount], enter: Enter, answers: dict[str, str]
 ) -> None:
     given = {"account": ACCOUNTS["dev"], "repository": f"organization/{SLUG}"}
-    single = configured(rendering(project_slug=SLUG, retraining_strategy="metric-based"), tmp_path / "single", **given)
+    trained_elsewhere, registry = "project_scope" in answers, {"ModelPackageGroup": SLUG}
+    if trained_elsewhere:
+        scope = {"project_slug": TRAINER, "project_scope": "build-train"}
+        run = enter(configured(rendering(**scope), tmp_path / "single", **given))
+        run.json("deploy", "--environment", "dev", "--yes")
+        registry = dict(Part.of(accounts["dev"], TRAINER).values)
+        given |= {key: registry[output] for key, output in REGISTRY.items() if output in registry}
+    single = configured(rendering(project_slug=SLUG, **answers), tmp_path / "single", **given)
     run = enter(single)
     run.json("deploy", "--environment", "dev", "--yes")
-    register(accounts["dev"], SLUG)
+    register(accounts["dev"], registry["ModelPackageGroup"])
     assert run("approve", "1", "--environment", "dev") == 0
     for name in ENVIRONMENTS:
         run.json("deploy", "--environment", name, "--yes")
     before = accounts["dev"].client("s3").list_buckets()["Buckets"]
-    several = filled_in(rendering(project_slug=SLUG, team_size="medium"), tmp_path)
+    grown = {**answers, "team_size": "medium"}
+    if trained_elsewhere:
+        run = enter(training(rendering, tmp_path, grown))
+        report = outcomes(run.json("deploy", "--environment", "dev", "--yes"))
+        assert {report[f"{TRAINER}-{stack}"] for stack in ("data", "registry")} == {"updated"}
+    several = filled_in(rendering(project_slug=SLUG, **grown), tmp_path, registry)
     run = enter(several)
-    report = outcomes(run.json("deploy", "--environment", "dev", "--yes"))
-    assert {f"{SLUG}-data", f"{SLUG}-registry"} <= report.keys()
+    run.json("deploy", "--environment", "dev", "--yes")
     for name in ENVIRONMENTS:
         assert run.json("deploy", "--environment", name, "--yes")["version"] == 1
         assert f"{name}-endpoint" in stacks(accounts[name])
@@ -140,6 +210,6 @@ def test_a_project_with_one_account_grows_into_three_and_keeps_its_data_and_vers
     for name in ENVIRONMENTS:  # records again what is live there
         assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
     assert live(run) == {1: list(ENVIRONMENTS)}
-    assert stacks(accounts["dev"]) == written(several) - (OF_WORKLOAD - IN_EVERY_ACCOUNT) - OF_ENVIRONMENT
+    assert {name: stacks(account) for name, account in accounts.items()} == expected_stacks(several)
     kept = {bucket["Name"] for bucket in accounts["dev"].client("s3").list_buckets()["Buckets"]}
     assert kept == {bucket["Name"] for bucket in before}

@@ -59,8 +59,9 @@ def test_what_is_approved_in_one_is_used_in_the_other(after_run: Path, rendering
         {},
         {"inference": "batch", "monitoring": "off", "framework": "sklearn", "git_provider": "codecommit"},
         {"inference": "async", "training_image": "custom", "framework": "pytorch"},
+        {"team_size": "medium"},
     ],
-    ids=["default", "batch", "async"],
+    ids=["default", "batch", "async", "several accounts"],
 )
 def test_its_own_commands_find_nothing(rendering: Bake, tmp_path: Path, answers: dict[str, str]) -> None:
     project = beside(tmp_path / "none", rendering, **answers)

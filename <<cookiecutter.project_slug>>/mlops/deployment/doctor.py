@@ -37,6 +37,7 @@ CHECKS = (
     readiness.QUOTAS,
     readiness.CONFIRMED,
     Check("version", "the registry", _LATER, Scope.ACCOUNT, model.version_approved),
+    Check("registry-policy", "the policy of the registry", _LATER, Scope.ENVIRONMENT, model.registry_opened),
     Check(
         readiness.CONFIGURED.id,
         readiness.CONFIGURED.subject,

@@ -43,6 +43,7 @@ _NOT_FOUND = frozenset(
     {"404", "NoSuchBucket", "NoSuchEntity", "NoSuchKey", "NotFound", "QueueDoesNotExist", "ResourceNotFound"}
 )
 _NOT_FOUND_ENDINGS = ("NotFoundException", "DoesNotExistException", ".NonExistentQueue")
+_NOT_FOUND_PHRASES = ("does not exist", "Could not find", "Cannot find")
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "SlowDown", "TooManyRequestsException"})
 
 
@@ -254,7 +255,7 @@ def is_missing(error: exceptions.ClientError) -> bool:
         code in _NOT_FOUND
         or code.endswith(_NOT_FOUND_ENDINGS)
         # SageMaker has no specific error code for most missing resources.
-        or (code.startswith("Validation") and ("does not exist" in message or "Could not find" in message))
+        or (code.startswith("Validation") and any(phrase in message for phrase in _NOT_FOUND_PHRASES))
     )
 
 

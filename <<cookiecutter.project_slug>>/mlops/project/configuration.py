@@ -38,6 +38,9 @@ PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role", "da
 ASSUME_ROLE = "assume_role"
 """The key with the name of the role that callers of another account assume in the account of an environment."""
 
+DEPLOYED_BY = "deployed_by"
+"""The section that says which project deploys the versions that are registered here, and in which accounts."""
+
 _TRAINING = (LOCAL, SHARED)
 _TRAINS, _SERVES, _MONITORS = (
     {CAPABILITIES[name].question: CAPABILITIES[name].answers} for name in ("trains", "serves", "monitors")
@@ -68,6 +71,9 @@ KEYS: Mapping[str, Key] = {
     OWN: Key(ALL, None),
     STACKS: Key(IN_AWS, None),
     ASSUME_ROLE: Key(IN_AWS, when=_SEVERAL_ACCOUNTS),
+    DEPLOYED_BY: Key(
+        (SHARED,), ("project", "staging", "production"), {"project_scope": ("build-train",), **_SEVERAL_ACCOUNTS}
+    ),
     "trained_in": Key((LOCAL,), when={"project_scope": ("deploy",)}),
     "image_digest": Key(_TRAINING, when={**_TRAINS, "training_image": ("custom",)}),
     "data_folder": Key(_TRAINING, when=_TRAINS),

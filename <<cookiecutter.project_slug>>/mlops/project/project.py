@@ -11,13 +11,15 @@ from mlops.base.errors import UsageError
 from mlops.project.configuration import BASE, PLACE, STACKS, Readers, dotted, file_of, merged, shown
 from mlops.project.environment import Environment
 from mlops.project.names import Names, project_id
-from mlops.project.stacks import SINGLE, TABLE
+from mlops.project.stacks import MULTI, SINGLE, TABLE
 from mlops.project.yaml_file import read_yaml
 
 RUNTIME_ENVIRONMENT = ".venv"
 DEVELOPMENT_ENVIRONMENT = ".venv-dev"
 
-_ACCOUNT = re.compile(r"[0-9]{12}")
+ACCOUNT = (r"[0-9]{12}", 'twelve digits in quotes: "123456789012"')
+"""The pattern of the id of an account, and its description."""
+
 _BUCKET = (r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket, without s3://")
 _FORMS = {
     "project_id": (r"p-[0-9a-z]{12}", "p- and twelve lower-case letters or digits"),
@@ -84,9 +86,22 @@ class Project:
         return self.answer("project_scope") == "deploy"
 
     @property
+    def trains_only(self) -> bool:
+        """Whether another project deploys the versions that this one trains and registers."""
+        return self.answer("project_scope") == "build-train"
+
+    @property
+    def is_read_by_other_accounts(self) -> bool:
+        """Whether what this project registers is read by other accounts, which another project deploys it to."""
+        return self.trains_only and self.answer("account_layout") == MULTI
+
+    @property
     def layout(self) -> str:
-        """How the environments are divided among AWS accounts: `single` or `multi`."""
-        return self.answer("account_layout")
+        """How the environments are divided among AWS accounts: `single` or `multi`.
+
+        A project that only trains has one environment in AWS, and with it one account.
+        """
+        return SINGLE if self.trains_only else self.answer("account_layout")
 
     @property
     def state(self) -> Path:
@@ -173,10 +188,10 @@ class Project:
         account = place.get("account")
         if environment.name == LOCAL or account is None:
             return {}
-        if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
+        form, meaning = ACCOUNT
+        if not isinstance(account, str) or not re.fullmatch(form, account):
             raise UsageError(
-                f"{environment.file('account')} has an invalid value: `account: {shown(account)}`.",
-                'Use twelve digits in quotes: "123456789012".',
+                f"{environment.file('account')} has an invalid value: `account: {shown(account)}`.", f"Use {meaning}."
             )
         for key, (form, meaning) in _FORMS.items():
             if place.get(key) is not None and not re.fullmatch(form, str(place[key])):

@@ -89,8 +89,65 @@ def test_names_of_another_account_follow_from_the_configuration(tmp_path: Path) 
     assert (known["ModelBucket"], known["RegistryAccount"], known["AccountHolds"]) == (
         dev.model_bucket, DEV, "workload",
     )  # fmt: skip
-    assert set(across.values(Target(Project(tmp_path), "dev"), "dev")) == set(across.PARAMETERS)
+    assert set(across.values(Target(Project(tmp_path), "dev"), "dev")) == set(
+        across.parameters(Target(Project(tmp_path), "dev"), "dev")
+    )
     assert across.values(Target(small_project(tmp_path / "one"), "dev"), "dev") == {}
+
+
+def trains(folder: Path, deployed_by: Any) -> Target:
+    """A small project that trains what another deploys."""
+    several(folder)
+    answers = json.loads((folder / "project.yaml").read_text())
+    (folder / "project.yaml").write_text(json.dumps({**answers, "project_scope": "build-train"}))
+    for name in ("staging", "production"):
+        (folder / f"config/{name}.yaml").unlink()
+    (folder / "infra/endpoint.yaml").unlink()
+    (folder / "config/dev.yaml").write_text(json.dumps({"account": DEV, "deployed_by": deployed_by}))
+    return Target(Project(folder), "dev")
+
+
+@pytest.mark.parametrize("deployer", ["deployer", "visits-*", "*"])
+def test_a_project_that_trains_is_in_one_account_and_knows_who_deploys_where(tmp_path: Path, deployer: str) -> None:
+    target = trains(tmp_path, {"project": deployer, "staging": STAGING, "production": PRODUCTION})
+    assert {one.account for one in target.stacks} == {"dev"}
+    assert across.values(target, "dev") == {
+        "DeployingProject": deployer, "StagingAccount": STAGING, "ProductionAccount": PRODUCTION,
+    }  # fmt: skip
+    assert set(across.parameters(target, "dev")) == across.values(target, "dev").keys()
+
+
+@pytest.mark.parametrize(
+    ("deployed_by", "said"),
+    [
+        (None, "no value for `deployed_by.project`, `deployed_by.staging`, `deployed_by.production`.\n  Set the short"),
+        ({"project": "deployer", "staging": STAGING}, "no value for `deployed_by.production`."),
+        ({"project": "Deployer", "staging": STAGING, "production": PRODUCTION}, '`deployed_by.project: "Deployer"`.'),
+        ({"project": "deployer", "staging": 2, "production": PRODUCTION}, "`deployed_by.staging: 2`.\n  Use twelve"),
+        ({"project": "deployer", "staging": DEV, "production": PRODUCTION}, f"an account twice: {DEV}, {DEV}, "),
+        ({"project": "deployer", "staging": STAGING, "production": STAGING}, f": {DEV}, {STAGING}, {STAGING}."),
+    ],
+)
+def test_who_deploys_where_has_to_be_said(tmp_path: Path, deployed_by: Any, said: str) -> None:
+    with pytest.raises(MlopsError) as refused:
+        across.values(trains(tmp_path, deployed_by), "dev")
+    assert str(refused.value).startswith("config/dev.yaml has ")
+    assert said in str(refused.value)
+
+
+def test_only_a_project_that_trains_says_who_deploys(tmp_path: Path) -> None:
+    several(tmp_path, dev={"deployed_by": {"project": "deployer"}})
+    with pytest.raises(MlopsError, match=r"`deployed_by` in config/dev.yaml has no effect"):
+        Project(tmp_path).environment("dev")
+
+
+def test_a_project_that_deploys_is_told_what_is_registered_by_its_configuration(tmp_path: Path) -> None:
+    several(tmp_path)
+    answers = json.loads((tmp_path / "project.yaml").read_text())
+    (tmp_path / "project.yaml").write_text(json.dumps({**answers, "project_scope": "deploy"}))
+    known = across.values(Target(Project(tmp_path), "dev"), "staging")
+    assert known["RegistryAccount"] == DEV
+    assert not {"ModelBucket", "BaselineBucket", "ModelPackageGroup"} & known.keys()
 
 
 def test_another_account_is_entered_as_the_configured_role_and_as_that_of_a_build(

@@ -92,8 +92,7 @@ def errors(target: Target, declared: Mapping[Stack, Template], chosen: Collectio
     known = dict.fromkeys(_OWN, "") | (outputs if missing else registered())
     across_accounts = partial(across.values, target, target.account_name)
     yield from (unknown := errors_of(across_accounts))
-    elsewhere = () if target.account_name == SHARED else across.OF_REGISTRY
-    known |= dict.fromkeys((*across.PARAMETERS, *elsewhere), "") if unknown else across_accounts()
+    known |= dict.fromkeys(across.parameters(target, target.account_name), "") if unknown else across_accounts()
     for stack, template in declared.items():
         if stack in chosen:
             yield from _of_stack(target.settings, declared, stack, known)

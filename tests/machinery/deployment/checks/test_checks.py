@@ -28,7 +28,9 @@ from standin.account import StandInAccount
 from standin.scripted import Refusal
 from tests.infra.rendered import texts
 from tests.machinery.deployment.checks.subjects import TODAY, answers, found, subject
-from tests.machinery.deployment.small_project import ACCOUNT, NAMES, REGION, register, small_project
+from tests.machinery.deployment.small_project import ACCOUNT, NAMES, REGION, SLUG, register, small_project
+from tests.machinery.project.test_accounts import several
+from tests.standin.several_accounts import DEV, STAGING
 
 DIGEST = f"sha256:{'0' * 64}"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-0123-4567-89ab-0123456789ab"
@@ -251,6 +253,67 @@ def test_a_version_has_to_be_approved_before_it_is_deployed(
     (tmp_path / "config/dev.yaml").write_text(json.dumps({"account": ACCOUNT, **registry}))
     [(_, _, remedy)] = found(model.version_approved, of)
     assert "Train a version in the project that trains, and approve it" in remedy
+
+
+def opened_to(roles: str | list[str], account: str = STAGING) -> dict[str, Any]:
+    """The policy of a group that is open to roles of an account."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": [f"arn:aws:iam::{account}:root"]},
+        "Action": "sagemaker:CreateModel",
+        "Condition": {"ArnLike": {"aws:PrincipalArn": roles}},
+    }
+    return {"ResourcePolicy": json.dumps({"Statement": [statement]})}
+
+
+FITTING = f"arn:aws:iam::*:role/sagemaker-{SLUG}-p-????????????-deploy"
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_open"),
+    [
+        (Refusal("ValidationException", "Cannot find resource policy for: arn"), False),
+        (opened_to("arn:aws:iam::*:role/sagemaker-other-p-????????????-deploy"), False),
+        (opened_to(FITTING, DEV), False),
+        (opened_to(["arn:aws:iam::*:role/another", FITTING]), True),
+        (opened_to("arn:aws:iam::*:role/sagemaker-v*-p-????????????-deploy"), True),
+    ],
+    ids=["no policy", "another project", "another account", "one of several", "a pattern"],
+)
+@pytest.mark.parametrize("scope", ["build-train-deploy", "deploy"])
+def test_a_registry_in_another_account_has_to_name_the_role_that_deploys(
+    tmp_path: Path, scope: str, policy: dict[str, Any] | Refusal, is_open: bool
+) -> None:
+    of = elsewhere(tmp_path, scope)
+    registry = Subject(of.target.registry, {}, TODAY)
+    assert found(model.registry_opened, registry) == []
+    groups = {"DescribeModelPackageGroup": {"ModelPackageGroupName": "group"}, "GetModelPackageGroupPolicy": policy}
+    answers(registry, "sagemaker", "sagemaker", **groups)
+    if is_open:
+        assert found(model.registry_opened, of) == []
+        return
+    [(level, what, remedy)] = found(model.registry_opened, of)
+    assert (level, f"in account {DEV} does not name" in what) == ("warning", True)
+    assert "deploy --environment dev --stack data --stack registry" in remedy
+    assert (f'`staging: "{STAGING}"` under `deployed_by`' in remedy) == (scope == "deploy")
+
+
+def test_a_registry_that_is_not_there_or_may_not_be_read_is_no_warning(tmp_path: Path) -> None:
+    of = elsewhere(tmp_path, "deploy")
+    registry = Subject(of.target.registry, {}, TODAY)
+    answers(registry, "sagemaker", "sagemaker", DescribeModelPackageGroup=Refusal("ValidationException", "Cannot find"))
+    assert found(model.registry_opened, of) == []
+    answers(registry, "sagemaker", "sagemaker", DescribeModelPackageGroup=Refusal("AccessDeniedException", "no"))
+    check = Check("registry-policy", "the policy", "It shows later.", Scope.ENVIRONMENT, model.registry_opened)
+    assert [finding.level for finding in check.run(of)] == [Level.NOT_CHECKED]
+
+
+def elsewhere(root: Path, scope: str) -> Subject:
+    """The environment staging of a project whose registry is in another account."""
+    several(root, dev={"stacks": {"registry": {"model_package_group": "group"}}})
+    path = root / "project.yaml"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "project_scope": scope}))
+    return Subject(Target(Project(root), "staging"), {}, TODAY)
 
 
 def test_environments_are_missing_old_or_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
