@@ -99,7 +99,7 @@ def test_without_credentials_it_says_what_was_not_checked_and_why(without_creden
     assert {"quotas", "stacks", "keys"} <= skipped(found, None)
     assert without_credentials("doctor") == 1
     assert f"(account {ACCOUNT}): Cannot verify the AWS credentials:" in " ".join(without_credentials.output.split())
-    assert "1 thing blocks a deployment, 3 warnings, 10 kinds of checks were not made; nothing was changed." in (
+    assert "1 thing blocks a deployment, 3 warnings, 11 kinds of checks were not made; nothing was changed." in (
         without_credentials.output
     )
 
