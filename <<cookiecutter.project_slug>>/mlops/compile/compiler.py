@@ -176,7 +176,7 @@ def _context(target: Target, pipeline: str, session: Any, store: ContentStore, m
         session=session,
         environment=environment,
         pipeline_name=pipelines.name(project.slug, pipeline),
-        model_package_group="" if project.deploys_only else target.model_package_group,
+        model_package_group="" if project.deploys_only else target.registration,
         project_name=project.answer("project_name"),
         slug=project.slug,
         region=project.region,

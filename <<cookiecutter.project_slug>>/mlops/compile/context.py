@@ -24,7 +24,8 @@ class Context:
         session: The session for SDK classes; it makes no calls to AWS.
         environment: The environment's configuration.
         pipeline_name: The name of the pipeline.
-        model_package_group: The group that model versions are registered in; empty in a project that trains none.
+        model_package_group: The group that model versions are registered in, or its ARN in another account; empty in a
+            project that trains none.
         project_name: The project's name, as people read it.
         slug: The project's short name, and the prefix of its objects in the bucket.
         region: The AWS Region.

@@ -1,10 +1,13 @@
 """What stacks have to know of other accounts, whose outputs cannot be read: names computed from configuration."""
 
-from mlops.base.environments import ENVIRONMENTS, SHARED
-from mlops.project.stacks import SINGLE
+from mlops.base.environments import ENVIRONMENTS
+from mlops.project.stacks import ACCOUNTS, ARTIFACTS, PARTS, SINGLE
 from mlops.project.target import Target
 
-_REGISTRY_ACCOUNT, _ACCOUNT_HOLDS = "RegistryAccount", "AccountHolds"
+_ACCOUNT_HOLDS = "AccountHolds"
+_ACCOUNTS = {part: f"{'Registry' if part == ARTIFACTS else part.title().replace('-', '')}Account" for part in PARTS}
+"""The parameter with the account of each part."""
+
 _BUCKETS = {"ModelBucket": "model_bucket", "BaselineBucket": "bucket"}
 _NAMES = ("ModelPackageGroup", "ImageRepository")
 OF_REGISTRY = (*_BUCKETS, *_NAMES)
@@ -14,9 +17,8 @@ _ROLES = {"ReleaseRoleArn": "ship", "SubmitRoleArn": "submit"}
 """The roles in the accounts of environments that builds assume: by parameter, the end of their names."""
 
 PARAMETERS = (
-    _REGISTRY_ACCOUNT,
     _ACCOUNT_HOLDS,
-    *(f"{name.title()}Account" for name in ENVIRONMENTS),
+    *_ACCOUNTS.values(),
     *(f"{name.title()}{role}" for name in ENVIRONMENTS for role in _ROLES),
 )
 """The parameters that the deployment sets in projects with several accounts."""
@@ -27,26 +29,25 @@ def values(target: Target, account: str) -> dict[str, str]:
 
     Args:
         target: The environment that is deployed.
-        account: The environment that the account is named after.
+        account: The name of the account.
 
     Raises:
         MlopsError: The configuration lacks an account.
     """
     if target.project.layout == SINGLE:
         return {}
-    places = {name: target.in_account(name) for name in (SHARED, *ENVIRONMENTS)}
-    for place in places.values():
+    accounts = ACCOUNTS[target.project.layout]
+    trainer = target.shared
+    places = {part: target.in_account(name) for part, name in accounts.items()}
+    for place in (trainer, *places.values()):
         place.settings.require_place()
-    trainer = places[SHARED]
-    holds = "development" if account == SHARED else "workload"
-    found = {_REGISTRY_ACCOUNT: str(trainer.settings["account"]), _ACCOUNT_HOLDS: holds}
+    found = {_ACCOUNTS[part]: str(place.settings["account"]) for part, place in places.items()}
+    found[_ACCOUNT_HOLDS] = "workload" if account in ENVIRONMENTS else "development"
     for name in ENVIRONMENTS:
-        place = places[name]
-        number = str(place.settings["account"])
-        found[f"{name.title()}Account"] = number
         for role, suffix in _ROLES.items():
-            found[f"{name.title()}{role}"] = f"arn:aws:iam::{number}:role/{place.names.of(suffix)}"
-    if account != SHARED:
+            arn = f"arn:aws:iam::{places[name].settings['account']}:role/{places[name].names.of(suffix)}"
+            found[f"{name.title()}{role}"] = arn
+    if account != accounts[ARTIFACTS]:
         found |= {name: str(trainer.settings[key]) for name, key in _BUCKETS.items()}
         found |= dict.fromkeys(_NAMES, target.project.slug)
     return found

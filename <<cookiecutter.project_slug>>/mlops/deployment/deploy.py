@@ -39,7 +39,7 @@ class DeployRequest:
 
     Attributes:
         stacks: The names of the stacks; empty for all.
-        account: The account, by the environment that it is named after; None for all.
+        account: The name of the account; None for all.
         version: The version to deploy; None for the champion.
         package: The ARN of the version, as a pipeline requests it; nothing is deployed if it is no longer the
             champion.

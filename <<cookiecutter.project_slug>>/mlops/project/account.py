@@ -56,6 +56,7 @@ class Account:
         bucket: The environment's bucket.
         role: The ARN of the role of the pipeline and its jobs.
         assumes: The ARN of the role to assume for callers of another account; None for none.
+        data_lake: The account of the bucket, if it is another one.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Account:
     bucket: str
     role: str
     assumes: str | None = None
+    data_lake: str | None = None
 
     @classmethod
     def of(cls, environment: Environment) -> "Account":
@@ -83,8 +85,11 @@ class Account:
             bucket=str(environment["bucket"]),
             role=str(environment["pipeline_role"]),
             assumes=role_to_assume(
-                environment.name, str(environment["account"]), environment.settings.get(ASSUME_ROLE)
+                environment.account_name or environment.name,
+                str(environment["account"]),
+                environment.settings.get(ASSUME_ROLE),
             ),
+            data_lake=str(environment[environment.data_account_key]),
         )
 
     @cached_property

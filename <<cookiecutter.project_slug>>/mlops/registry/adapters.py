@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mlops.base.environments import ENVIRONMENTS
+from mlops.project.stacks import CICD
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
 from mlops.registry.port import Registry
@@ -34,7 +35,8 @@ def live_packages(target: Target) -> dict[str, str]:
         return {}
     from mlops.registry.live import live  # as above
 
-    return live(target.account, target.names, ENVIRONMENTS)
+    place = _recorded_in(target)
+    return live(place.account, place.names, ENVIRONMENTS)
 
 
 def live_periods(target: Target) -> "list[Period]":
@@ -47,4 +49,9 @@ def live_periods(target: Target) -> "list[Period]":
         return []
     from mlops.registry.live import periods  # as above
 
-    return periods(target.account, target.names, ENVIRONMENTS)
+    place = _recorded_in(target)
+    return periods(place.account, place.names, ENVIRONMENTS)
+
+
+def _recorded_in(target: Target) -> Target:
+    return target if target.is_deployed_to else target.holding(CICD)

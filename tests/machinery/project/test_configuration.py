@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mlops.base.errors import MlopsError
-from mlops.project.configuration import ASSUME_ROLE, KEYS, OWN, PLACE, STACKS, dotted, merged
+from mlops.project.configuration import ASSUME_ROLE, FURTHER_ACCOUNTS, KEYS, OWN, PLACE, STACKS, dotted, merged
 from mlops.project.project import Project
 from mlops.project.stacks import SHADOW_MINUTES, TABLE
 from standin.template import parse, unsatisfied
@@ -104,9 +104,10 @@ def test_the_known_keys_are_those_that_the_files_set() -> None:
             left_out_too = re.sub(r"^(  )# (\w+: \S+)$", r"\1\2", written, flags=re.M)
             for section, values in yaml.safe_load(left_out_too).items():
                 found.setdefault(section, set()).update(values if isinstance(values, dict) else ())
-    checked = {name: set(key.keys) for name, key in KEYS.items() if key.keys is not None}
+    to_come = {FURTHER_ACCOUNTS}  # of a layout that is not offered yet
+    checked = {name: set(key.keys) for name, key in KEYS.items() if key.keys is not None and name not in to_come}
     assert checked == {name: found[name] for name in checked}
-    assert KEYS.keys() - found.keys() == {OWN, "functions"}
+    assert KEYS.keys() - found.keys() == {OWN, "functions", *to_come}
 
 
 def test_the_known_keys_are_those_that_the_code_reads() -> None:
@@ -117,7 +118,10 @@ def test_the_known_keys_are_those_that_the_code_reads() -> None:
     assert ("gate", "min_auc") in read
     assert [f"{name}.{key}" for name, key in read if name in KEYS and key not in (KEYS[name].keys or (key,))] == []
     names = {name for section, key in KEYS.items() for name in (key.keys or [section])}
-    assert [name for name in names - {*PLACE, STACKS, ASSUME_ROLE} if not re.search(rf"\b{name}\b", code)] == []
+    further = KEYS[FURTHER_ACCOUNTS].keys or ()
+    assert [
+        name for name in names - {*PLACE, STACKS, ASSUME_ROLE, *further} if not re.search(rf"\b{name}\b", code)
+    ] == []
 
 
 def refusal(root: Path, environment: str = "local") -> MlopsError:
