@@ -7,6 +7,7 @@ from tests.projects import ROOT, SOURCES
 
 INFRA = {path.stem: path.read_text(encoding="utf-8") for path in sorted(SOURCES.glob("infra/*.yaml"))}
 INFRA["people"] = text_of("infra/people.yaml", {})  # its roles are made from a table
+FRAGMENTS = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "templates/fragments").glob("*.yaml"))]
 NAME = r': !Sub "([^"]+)"'
 
 
@@ -16,9 +17,10 @@ def page(name: str) -> str:
 
 def names(key: str) -> set[str]:
     """The names that resources have under a key, as pages write them: without project and environment."""
-    found = {name for text in INFRA.values() for name in re.findall(key + NAME, text)}
+    found = {name for text in (*INFRA.values(), *FRAGMENTS) for name in re.findall(key + NAME, text)}
     assert found
-    return {re.sub(r"\$\{(ProjectName|EnvironmentName|ProjectId)\}", "", name).lstrip("-") for name in found}
+    varying = r"\$\{(ProjectName|EnvironmentName|ProjectId)\}|<< \w+ >>"
+    return {re.sub(varying, "", name).lstrip("-") for name in found}
 
 
 def test_each_stack_has_a_row() -> None:

@@ -39,10 +39,11 @@ def look_up(target: Target) -> None:
     Raises:
         MlopsError: No image has been built or no key created yet, or an AWS call fails.
     """
-    builder, unnamed = target.holding(CICD), keys.unnamed(target)
-    if image.takes_newest(builder):
+    owner, unnamed = image.configured_in(target), keys.unnamed(target)
+    if image.takes_newest(owner):
+        builder = target.holding(CICD)
         builder.account.verify()
-        image.remember(builder, newest_image(builder.account, builder.names))
+        image.remember(owner, newest_image(builder.account, builder.names))
     if unnamed:
         target.account.verify()
     for key in unnamed:

@@ -194,6 +194,16 @@ class Account:
             )
 
     @property
+    def is_entered(self) -> bool:
+        """Whether a role is assumed in the account, because the credentials are of another one.
+
+        Raises:
+            MlopsError: The credentials are missing or expired.
+        """
+        with aws_errors("verify the AWS credentials"):
+            return self._session is not boto3
+
+    @property
     def caller(self) -> str:
         """The ARN of the credentials.
 

@@ -103,12 +103,12 @@ class Environment:
         # The others are derived from the account if they are empty.
         missing = self.missing(*self.account_keys) or self.missing(*_REQUIRED)
         if missing:
-            place = str(self.path)
-            if self.name not in (LOCAL, SHARED) and not self.has_own_account:
+            place = str(self.file(missing[0]))
+            if self.name not in (LOCAL, SHARED) and not self.has_own_account and missing[0] == ACCOUNT:
                 place += f", or for every environment in {file_of(SHARED)}"
             it = "it" if len(missing) == 1 else "them"
             raise UsageError(
-                f"{self.path} has no value for {', '.join(f'`{key}`' for key in missing)}.",
+                f"{self.file(missing[0])} has no value for {', '.join(f'`{key}`' for key in missing)}.",
                 f"Set {it} in {place}; the comments there explain {it}.",
             )
 

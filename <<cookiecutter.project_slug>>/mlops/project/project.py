@@ -23,7 +23,15 @@ from mlops.project.configuration import (
 )
 from mlops.project.environment import Environment
 from mlops.project.names import Names, project_id
-from mlops.project.stacks import ACCOUNTS, ARTIFACTS, DATA_LAKE, SINGLE, TABLE, account_of
+from mlops.project.stacks import (
+    ACCOUNTS,
+    ARTIFACTS,
+    DATA_LAKE,
+    EXPERIMENTATION,
+    SINGLE,
+    TABLE,
+    account_of,
+)
 from mlops.project.yaml_file import read_yaml
 
 RUNTIME_ENVIRONMENT = ".venv"
@@ -150,14 +158,18 @@ class Project:
         for path, content in contents.items():
             settings = merged(settings, content)
             files |= {key: path for key, _ in dotted(content)}
-        if name not in (LOCAL, SHARED) and not has_own_account and settings.get("account") is None:
+        is_part = name not in IN_AWS and name in ACCOUNTS[self.layout].values()
+        if name not in (LOCAL, SHARED) and not has_own_account and not is_part and settings.get("account") is None:
             development = self.environment(SHARED)
             inherited = [key for key in PLACE if settings.get(key) is None]
             settings |= {key: development.settings.get(key) for key in inherited}
             files |= {key: development.file(key) for key in inherited}
-        keys = self._account_keys(name, part)
-        if part:
-            settings |= self._place_of(part, keys[0], settings)
+        keys = self._account_keys(name, name if is_part else part)
+        if is_part:  # which is configured beside the other accounts
+            settings[FURTHER_ACCOUNTS] = read_yaml(self.root / file_of(SHARED)).get(FURTHER_ACCOUNTS)
+            files[keys[0]] = file_of(SHARED)
+        if is_part or part:
+            settings |= self._place_of(part or name, keys[0], settings)
         account_name = part or account_of(self.layout, name)
         lake = self._holding(DATA_LAKE, keys)
         environment = Environment(
@@ -171,7 +183,7 @@ class Project:
         """Return the keys of the accounts of an environment, its own first; of a single one, if it is named."""
         own = account_of(self.layout, name)
         if part:
-            return (ACCOUNT if part == own else _key_of(part),)
+            return (ACCOUNT if (name, part) == (SHARED, own) else _key_of(part),)
         others = ACCOUNTS[self.layout].values() if name == SHARED else ()
         return (ACCOUNT, *(_key_of(one) for one in dict.fromkeys(others) if one not in (own, *ENVIRONMENTS)))
 
@@ -236,7 +248,8 @@ class Project:
         if lake := names.get(environment.data_account_key):
             made["bucket"] = lake.data_bucket
         if artifacts := names.get(self._holding(ARTIFACTS, environment.account_keys)):
-            made["model_bucket"] = artifacts.model_bucket
+            has_registry = environment.name != EXPERIMENTATION or own == ACCOUNT
+            made["model_bucket"] = artifacts.model_bucket if has_registry else artifacts.data_bucket
         return made
 
     def _holding(self, part: str, keys: tuple[str, ...]) -> str:

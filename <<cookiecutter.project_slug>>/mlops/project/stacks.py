@@ -18,8 +18,10 @@ SHADOW_MINUTES = "shadow_minutes"
 """How long a new version runs as a shadow of the live one; a setting of `deploy`, not of the template."""
 
 DATA_LAKE, ARTIFACTS, OPERATIONS, CICD = "data-lake", "artifacts", "operations", "cicd"
-DEVELOPMENT = (DATA_LAKE, ARTIFACTS, OPERATIONS, CICD)
-"""The parts that belong to `dev`: its data, its models and images, what trains, what builds and deploys."""
+EXPERIMENTATION = "experimentation"
+DEVELOPMENT = (DATA_LAKE, ARTIFACTS, OPERATIONS, CICD, EXPERIMENTATION)
+"""The parts that belong to `dev`: its data, its models and images, what trains, what builds and deploys, and data
+scientists' own runs."""
 
 PARTS = (*DEVELOPMENT, STAGING, PRODUCTION)
 
@@ -39,7 +41,8 @@ def account_of(layout: str, environment: str) -> str:
 
     Environments that a project adds have their own.
     """
-    return ACCOUNTS[layout].get(OPERATIONS if environment == SHARED else environment, environment)
+    part = OPERATIONS if environment == SHARED else environment
+    return ACCOUNTS[layout][part] if environment in IN_AWS else environment
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,14 @@ class Placed:
 
 REGISTRY = Stack("registry", (ARTIFACTS,))
 EXECUTION = Stack("execution", (OPERATIONS,))
-NOTIFICATIONS = Stack("notifications", (ARTIFACTS, CICD, *ENVIRONMENTS), beside=OPERATIONS)
+NOTIFICATIONS = Stack("notifications", (DATA_LAKE, ARTIFACTS, CICD, *ENVIRONMENTS), beside=OPERATIONS)
 MONITORING = Stack("monitoring", ENVIRONMENTS)
 TABLE = (
     Stack("data", PARTS),
     REGISTRY,
     EXECUTION,
     NOTIFICATIONS,
+    Stack("experiments", (EXPERIMENTATION,)),
     Stack("retraining", (OPERATIONS,)),
     Stack("workload", ENVIRONMENTS),
     MONITORING,
@@ -102,7 +106,10 @@ TABLE = (
     Stack("image", (CICD,)),
     Stack("build", (CICD,)),
     Stack("promotion", (CICD,)),
+    Stack("builds", (OPERATIONS,)),
     Stack("release", ENVIRONMENTS),
+    Stack("approvals", (ARTIFACTS,)),
+    Stack("arrivals", (DATA_LAKE,)),
     Stack("events", ENVIRONMENTS),
     Stack("people", PARTS),
     Stack("endpoint", ENVIRONMENTS, shared=False, endpoint=True),

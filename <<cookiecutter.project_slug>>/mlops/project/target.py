@@ -11,7 +11,7 @@ from mlops.project import stacks
 from mlops.project.environment import Environment
 from mlops.project.names import Names
 from mlops.project.project import Project
-from mlops.project.stacks import ACCOUNTS, ARTIFACTS, DEVELOPMENT, Placed
+from mlops.project.stacks import ACCOUNTS, ARTIFACTS, DEVELOPMENT, EXPERIMENTATION, Placed
 
 if TYPE_CHECKING:
     from mlops.project.account import Account
@@ -120,6 +120,11 @@ class Target:
     def is_deployed_to(self) -> bool:
         """Whether versions are deployed to the environment."""
         return self.environment in ENVIRONMENTS
+
+    @property
+    def experiments(self) -> bool:
+        """Whether the environment is for runs in an account of their own, which register nothing."""
+        return self.environment == EXPERIMENTATION and ACCOUNTS[self.project.layout][EXPERIMENTATION] != SHARED
 
     @cached_property
     def shared(self) -> "Target":

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from mlops.base.environments import ENVIRONMENTS
-from mlops.project.stacks import CICD
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
 from mlops.registry.port import Registry
@@ -54,4 +53,4 @@ def live_periods(target: Target) -> "list[Period]":
 
 
 def _recorded_in(target: Target) -> Target:
-    return target if target.is_deployed_to else target.holding(CICD)
+    return target if target.is_deployed_to else target.registry

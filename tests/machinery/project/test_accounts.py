@@ -22,6 +22,7 @@ from tests.machinery.deployment.small_project import SLUG, small_project
 from tests.standin.several_accounts import DEV, PRODUCTION, STAGING, accounts, allow, role, root
 
 LAKE, ARTIFACTS_ACCOUNT, CICD_ACCOUNT = "555555555555", "666666666666", "777777777777"
+EXPERIMENTATION_ACCOUNT = "888888888888"
 NUMBERS = {"dev": DEV, "staging": STAGING, "production": PRODUCTION}
 
 
@@ -43,6 +44,7 @@ def organization(folder: Path, **overlays: dict[str, Any]) -> Project:
         "data-lake": {"account": LAKE, "assume_role": "administrator"},
         "artifacts": {"account": ARTIFACTS_ACCOUNT},
         "cicd": {"account": CICD_ACCOUNT},
+        "experimentation": {"account": EXPERIMENTATION_ACCOUNT},
     }
     project = several(folder, **{**overlays, "dev": {"accounts": further, **overlays.get("dev", {})}})
     answers = json.loads((folder / "project.yaml").read_text())
@@ -78,7 +80,7 @@ def test_each_part_of_a_project_of_an_organization_is_in_an_account_of_its_own(t
     assert [(one.stack.name, one.account) for one in placed(root_, "dev", "organization")] == [
         ("data", "data-lake"),
         *(("data", "artifacts"), ("registry", "artifacts")),
-        *(("data", "operations"), ("data", "cicd")),
+        *(("data", "operations"), ("data", "cicd"), ("data", "experimentation")),
         *(("data", "staging"), ("workload", "staging")),
         *(("data", "production"), ("workload", "production")),
     ]  # fmt: skip
@@ -103,9 +105,27 @@ def test_what_trains_is_in_operations_its_data_in_the_lake_and_its_models_in_art
     for place in dev.places:  # what is deployed to an account uses the bucket there
         assert place.account.bucket == place.names.data_bucket
         assert place.account.data_lake == place.account.id
-    assert [place.account_name for place in dev.places] == ["data-lake", "artifacts", "operations", "cicd"]
+    assert [place.account_name for place in dev.places] == [
+        *("data-lake", "artifacts", "operations", "cicd", "experimentation")
+    ]
     production = Target(dev.project, "production")
     assert (production.registry.account.id, production.registry.account_name) == (ARTIFACTS_ACCOUNT, "artifacts")
+
+
+def test_experiments_have_an_account_of_their_own_and_register_nothing(tmp_path: Path) -> None:
+    project = organization(tmp_path)
+    (tmp_path / "config/experimentation.yaml").write_text("own: {}\n")
+    target = Target(project, "experimentation")
+    own = Names(SLUG, project_id(EXPERIMENTATION_ACCOUNT, REGION, SLUG))
+    assert (target.account.id, target.account.bucket) == (EXPERIMENTATION_ACCOUNT, own.data_bucket)
+    assert target.settings["model_bucket"] == own.data_bucket
+    assert target.experiments
+    assert keys.alias(target, "model_key") == own.key_alias("data")
+    assert target.registry.account.id == ARTIFACTS_ACCOUNT
+    assert not Target(several(tmp_path / "other"), "experimentation").experiments
+    project = organization(tmp_path, dev={"accounts": {}})
+    with pytest.raises(MlopsError, match=r"config/dev.yaml has no value for `accounts.experimentation.account`"):
+        _ = Target(project, "experimentation").account
 
 
 def test_an_account_of_an_organization_is_entered_as_its_own_role(

@@ -104,10 +104,9 @@ def test_the_known_keys_are_those_that_the_files_set() -> None:
             left_out_too = re.sub(r"^(  )# (\w+: \S+)$", r"\1\2", written, flags=re.M)
             for section, values in yaml.safe_load(left_out_too).items():
                 found.setdefault(section, set()).update(values if isinstance(values, dict) else ())
-    to_come = {FURTHER_ACCOUNTS}  # of a layout that is not offered yet
-    checked = {name: set(key.keys) for name, key in KEYS.items() if key.keys is not None and name not in to_come}
+    checked = {name: set(key.keys) for name, key in KEYS.items() if key.keys is not None}
     assert checked == {name: found[name] for name in checked}
-    assert KEYS.keys() - found.keys() == {OWN, "functions", *to_come}
+    assert KEYS.keys() - found.keys() == {OWN, "functions"}
 
 
 def test_the_known_keys_are_those_that_the_code_reads() -> None:

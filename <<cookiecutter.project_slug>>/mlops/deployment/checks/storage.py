@@ -221,6 +221,8 @@ def _uses_shared(target: Target) -> bool:
     """Return whether an environment names no storage of its own."""
     shared, own = target.shared.settings.settings, target.settings.settings
     place = ("account", *_BUCKETS, *keys.KEYS)
-    return target.environment in ENVIRONMENTS or (
-        target.environment != SHARED and all(shared.get(key) == own.get(key) for key in place)
+    return (
+        target.environment in ENVIRONMENTS
+        or target.experiments
+        or (target.environment != SHARED and all(shared.get(key) == own.get(key) for key in place))
     )
