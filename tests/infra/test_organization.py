@@ -416,6 +416,34 @@ def test_the_build_pipeline_updates_and_starts_training_in_the_operations_accoun
     ):
         assert expected in definition
     assert f"{artifacts.account.id}.dkr.ecr.{REGION}.amazonaws.com/{SLUG}@{image}" in definition
+    base = project / "config/base.yaml"
+    base.write_text(base.read_text().replace("volume_size_gb: 30", "volume_size_gb: 40"))
+    assert runner.build(text, {"source": project}).succeeded  # which changes the pipeline
+    resources = resource_policies(public=frozenset({AWS_IMAGES}))
+    bucket = f"arn:aws:s3:::{lake.values['DataBucket']}"
+    checks = f"arn:aws:lambda:{REGION}:{operations.account.id}:function:{SLUG}-validate-data"
+    submitting = [
+        *resources.needs(call for call in record.calls() if call.role == operations.role("submit")),
+        *(
+            Need(f"s3:{action}", f"{bucket}/{SLUG}/no-champion/1", "a definition")
+            for action in ("GetObject", "PutObject")
+        ),
+        Need("s3:ListBucket", bucket, "an object that is not there"),
+        Need("sagemaker:AddTags", described["PipelineArn"], "a pipeline that is made with tags"),
+        Need("lambda:InvokeFunction", checks, "validate"),
+    ]
+    assert "\n".join(operations.judged("submit", submitting)) == ""
+    roles = {name: parts[name].role("submit") for name in ("operations", "staging", "production")}
+    place = {"region": REGION, "account": cicd.account.id, "log_group": f"/aws/codebuild/{SLUG}-compile"}
+    building = [
+        *resources.needs(call for call in record.calls() if call.role == cicd.role("build")),
+        *service_needs("codebuild source", bucket=cicd.values["ArtifactBucket"], prefix=""),
+        *service_needs("codebuild artifacts", bucket=cicd.values["ArtifactBucket"], prefix="cache/compile/"),
+        *service_needs("codebuild artifact key", key=cicd.values["ArtifactKeyArn"]),
+        *service_needs("codebuild logs", **place),
+        *(Need("sts:AssumeRole", role, name) for name, role in roles.items()),
+    ]
+    assert "\n".join(cicd.judged("build", building)) == ""
 
 
 def written(project: Path) -> str:
