@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from moto.sagemakerruntime.models import SageMakerRuntimeBackend
 
+from mlops.deployment import capacity
 from mlops.project.project import Project
 from mlops.project.stacks import placed
 from mlops.project.target import Target
@@ -72,6 +73,14 @@ def test_each_stack_is_deployed_to_the_account_of_its_part(
         for stack in part.account.client("cloudformation").describe_stacks()["Stacks"]
     }
     assert found == {(one.stack.name, one.account) for one in placed(project, "dev", "organization")}
+
+
+@of_large
+def test_runs_use_quotas_of_operations_and_of_experimentation(project: Path, answers: dict[str, str]) -> None:
+    target = Target(Project(project), "dev")
+    for name, number in ACCOUNTS.items():
+        used = {use.stack for use in capacity.uses(target, number) if "training job" in use.quota}
+        assert used == {"operations": {"execution"}, "experimentation": {"experiments"}}.get(name, set()), name
 
 
 def training(parts: dict[str, Part], answers: dict[str, str]) -> base_stacks.Deployed:

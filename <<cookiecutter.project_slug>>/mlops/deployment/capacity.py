@@ -104,7 +104,7 @@ def _of_stack(place: Target, one: Placed, template: Template, given: Mapping[str
     elif stack.name == "transform":
         count = Amount(int(given["InstanceCount"]))
         yield from _instances(given["InstanceType"], "transform job", f"a batch job of {environment.name}", count)
-    elif stack.name == "execution" and "training" in environment.settings:
+    elif stack.name in ("execution", "experiments") and "training" in environment.settings:
         yield from _training(environment)
     elif stack.name == "monitoring":
         accounts = [account_of(place.project.layout, name) for name in ENVIRONMENTS]
