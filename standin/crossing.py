@@ -68,8 +68,9 @@ _KMS = (
 )
 """https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html."""
 _ECR = (
-    *("BatchCheckLayerAvailability", "BatchGetImage", "CompleteLayerUpload", "DescribeImages", "DescribeRepositories"),
-    *("GetDownloadUrlForLayer", "InitiateLayerUpload", "ListImages", "PutImage", "UploadLayerPart"),
+    *("BatchCheckLayerAvailability", "BatchGetImage", "CompleteLayerUpload", "DescribeImageScanFindings"),
+    *("DescribeImages", "DescribeRepositories", "GetDownloadUrlForLayer", "InitiateLayerUpload", "ListImages"),
+    *("PutImage", "UploadLayerPart"),
 )
 _SQS = (
     *("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue", "ReceiveMessage"),

@@ -234,7 +234,7 @@ def _of_call(call: Call, surroundings: _Surroundings) -> Iterator[Need]:
 
 
 def _addressed(call: Call) -> tuple[str, Call]:
-    """The account that a call is about, and the call with the name of its group where it has the ARN."""
+    """The account that a call is about, and the call with the name of its group or alias where it has the ARN."""
     parameters, account = call.parameters, account_of(call.role)
     if re.search(r"/\d{12}/", str(parameters.get("QueueUrl", ""))):
         account = parameters["QueueUrl"].split("/")[-2]
@@ -242,6 +242,10 @@ def _addressed(call: Call) -> tuple[str, Call]:
     if group.startswith("arn:"):
         account = account_of(group)
         parameters = {**parameters, "ModelPackageGroupName": group.rpartition("/")[2]}
+    key = str(parameters.get("KeyId", ""))
+    if key.startswith("arn:") and ":alias/" in key:
+        account = account_of(key)
+        parameters = {**parameters, "KeyId": key.rpartition(":")[2]}
     return str(parameters.get("registryId", account)), replace(call, parameters=parameters)
 
 

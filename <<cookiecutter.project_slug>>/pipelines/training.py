@@ -76,7 +76,7 @@ class Parameters:
     """
 
     def __init__(self, context: Context) -> None:
-        folder = f"s3://{context.bucket}/{context.slug}"
+        folder = f"s3://{context.data_bucket}/{context.slug}"
         # Inputs.
         self.input_data = ParameterString("InputDataUri", default_value=f"{folder}/data/")
         self.data_version = ParameterString("DataVersion", default_value="auto")
@@ -105,11 +105,12 @@ class Parameters:
             enum_values=["PendingManualApproval", "Approved", "Rejected"],
         )
 
-    def all(self) -> list[Any]:
-        """Return all parameters, in the order above."""
+    def all(self, *, registered: bool) -> list[Any]:
+        """Return all parameters, in the order above; those of versions only if models are registered."""
         listed: list[Any] = []
-        for value in vars(self).values():
-            listed += value.values() if isinstance(value, dict) else [value]
+        for name, value in vars(self).items():
+            if registered or name not in ("run_reason", "approval_status"):
+                listed += value.values() if isinstance(value, dict) else [value]
         return listed
 
 
@@ -124,11 +125,13 @@ def build(context: Context) -> Pipeline:
     baseline = describe_training_data(context, parameters, preprocess)
     report = PropertyFile("EvaluationReport", output_name="evaluation", path="evaluation.json")
     evaluate = evaluate_model(context, parameters, resolve, preprocess, train, report)
-    register = register_model(context, parameters, resolve, train, evaluate, baseline)
+    register = (
+        register_model(context, parameters, resolve, train, evaluate, baseline) if context.model_package_group else None
+    )
     gate = quality_gate(parameters, evaluate, report, register)
     return Pipeline(
         name=context.pipeline_name,
-        parameters=parameters.all(),
+        parameters=parameters.all(registered=register is not None),
         steps=[resolve, validate, preprocess, confirm, train, baseline, evaluate, gate],
         pipeline_experiment_config=None,
         sagemaker_session=context.session,
@@ -319,7 +322,7 @@ def evaluate_model(
 
 
 def quality_gate(
-    parameters: Parameters, evaluate: ProcessingStep, report: PropertyFile, register: ModelStep
+    parameters: Parameters, evaluate: ProcessingStep, report: PropertyFile, register: ModelStep | None
 ) -> ConditionStep:
     """Register the model only if its AUC and its gain over the champion are high enough."""
     auc = JsonGet(evaluate.name, property_file=report, json_path="binary_classification_metrics.auc.value")
@@ -339,7 +342,7 @@ def quality_gate(
             ConditionGreaterThanOrEqualTo(left=auc, right=parameters.min_auc),
             ConditionGreaterThanOrEqualTo(left=gain, right=parameters.min_auc_gain),
         ],
-        if_steps=[register],
+        if_steps=[register] if register else [],
         else_steps=[FailStep("GateFailed", error_message=Join(on=" ", values=message))],
     )
 

@@ -19,7 +19,8 @@ def names(key: str) -> set[str]:
     """The names that resources have under a key, as pages write them: without project and environment."""
     found = {name for text in (*INFRA.values(), *FRAGMENTS) for name in re.findall(key + NAME, text)}
     assert found
-    return {re.sub(r"\$\{(ProjectName|EnvironmentName|ProjectId)\}", "", name).lstrip("-") for name in found}
+    varying = r"\$\{(ProjectName|EnvironmentName|ProjectId)\}|<< \w+ >>"
+    return {re.sub(varying, "", name).lstrip("-") for name in found}
 
 
 def test_each_stack_has_a_row() -> None:

@@ -77,7 +77,8 @@ def test_everything_that_the_page_states_is_there() -> None:
 def test_the_page_names_each_handler_of_the_stacks() -> None:
     handlers = {
         handler
-        for path in SOURCES.joinpath("infra").glob("*.yaml")
+        for folder in (SOURCES / "infra", ROOT / "templates/fragments")
+        for path in folder.glob("*.yaml")
         for handler in re.findall(r"Handler: (mlops\.[\w.]+)", path.read_text(encoding="utf-8"))
     }
     assert handlers

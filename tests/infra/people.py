@@ -26,6 +26,7 @@ def present(answers: Mapping[str, str]) -> list[str]:
         "trains": full["__trains"],
         "deploys": full["__deploys"],
         "submits": submits(full),
+        "experiments": full["__account_layout"] == "organization",
     }
     return [name for name, ability in ABILITIES.items() if given[ability["needs"]]]
 
@@ -273,6 +274,7 @@ def pages(role: str, answers: Mapping[str, str], known: Mapping[str, str], keys:
         "trains": full["__trains"],
         "deploys": full["__deploys"],
         "submits": submits(full),
+        "experiments": full["__account_layout"] == "organization",
         "watches": full["__deploys"] and full["__monitors"],
         "answers": full["__deploys"] and full["__serves"],
         "transforms": full["__deploys"] and not full["__serves"],

@@ -123,6 +123,39 @@ class Promotion(Deployed):
         )
 
 
+@dataclass(frozen=True)
+class FromRegistry(Promotion):
+    """The deploy pipeline and what it needs, where the registry is in another account.
+
+    Attributes:
+        registry: The account of the registry.
+    """
+
+    registry: StandInAccount = field(kw_only=True)
+
+    @property
+    def _decisions(self) -> Promotion:
+        return Promotion(self.registry, self.stacks, self.values)
+
+    def register(self, model: str = "s3://models/model.tar.gz") -> str:
+        """Register a version that waits for a decision, and return its ARN."""
+        return self._decisions.register(model)
+
+    def decide(self, package: str, status: str, time: str = "") -> dict[str, Any]:
+        """Approve or reject a version there, and return the event of it, which is not delivered yet."""
+        return self._decisions.decide(package, status, time)
+
+    def deliver(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """What the function answers to an event of the registry that reaches the account of the pipeline."""
+        [sent, delivery] = deliver(self.registry, event)
+        assert (sent.error, delivery.account) == ("", self.account.id)
+        return answered(delivery)
+
+    def stamp(self, package: str) -> str | None:
+        """When a version was approved, as its metadata says."""
+        return self._decisions.stamp(package)
+
+
 def promoted(
     account: StandInAccount, answers: Mapping[str, str] | None = None, before: Sequence[str] = BEFORE
 ) -> Promotion:

@@ -10,14 +10,18 @@ NAME, ID = LONGEST.values()
 OWN = f"sagemaker-{NAME}-{ID}"
 
 VALUES = {
+    "AccountHolds": "artifacts",
     "ApiId": "a1b2c3d4e5",
     "Attempt": "1",
     "BranchName": "main",
     "BuildImage": "aws/codebuild/amazonlinux-x86_64-standard:5.0",
+    "CicdAccount": "777777777777",
     "CooldownMinutes": "10",
     "DeployingProject": "deployer",
+    "DataLakeAccount": "555555555555",
     "EndpointName": f"{NAME}-production",
     "EnvironmentName": "production",
+    "ExperimentationAccount": "888888888888",
     "FailedGates": "3",
     "FunctionsKey": f"{NAME}/functions/0123456789abcdef.zip",
     "ImageRepository": NAME,
@@ -32,6 +36,7 @@ VALUES = {
     "ModelVersion": "7",
     "ProjectId": ID,
     "ProjectName": NAME,
+    "OperationsAccount": "444444444444",
     "ProductionAccount": "333333333333",
     "RegistryAccount": "111111111111",
     "Repository": "organization/repository",

@@ -128,6 +128,11 @@ class Deployed:
     models: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def messages(self) -> str:
+        """The key of queues and topics: that of the data, unless the data is in another account."""
+        return self.known.get("MessageKeyArn", self.known["DataKeyArn"])
+
+    @property
     def image(self) -> Callable[[int], dict[str, str]]:
         """Where the image of jobs (0) and of models (1) is."""
         if self.answers.get("training_image") == "custom":
@@ -169,12 +174,13 @@ def needs_of(variant: str, role: str, **settings: str) -> list[Need]:
 
 
 def pipe(stacks: Deployed) -> Iterator[Need]:
-    known = {"region": REGION, "account": ACCOUNT}
-    role = f"arn:aws:iam::{ACCOUNT}:role/{OWN}-pipe"
+    known = {"region": REGION, "account": stacks.account}
+    registry = {"region": REGION, "account": stacks.registry, "group": SLUG}
+    role = f"arn:aws:iam::{stacks.account}:role/sagemaker-{SLUG}-{stacks.id}-pipe"
     yield from service_needs("sagemaker pipeline jobs", **known)
     yield from service_needs("sagemaker pipeline passes", role=role)
-    yield from service_needs("sagemaker pipeline registers", **known, group=SLUG, status="PendingManualApproval")
-    yield from service_needs("sagemaker pipeline reads versions", **known, group=SLUG)
+    yield from service_needs("sagemaker pipeline registers", **registry, status="PendingManualApproval")
+    yield from service_needs("sagemaker pipeline reads versions", **registry)
     for function in FUNCTIONS:
         yield from service_needs("sagemaker pipeline calls", **known, function=function)
     for kind in ("ProcessingJobs", "TrainingJobs"):
@@ -191,9 +197,9 @@ def pipe(stacks: Deployed) -> Iterator[Need]:
 
 
 def pipef(stacks: Deployed) -> Iterator[Need]:
-    known = {"region": REGION, "account": ACCOUNT}
+    known = {"region": REGION, "account": stacks.account}
     bucket = f"arn:aws:s3:::{stacks.known['DataBucket']}"
-    versions = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{SLUG}/1"
+    versions = f"arn:aws:sagemaker:{REGION}:{stacks.registry}:model-package/{SLUG}/1"
     yield Need("s3:ListBucketVersions", bucket, "the objects of the data")
     yield Need("s3:PutObject", f"{bucket}/{SLUG}/data-versions/0123456789abcdef.json", "their manifest")
     # Who only writes needs the last: to make a key for the object.
@@ -205,13 +211,15 @@ def pipef(stacks: Deployed) -> Iterator[Need]:
 
 
 def sweep(stacks: Deployed) -> Iterator[Need]:
-    known = {"region": REGION, "account": ACCOUNT}
-    arn, why = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}", "what versions name"
+    known = {"region": REGION, "account": stacks.account}
+    arn, why = f"arn:aws:sagemaker:{REGION}:{stacks.registry}", "what versions name"
     yield Need("sagemaker:DescribeModelPackageGroup", f"{arn}:model-package-group/{SLUG}", why)
     yield Need("sagemaker:ListModelPackages", "*", why)
     yield Need("sagemaker:DescribeModelPackage", f"{arn}:model-package/{SLUG}/1", why)
     for environment in ENVIRONMENTS:
-        yield Need("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{SLUG}/live/{environment}", why)
+        yield Need(
+            "ssm:GetParameters", f"arn:aws:ssm:{REGION}:{stacks.account}:parameter/{SLUG}/live/{environment}", why
+        )
     data = f"arn:aws:s3:::{stacks.known['DataBucket']}"
     for bucket in (data, f"arn:aws:s3:::{stacks.known['ModelBucket']}"):
         yield Need("s3:ListBucketVersions", bucket, "what is stored")
@@ -221,7 +229,7 @@ def sweep(stacks: Deployed) -> Iterator[Need]:
     for action in ("GetObject", "PutObject"):
         yield Need(f"s3:{action}", f"{data}/{SLUG}/sweep/next.json", "how far it came")
     yield from service_needs("object encryption", region=REGION, key=stacks.known["DataKeyArn"])
-    queue = {"queue": f"{SLUG}-sweep-undelivered", "key": stacks.known["DataKeyArn"]}
+    queue = {"queue": f"{SLUG}-sweep-undelivered", "key": stacks.messages}
     send, *encrypt = service_needs("lambda dead letters", **known, **queue)
     yield replace(send, context={})
     yield from encrypt
@@ -229,10 +237,10 @@ def sweep(stacks: Deployed) -> Iterator[Need]:
 
 
 def ssched(stacks: Deployed) -> Iterator[Need]:
-    known = {"region": REGION, "account": ACCOUNT}
+    known = {"region": REGION, "account": stacks.account}
     yield from service_needs("scheduler function", **known, function=f"{SLUG}-sweep")
     yield from service_needs("scheduler dead letters", **known, queue=f"{SLUG}-sweep-undelivered")
-    yield from service_needs("scheduler dead letters encryption", region=REGION, key=stacks.known["DataKeyArn"])
+    yield from service_needs("scheduler dead letters encryption", region=REGION, key=stacks.messages)
 
 
 def host(stacks: Deployed) -> Iterator[Need]:

@@ -12,7 +12,7 @@ from standin.account import ACCOUNT
 from standin.iam import as_list
 from standin.needs import catalogue
 from standin.template import Template, parse, resolve
-from tests.answers import COVERING, each_set_of_answers
+from tests.answers import COVERING, each_set_of_answers, meant
 from tests.infra.checks import names, principals, rungs
 from tests.infra.people import ABILITIES, ANYWHERE, ROLES, TABLE, abilities, policy, present
 from tests.infra.rendered import text_of
@@ -24,6 +24,7 @@ MOST_POLICIES = 10
 READING = ("Get", "List", "Describe")
 SSO = "arn:aws:iam::*:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_{}_*"
 WORKLOAD = {"AccountHolds": "workload"}
+PARTS = sorted({ability["part"] for ability in ABILITIES.values()} - {ANYWHERE})
 
 
 def written(answers: Mapping[str, str]) -> Template:
@@ -38,6 +39,17 @@ def resolved(answers: Mapping[str, str], **more: str) -> Template:
     return resolve(template, {**given, "Trail": "true", **more})
 
 
+def kinds(answers: Mapping[str, str]) -> Iterator[tuple[Template, set[str], set[str]]]:
+    """The template for each kind of account, with the abilities and the roles that are there."""
+    everything = set(present(answers))
+    if meant(answers)["__account_layout"] != "organization":
+        yield resolved(answers), everything, set(ROLES)
+        return
+    for part in PARTS:
+        here = {ability for ability in everything if ABILITIES[ability]["part"] in (part, ANYWHERE)}
+        yield resolved(answers, AccountHolds=part), here, {name for name, one in ROLES.items() if part in one["parts"]}
+
+
 def roles(template: Template) -> dict[str, dict[str, Any]]:
     return {name.removesuffix("Role"): one for name, one in template.properties("AWS::IAM::Role")}
 
@@ -47,7 +59,13 @@ def attached(role: Mapping[str, Any]) -> set[str]:
     return set(re.findall(r"\{\{(\w+)\}\}", " ".join(role["ManagedPolicyArns"])))
 
 
-def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+def statements(answers: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The statements of all policies, by policy, of each kind of account."""
+    for template, _, _ in kinds(answers):
+        yield from _statements(template)
+
+
+def _statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, one in template.properties("AWS::IAM::ManagedPolicy"):
         for statement in one["PolicyDocument"]["Statement"]:
             yield name, statement
@@ -71,15 +89,15 @@ def test_each_ability_is_somebody_s_and_each_role_has_abilities_where_it_is() ->
 
 @each_set_of_answers
 def test_each_role_has_the_policies_of_its_abilities(answers: dict[str, str]) -> None:
-    template = resolved(answers)
-    policies = {name for name, _ in template.properties("AWS::IAM::ManagedPolicy")}
-    assert policies == set(map(policy, present(answers)))
-    found = roles(template)
-    assert found.keys() == ROLES.keys()
-    for role, person in ROLES.items():
-        assert attached(found[role]) == set(map(policy, abilities(role, answers)))
-        assert len(found[role]["ManagedPolicyArns"]) <= MOST_POLICIES
-        assert found[role]["RoleName"].endswith(f"-{person['suffix']}")
+    for template, here, there in kinds(answers):
+        policies = {name for name, _ in template.properties("AWS::IAM::ManagedPolicy")}
+        assert policies == set(map(policy, here))
+        found = roles(template)
+        assert found.keys() == there
+        for role in there:
+            assert attached(found[role]) == set(map(policy, abilities(role, answers) & here))
+            assert len(found[role]["ManagedPolicyArns"]) <= MOST_POLICIES
+            assert found[role]["RoleName"].endswith(f"-{ROLES[role]['suffix']}")
 
 
 @each_set_of_answers
@@ -95,6 +113,11 @@ def test_in_an_account_with_deployed_models_only_are_operators_and_auditors(answ
 
 @each_set_of_answers
 def test_in_an_account_without_deployed_models_nobody_deploys(answers: dict[str, str]) -> None:
+    if meant(answers)["__account_layout"] == "organization":
+        assert all(
+            ("deploy" in there) == ("DeployPolicy" in template.resources) for template, there, _ in kinds(answers)
+        )
+        return
     template = resolved(answers, AccountHolds="development")
     assert roles(template).keys() == ROLES.keys()
     here = [ability for ability in present(answers) if ABILITIES[ability]["in"] != "workload"]
@@ -103,15 +126,15 @@ def test_in_an_account_without_deployed_models_nobody_deploys(answers: dict[str,
 
 @each_set_of_answers
 def test_policies_fit_and_the_static_rungs_find_nothing_when_everything_is_there(answers: dict[str, str]) -> None:
-    template = resolved(answers, **{"AWS::Region": "ap-southeast-1"})
-    assert rungs.findings(template) == []
-    for name, one in template.properties("AWS::IAM::ManagedPolicy"):
-        assert len(json.dumps(one["PolicyDocument"], separators=(",", ":"))) <= LONGEST_POLICY, name
+    for template, _, _ in kinds(answers):
+        assert rungs.findings(template) == []
+        for name, one in template.properties("AWS::IAM::ManagedPolicy"):
+            assert len(json.dumps(one["PolicyDocument"], separators=(",", ":"))) <= LONGEST_POLICY, name
 
 
 @each_set_of_answers
 def test_nobody_changes_roles_or_becomes_one_of_the_project_s_own(answers: dict[str, str]) -> None:
-    for name, statement in statements(resolved(answers)):
+    for name, statement in statements(answers):
         for action in as_list(statement["Action"]):
             service, _, operation = action.partition(":")
             assert service not in ("sts", "organizations", "sso"), name
@@ -122,7 +145,7 @@ def test_nobody_changes_roles_or_becomes_one_of_the_project_s_own(answers: dict[
 
 @each_set_of_answers
 def test_what_knows_no_resources_is_allowed_on_all_and_nothing_else_is(answers: dict[str, str]) -> None:
-    for name, statement in statements(resolved(answers)):
+    for name, statement in statements(answers):
         for action in as_list(statement["Action"]):
             knows = any(catalogue()[action.lower()].values())
             reads = action.partition(":")[2].startswith(READING)
@@ -134,10 +157,11 @@ def test_what_knows_no_resources_is_allowed_on_all_and_nothing_else_is(answers: 
 def test_roles_are_passed_by_those_who_change_pipelines_and_those_who_deploy(answers: dict[str, str]) -> None:
     passing = {
         name: (as_list(statement["Resource"]), statement["Condition"]["StringEquals"]["iam:PassedToService"])
-        for name, statement in statements(resolved(answers))
+        for name, statement in statements(answers)
         if "iam:PassRole" in as_list(statement["Action"])
     }
-    expected = {"SubmitPolicy": "sagemaker.amazonaws.com", "DeployPolicy": "cloudformation.amazonaws.com"}
+    jobs = dict.fromkeys(("SubmitPolicy", "ExperimentPolicy"), "sagemaker.amazonaws.com")
+    expected = {**jobs, "DeployPolicy": "cloudformation.amazonaws.com"}
     here = set(map(policy, present(answers)))
     assert {name: service for name, (_, service) in passing.items()} == {
         name: service for name, service in expected.items() if name in here
@@ -193,8 +217,9 @@ def test_only_roles_can_be_named_and_not_all_of_them(arn: str, fits: bool) -> No
         assert bool(re.fullmatch(pattern, arn)) == fits
 
 
-def test_the_policies_of_the_default_answers_are_those_of_every_project_that_has_all() -> None:
-    assert set(present({})) == ABILITIES.keys()
+def test_a_project_with_the_default_answers_has_all_abilities_but_what_takes_an_account_of_its_own() -> None:
+    assert set(present({"team_size": "large"})) == ABILITIES.keys()
+    assert ABILITIES.keys() - set(present({})) == {"experiment"}
     assert any(len(present(answers)) < len(ABILITIES) for answers in COVERING)
 
 

@@ -21,7 +21,7 @@ from standin.needs import Need, keys, needs
 from standin.service_side import service_needs
 from tests.infra.checks import buildspec_schema, codepipeline
 from tests.infra.deployed import NAMES
-from tests.infra.promoting import Actions, Promotion, declared, promoted
+from tests.infra.promoting import Actions, FromRegistry, Promotion, declared, promoted
 from tests.infra.rendered import SLUG, configured
 from tests.projects import Bake
 
@@ -110,7 +110,8 @@ def model(promotion: Promotion) -> str:
         archive.addfile(entry, io.BytesIO(INFERENCE.encode()))
     bucket = promotion.values["ModelBucket"]
     key = f"{promotion.group}/1/model.tar.gz"
-    promotion.account.client("s3").put_object(Bucket=bucket, Key=key, Body=content.getvalue())
+    owner = promotion.registry if isinstance(promotion, FromRegistry) else promotion.account
+    owner.client("s3").put_object(Bucket=bucket, Key=key, Body=content.getvalue())
     return f"s3://{bucket}/{key}"
 
 

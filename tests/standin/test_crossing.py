@@ -211,6 +211,18 @@ def test_a_key_of_another_account_is_used_by_whom_its_policy_allows(opened: Open
         assert code(caller.describe_key, KeyId=opened.key) == "AccessDeniedException"
 
 
+def test_an_alias_of_another_account_stands_for_its_key(opened: Opened) -> None:
+    kms, alias = opened.dev.client("kms"), f"arn:aws:kms:{REGION}:{DEV}:alias/visits-model"
+    kms.create_alias(AliasName="alias/visits-model", TargetKeyId=opened.key)
+    client = opened.staging.client("kms", opened.deploy)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.describe_key(KeyId=alias)
+    own = allow(root(DEV), "kms:*", Resource="*")
+    statement = allow(root(STAGING), "kms:DescribeKey", Resource="*")
+    kms.put_key_policy(KeyId=opened.key, PolicyName="default", Policy=policy(own, statement))
+    assert client.describe_key(KeyId=alias)["KeyMetadata"]["Arn"] == opened.key
+
+
 def test_queues_topics_and_repositories_are_opened_by_their_policies(opened: Opened) -> None:
     sqs, sns, ecr = (opened.dev.client(service) for service in ("sqs", "sns", "ecr"))
     url = sqs.create_queue(QueueName="letters")["QueueUrl"]

@@ -170,17 +170,18 @@ def _context(target: Target, pipeline: str, session: Any, store: ContentStore, m
     root = project.root
     code = _read(contents.job_files(root))
     no_champion = "This prefix is used when there is no champion: it contains no model archive.\n"
-    framework, own_image = project.answer("framework"), image.uri(target.registry)
+    framework, own_image = project.answer("framework"), image.uri(target)
     training_image = own_image or image_uri(project, framework, "training")
     return Context(
         session=session,
         environment=environment,
         pipeline_name=pipelines.name(project.slug, pipeline),
-        model_package_group="" if project.deploys_only else target.model_package_group,
+        model_package_group="" if project.deploys_only or target.experiments else target.registration,
         project_name=project.answer("project_name"),
         slug=project.slug,
         region=project.region,
         bucket=store.bucket,
+        data_bucket=str((target.shared if target.experiments else target).settings["bucket"]),
         model_bucket="" if project.deploys_only else str(environment["model_bucket"]),
         role=role(target, pipeline),
         image=training_image,

@@ -24,11 +24,13 @@ class Context:
         session: The session for SDK classes; it makes no calls to AWS.
         environment: The environment's configuration.
         pipeline_name: The name of the pipeline.
-        model_package_group: The group that model versions are registered in; empty in a project that trains none.
+        model_package_group: The group that model versions are registered in, or its ARN in another account; empty if
+            none are registered: in a project that trains none, and in experiments.
         project_name: The project's name, as people read it.
         slug: The project's short name, and the prefix of its objects in the bucket.
         region: The AWS Region.
         bucket: The S3 bucket of the environment.
+        data_bucket: The S3 bucket of the data: `bucket`, but for experiments in an account of their own.
         model_bucket: The S3 bucket of its model archives; empty in a project that trains none.
         data_key: The ARN of the KMS key that encrypts what jobs write to `bucket`.
         model_key: The ARN of the KMS key that encrypts model archives; empty in a project that trains none.
@@ -52,6 +54,7 @@ class Context:
     slug: str
     region: str
     bucket: str
+    data_bucket: str
     model_bucket: str
     data_key: str
     model_key: str

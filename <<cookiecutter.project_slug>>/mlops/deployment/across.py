@@ -2,36 +2,43 @@
 
 import re
 
-from mlops.base.environments import ENVIRONMENTS, SHARED
+from mlops.base.environments import ENVIRONMENTS
 from mlops.base.errors import UsageError
 from mlops.project.configuration import DEPLOYED_BY, shown
 from mlops.project.environment import Environment
-from mlops.project.project import ACCOUNT
-from mlops.project.stacks import SINGLE
+from mlops.project.project import ACCOUNT_ID
+from mlops.project.stacks import ACCOUNTS, ARTIFACTS, DATA_LAKE, DEVELOPMENT, EXPERIMENTATION, PARTS, SINGLE
 from mlops.project.target import Target
 
-_REGISTRY_ACCOUNT, _ACCOUNT_HOLDS = "RegistryAccount", "AccountHolds"
+
+def _title(part: str) -> str:
+    """Return a part as it is written in the names of parameters."""
+    return part.title().replace("-", "")
+
+
+_ACCOUNT_HOLDS = "AccountHolds"
+_ACCOUNTS = {part: f"{'Registry' if part == ARTIFACTS else _title(part)}Account" for part in PARTS}
+"""The parameter with the account of each part."""
+
 _BUCKETS = {"ModelBucket": "model_bucket", "BaselineBucket": "bucket"}
 _NAMES = ("ModelPackageGroup", "ImageRepository")
 _OF_REGISTRY = (*_BUCKETS, *_NAMES)
 """The parameters with what this project has in the account of the registry, for its stacks in the others."""
 
+_DATA_BUCKET, _RESULTS_BUCKET = "DataBucket", "ResultsBucket"
+
 _ROLES = {"ReleaseRoleArn": "ship", "SubmitRoleArn": "submit"}
-"""The roles in the accounts of environments that builds assume: by parameter, the end of their names."""
+"""The roles in the accounts of parts that builds assume: by parameter, the end of their names."""
 
-_ACCOUNTS = {name: f"{name.title()}Account" for name in ENVIRONMENTS}
-"""The parameters with the accounts of environments."""
-
-_DEPLOYER = {"project": "DeployingProject", **_ACCOUNTS}
+_DEPLOYER = {"project": "DeployingProject", **{name: _ACCOUNTS[name] for name in ENVIRONMENTS}}
 """The parameters that the keys of `deployed_by` set."""
 
 _PROJECT = ("[a-z*][a-z0-9*-]*", "the project_slug of that project; `*` stands for any part of it")
 
 _PARAMETERS = (
-    _REGISTRY_ACCOUNT,
     _ACCOUNT_HOLDS,
     *_ACCOUNTS.values(),
-    *(f"{name.title()}{role}" for name in ENVIRONMENTS for role in _ROLES),
+    *(f"{_title(part)}{role}" for part in PARTS for role in _ROLES),
 )
 """The parameters of projects that deploy to several accounts."""
 
@@ -50,7 +57,7 @@ def values(target: Target, account: str) -> dict[str, str]:
 
     Args:
         target: The environment that is deployed.
-        account: The environment that the account is named after.
+        account: The name of the account.
 
     Raises:
         MlopsError: The configuration lacks an account, or does not say who deploys what is registered here.
@@ -59,27 +66,36 @@ def values(target: Target, account: str) -> dict[str, str]:
         return _deployer(target.shared.settings)
     if target.project.layout == SINGLE:
         return {}
-    places = {name: target.in_account(name) for name in (SHARED, *ENVIRONMENTS)}
-    for place in places.values():
+    accounts = ACCOUNTS[target.project.layout]
+    trainer = target.shared
+    places = {part: target.in_account(name) for part, name in accounts.items()}
+    for place in (trainer, *places.values()):
         place.settings.require_place()
-    trainer = places[SHARED]
-    holds = "development" if account == SHARED else "workload"
-    found = {_REGISTRY_ACCOUNT: str(trainer.settings["account"]), _ACCOUNT_HOLDS: holds}
-    for name in ENVIRONMENTS:
-        place = places[name]
-        number = str(place.settings["account"])
-        found[_ACCOUNTS[name]] = number
+    found = {_ACCOUNTS[part]: str(place.settings["account"]) for part, place in places.items()}
+    found[_ACCOUNT_HOLDS] = _holds(account)
+    for part, place in places.items():
         for role, suffix in _ROLES.items():
-            found[f"{name.title()}{role}"] = f"arn:aws:iam::{number}:role/{place.names.of(suffix)}"
+            arn = f"arn:aws:iam::{place.settings['account']}:role/{place.names.of(suffix)}"
+            found[f"{_title(part)}{role}"] = arn
     if _has_registry_elsewhere(target, account):
         found |= {name: str(trainer.settings[key]) for name, key in _BUCKETS.items()}
         found |= dict.fromkeys(_NAMES, target.project.slug)
+    if account not in (accounts[DATA_LAKE], *ENVIRONMENTS):
+        found[_DATA_BUCKET] = str(trainer.settings["bucket"])
+        found[_RESULTS_BUCKET] = places[EXPERIMENTATION].names.data_bucket
     return found
 
 
 def _has_registry_elsewhere(target: Target, account: str) -> bool:
     """Return whether the registry is the project's own, in another account than this one."""
-    return account != SHARED and not target.project.deploys_only
+    return account != ACCOUNTS[target.project.layout][ARTIFACTS] and not target.project.deploys_only
+
+
+def _holds(account: str) -> str:
+    """Return what an account holds of the project, for the roles of people there."""
+    if account in ENVIRONMENTS:
+        return "workload"
+    return account if account in DEVELOPMENT else "development"
 
 
 def _deployer(settings: Environment) -> dict[str, str]:
@@ -92,7 +108,7 @@ def _deployer(settings: Environment) -> dict[str, str]:
             "from here: policies of this account name them.",
         )
     for key, value in given.items():
-        form, meaning = _PROJECT if key == "project" else ACCOUNT
+        form, meaning = _PROJECT if key == "project" else ACCOUNT_ID
         if not isinstance(value, str) or not re.fullmatch(form, value):
             raise UsageError(
                 f"{settings.path} has an invalid value: `{DEPLOYED_BY}.{key}: {shown(value)}`.", f"Use {meaning}."

@@ -12,7 +12,7 @@ from mlops.deployment.rollout import SHADOW
 from mlops.deployment.templates import Template
 from mlops.project.configuration import BASE, file_of
 from mlops.project.environment import Environment
-from mlops.project.stacks import ACCOUNTS, Placed
+from mlops.project.stacks import Placed, account_of
 from mlops.project.target import Target
 
 ALL_SERVERLESS = "Maximum total concurrency that can be allocated across all serverless endpoints"
@@ -104,10 +104,10 @@ def _of_stack(place: Target, one: Placed, template: Template, given: Mapping[str
     elif stack.name == "transform":
         count = Amount(int(given["InstanceCount"]))
         yield from _instances(given["InstanceType"], "transform job", f"a batch job of {environment.name}", count)
-    elif stack.name == "execution" and "training" in environment.settings:
+    elif stack.name in ("execution", "experiments") and "training" in environment.settings:
         yield from _training(environment)
     elif stack.name == "monitoring":
-        accounts = [ACCOUNTS[place.project.layout][name] for name in ENVIRONMENTS]
+        accounts = [account_of(place.project.layout, name) for name in ENVIRONMENTS]
         jobs = Amount(accounts.count(one.account))  # their schedules are alike
         yield from _instances(environment["processing.instance_type"], "processing job", "monitoring", jobs)
     elif template.of_type("AWS::CodeBuild::Project"):

@@ -39,7 +39,7 @@ class DeployRequest:
 
     Attributes:
         stacks: The names of the stacks; empty for all.
-        account: The account, by the environment that it is named after; None for all.
+        account: The name of the account; None for all.
         version: The version to deploy; None for the champion.
         package: The ARN of the version, as a pipeline requests it; nothing is deployed if it is no longer the
             champion.
@@ -211,7 +211,7 @@ class Deployment:
     def _known(self, one: Placed, version: ModelVersion | None) -> dict[str, str]:
         """Return the values of a stack's parameters that the deployment sets itself."""
         place, declared, project = self.places[one.account], self._template(one).parameters, self.target.project
-        known = {"ProjectName": project.slug, "ProjectId": place.names.id, **self.across[one.account]}
+        known = {"ProjectName": project.slug, "ProjectId": place.names.id}
         if not one.stack.shared or project.layout != stacks.SINGLE:
             known["EnvironmentName"] = place.environment
         if settings.KEY in declared:
@@ -219,6 +219,7 @@ class Deployment:
             S3Store(account).put_once(account.bucket, key, functions.archive(project.root))
             # Functions are in the bucket that the pipeline reads, and read it as well.
             known |= {settings.BUCKET: account.bucket, settings.KEY: key, "DataBucket": account.bucket}
+        known |= self.across[one.account]
         if security.IN_VPC in declared:
             known |= security.Security.of(place.settings).parameters()
         if limits.PARAMETERS.keys() <= declared.keys():

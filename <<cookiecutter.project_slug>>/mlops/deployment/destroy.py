@@ -57,7 +57,7 @@ class Existing:
 
     Attributes:
         name: Its name.
-        account: The account that it is in, by the environment that it is named after.
+        account: The name of its account.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Removal:
     Attributes:
         target: The environment.
         only: The names of the stacks; empty for all, and all leftovers of the environment.
-        account_name: The account, by the environment that it is named after; None for all.
+        account_name: The name of the account; None for all.
         report: Prints progress.
         clock: The clock; tests replace it.
     """

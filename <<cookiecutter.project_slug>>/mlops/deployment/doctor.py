@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 from mlops.base.environments import IN_AWS, LOCAL, SHARED
@@ -130,7 +131,7 @@ def examine(target: Target, only: str | None, today: date, report: Callable[[str
     fail_fast()
     examination = _Examination(today, report)
     examination.project(target.at(LOCAL))
-    readable = [one for name in _environments(target, only) if examination.settings(one := target.at(name))]
+    readable = [one for name in _environments(target, only) for one in examination.readable(target.at(name))]
     accounts: dict[str, list[Target]] = {}
     for one in readable:
         accounts.setdefault(one.account.id, []).append(one)
@@ -160,16 +161,18 @@ class _Examination:
         subject = self._subject(target, [])
         self._make(_of(Scope.PROJECT), subject, Place())
 
+    def readable(self, target: Target) -> list[Target]:
+        """Make the checks of an environment that need no AWS; return it in each of its accounts that is known."""
+        unknown = Place(None, target.environment)
+        for error in (wrong := errors_of(partial(target.project.environment, target.environment))):
+            self._add(unknown, SETTINGS, Finding.of(error, Level.BLOCKS, settings.REFUSED))
+            self._skip([*_of(Scope.SETTINGS), *_of(Scope.ACCOUNT), *_of(Scope.ENVIRONMENT)], unknown, error)
+        return [] if wrong else [place for place in target.places if self.settings(place)]
+
     def settings(self, target: Target) -> bool:
-        """Make the checks of an environment that need no AWS; return whether its account is known."""
+        """Make the checks of an environment in one account that need no AWS; return whether the account is known."""
         later = [*_of(Scope.ACCOUNT), *_of(Scope.ENVIRONMENT)]
-        try:
-            account = target.settings.settings.get("account")
-        except UsageError as error:
-            self._add(Place(None, target.environment), SETTINGS, Finding.of(error, Level.BLOCKS, settings.REFUSED))
-            self._skip([*_of(Scope.SETTINGS), *later], Place(None, target.environment), error)
-            return False
-        place = Place(account, target.environment)
+        place = Place(target.settings.settings.get("account"), target.environment)
         incomplete = [_of_shared(target, each) for each in errors_of(target.settings.require_place)]
         for reason in incomplete:
             self._add(place, SETTINGS, Finding.of(reason, Level.BLOCKS, settings.REFUSED))
@@ -251,7 +254,7 @@ def _stacks(target: Target) -> dict[str, list[str]]:
     if target.environment not in IN_AWS:
         return {target.environment: []}
     found = {target.environment: target.stacks}
-    if target.environment == target.account_name:
+    if target.owns_account:
         found[SHARED] = target.shared.stacks
     account = target.account_name
     return {name: [one.stack.name for one in placed if one.account == account] for name, placed in found.items()}

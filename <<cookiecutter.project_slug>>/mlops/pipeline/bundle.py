@@ -165,7 +165,7 @@ def sources(target: Target) -> Sources:
     return {
         "inputs_digest": inputs_digest(target),
         "git_commit": git_commit(target.project.root),
-        "image_digest": image.digest(target.registry),
+        "image_digest": image.digest(image.configured_in(target)),
         "keys": keys.arns(target),
     }
 

@@ -11,6 +11,7 @@ from mlops.pipeline import bundle
 from mlops.pipeline.sagemaker import PipelineService
 from mlops.project import image, keys, pipelines
 from mlops.project.lookups import key_of_alias, newest_image
+from mlops.project.stacks import CICD
 from mlops.project.target import Target
 from mlops.store.s3 import S3Store
 
@@ -38,15 +39,15 @@ def look_up(target: Target) -> None:
     Raises:
         MlopsError: No image has been built or no key created yet, or an AWS call fails.
     """
-    builder, unnamed = target.registry, keys.unnamed(target)
-    if image.takes_newest(builder):
+    owner, unnamed = image.configured_in(target), keys.unnamed(target)
+    if image.takes_newest(owner):
+        builder = target.holding(CICD)
         builder.account.verify()
-        image.remember(builder, newest_image(builder.account, builder.names))
+        image.remember(owner, newest_image(builder.account, builder.names))
     if unnamed:
         target.account.verify()
     for key in unnamed:
-        alias = target.names.key_alias(keys.KEYS[key])
-        keys.remember(target, key, key_of_alias(target.account, alias, key))
+        keys.remember(target, key, key_of_alias(target.account, keys.alias(target, key), key))
 
 
 def submit(target: Target, pipeline: str = pipelines.TRAINING) -> Submission:

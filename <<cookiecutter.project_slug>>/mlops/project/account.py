@@ -57,6 +57,7 @@ class Account:
         bucket: The environment's bucket.
         role: The ARN of the role of the pipeline and its jobs.
         assumes: The ARN of the role to assume for callers of another account; None for none.
+        data_lake: The account of the bucket, if it is another one.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Account:
     bucket: str
     role: str
     assumes: str | None = None
+    data_lake: str | None = None
 
     @classmethod
     def of(cls, environment: Environment) -> "Account":
@@ -84,8 +86,11 @@ class Account:
             bucket=str(environment["bucket"]),
             role=str(environment["pipeline_role"]),
             assumes=role_to_assume(
-                environment.name, str(environment["account"]), environment.settings.get(ASSUME_ROLE)
+                environment.account_name or environment.name,
+                str(environment["account"]),
+                environment.settings.get(ASSUME_ROLE),
             ),
+            data_lake=str(environment[environment.data_account_key]),
         )
 
     @cached_property
@@ -188,6 +193,16 @@ class Account:
                 "Switch the profile (AWS_PROFILE), correct `account` in the configuration, or set "
                 f"`{ASSUME_ROLE}` there to enter the account from yours.",
             )
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether a role is assumed in the account, because the credentials are of another one.
+
+        Raises:
+            MlopsError: The credentials are missing or expired.
+        """
+        with aws_errors("verify the AWS credentials"):
+            return self._session is not boto3
 
     @property
     def caller(self) -> str:

@@ -35,8 +35,11 @@ STACKS = "stacks"
 PLACE = ("account", "project_id", "bucket", "model_bucket", "pipeline_role", "data_key", "model_key")
 """The keys that locate an environment."""
 
-ASSUME_ROLE = "assume_role"
-"""The key with the name of the role that callers of another account assume in the account of an environment."""
+ACCOUNT, ASSUME_ROLE = "account", "assume_role"
+"""The keys with an account, and with the name of the role that callers of another account assume there."""
+
+FURTHER_ACCOUNTS = "accounts"
+"""The section with the accounts of `dev` besides its own, which is that of the training pipeline."""
 
 DEPLOYED_BY = "deployed_by"
 """The section that says which project deploys the versions that are registered here, and in which accounts."""
@@ -45,7 +48,7 @@ _TRAINING = (LOCAL, SHARED)
 _TRAINS, _SERVES, _MONITORS = (
     {CAPABILITIES[name].question: CAPABILITIES[name].answers} for name in ("trains", "serves", "monitors")
 )
-_SEVERAL_ACCOUNTS = {"account_layout": (stacks.MULTI,)}
+_SEVERAL_ACCOUNTS = {"account_layout": (stacks.MULTI, stacks.ORGANIZATION)}
 _OF_JOBS = ("processing", "security")
 
 
@@ -73,6 +76,11 @@ KEYS: Mapping[str, Key] = {
     ASSUME_ROLE: Key(IN_AWS, when=_SEVERAL_ACCOUNTS),
     DEPLOYED_BY: Key(
         (SHARED,), ("project", "staging", "production"), {"project_scope": ("build-train",), **_SEVERAL_ACCOUNTS}
+    ),
+    FURTHER_ACCOUNTS: Key(
+        (SHARED,),
+        tuple(part for part in stacks.DEVELOPMENT if part != stacks.OPERATIONS),
+        {"account_layout": (stacks.ORGANIZATION,)},
     ),
     "trained_in": Key((LOCAL,), when={"project_scope": ("deploy",)}),
     "image_digest": Key(_TRAINING, when={**_TRAINS, "training_image": ("custom",)}),
@@ -195,9 +203,11 @@ class Readers:
                         raise file.undeployed(str(stack), dict.fromkeys(deployed))
                     file.require_section(f"{STACKS}.{stack}", parameters)
             elif keys:
-                for key in value or {}:
-                    if key not in keys:
-                        raise file.unread(f"{name}.{key}", [f"{name}.{one}" for one in keys])
+                file.require_keys(name, value, keys)
+            if name == FURTHER_ACCOUNTS:
+                for key, one in (value or {}).items():
+                    file.require_section(f"{name}.{key}", one)
+                    file.require_keys(f"{name}.{key}", one, (ACCOUNT, ASSUME_ROLE))
 
 
 @dataclass(frozen=True)
@@ -213,6 +223,11 @@ class _File:
                 f"`{name}: {shown(value)}` in {self.path} is not a section.",
                 "Write its keys below it, indented, or remove it.",
             )
+
+    def require_keys(self, name: str, section: Mapping[Any, Any] | None, keys: Collection[str]) -> None:
+        for key in section or {}:
+            if key not in keys:
+                raise self.unread(f"{name}.{key}", [f"{name}.{one}" for one in keys])
 
     def unread(self, key: str, valid: Collection[str]) -> MlopsError:
         """Return the error for a key that no environment of this file reads."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlops.base.environments import LOCAL, SHARED
 from mlops.base.errors import MlopsError, UsageError
-from mlops.project.configuration import BASE, PLACE, STACKS, file_of, shown
+from mlops.project.configuration import ACCOUNT, BASE, FURTHER_ACCOUNTS, PLACE, STACKS, file_of, shown
 
 _REQUIRED = ("account", "bucket", "pipeline_role")
 
@@ -23,6 +23,9 @@ class Environment:
         region: The AWS Region of the project.
         files: By dotted key, the file that sets it.
         has_own_account: Whether its account must be its own; else it may be that of `dev`.
+        account_name: The name of its account; see `stacks.ACCOUNTS`.
+        account_keys: The dotted keys of the accounts that it cannot do without, its own first.
+        data_account_key: The dotted key of the account of its bucket.
     """
 
     name: str
@@ -31,10 +34,15 @@ class Environment:
     region: str
     files: Mapping[str, Path] = field(default_factory=dict, compare=False)
     has_own_account: bool = False
+    account_name: str = ""
+    account_keys: tuple[str, ...] = (ACCOUNT,)
+    data_account_key: str = ACCOUNT
 
     def file(self, key: str) -> Path:
         """Return the file to edit for a dotted key: the one that sets it, or the one where it belongs."""
-        own = key in (*PLACE, "trained_in", "image_digest") or (self.name == SHARED and key.startswith(f"{STACKS}."))
+        own = key in (*PLACE, "trained_in", "image_digest") or (
+            self.name == SHARED and key.startswith((f"{STACKS}.", f"{FURTHER_ACCOUNTS}."))
+        )
         return self.files.get(key, self.path if own else BASE)
 
     def stack(self, name: str) -> dict[str, Any]:
@@ -93,14 +101,14 @@ class Environment:
             MlopsError: Keys are missing; the message lists all of them.
         """
         # The others are derived from the account if they are empty.
-        missing = self.missing("account") or self.missing(*_REQUIRED)
+        missing = self.missing(*self.account_keys) or self.missing(*_REQUIRED)
         if missing:
-            place = str(self.path)
-            if self.name not in (LOCAL, SHARED) and not self.has_own_account:
+            place = str(self.file(missing[0]))
+            if self.name not in (LOCAL, SHARED) and not self.has_own_account and missing[0] == ACCOUNT:
                 place += f", or for every environment in {file_of(SHARED)}"
             it = "it" if len(missing) == 1 else "them"
             raise UsageError(
-                f"{self.path} has no value for {', '.join(f'`{key}`' for key in missing)}.",
+                f"{self.file(missing[0])} has no value for {', '.join(f'`{key}`' for key in missing)}.",
                 f"Set {it} in {place}; the comments there explain {it}.",
             )
 

@@ -44,9 +44,14 @@ def uri(target: Target) -> str | None:
     Raises:
         MlopsError: See `digest`.
     """
-    used = digest(target)
-    registry = f"{target.settings['account']}.dkr.ecr.{target.project.region}.amazonaws.com"
+    used = digest(configured_in(target))
+    registry = f"{target.registry.settings['account']}.dkr.ecr.{target.project.region}.amazonaws.com"
     return f"{registry}/{target.project.slug}@{used}" if used else None
+
+
+def configured_in(target: Target) -> Target:
+    """Return the environment whose configuration says which image an environment's jobs use."""
+    return target if target.experiments else target.registry
 
 
 def takes_newest(target: Target) -> bool:

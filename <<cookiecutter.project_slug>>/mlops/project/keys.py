@@ -12,11 +12,15 @@ from mlops.base.commands import MLOPS
 from mlops.base.errors import UsageError
 from mlops.base.files import write_text
 from mlops.project.security import key_arn
+from mlops.project.stacks import ARTIFACTS, DATA_LAKE
 from mlops.project.target import Target
 
 _MODEL_KEY = "model_key"
 KEYS = {"data_key": "data", _MODEL_KEY: "model"}
 """The keys, by their name in the configuration, with the endings of their aliases."""
+
+_HOLDERS = {"data_key": DATA_LAKE, _MODEL_KEY: ARTIFACTS}
+"""The part of the project that each belongs to."""
 
 
 def arn(target: Target, name: str) -> str:
@@ -54,6 +58,25 @@ def arns(target: Target) -> dict[str, str]:
 def unnamed(target: Target) -> list[str]:
     """Return the used keys without a value in the configuration."""
     return [name for name in _used(target) if target.settings.settings.get(name) is None]
+
+
+def alias(target: Target, name: str) -> str:
+    """Return the alias of the project's own key for a setting; its ARN, if the key is in another account.
+
+    Args:
+        target: The environment of the jobs.
+        name: `data_key` or `model_key`.
+
+    Raises:
+        MlopsError: The configuration has no account for the key.
+    """
+    if target.experiments:  # whose archives are results among others
+        return target.names.key_alias(KEYS["data_key"])
+    holder = target if target.is_deployed_to else target.holding(_HOLDERS[name])
+    own = target.names.key_alias(KEYS[name])
+    if holder.account_name == target.account_name:
+        return own
+    return f"arn:aws:kms:{target.project.region}:{holder.settings['account']}:{own}"
 
 
 def _used(target: Target) -> list[str]:

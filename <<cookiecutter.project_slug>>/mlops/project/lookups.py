@@ -23,8 +23,8 @@ def key_of_alias(account: Account, alias: str, setting: str) -> str:
     """Return the ARN of the key behind an alias.
 
     Args:
-        account: The account of the key.
-        alias: `alias/<name>`.
+        account: The account that uses the key.
+        alias: `alias/<name>`, or its ARN if the key is in another account.
         setting: The setting for the key, for the message.
 
     Raises:
@@ -34,7 +34,7 @@ def key_of_alias(account: Account, alias: str, setting: str) -> str:
         found = if_exists(account.kms.describe_key, KeyId=alias)
     if found is None:
         raise MlopsError(
-            f"There is no key {alias} in the account {account.id}.",
+            f"There is no key {alias}{'' if alias.startswith('arn:') else f' in the account {account.id}'}.",
             f"`{MLOPS} deploy --environment dev` creates it. For a bucket of your own, set `{setting}`.",
         )
     return str(found["KeyMetadata"]["Arn"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mlops.project.capabilities import lack
 from mlops.project.stacks import MONITORING as MONITORING_STACK
+from mlops.project.stacks import account_of
 from mlops.project.target import Target
 
 TRAINING, MONITORING = "training", "monitoring"
@@ -22,7 +23,8 @@ def submitted(target: Target) -> list[str]:
     has_functions = target.environment in MONITORING_STACK.accounts(project.layout) and not lack(
         project.answers, ("deploys",)
     )
-    here = {TRAINING: not target.is_deployed_to, MONITORING: has_functions}
+    trains = not target.is_deployed_to and target.account_name == account_of(project.layout, target.environment)
+    here = {TRAINING: trains, MONITORING: has_functions}
     return [name for name in present(project.root) if here[name]]
 
 

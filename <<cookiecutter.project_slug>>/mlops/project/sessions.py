@@ -17,21 +17,21 @@ _NOT_IN_NAMES = re.compile(r"[^\w+=,.@-]")
 _LONGEST_NAME = 64
 
 
-def role_variable(environment: str) -> str:
-    """Return the environment variable with the ARN of the role to assume in the account of an environment."""
-    return f"MLOPS_ROLE_{environment.upper()}"
+def role_variable(name: str) -> str:
+    """Return the environment variable with the ARN of the role to assume in an account, given the account's name."""
+    return f"MLOPS_ROLE_{name.upper().replace('-', '_')}"
 
 
-def role_to_assume(environment: str, account: str, configured: str | None) -> str | None:
-    """Return the ARN of the role to assume for an environment; None to use the caller's credentials.
+def role_to_assume(name: str, account: str, configured: str | None) -> str | None:
+    """Return the ARN of the role to assume in an account; None to use the caller's credentials.
 
     Args:
-        environment: The environment.
+        name: The name of the account.
         account: The account.
         configured: The name of the role in the configuration; `role_variable`, which builds set, goes before it.
     """
     role = f"arn:aws:iam::{account}:role/{configured}" if configured else None
-    return os.environ.get(role_variable(environment)) or role
+    return os.environ.get(role_variable(name)) or role
 
 
 def assuming(role: str, region: str) -> boto3.Session:

@@ -3,27 +3,46 @@
 Shared stacks belong to `dev` and serve all environments; the others are deployed once per environment. A stack is part
 of a project if its template, `infra/<name>.yaml`, is.
 
-With the layout `single` everything is in one account. With `multi` each environment has its own: what trains,
-registers and builds is in that of `dev`, what serves and is monitored in those of staging and production.
+A stack names the parts of a project that its resources belong to. The layout says which account each part is in: with
+`single` all are in one, with `multi` staging and production have their own, with `organization` each part does.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops.base.environments import ENVIRONMENTS, IN_AWS, SHARED
+from mlops.base.environments import ENVIRONMENTS, IN_AWS, PRODUCTION, SHARED, STAGING
 from mlops.base.errors import UsageError
 
 SHADOW_MINUTES = "shadow_minutes"
 """How long a new version runs as a shadow of the live one; a setting of `deploy`, not of the template."""
 
-SINGLE, MULTI = "single", "multi"
+DATA_LAKE, ARTIFACTS, OPERATIONS, CICD = "data-lake", "artifacts", "operations", "cicd"
+EXPERIMENTATION = "experimentation"
+DEVELOPMENT = (DATA_LAKE, ARTIFACTS, OPERATIONS, CICD, EXPERIMENTATION)
+"""The parts that belong to `dev`: its data, its models and images, what trains, what builds and deploys, and data
+scientists' own runs."""
+
+PARTS = (*DEVELOPMENT, STAGING, PRODUCTION)
+
+SINGLE, MULTI, ORGANIZATION = "single", "multi", "organization"
 
 ACCOUNTS: Mapping[str, Mapping[str, str]] = {
-    SINGLE: dict.fromkeys(IN_AWS, SHARED),
-    MULTI: {name: name for name in IN_AWS},
+    SINGLE: dict.fromkeys(PARTS, SHARED),
+    MULTI: {**dict.fromkeys(DEVELOPMENT, SHARED), **{name: name for name in ENVIRONMENTS}},
+    ORGANIZATION: {part: part for part in PARTS},
 }
-"""By layout, for each environment, the one that its account is named after; several may have the same account."""
+"""By layout, the account of each part, in the order of deployment. An account is named after the environment that it
+belongs to, or after its only part."""
+
+
+def account_of(layout: str, environment: str) -> str:
+    """Return the account of an environment: for `dev`, that of the training pipeline.
+
+    Environments that a project adds have their own.
+    """
+    part = OPERATIONS if environment == SHARED else environment
+    return ACCOUNTS[layout][part] if environment in IN_AWS else environment
 
 
 @dataclass(frozen=True)
@@ -32,26 +51,29 @@ class Stack:
 
     Attributes:
         name: The name of its template, without the ending.
-        multi: The accounts of a shared stack with the layout `multi`; with `single` it is that of `dev`.
+        parts: The parts that its resources belong to.
+        beside: A part whose account has other stacks in its place.
         shared: Whether all environments of an account share it; otherwise each of `ENVIRONMENTS` has one.
         endpoint: Whether it serves requests.
     """
 
     name: str
-    multi: tuple[str, ...] = (SHARED,)
+    parts: tuple[str, ...]
+    beside: str | None = None
     shared: bool = True
     endpoint: bool = False
 
     def accounts(self, layout: str) -> tuple[str, ...]:
         """Return the accounts that the stack is deployed to, in order."""
         of_layout = ACCOUNTS[layout]
-        if self.shared:
-            return self.multi if layout == MULTI else (of_layout[SHARED],)
-        return tuple(dict.fromkeys(of_layout[name] for name in ENVIRONMENTS))
+        left_out = of_layout.get(self.beside or "")
+        return tuple(dict.fromkeys(of_layout[part] for part in self.parts if of_layout[part] != left_out))
 
     def environments(self, layout: str) -> tuple[str, ...]:
         """Return the environments whose configuration has settings for it; those of shared stacks are in `dev` too."""
-        return tuple(dict.fromkeys((SHARED, *self.accounts(layout)))) if self.shared else ENVIRONMENTS
+        if not self.shared:
+            return ENVIRONMENTS
+        return tuple(dict.fromkeys((SHARED, *(name for name in self.accounts(layout) if name in IN_AWS))))
 
 
 @dataclass(frozen=True)
@@ -60,37 +82,46 @@ class Placed:
 
     Attributes:
         stack: The stack.
-        account: The environment that the account is named after.
+        account: The name of the account.
     """
 
     stack: Stack
     account: str
 
 
-REGISTRY = Stack("registry")
-MONITORING = Stack("monitoring", multi=ENVIRONMENTS)
+REGISTRY = Stack("registry", (ARTIFACTS,))
+EXECUTION = Stack("execution", (OPERATIONS,))
+NOTIFICATIONS = Stack("notifications", (DATA_LAKE, ARTIFACTS, CICD, *ENVIRONMENTS), beside=OPERATIONS)
+MONITORING = Stack("monitoring", ENVIRONMENTS)
 TABLE = (
-    Stack("data", multi=IN_AWS),
+    Stack("data", PARTS),
     REGISTRY,
-    Stack("execution"),
-    Stack("notifications", multi=ENVIRONMENTS),
-    Stack("retraining"),
-    Stack("workload", multi=ENVIRONMENTS),
+    EXECUTION,
+    NOTIFICATIONS,
+    Stack("experiments", (EXPERIMENTATION,)),
+    Stack("retraining", (OPERATIONS,)),
+    Stack("workload", ENVIRONMENTS),
     MONITORING,
-    Stack("cicd"),
-    Stack("image"),
-    Stack("build"),
-    Stack("promotion"),
-    Stack("release", multi=ENVIRONMENTS),
-    Stack("events", multi=ENVIRONMENTS),
-    Stack("people", multi=IN_AWS),
-    Stack("endpoint", shared=False, endpoint=True),
-    Stack("transform", shared=False),
-    Stack("api", shared=False),
-    Stack("observability", shared=False),
+    Stack("cicd", (CICD,)),
+    Stack("image", (CICD,)),
+    Stack("build", (CICD,)),
+    Stack("promotion", (CICD,)),
+    Stack("builds", (OPERATIONS,)),
+    Stack("release", ENVIRONMENTS),
+    Stack("approvals", (ARTIFACTS,)),
+    Stack("arrivals", (DATA_LAKE,)),
+    Stack("events", ENVIRONMENTS),
+    Stack("people", PARTS),
+    Stack("endpoint", ENVIRONMENTS, shared=False, endpoint=True),
+    Stack("transform", ENVIRONMENTS, shared=False),
+    Stack("api", ENVIRONMENTS, shared=False),
+    Stack("observability", ENVIRONMENTS, shared=False),
 )
 """All stacks in the order of deployment: each uses outputs of preceding ones of its account. They are deleted in
 reverse."""
+
+WITH_TOPIC = (EXECUTION, NOTIFICATIONS)
+"""The stacks with the topic of notifications; an account has at most one of them."""
 
 
 def present(root: Path, environment: str) -> list[Stack]:
@@ -112,8 +143,9 @@ def placed(root: Path, environment: str, layout: str) -> list[Placed]:
     Raises:
         MlopsError: Nothing is deployed for this environment.
     """
-    found, of_layout = present(root, environment), ACCOUNTS[layout]
-    accounts = dict.fromkeys(of_layout.values()) if environment == SHARED else [of_layout[environment]]
+    found = present(root, environment)
+    all_accounts = dict.fromkeys(ACCOUNTS[layout].values())
+    accounts = all_accounts if environment == SHARED else [account_of(layout, environment)]
     return [Placed(stack, account) for account in accounts for stack in found if account in stack.accounts(layout)]
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mlops.base.environments import ENVIRONMENTS, LOCAL, SHARED
+from mlops.base.environments import ENVIRONMENTS, IN_AWS, LOCAL, SHARED
 from mlops.base.errors import UsageError
 from mlops.project import stacks
 from mlops.project.environment import Environment
 from mlops.project.names import Names
 from mlops.project.project import Project
-from mlops.project.stacks import ACCOUNTS, Placed
+from mlops.project.stacks import ACCOUNTS, ARTIFACTS, DEVELOPMENT, EXPERIMENTATION, Placed
 
 if TYPE_CHECKING:
     from mlops.project.account import Account
@@ -26,10 +26,13 @@ class Target:
     Attributes:
         project: The project.
         environment: The name of the environment: local, dev, staging or production.
+        part: The account, where the environment is divided among several; None for the environment as its pipelines
+            see it.
     """
 
     project: Project
     environment: str
+    part: str | None = None
 
     @cached_property
     def settings(self) -> Environment:
@@ -38,7 +41,7 @@ class Target:
         Raises:
             MlopsError: There is no such environment, or its configuration is invalid.
         """
-        return self.project.environment(self.environment)
+        return self.project.environment(self.environment, self.part)
 
     @cached_property
     def names(self) -> Names:
@@ -71,19 +74,42 @@ class Target:
 
     @property
     def account_name(self) -> str:
-        """The environment that the account is named after: with one account, `dev` for all."""
-        return ACCOUNTS[self.project.layout].get(self.environment, self.environment)
-
-    def in_account(self, name: str) -> "Target":
-        """Return the environment that an account is named after; this one if it is in that account."""
-        if name == self.account_name:
-            return self
-        return self.shared if name == SHARED else self.at(name)
+        """The name of the account; see `stacks.ACCOUNTS`."""
+        return self.part or stacks.account_of(self.project.layout, self.environment)
 
     @property
+    def owns_account(self) -> bool:
+        """Whether the account is its own, and has shared stacks that it alone deploys."""
+        return self.environment in IN_AWS and self.account_name in (self.environment, self.part)
+
+    def in_account(self, name: str) -> "Target":
+        """Return the environment that an account belongs to, as it is there; this one if it is in that account."""
+        if name not in IN_AWS:
+            return Target(self.project, SHARED, name)
+        return self if name == self.account_name else self.at(name)
+
+    @property
+    def places(self) -> list["Target"]:
+        """The environment in each of its accounts; itself if it has one."""
+        if self.environment != SHARED:
+            return [self]
+        accounts = ACCOUNTS[self.project.layout]
+        return [self.in_account(name) for name in dict.fromkeys(accounts[part] for part in DEVELOPMENT)]
+
+    def holding(self, part: str) -> "Target":
+        """Return the environment in the account of a part that this one uses; one that trains in one account has all.
+
+        Args:
+            part: One of `stacks.DEVELOPMENT`.
+        """
+        name = ACCOUNTS[self.project.layout][part]
+        has_all = name == SHARED and not self.is_deployed_to
+        return self if has_all or self.is_local else self.in_account(name)
+
+    @cached_property
     def registry(self) -> "Target":
         """The environment whose account has the registry and the images that this one uses."""
-        return self.in_account(self.shared.account_name) if self.is_deployed_to else self
+        return self.holding(ARTIFACTS)
 
     @property
     def is_local(self) -> bool:
@@ -95,6 +121,11 @@ class Target:
         """Whether versions are deployed to the environment."""
         return self.environment in ENVIRONMENTS
 
+    @property
+    def experiments(self) -> bool:
+        """Whether the environment is for runs in an account of their own, which register nothing."""
+        return self.environment == EXPERIMENTATION and ACCOUNTS[self.project.layout][EXPERIMENTATION] != SHARED
+
     @cached_property
     def shared(self) -> "Target":
         """The environment with the shared resources."""
@@ -102,7 +133,7 @@ class Target:
 
     def at(self, environment: str) -> "Target":
         """Return the same project in another environment."""
-        return self if environment == self.environment else Target(self.project, environment)
+        return self if (environment, None) == (self.environment, self.part) else Target(self.project, environment)
 
     @property
     def model_package_group(self) -> str:
@@ -114,6 +145,18 @@ class Target:
         if not self.project.deploys_only:
             return self.project.slug
         return str(self.shared.settings["stacks.registry.model_package_group"])
+
+    @property
+    def registration(self) -> str:
+        """The model package group as pipelines name it: its ARN, if it is in another account than theirs.
+
+        Raises:
+            MlopsError: As for `model_package_group`, or the configuration has no account for the registry.
+        """
+        group, registry = self.model_package_group, self.registry
+        if registry.account_name == self.account_name:
+            return group
+        return f"arn:aws:sagemaker:{self.project.region}:{registry.settings['account']}:model-package-group/{group}"
 
     @cached_property
     def trainer(self) -> "Target":

@@ -34,7 +34,8 @@ def live_packages(target: Target) -> dict[str, str]:
         return {}
     from mlops.registry.live import live  # as above
 
-    return live(target.account, target.names, ENVIRONMENTS)
+    place = _recorded_in(target)
+    return live(place.account, place.names, ENVIRONMENTS)
 
 
 def live_periods(target: Target) -> "list[Period]":
@@ -47,4 +48,9 @@ def live_periods(target: Target) -> "list[Period]":
         return []
     from mlops.registry.live import periods  # as above
 
-    return periods(target.account, target.names, ENVIRONMENTS)
+    place = _recorded_in(target)
+    return periods(place.account, place.names, ENVIRONMENTS)
+
+
+def _recorded_in(target: Target) -> Target:
+    return target if target.is_deployed_to else target.registry

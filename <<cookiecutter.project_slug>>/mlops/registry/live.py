@@ -1,7 +1,8 @@
 """The live package of each environment, in an SSM parameter that a deployment writes once the endpoint serves it.
 
 The parameter belongs to no stack, because CloudFormation may report success for an update that SageMaker rolled back.
-It is in the account of the environment and in that of the registry: parameters cannot be read across accounts.
+It is in the account of the environment, in that of the registry, and in those of the functions that promote versions
+and sweep what no version names: parameters cannot be read across accounts.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from itertools import zip_longest
 
 from mlops.project.account import Account, aws_errors
 from mlops.project.names import Names
+from mlops.project.stacks import CICD, OPERATIONS
 from mlops.project.target import Target
 
 
@@ -101,7 +103,7 @@ def forget(target: Target) -> None:
 
 
 def _recorded_in(target: Target) -> list[Target]:
-    return [target] if target.registry == target else [target, target.registry]
+    return list(dict.fromkeys((target, target.registry, target.holding(CICD), target.holding(OPERATIONS))))
 
 
 def version_of(package: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlops.base.errors import UsageError
 from mlops.project.account import Account, aws_errors, if_exists
+from mlops.project.stacks import DATA_LAKE
 from mlops.project.target import Target
 from mlops.registry import packages
 from mlops.registry.versions import APPROVED, ModelVersion, find, of_package, require_baseline, with_approval
@@ -23,11 +24,13 @@ class AwsRegistry:
         account: The account.
         store: The object store of archives and reports.
         group: The name of the group; created with the first registration.
+        reports: The object store of reports, if it is another one.
     """
 
     account: Account
     store: S3Store
     group: str
+    reports: S3Store | None = None
 
     @classmethod
     def of(cls, target: Target) -> "AwsRegistry":
@@ -38,7 +41,9 @@ class AwsRegistry:
         """
         account = target.registry.account
         account.verify()
-        return cls(account, S3Store(account), target.model_package_group)
+        # Who is in the account of the registry reads reports from there; who enters it enters that of the reports, too.
+        reports = S3Store(target.holding(DATA_LAKE).account) if account.is_entered else None
+        return cls(account, S3Store(account), target.model_package_group, reports)
 
     def versions(self) -> list[ModelVersion]:
         """Return all versions, oldest first (see `Registry.versions`)."""
@@ -66,7 +71,7 @@ class AwsRegistry:
 
     def evaluation(self, version: ModelVersion) -> dict[str, Any]:
         """Return the evaluation report of a version (see `Registry.evaluation`)."""
-        report: dict[str, Any] = self.store.read_json(version.evaluation_uri)
+        report: dict[str, Any] = (self.reports or self.store).read_json(version.evaluation_uri)
         return report
 
     def download_model(self, version: ModelVersion, folder: Path) -> Path:
@@ -76,4 +81,4 @@ class AwsRegistry:
     def download_baseline(self, version: ModelVersion, folder: Path) -> None:
         """Download the baseline of a version into a folder (see `Registry.download_baseline`)."""
         for uri in require_baseline(version):
-            self.store.download(uri, folder)
+            (self.reports or self.store).download(uri, folder)

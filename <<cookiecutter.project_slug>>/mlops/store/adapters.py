@@ -1,5 +1,6 @@
 """The object store of an environment: a folder on this machine, or S3."""
 
+from mlops.project.stacks import DATA_LAKE
 from mlops.project.target import Target
 from mlops.store.local import LocalStore
 from mlops.store.port import Store
@@ -15,4 +16,4 @@ def store_of(target: Target) -> Store:
         return LocalStore.of(target)
     from mlops.store.s3 import S3Store  # boto3 costs 0.2 s, which local verbs do not pay
 
-    return S3Store(target.account)
+    return S3Store((target if target.is_deployed_to else target.holding(DATA_LAKE)).account)

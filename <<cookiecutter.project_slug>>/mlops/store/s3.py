@@ -23,14 +23,15 @@ class S3Store:
     account: Account
 
     def require_bucket(self) -> None:
-        """Make sure that the environment's bucket exists and belongs to the account.
+        """Make sure that the environment's bucket exists and belongs to its account.
 
         Raises:
             MlopsError: It does not exist, belongs to another account, or is not accessible.
         """
         bucket = self.account.bucket
         with aws_errors(f"use the bucket {bucket}"):
-            found = if_exists(self.account.s3.head_bucket, Bucket=bucket, ExpectedBucketOwner=self.account.id)
+            owner = self.account.data_lake or self.account.id
+            found = if_exists(self.account.s3.head_bucket, Bucket=bucket, ExpectedBucketOwner=owner)
         if found is None:
             raise MlopsError(
                 f"Bucket {bucket} does not exist.",

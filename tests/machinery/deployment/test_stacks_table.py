@@ -40,8 +40,8 @@ def names(found: list[Stack]) -> list[str]:
 
 def test_stacks_are_deployed_in_the_order_of_the_table() -> None:
     assert " ".join(stack.name for stack in TABLE) == (
-        "data registry execution notifications retraining workload monitoring cicd image build promotion "
-        "release events people endpoint transform api observability"
+        "data registry execution notifications experiments retraining workload monitoring cicd image build promotion "
+        "builds release approvals arrivals events people endpoint transform api observability"
     )
 
 

@@ -29,7 +29,8 @@ def sources(tmp_path: Path) -> Project:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"# {name}\n", encoding="utf-8")
     (tmp_path / "project.yaml").write_text(
-        "project_scope: build-train\ntraining_image: aws\naws_region: eu-west-1\n", encoding="utf-8"
+        "project_scope: build-train\naccount_layout: single\ntraining_image: aws\naws_region: eu-west-1\n",
+        encoding="utf-8",
     )
     (tmp_path / "config/local.yaml").write_text(
         f"account: '1'\nbucket: b\npipeline_role: r\ndata_key: {DATA_KEY}\nmodel_key: {MODEL_KEY}\n", encoding="utf-8"

@@ -101,7 +101,12 @@ def test_an_account_that_is_not_filled_in_is_refused_before_any_call(tmp_path: P
     (tmp_path / "config").mkdir()
     (tmp_path / "config/base.yaml").touch()
     (tmp_path / "config/dev.yaml").write_text("bucket: null\n", encoding="utf-8")
-    (tmp_path / "project.yaml").write_text(json.dumps({"project_slug": "x", "aws_region": REGION}), encoding="utf-8")
+    (tmp_path / "project.yaml").write_text(
+        json.dumps(
+            {"project_slug": "x", "aws_region": REGION, "account_layout": "single", "project_scope": "build-train"}
+        ),
+        encoding="utf-8",
+    )
     with pytest.raises(MlopsError, match="has no value for `account`"):
         submission.submit(Target(Project(tmp_path), "dev"))
 

@@ -1,6 +1,7 @@
 """Accounts of environments: which stacks are in which, what is refused, and how another account is entered."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,19 @@ import pytest
 from mlops.base.errors import MlopsError
 from mlops.deployment import across
 from mlops.deployment.deploy import Deployment, DeployRequest
+from mlops.project import keys
 from mlops.project.account import Account
 from mlops.project.names import Names, project_id
 from mlops.project.project import Project
-from mlops.project.stacks import TABLE, placed, selected
+from mlops.project.stacks import ACCOUNTS, TABLE, placed, selected
 from mlops.project.target import Target
 from standin.account import REGION, Cloud
+from tests.answers import QUESTIONS
 from tests.machinery.deployment.small_project import SLUG, small_project
 from tests.standin.several_accounts import DEV, PRODUCTION, STAGING, accounts, allow, role, root
 
+LAKE, ARTIFACTS_ACCOUNT, CICD_ACCOUNT = "555555555555", "666666666666", "777777777777"
+EXPERIMENTATION_ACCOUNT = "888888888888"
 NUMBERS = {"dev": DEV, "staging": STAGING, "production": PRODUCTION}
 
 
@@ -30,6 +35,20 @@ def several(folder: Path, **overlays: dict[str, Any]) -> Project:
         stacks = {"endpoint": {"instance_type": "ml.m5.large"}} if name != "dev" else {"workload": {"record_days": 7}}
         content = {"account": number, "stacks": stacks, **overlays.get(name, {})}
         (folder / f"config/{name}.yaml").write_text(json.dumps(content))
+    return project
+
+
+def organization(folder: Path, **overlays: dict[str, Any]) -> Project:
+    """A small project each of whose parts has an account of its own."""
+    further = {
+        "data-lake": {"account": LAKE, "assume_role": "administrator"},
+        "artifacts": {"account": ARTIFACTS_ACCOUNT},
+        "cicd": {"account": CICD_ACCOUNT},
+        "experimentation": {"account": EXPERIMENTATION_ACCOUNT},
+    }
+    project = several(folder, **{**overlays, "dev": {"accounts": further, **overlays.get("dev", {})}})
+    answers = json.loads((folder / "project.yaml").read_text())
+    (folder / "project.yaml").write_text(json.dumps({**answers, "account_layout": "organization"}))
     return project
 
 
@@ -48,7 +67,102 @@ def test_each_stack_is_in_one_account_or_in_one_for_each_environment(tmp_path: P
     assert [one.stack.name for one in selected(found, [], "staging")] == ["data", "workload"]
     with pytest.raises(MlopsError, match=r"no stack 'workload' here.\n  Stacks: data\."):
         selected(found, ["workload"], "dev")
-    assert all(stack.accounts("single") == ("dev",) for stack in TABLE)
+    assert all(stack.accounts("single") == ("dev",) for stack in TABLE if not stack.beside)
+
+
+def test_templates_and_machinery_have_the_same_accounts() -> None:
+    assert {layout: dict(accounts) for layout, accounts in ACCOUNTS.items()} == QUESTIONS["_accounts"]
+
+
+def test_each_part_of_a_project_of_an_organization_is_in_an_account_of_its_own(tmp_path: Path) -> None:
+    root_ = organization(tmp_path).root
+    (root_ / "infra/registry.yaml").write_text((root_ / "infra/data.yaml").read_text())
+    assert [(one.stack.name, one.account) for one in placed(root_, "dev", "organization")] == [
+        ("data", "data-lake"),
+        *(("data", "artifacts"), ("registry", "artifacts")),
+        *(("data", "operations"), ("data", "cicd"), ("data", "experimentation")),
+        *(("data", "staging"), ("workload", "staging")),
+        *(("data", "production"), ("workload", "production")),
+    ]  # fmt: skip
+    for stack in TABLE:
+        accounts_ = stack.accounts("organization")
+        assert len(set(accounts_)) == len(accounts_) >= len(stack.accounts("multi"))
+
+
+def test_what_trains_is_in_operations_its_data_in_the_lake_and_its_models_in_artifacts(
+    tmp_path: Path,
+) -> None:
+    dev = Target(organization(tmp_path), "dev")
+    lake, artifacts, operations = (
+        Names(SLUG, project_id(number, REGION, SLUG)) for number in (LAKE, ARTIFACTS_ACCOUNT, DEV)
+    )
+    assert (dev.account.id, dev.account.bucket, dev.account.data_lake) == (DEV, lake.data_bucket, LAKE)
+    assert dev.settings["model_bucket"] == artifacts.model_bucket
+    assert dev.account.role == f"arn:aws:iam::{DEV}:role/{operations.pipeline_role}"
+    assert dev.registration == f"arn:aws:sagemaker:{REGION}:{ARTIFACTS_ACCOUNT}:model-package-group/{SLUG}"
+    assert keys.alias(dev, "data_key") == f"arn:aws:kms:{REGION}:{LAKE}:alias/{SLUG}-data"
+    assert keys.alias(dev, "model_key") == f"arn:aws:kms:{REGION}:{ARTIFACTS_ACCOUNT}:alias/{SLUG}-model"
+    for place in dev.places:  # what is deployed to an account uses the bucket there
+        assert place.account.bucket == place.names.data_bucket
+        assert place.account.data_lake == place.account.id
+    assert [place.account_name for place in dev.places] == [
+        *("data-lake", "artifacts", "operations", "cicd", "experimentation")
+    ]
+    production = Target(dev.project, "production")
+    assert (production.registry.account.id, production.registry.account_name) == (ARTIFACTS_ACCOUNT, "artifacts")
+
+
+def test_experiments_have_an_account_of_their_own_and_register_nothing(tmp_path: Path) -> None:
+    project = organization(tmp_path)
+    (tmp_path / "config/experimentation.yaml").write_text("own: {}\n")
+    target = Target(project, "experimentation")
+    own = Names(SLUG, project_id(EXPERIMENTATION_ACCOUNT, REGION, SLUG))
+    assert (target.account.id, target.account.bucket) == (EXPERIMENTATION_ACCOUNT, own.data_bucket)
+    assert target.settings["model_bucket"] == own.data_bucket
+    assert target.experiments
+    assert keys.alias(target, "model_key") == own.key_alias("data")
+    assert target.registry.account.id == ARTIFACTS_ACCOUNT
+    assert not Target(several(tmp_path / "other"), "experimentation").experiments
+    project = organization(tmp_path, dev={"accounts": {}})
+    with pytest.raises(MlopsError, match=r"config/dev.yaml has no value for `accounts.experimentation.account`"):
+        _ = Target(project, "experimentation").account
+
+
+def test_an_account_of_an_organization_is_entered_as_its_own_role(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Target(organization(tmp_path), "dev").in_account("data-lake")
+    assert lake.account.assumes == f"arn:aws:iam::{LAKE}:role/administrator"
+    monkeypatch.setenv("MLOPS_ROLE_DATA_LAKE", f"arn:aws:iam::{LAKE}:role/ship")
+    assert Target(lake.project, "dev", "data-lake").account.assumes == f"arn:aws:iam::{LAKE}:role/ship"
+
+
+def test_all_accounts_that_an_organization_lacks_are_named_at_once(tmp_path: Path) -> None:
+    project = organization(tmp_path, staging={"account": None}, dev={"accounts": {"cicd": {"account": DEV}}})
+    with pytest.raises(MlopsError, match=r"`account` in .*dev.yaml and `accounts.cicd.account` in .* are the same"):
+        project.environment("dev")
+    project = organization(tmp_path, staging={"account": None}, dev={"accounts": {"cicd": {"account": "444444444444"}}})
+    with pytest.raises(MlopsError) as caught:
+        Deployment(Target(project, "dev"), DeployRequest(), lambda _: None, lambda _: None)
+    for file, key in (
+        ("dev", "accounts.data-lake.account"), ("dev", "accounts.artifacts.account"), ("staging", "account"),
+    ):  # fmt: skip
+        assert re.search(rf"config/{file}.yaml has no value for [^\n]*`{key}`", str(caught.value)), key
+
+
+@pytest.mark.parametrize(
+    ("accounts_", "said"),
+    [
+        ({"lake": {"account": LAKE}}, "`accounts.lake` in config/dev.yaml has no effect"),
+        ({"cicd": {"acount": LAKE}}, "`accounts.cicd.acount` in config/dev.yaml has no effect"),
+        ({"cicd": LAKE}, "is not a section"),
+        ({"cicd": {"account": 12}}, "invalid value: `accounts.cicd.account: 12`"),
+    ],
+)
+def test_a_wrong_account_is_refused_with_its_key(tmp_path: Path, accounts_: dict[str, Any], said: str) -> None:
+    project = organization(tmp_path, dev={"accounts": accounts_})
+    with pytest.raises(MlopsError, match=re.escape(said)):
+        project.environment("dev")
 
 
 def test_shared_stacks_are_set_in_dev_and_an_environment_may_differ(tmp_path: Path) -> None:
@@ -62,7 +176,9 @@ def test_shared_stacks_are_set_in_dev_and_an_environment_may_differ(tmp_path: Pa
 @pytest.mark.parametrize(("name", "other"), [("staging", "dev"), ("production", "staging")])
 def test_environments_do_not_share_an_account(tmp_path: Path, name: str, other: str) -> None:
     several(tmp_path, **{name: {"account": NUMBERS[other]}})
-    with pytest.raises(MlopsError, match=rf"config/{name}\.yaml and config/{other}\.yaml have the same `account"):
+    with pytest.raises(
+        MlopsError, match=rf"`account` in config/{name}\.yaml and `account` in config/{other}\.yaml are the same"
+    ):
         Project(tmp_path).environment(name)
 
 

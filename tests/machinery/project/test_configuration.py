@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mlops.base.errors import MlopsError
-from mlops.project.configuration import ASSUME_ROLE, KEYS, OWN, PLACE, STACKS, dotted, merged
+from mlops.project.configuration import ASSUME_ROLE, FURTHER_ACCOUNTS, KEYS, OWN, PLACE, STACKS, dotted, merged
 from mlops.project.project import Project
 from mlops.project.stacks import SHADOW_MINUTES, TABLE
 from standin.template import parse, unsatisfied
@@ -117,7 +117,10 @@ def test_the_known_keys_are_those_that_the_code_reads() -> None:
     assert ("gate", "min_auc") in read
     assert [f"{name}.{key}" for name, key in read if name in KEYS and key not in (KEYS[name].keys or (key,))] == []
     names = {name for section, key in KEYS.items() for name in (key.keys or [section])}
-    assert [name for name in names - {*PLACE, STACKS, ASSUME_ROLE} if not re.search(rf"\b{name}\b", code)] == []
+    further = KEYS[FURTHER_ACCOUNTS].keys or ()
+    assert [
+        name for name in names - {*PLACE, STACKS, ASSUME_ROLE, *further} if not re.search(rf"\b{name}\b", code)
+    ] == []
 
 
 def refusal(root: Path, environment: str = "local") -> MlopsError:

@@ -114,7 +114,8 @@ def project(tmp_path: Path) -> Project:
     (tmp_path / "config").mkdir()
     (tmp_path / "config/base.yaml").touch()
     (tmp_path / "config/dev.yaml").write_text(f"account: '{ACCOUNT}'\n", encoding="utf-8")
-    answers = f"project_slug: visits\naws_region: {REGION}\ntraining_image: aws\nproject_scope: build-train\n"
+    answers = f"project_slug: visits\naws_region: {REGION}\ntraining_image: aws\n"
+    answers += "project_scope: build-train\naccount_layout: single\n"
     (tmp_path / "project.yaml").write_text(answers, encoding="utf-8")
     return Project(tmp_path)
 

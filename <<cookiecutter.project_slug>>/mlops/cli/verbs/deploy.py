@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--account",
         metavar="NAME",
-        help="deploy only to this account: dev, staging or production (account_layout multi)",
+        help="deploy only to this account, in a project with several; docs/accounts.md lists them",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--version", type=int, help="approved version to deploy (default: the latest approved)")

@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--account",
         metavar="NAME",
-        help="remove only from this account: dev, staging or production (account_layout multi)",
+        help="remove only from this account, in a project with several; docs/accounts.md lists them",
     )
     parser.add_argument("--yes", action="store_true", help="remove without confirmation")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")

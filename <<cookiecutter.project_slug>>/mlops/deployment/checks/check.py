@@ -49,9 +49,7 @@ class Subject:
     @property
     def own_environments(self) -> list[str]:
         """The environments whose chosen stacks are its own: with an account of its own, the shared ones there, too."""
-        target = self.target
-        owns_account = target.environment == target.account_name
-        own = dict.fromkeys([*([SHARED] if owns_account else []), target.environment])
+        own = dict.fromkeys([*([SHARED] if self.target.owns_account else []), self.target.environment])
         return [name for name in own if name in self.chosen]
 
     def stack(self, name: str, environment: str) -> dict[str, Any] | None:

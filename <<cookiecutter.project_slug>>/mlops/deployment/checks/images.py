@@ -12,6 +12,7 @@ from mlops.project.account import aws_errors, if_exists
 from mlops.project.configuration import IMAGES
 from mlops.project.lookups import newest_image
 from mlops.project.project import Project
+from mlops.project.stacks import CICD
 
 _NOTICE = timedelta(days=90)
 
@@ -51,7 +52,8 @@ def built(subject: Subject) -> Iterator[Finding]:
         MlopsError: The image cannot be looked up.
     """
     target = subject.target
-    if not image.has_own(target) or not target.project.readers.reads(target.environment, image.KEY):
+    builds = target.account_name == target.holding(CICD).account_name
+    if not builds or not image.has_own(target) or not target.project.readers.reads(target.environment, image.KEY):
         return
     newest = image.takes_newest(target)
     found = newest_image(target.account, target.names) if newest else image.digest(target)
@@ -82,7 +84,7 @@ def _is_in_ecr(subject: Subject, digest: str) -> bool:
     target = subject.target
     with aws_errors(f"look up the image {digest}"):
         images = if_exists(
-            target.account.ecr.describe_images,
+            target.registry.account.ecr.describe_images,
             repositoryName=target.project.slug,
             imageIds=[{"imageDigest": digest}],
         )

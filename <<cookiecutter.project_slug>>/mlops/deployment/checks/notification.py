@@ -7,6 +7,7 @@ from mlops.base.commands import MLOPS
 from mlops.base.environments import SHARED
 from mlops.deployment.checks.check import Subject
 from mlops.deployment.checks.finding import Finding, Level
+from mlops.project import stacks
 from mlops.project.account import aws_errors
 from mlops.project.configuration import file_of
 
@@ -16,7 +17,7 @@ _PENDING = "PendingConfirmation"
 def configured(subject: Subject) -> Iterator[Finding]:
     """Yield a finding if the configuration names no address."""
     stack = _stack(subject)
-    if SHARED in subject.own_environments and _address(subject) is None:
+    if stack and SHARED in subject.own_environments and _address(subject, stack) is None:
         yield Finding(
             Level.WARNING,
             what=f"No value for `stacks.{stack}.notification_email` in {file_of(SHARED)}.",
@@ -31,8 +32,9 @@ def confirmed(subject: Subject) -> Iterator[Finding]:
     Raises:
         MlopsError: The subscriptions cannot be listed.
     """
-    address = _address(subject)
-    topic = subject.output(_stack(subject), "TopicArn") if address is not None else ""
+    stack = _stack(subject)
+    address = _address(subject, stack) if stack else None
+    topic = subject.output(stack, "TopicArn") if stack and address is not None else ""
     if not topic:
         return
     account = subject.target.account
@@ -52,10 +54,12 @@ def confirmed(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _stack(subject: Subject) -> str:
-    """Return the stack with the topic of the account."""
-    return "execution" if subject.target.account_name == SHARED else "notifications"
+def _stack(subject: Subject) -> str | None:
+    """Return the name of the stack with the topic of the account; None if it has none."""
+    target = subject.target
+    found = (one for one in stacks.WITH_TOPIC if target.account_name in one.accounts(target.project.layout))
+    return next((stack.name for stack in found), None)
 
 
-def _address(subject: Subject) -> Any:
-    return subject.shared.stack(_stack(subject)).get("notification_email")
+def _address(subject: Subject, stack: str) -> Any:
+    return subject.shared.stack(stack).get("notification_email")

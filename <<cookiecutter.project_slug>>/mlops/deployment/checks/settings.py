@@ -48,7 +48,7 @@ def read(target: Target, account: str) -> dict[Stack, Template]:
 
     Args:
         target: The environment.
-        account: The account, by the environment that it is named after.
+        account: The name of the account.
 
     Raises:
         MlopsError: It has no stacks, or a template cannot be read.
@@ -82,7 +82,7 @@ def errors(target: Target, declared: Mapping[Stack, Template], chosen: Collectio
     """Yield what is wrong with the settings of stacks, before anything is deployed.
 
     Args:
-        target: The environment that the account is named after, whose settings apply.
+        target: The environment in that account, whose settings apply.
         declared: The templates of the stacks in that account, in the order of deployment.
         chosen: The stacks to deploy.
     """

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mlops.base.commands import MLOPS
-from mlops.base.environments import ENVIRONMENTS, IN_AWS, SHARED
+from mlops.base.environments import ENVIRONMENTS, SHARED
 from mlops.deployment import intrinsics, templates
 from mlops.deployment.checks.check import Subject
 from mlops.deployment.checks.finding import Finding, Level
@@ -189,7 +189,7 @@ def _buckets(target: Target) -> Iterator[_Resource]:
     for setting in _BUCKETS if not _uses_shared(target) else ():
         name = str(target.settings[setting])
         is_used = setting == "bucket" or not target.project.deploys_only
-        if is_used and not (_has_stacks(target) and name in (target.names.data_bucket, target.names.model_bucket)):
+        if is_used and not (target.owns_account and name in (target.names.data_bucket, target.names.model_bucket)):
             yield _Resource(name, setting=setting)
 
 
@@ -198,20 +198,15 @@ def _keys(target: Target) -> Iterator[_Resource]:
     for setting, suffix in keys.KEYS.items() if not _uses_shared(target) else ():
         if arn := target.settings.settings.get(setting):
             yield _Resource(str(arn), setting=setting)
-        elif setting in keys.unnamed(target) and not _has_stacks(target):
+        elif setting in keys.unnamed(target) and not target.owns_account:
             yield _Resource(target.names.key_alias(suffix), setting=setting)
-
-
-def _has_stacks(target: Target) -> bool:
-    """Return whether an environment's account has shared stacks, which create what its configuration leaves empty."""
-    return target.environment in IN_AWS and target.environment == target.account_name
 
 
 def _created(target: Target, type_: str) -> Iterator[_Resource]:
     """Yield the resources of a type that the shared stacks always create."""
     values = {"ProjectName": target.project.slug, "ProjectId": target.names.id}
     shared = [one.stack for one in target.shared.stacks if one.account == target.account_name]
-    for stack in shared if _has_stacks(target) else ():
+    for stack in shared if target.owns_account else ():
         template = templates.read(target.project.root, stack)
         for logical in template.of_type(type_):
             resource = template.resources[logical]
@@ -226,6 +221,8 @@ def _uses_shared(target: Target) -> bool:
     """Return whether an environment names no storage of its own."""
     shared, own = target.shared.settings.settings, target.settings.settings
     place = ("account", *_BUCKETS, *keys.KEYS)
-    return target.environment in ENVIRONMENTS or (
-        target.environment != SHARED and all(shared.get(key) == own.get(key) for key in place)
+    return (
+        target.environment in ENVIRONMENTS
+        or target.experiments
+        or (target.environment != SHARED and all(shared.get(key) == own.get(key) for key in place))
     )
