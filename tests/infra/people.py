@@ -177,12 +177,12 @@ PAGES = (
     ),
     Page("release", "CodePipeline's button Review", "codepipeline:PutApprovalResult", (_DEPLOY + "/Approval/Approve",)),
     Page(
-        "deploy",
+        "operate",
         "CodePipeline's buttons",
         "codepipeline:StartPipelineExecution codepipeline:StopPipelineExecution",
         (_DEPLOY,),
     ),
-    Page("deploy", "CodePipeline's button Retry", "codepipeline:RetryStageExecution", (_DEPLOY + "/Production",)),
+    Page("operate", "CodePipeline's button Retry", "codepipeline:RetryStageExecution", (_DEPLOY + "/Production",)),
     Page(
         "deploy",
         "a stack that has nothing to change, or could not be changed",
