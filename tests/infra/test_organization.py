@@ -367,6 +367,7 @@ def test_a_version_is_deployed_from_the_cicd_account_by_roles_that_may_do_that_a
         assert (shipped.succeeded, shipped.findings) == (True, []), shipped.phases
         for name in ("artifacts", "operations", "cicd", stage):
             assert Promotion(parts[name].account, {}, {}).live()[stage] == package, name
+        assert actions.shown["deployed.READY"] == "production is ready"
         tested = actions.run(stage, test)
         assert (tested.succeeded, tested.findings) == (True, []), tested.phases
     assert promotion.deliver(promotion.approve(package))["outcome"] != START

@@ -167,7 +167,9 @@ def test_a_version_is_deployed_tested_and_asked_about_and_the_role_may_do_that_a
         assert (tested.succeeded, tested.findings) == (True, []), tested.phases
         if stage == STAGING:
             passed = f"Version 1 \\({package}\\) has passed its tests in staging: {measured}"
-            asked = re.fullmatch(rf"{passed}\. Deploy it to production\?", question(promotion, shown))
+            asked = re.fullmatch(
+                rf"{passed}; production is ready\. Deploy it to production\?", question(promotion, shown)
+            )
             assert asked, question(promotion, shown)
             if answers == REALTIME:
                 [in_table] = re.findall(r"\bp99 +([\d.]+) ms", tested.phases[-1].output)
@@ -244,6 +246,20 @@ def rest(promotion: Promotion, answers: dict[str, str]) -> Iterator[Need]:
     if answers == ASYNC:
         failure = f"arn:aws:s3:::{looked_for}/{SLUG}/async/staging/failures/1"
         yield Need("s3:GetObject", failure, "a request that is not answered yet")
+
+
+def test_what_production_lacks_is_said_before_a_person_is_asked(
+    promotion: Promotion, run: Run, sources: Path, shown: dict[str, str]
+) -> None:
+    package, execution = started(promotion)
+    file = sources / "config/production.yaml"
+    file.write_text(file.read_text().replace("min_instance_count: 2", "min_instance_count: 0"))
+    shipped = run(STAGING, "Deploy", package, execution)
+    assert shipped.succeeded, shipped.phases
+    assert "`stacks.endpoint.min_instance_count` in config/production.yaml" in shipped.phases[-1].output
+    asked = question(promotion, shown | {"tested.P99_MS": "1", "tested.ERROR_SHARE": "0"})
+    assert "; production is NOT ready, the log of this version's deployment to staging says why." in asked
+    assert promotion.live() == {STAGING: package}
 
 
 def test_a_version_that_is_rejected_while_it_waits_is_refused_and_nothing_deployed(

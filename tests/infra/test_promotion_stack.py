@@ -56,6 +56,7 @@ def test_a_package_goes_to_staging_is_tested_approved_and_goes_to_production(acc
             "ENVIRONMENT": environment,
             "MODEL_PACKAGE": "#{variables.ModelPackageArn}",
             "EXECUTION": "#{codepipeline.PipelineExecutionId}",
+            **({"NEXT": "production"} if environment == "staging" else {}),
         }
         given = {each["name"]: each["value"] for each in json.loads(test["configuration"]["EnvironmentVariables"])}
         assert given == {"ENVIRONMENT": environment}

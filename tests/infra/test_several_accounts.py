@@ -187,6 +187,7 @@ def test_a_version_is_deployed_from_the_development_account_by_roles_that_may_do
         shipped = actions.run(stage, "Deploy", package, execution)
         assert (shipped.succeeded, shipped.findings) == (True, []), shipped.phases
         assert promotion.live()[stage] == package
+        assert actions.shown["deployed.READY"] == "production is ready"
         tested = actions.run(stage, test)
         assert (tested.succeeded, tested.findings) == (True, []), tested.phases
     parts["staging"].account.cloud.quotas.values.clear()  # as in accounts that nobody has used yet

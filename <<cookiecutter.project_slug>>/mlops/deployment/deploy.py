@@ -112,12 +112,9 @@ class Deployment:
             MlopsError: The version is not approved, the account is not ready, the user declines, or an AWS call fails.
                 Stacks that were deployed before stay deployed.
         """
-        for place in self.places.values():
-            place.account.verify()
-        version = self._version() if self._takes_version else None
+        version = self._checked_version()
         if version is None and self._takes_version:
             return Report(self.target.environment, None, superseded=True, stacks=())
-        self._require_ready()
         done: list[Deployed] = []
         outputs = {account: dict(self.registered) for account in self.places}
         for one in self.order:
@@ -129,6 +126,32 @@ class Deployment:
             self._report_findings("Next", self._findings(readiness.after, account))
         live_version = version.version if version else None
         return Report(self.target.environment, live_version, superseded=False, stacks=tuple(done))
+
+    def check(self) -> Report:
+        """Make the checks of a deployment, and change nothing.
+
+        Returns:
+            What would be deployed, without stacks.
+
+        Raises:
+            MlopsError: The version is not approved, an account is not ready, a stack that others use is not deployed,
+                or an AWS call fails.
+        """
+        version = self._checked_version()
+        for one in self.order:
+            if one not in self.chosen and self._template(one).outputs:
+                self.services[one.account].outputs(self._name(one))
+        superseded = version is None and self._takes_version
+        return Report(self.target.environment, version.version if version else None, superseded, stacks=())
+
+    def _checked_version(self) -> ModelVersion | None:
+        """Return the version to deploy, after all checks; None if there is none, or the requested one is superseded."""
+        for place in self.places.values():
+            place.account.verify()
+        version = self._version() if self._takes_version else None
+        if version or not self._takes_version:
+            self._require_ready()
+        return version
 
     def _require_ready(self) -> None:
         """Make sure that the accounts have what the deployment needs, and report what else is missing.

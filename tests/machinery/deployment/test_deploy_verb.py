@@ -156,6 +156,16 @@ def test_a_pipeline_whose_version_is_no_longer_the_wanted_one_deploys_nothing(re
     assert ready.json(*STAGING, "--model-package", f"{GROUP}/2")["version"] == 2
 
 
+def test_a_deployment_is_checked_and_nothing_is_changed(ready: Shell) -> None:
+    before = ready.stacks()
+    assert ready("deploy", "--environment", "staging", "--check") == 0, ready.error
+    assert "staging: nothing blocks a deployment." in ready.output
+    ready.account.cloud.quotas.values.clear()
+    assert ready("deploy", "--environment", "staging", "--check") == 1
+    assert "aws service-quotas request-service-quota-increase" in ready.error
+    assert (ready.stacks(), ready.live("staging")) == (before, None)
+
+
 def test_without_an_approved_version_nothing_is_deployed(run: Shell) -> None:
     assert run(*DEV) == 0
     register(run.account, "Rejected")

@@ -32,7 +32,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="ARN",
         help="its ARN instead; nothing is deployed if another version has been approved since",
     )
-    parser.add_argument("--yes", action="store_true", help="deploy without confirmation")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--yes", action="store_true", help="deploy without confirmation")
+    how.add_argument("--check", action="store_true", help="check what a deployment needs, and change nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
@@ -40,13 +42,15 @@ def run(target: Target, options: Namespace) -> int:
     """Deploy and print a summary."""
     request = deploy.DeployRequest(options.stack, options.account, options.version, options.model_package)
     deployment = deploy.Deployment(target, request, _accept if options.yes else _confirm, report)
-    if not options.yes:
+    if not options.yes and not options.check:
         require_terminal("deploy")
-    result = deployment.run()
+    result = deployment.check() if options.check else deployment.run()
     if options.json:
         print(json.dumps(result.document(), indent=2))
     elif result.superseded:
-        print("Nothing was deployed: another version is the champion now.")
+        print("Nothing is deployed: another version is the champion now.")
+    elif options.check:
+        print(f"{options.environment}: nothing blocks a deployment.")
     else:
         serving = "" if result.version is None else f", version {result.version} is live"
         changed = [done for done in result.stacks if done.changed]
