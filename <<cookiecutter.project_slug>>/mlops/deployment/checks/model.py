@@ -85,7 +85,7 @@ def registry_opened(subject: Subject) -> Iterator[Finding]:
         MlopsError: The registry cannot be read, or the configuration does not name it.
     """
     target = subject.target
-    if target.registry == target:
+    if not target.is_deployed_to or target.registry == target:
         return
     group, sagemaker = _group(target), target.registry.account.sagemaker
     with aws_errors(f"read the policy of the model package group {group}"):
@@ -115,7 +115,7 @@ def _names(statement: Mapping[str, Any], account: str, role: str) -> bool:
 def _open(target: Target) -> str:
     deploy = f"{MLOPS} deploy --environment {SHARED} --stack data --stack registry"
     if not target.project.deploys_only:
-        return f"{deploy} --account {SHARED}"
+        return f"{deploy} --account {target.registry.account_name}"
     own = f'`project: {target.project.slug}` and `{target.environment}: "{target.account.id}"`'
     return f"In the project that trains, set {own} under `{DEPLOYED_BY}` in {file_of(SHARED)}, then: {deploy}"
 

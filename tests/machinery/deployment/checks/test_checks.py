@@ -29,7 +29,7 @@ from standin.scripted import Refusal
 from tests.infra.rendered import texts
 from tests.machinery.deployment.checks.subjects import TODAY, answers, found, subject
 from tests.machinery.deployment.small_project import ACCOUNT, NAMES, REGION, SLUG, register, small_project
-from tests.machinery.project.test_accounts import several
+from tests.machinery.project.test_accounts import ARTIFACTS_ACCOUNT, organization, several
 from tests.standin.several_accounts import DEV, STAGING
 
 DIGEST = f"sha256:{'0' * 64}"
@@ -266,13 +266,14 @@ def opened_to(roles: str | list[str], account: str = STAGING) -> dict[str, Any]:
     return {"ResourcePolicy": json.dumps({"Statement": [statement]})}
 
 
+NO_POLICY = Refusal("ValidationException", "Cannot find resource policy for: arn")
 FITTING = f"arn:aws:iam::*:role/sagemaker-{SLUG}-p-????????????-deploy"
 
 
 @pytest.mark.parametrize(
     ("policy", "is_open"),
     [
-        (Refusal("ValidationException", "Cannot find resource policy for: arn"), False),
+        (NO_POLICY, False),
         (opened_to("arn:aws:iam::*:role/sagemaker-other-p-????????????-deploy"), False),
         (opened_to(FITTING, DEV), False),
         (opened_to(["arn:aws:iam::*:role/another", FITTING]), True),
@@ -296,6 +297,18 @@ def test_a_registry_in_another_account_has_to_name_the_role_that_deploys(
     assert (level, f"in account {DEV} does not name" in what) == ("warning", True)
     assert "deploy --environment dev --stack data --stack registry" in remedy
     assert (f'`staging: "{STAGING}"` under `deployed_by`' in remedy) == (scope == "deploy")
+
+
+def test_in_an_organization_the_registry_is_opened_in_its_account_and_only_to_those_that_deploy(tmp_path: Path) -> None:
+    project = organization(tmp_path)
+    for place in Target(project, "dev").places:
+        assert found(model.registry_opened, Subject(place, {}, TODAY)) == []
+    of = Subject(Target(project, "staging"), {}, TODAY)
+    groups = {"DescribeModelPackageGroup": {"ModelPackageGroupName": SLUG}, "GetModelPackageGroupPolicy": NO_POLICY}
+    answers(Subject(of.target.registry, {}, TODAY), "sagemaker", "sagemaker", **groups)
+    [(_, what, remedy)] = found(model.registry_opened, of)
+    assert f"in account {ARTIFACTS_ACCOUNT} does not name" in what
+    assert remedy.endswith("--stack data --stack registry --account artifacts")
 
 
 def test_a_registry_that_is_not_there_or_may_not_be_read_is_no_warning(tmp_path: Path) -> None:
