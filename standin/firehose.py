@@ -103,7 +103,7 @@ def put(where: Where, name: str, content: bytes) -> Message:
     """Deliver a record to the stream of a name.
 
     Raises:
-        RefusedError: There is no such stream, or the record is too large.
+        RefusedError: The stream does not exist, or the record is too large.
     """
     streams = get_backend("firehose")[where.account][where.region].delivery_streams
     if name not in streams:

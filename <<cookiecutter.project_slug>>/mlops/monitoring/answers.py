@@ -24,6 +24,9 @@ from mlops.monitoring.place import Place
 _TEST = "TestNotification"
 """The event with which SageMaker tests the topic."""
 
+_UNREADABLE = (MlopsError, ValueError, LookupError, TypeError)
+"""The exceptions that reading an invalid notice raises."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,16 +56,13 @@ def find(place: Place, environment: str, live: int | None, intervals: Intervals)
             if intervals.hold(pair.time) and _is_sampled(pair, place.percentage):
                 answered[pair.output] = found[number], pair
     keep_existing(place, place.layout.captured, list(answered.values()))
-    number = live if live is not None else max(found, default=0)
+    owner = live if live is not None else max(found, default=None)
     for uri, hour in unreadable:
-        if number:
-            found[number].refuse(uri, "a notice cannot be read", hour)
+        if owner is not None:
+            found[owner].refuse(uri, "a notice cannot be read", hour)
         else:
             _log.warning("%s: a notice cannot be read, and no version is in use", uri)
     return found
-
-
-_UNREADABLE = (MlopsError, ValueError, LookupError, TypeError)
 
 
 def _notices(text: str) -> Iterator[Any]:
@@ -73,7 +73,7 @@ def _notices(text: str) -> Iterator[Any]:
         while rest:
             try:
                 notice, end = decoder.raw_decode(rest)
-            except ValueError:
+            except (ValueError, RecursionError):
                 yield None
                 break
             yield notice

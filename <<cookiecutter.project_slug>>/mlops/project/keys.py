@@ -72,7 +72,7 @@ def alias(target: Target, name: str) -> str:
     """
     if target.experiments:  # whose archives are results among others
         return target.names.key_alias(KEYS["data_key"])
-    holder = target if target.is_deployed_to else target.holding(_HOLDERS[name])
+    holder = target.own(_HOLDERS[name])
     own = target.names.key_alias(KEYS[name])
     if holder.account_name == target.account_name:
         return own

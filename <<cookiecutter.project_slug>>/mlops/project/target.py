@@ -85,7 +85,7 @@ class Target:
     def in_account(self, name: str) -> "Target":
         """Return the environment that an account belongs to, as it is there; this one if it is in that account."""
         if name not in IN_AWS:
-            return Target(self.project, SHARED, name)
+            return self._other(SHARED, name)
         return self if name == self.account_name else self.at(name)
 
     @property
@@ -106,7 +106,17 @@ class Target:
         has_all = name == SHARED and not self.is_deployed_to
         return self if has_all or self.is_local else self.in_account(name)
 
-    @cached_property
+    def own(self, part: str) -> "Target":
+        """Return the environment in the account with what this one has itself of a part.
+
+        Versions are deployed to accounts that have their own records and bucket; the others share those of a part.
+
+        Args:
+            part: One of `stacks.DEVELOPMENT`.
+        """
+        return self if self.is_deployed_to else self.holding(part)
+
+    @property
     def registry(self) -> "Target":
         """The environment whose account has the registry and the images that this one uses."""
         return self.holding(ARTIFACTS)
@@ -133,7 +143,17 @@ class Target:
 
     def at(self, environment: str) -> "Target":
         """Return the same project in another environment."""
-        return self if (environment, None) == (self.environment, self.part) else Target(self.project, environment)
+        return self._other(environment, None)
+
+    def _other(self, environment: str, part: str | None) -> "Target":
+        """Return another environment, made once: each reads its configuration and looks up its credentials."""
+        if (environment, part) == (self.environment, self.part):
+            return self
+        return self._others.setdefault((environment, part), Target(self.project, environment, part))
+
+    @cached_property
+    def _others(self) -> "dict[tuple[str, str | None], Target]":
+        return {}
 
     @property
     def model_package_group(self) -> str:

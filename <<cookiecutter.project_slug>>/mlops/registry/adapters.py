@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mlops.base.environments import ENVIRONMENTS
+from mlops.project.stacks import ARTIFACTS
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
 from mlops.registry.port import Registry
@@ -34,7 +35,7 @@ def live_packages(target: Target) -> dict[str, str]:
         return {}
     from mlops.registry.live import live  # as above
 
-    place = _recorded_in(target)
+    place = target.own(ARTIFACTS)
     return live(place.account, place.names, ENVIRONMENTS)
 
 
@@ -48,9 +49,5 @@ def live_periods(target: Target) -> "list[Period]":
         return []
     from mlops.registry.live import periods  # as above
 
-    place = _recorded_in(target)
+    place = target.own(ARTIFACTS)
     return periods(place.account, place.names, ENVIRONMENTS)
-
-
-def _recorded_in(target: Target) -> Target:
-    return target if target.is_deployed_to else target.registry

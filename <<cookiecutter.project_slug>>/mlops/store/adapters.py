@@ -16,4 +16,4 @@ def store_of(target: Target) -> Store:
         return LocalStore.of(target)
     from mlops.store.s3 import S3Store  # boto3 costs 0.2 s, which local verbs do not pay
 
-    return S3Store((target if target.is_deployed_to else target.holding(DATA_LAKE)).account)
+    return S3Store(target.own(DATA_LAKE).account)
