@@ -1,6 +1,5 @@
 """A project each of whose parts has an account of its own: rendered, and deployed by its own verb."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from mlops.deployment.deploy import Deployment, DeployRequest
 from mlops.project.project import Project
 from mlops.project.target import Target
 from standin.account import ACCOUNT, Cloud, StandInAccount
-from standin.deploy import outputs
+from tests.infra import several_accounts
 from tests.infra.rendered import SLUG, configured
 from tests.infra.several_accounts import ADMINISTRATOR, PEOPLE, Part
 
@@ -49,20 +48,7 @@ def filled_in(rendered: Path, folder: Path) -> Path:
 
 def opened(cloud: Cloud) -> dict[str, StandInAccount]:
     """The accounts, which have been used for long; who administers that of operations may enter the others."""
-    found = {name: cloud.account(number) for name, number in ACCOUNTS.items()}
-    home = f"arn:aws:iam::{ACCOUNTS['operations']}"
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"AWS": f"{home}:root"},
-        "Action": "sts:AssumeRole",
-        "Condition": {"ArnLike": {"aws:PrincipalArn": f"{home}:user/administrator"}},
-    }
-    trust = {"Version": "2012-10-17", "Statement": [statement]}
-    for name, account in found.items():
-        account.grow()
-        if name != "operations":
-            account.client("iam").create_role(RoleName=ADMINISTRATOR, AssumeRolePolicyDocument=json.dumps(trust))
-    return found
+    return several_accounts.opened(cloud, ACCOUNTS, "operations")
 
 
 def deployed(cloud: Cloud, project: Path, patch: pytest.MonkeyPatch, answers: Mapping[str, str]) -> dict[str, Part]:
@@ -75,9 +61,4 @@ def deployed(cloud: Cloud, project: Path, patch: pytest.MonkeyPatch, answers: Ma
         Deployment(Target(Project(project), "dev"), DeployRequest(), lambda _: None, lambda _: None).run()
 
     cloud.once((LAYOUT, frozenset(answers.items())), deploy)
-    parts = {}
-    for name, account in accounts.items():
-        stacks = account.client("cloudformation").describe_stacks()["Stacks"]
-        values = {key: value for stack in stacks for key, value in outputs(account, stack["StackName"]).items()}
-        parts[name] = Part(account, values)
-    return parts
+    return {name: Part.of(account, SLUG) for name, account in accounts.items()}

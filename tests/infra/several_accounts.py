@@ -69,20 +69,20 @@ REGISTRY = {
 """The settings of a project that only deploys, with the outputs of the one that trains that they are copied from."""
 
 
-def opened(cloud: Cloud) -> dict[str, StandInAccount]:
-    """The three accounts, which have been used for long; who administers dev may enter the others."""
-    found = {name: cloud.account(number) for name, number in ACCOUNTS.items()}
-    dev = f"arn:aws:iam::{ACCOUNTS['dev']}"
+def opened(cloud: Cloud, numbers: Mapping[str, str] = ACCOUNTS, home: str = "dev") -> dict[str, StandInAccount]:
+    """Accounts, which have been used for long; who administers one of them may enter the others."""
+    found = {name: cloud.account(number) for name, number in numbers.items()}
+    own = f"arn:aws:iam::{numbers[home]}"
     statement = {
         "Effect": "Allow",
-        "Principal": {"AWS": f"{dev}:root"},
+        "Principal": {"AWS": f"{own}:root"},
         "Action": "sts:AssumeRole",
-        "Condition": {"ArnLike": {"aws:PrincipalArn": f"{dev}:user/administrator"}},
+        "Condition": {"ArnLike": {"aws:PrincipalArn": f"{own}:user/administrator"}},
     }
     trust = {"Version": "2012-10-17", "Statement": [statement]}
     for name, account in found.items():
         account.grow()
-        if name != "dev":
+        if name != home:
             account.client("iam").create_role(RoleName=ADMINISTRATOR, AssumeRolePolicyDocument=json.dumps(trust))
     return found
 

@@ -34,6 +34,7 @@ from tests.projects import Bake, mlops
 
 FUNCTIONS = (f"{SLUG}-monitoring-collect", f"{SLUG}-monitoring-publish")
 METRIC_BASED = {"retraining_strategy": "metric-based"}
+WINDOW = {"WindowStart": "2020-01-01T00:00:00Z", "WindowEnd": "2999-01-01T00:00:00Z"}
 
 
 @pytest.fixture
@@ -57,6 +58,25 @@ def with_version(project: Path) -> Path:
     mlops(project, "run")
     mlops(project, "approve", "latest")
     return project
+
+
+def as_of_an_older_release(project: Path) -> None:
+    """Let the archive of a version alone have its schema."""
+    for path in (project / ".mlops/s3").rglob("Evaluate/evaluation/schema.json"):
+        path.unlink()
+
+
+def label(monitoring: Monitoring, lines: str) -> None:
+    """Bring the labels of production: lines of an inference id and a value."""
+    key = f"{SLUG}/ground-truth/production/labels.csv"
+    monitoring.upload("DataBucket", key, f"inference_id,{SCHEMA.target}\n{lines}".encode())
+
+
+def judged(monitoring: Monitoring, record: CallRecord) -> list[str]:
+    """What the role of the functions lacks for the calls that were made as it, or has too much."""
+    calls = [call for call in record.calls() if call.role == monitoring.role("monf")]
+    groups = (f"/aws/lambda/{function}" for function in FUNCTIONS)
+    return monitoring.judged("monf", [*needs(calls, keys(monitoring.account)), *monitoring.logs(*groups)])
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +168,11 @@ def test_drifted_traffic_is_found_by_the_pipeline_and_requires_a_retraining(
 ) -> None:
     mlops(served, "traffic", "--rows", "600", "--seed", "1", "--drift", "1.0")
     mlops(served, "serve", "--stop")
-    for path in (served / ".mlops/s3").rglob("Evaluate/evaluation/schema.json"):
-        path.unlink()  # as of a version of an older release, whose archive alone has the schema
+    as_of_an_older_release(served)
     definition = submitted(monitoring, served, monkeypatch)
     monitoring.go_live(monitoring.register(served))
     monitoring.capture(served)
-    window = {"WindowStart": "2020-01-01T00:00:00Z", "WindowEnd": "2999-01-01T00:00:00Z"}
-    answer = monitoring.execute(definition, tmp_path / "0123456789ab", EnvironmentName="production", **window)
+    answer = monitoring.execute(definition, tmp_path / "0123456789ab", EnvironmentName="production", **WINDOW)
     folder = answer["report"].rpartition("/")[0]
     found = monitoring.document(f"{folder}/window.json")
     assert found["live"] == 1
@@ -168,10 +186,7 @@ def test_drifted_traffic_is_found_by_the_pipeline_and_requires_a_retraining(
         Bucket=monitoring.values["DataBucket"], Key=answer["report"].split("/", 3)[3]
     )
     assert b"Version 1" in report["Body"].read()
-    calls = [call for call in record.calls() if call.role == monitoring.role("monf")]
-    groups = (f"/aws/lambda/{function}" for function in FUNCTIONS)
-    wanted = [*needs(calls, keys(monitoring.account)), *monitoring.logs(*groups)]
-    assert monitoring.judged("monf", wanted) == []
+    assert judged(monitoring, record) == []
 
 
 @pytest.mark.slow
@@ -180,8 +195,7 @@ def test_drift_of_what_a_transform_job_predicted_is_found_by_the_pipeline(
 ) -> None:
     rendered = rendering(project_slug=SLUG, inference="batch")
     trained = with_version(Path(shutil.copytree(rendered, tmp_path / SLUG)))
-    for path in (trained / ".mlops/s3").rglob("Evaluate/evaluation/schema.json"):
-        path.unlink()  # as of a version of an older release, whose archive alone has the schema
+    as_of_an_older_release(trained)
     rows = tmp_path / "drifted.csv"
     drawn = synthetic.resample(dataset.read_typed(trained / "data/raw", SCHEMA), SCHEMA, 600, seed=1, drift=1.0)
     arrow_csv.write_csv(drawn.select(list(SCHEMA.feature_names)), rows)
@@ -190,10 +204,10 @@ def test_drift_of_what_a_transform_job_predicted_is_found_by_the_pipeline(
     of_batches.go_live(of_batches.register(trained))
     of_batches.predict(rows, tmp_path / "predicted/drifted.csv.out")
     labels = "".join(f"{SLUG}/batch/drifted.csv,{value.as_py():d}\n" for value in drawn[SCHEMA.target])
-    key = f"{SLUG}/ground-truth/production/labels.csv"
-    of_batches.upload("DataBucket", key, f"inference_id,{SCHEMA.target}\n{labels}".encode())
-    window = {"WindowStart": "2020-01-01T00:00:00Z", "WindowEnd": "2999-01-01T00:00:00Z", "LabelDelayHours": "0"}
-    answer = of_batches.execute(definition, tmp_path / "0123456789ab", EnvironmentName="production", **window)
+    label(of_batches, labels)
+    answer = of_batches.execute(
+        definition, tmp_path / "0123456789ab", EnvironmentName="production", LabelDelayHours="0", **WINDOW
+    )
     found = of_batches.document(f"{answer['report'].rpartition('/')[0]}/window.json")["versions"]["1"]
     assert (found["rows"], found["records"], found["drift"]) == (600, 1, True)
     assert (found["model_quality"]["rows"], found["damaged_at"]) == (
@@ -201,10 +215,7 @@ def test_drift_of_what_a_transform_job_predicted_is_found_by_the_pipeline(
     )  # fmt: skip
     metrics = of_batches.metrics()
     assert (metrics["Rows"], metrics["LabelledRows"], metrics["Drift"], metrics["RetrainingDue"]) == (600, 600, 1, 1)
-    calls = [call for call in record.calls() if call.role == of_batches.role("monf")]
-    groups = (f"/aws/lambda/{function}" for function in FUNCTIONS)
-    wanted = [*needs(calls, keys(of_batches.account)), *of_batches.logs(*groups)]
-    assert of_batches.judged("monf", wanted) == []
+    assert judged(of_batches, record) == []
 
 
 @pytest.mark.slow
@@ -213,8 +224,7 @@ def test_drift_and_quality_of_what_an_asynchronous_endpoint_answered_are_found_b
 ) -> None:
     rendered = rendering(project_slug=SLUG, inference="async")
     trained = with_version(Path(shutil.copytree(rendered, tmp_path / SLUG)))
-    for path in (trained / ".mlops/s3").rglob("Evaluate/evaluation/schema.json"):
-        path.unlink()  # as of a version of an older release, whose archive alone has the schema
+    as_of_an_older_release(trained)
     mlops(trained, "serve", "--detach", "--port", "0")
     mlops(trained, "traffic", "--rows", "300", "--seed", "1", "--drift", "1.0")
     mlops(trained, "serve", "--stop")
@@ -223,23 +233,20 @@ def test_drift_and_quality_of_what_an_asynchronous_endpoint_answered_are_found_b
     asynchronous.go_live(package)
     ids = asynchronous.answer(trained, endpoint(asynchronous, package))
     labels = "".join(f"{one},{number % 2}\n" for number, one in enumerate(ids))
-    key = f"{SLUG}/ground-truth/production/labels.csv"
-    asynchronous.upload("DataBucket", key, f"inference_id,{SCHEMA.target}\n{labels}".encode())
+    label(asynchronous, labels)
     asynchronous.account.client("s3").delete_object(
         Bucket=asynchronous.values["CaptureBucket"], Key=f"{SLUG}/async/production/requests/{ids[0]}"
     )
-    window = {"WindowStart": "2020-01-01T00:00:00Z", "WindowEnd": "2999-01-01T00:00:00Z", "LabelDelayHours": "0"}
-    answer = asynchronous.execute(definition, tmp_path / "0123456789ab", EnvironmentName="production", **window)
+    answer = asynchronous.execute(
+        definition, tmp_path / "0123456789ab", EnvironmentName="production", LabelDelayHours="0", **WINDOW
+    )
     found = asynchronous.document(f"{answer['report'].rpartition('/')[0]}/window.json")["versions"]["1"]
     assert (found["records"], found["drift"], found["model_quality"]["rows"]) == (len(ids) - 1, True, found["rows"])
     folder = f"s3://{asynchronous.values['CaptureBucket']}/{SLUG}/async/production"
     assert found["damaged_at"] == [f"{folder}/requests/{ids[0]}: it does not exist"]
     metrics = asynchronous.metrics()
     assert (metrics["Drift"], metrics["LabelledRows"], metrics["RetrainingDue"]) == (1, found["rows"], 1)
-    calls = [call for call in record.calls() if call.role == asynchronous.role("monf")]
-    groups = (f"/aws/lambda/{function}" for function in FUNCTIONS)
-    wanted = [*needs(calls, keys(asynchronous.account)), *asynchronous.logs(*groups)]
-    assert asynchronous.judged("monf", wanted) == []
+    assert judged(asynchronous, record) == []
 
 
 def test_an_alarm_of_production_retrains_once_however_often_its_event_comes(monitoring: Monitoring) -> None:

@@ -1,6 +1,5 @@
 """Roles, resources and events of a project each of whose parts has an account of its own."""
 
-import base64
 import json
 import re
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.sagemakerruntime.models import SageMakerRuntimeBackend
 
 from mlops.deployment import capacity
 from mlops.project.project import Project
@@ -28,7 +26,7 @@ from standin.queues import drain, waiting
 from standin.reach import Walk
 from standin.service_side import service_needs
 from tests.answers import label, meant
-from tests.infra import people
+from tests.infra import people, shipping
 from tests.infra import test_base_stacks as base_stacks
 from tests.infra.monitoring import alarm_rings
 from tests.infra.organization import ACCOUNTS, deployed, filled_in
@@ -36,7 +34,7 @@ from tests.infra.promoting import Actions, FromRegistry, Promotion
 from tests.infra.rendered import SLUG
 from tests.infra.retraining import GATE_FAILED, QUEUE, Retraining
 from tests.infra.several_accounts import AWS_IMAGES, Part
-from tests.infra.test_promotion_buildspecs import ANSWER, as_iam_sees, as_it_is_tagged, remove_functions, started
+from tests.infra.test_promotion_buildspecs import remove_functions, started
 from tests.projects import Bake
 
 ANSWERS: list[dict[str, str]] = [
@@ -345,12 +343,7 @@ def test_who_serves_or_trains_cannot_decide_on_versions(parts: dict[str, Part], 
 @pytest.fixture
 def served(parts: dict[str, Part], monkeypatch: pytest.MonkeyPatch) -> None:
     """Endpoints that answer each row alike."""
-
-    def invoke_endpoint(_: Any, endpoint_name: str, unique_repr: bytes) -> tuple[str, str, str, str]:
-        rows = json.loads(base64.b64decode(unique_repr))["Body"].splitlines()[1:]
-        return f"{ANSWER}\n" * len(rows), "text/csv", "AllTraffic", ""
-
-    monkeypatch.setattr(SageMakerRuntimeBackend, "invoke_endpoint", invoke_endpoint)
+    shipping.answer_alike(monkeypatch)
 
 
 @pytest.mark.slow
@@ -371,27 +364,9 @@ def test_a_version_is_deployed_from_the_cicd_account_by_roles_that_may_do_that_a
         tested = actions.run(stage, test)
         assert (tested.succeeded, tested.findings) == (True, []), tested.phases
     assert promotion.deliver(promotion.approve(package))["outcome"] != START
-    resources = resource_policies(public=frozenset({AWS_IMAGES}))
     for name in ("artifacts", "operations", "cicd"):
-        part = parts[name]
-        calls = as_iam_sees(call for call in record.calls() if call.role == part.role("ship"))
-        wanted = [as_it_is_tagged(need, part.names.id) for need in resources.needs(calls)]
-        assert "\n".join(part.judged("ship", [*wanted, *besides(parts, name)])) == "", name
-
-
-def besides(parts: dict[str, Part], name: str) -> Iterator[Need]:
-    """What the builds need in an account beside the calls that they made."""
-    part = parts[name]
-    account, values = part.account, part.values
-    if name == "cicd":
-        yield from service_needs("codebuild source", bucket=values["ArtifactBucket"], prefix="")
-        yield from service_needs("codebuild artifacts", bucket=values["ArtifactBucket"], prefix="cache/ship/")
-        yield from service_needs("codebuild artifact key", key=values["ArtifactKeyArn"])
-        for group in ("ship", "smoke"):
-            place = {"region": REGION, "account": account.id, "log_group": f"/aws/codebuild/{SLUG}-{group}"}
-            yield from service_needs("codebuild logs", **place)
-        execution = f"arn:aws:codepipeline:{REGION}:{account.id}:{SLUG}-deploy"
-        yield Need("codepipeline:StopPipelineExecution", execution, "another version is wanted")
+        besides = shipping.of_builds(parts[name]) if name == "cicd" else ()
+        assert shipping.judged(parts[name], record, besides) == "", name
 
 
 @pytest.mark.slow

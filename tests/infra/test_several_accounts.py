@@ -1,14 +1,11 @@
 """Roles, resources and events of a project whose environments have accounts of their own."""
 
-import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from moto.sagemakerruntime.models import SageMakerRuntimeBackend
 
 from standin.account import REGION, Cloud
 from standin.attached import resource_policies
@@ -21,6 +18,7 @@ from standin.queues import drain, waiting
 from standin.reach import Walk
 from standin.service_side import service_needs
 from tests.answers import label
+from tests.infra import shipping
 from tests.infra import test_base_stacks as base_stacks
 from tests.infra.monitoring import alarm_rings
 from tests.infra.promoting import Actions, Promotion
@@ -28,7 +26,7 @@ from tests.infra.rendered import SLUG
 from tests.infra.retraining import Retraining
 from tests.infra.several_accounts import AWS_IMAGES, Installed, Part, deployed
 from tests.infra.test_monitoring_stack import FUNCTIONS, of_pipeline, of_schedules
-from tests.infra.test_promotion_buildspecs import ANSWER, as_iam_sees, as_it_is_tagged, model, remove_functions, started
+from tests.infra.test_promotion_buildspecs import model, remove_functions, started
 from tests.projects import Bake
 
 ANSWERS: list[dict[str, str]] = [
@@ -156,12 +154,7 @@ def test_no_other_account_and_no_other_alarm_retrains(parts: Mapping[str, Part])
 @pytest.fixture
 def served(parts: Mapping[str, Part], monkeypatch: pytest.MonkeyPatch) -> None:
     """Endpoints that answer each row alike."""
-
-    def invoke(_: Any, endpoint_name: str, unique_repr: bytes) -> tuple[str, str, str, str]:
-        rows = json.loads(base64.b64decode(unique_repr))["Body"].splitlines()[1:]
-        return f"{ANSWER}\n" * len(rows), "text/csv", "AllTraffic", ""
-
-    monkeypatch.setattr(SageMakerRuntimeBackend, "invoke_endpoint", invoke)
+    shipping.answer_alike(monkeypatch)
 
 
 @pytest.mark.slow
@@ -194,27 +187,14 @@ def test_a_version_is_deployed_from_the_development_account_by_roles_that_may_do
     other = promotion.register(model(promotion))
     second = promotion.deliver(promotion.approve(other))["execution"]
     assert not actions.run("staging", "Deploy", other, second).succeeded
-    resources = resource_policies(public=frozenset({AWS_IMAGES}))
     for name, part in parts.items():
-        calls = as_iam_sees(call for call in record.calls() if call.role == part.role("ship"))
-        wanted = [as_it_is_tagged(need, part.names.id) for need in resources.needs(calls)]
-        assert "\n".join(part.judged("ship", [*wanted, *besides(parts, name)])) == "", name
+        besides = shipping.of_builds(part) if name == "dev" else of_deployments(part, name)
+        assert shipping.judged(part, record, besides) == "", name
 
 
-def besides(parts: Mapping[str, Part], name: str) -> Iterator[Need]:
-    """What the builds need in an account beside the calls that they made."""
-    part = parts[name]
+def of_deployments(part: Part, name: str) -> Iterator[Need]:
+    """What deployments need in the account of an environment beside the calls that were made."""
     account, values = part.account, part.values
-    if name == "dev":
-        yield from service_needs("codebuild source", bucket=values["ArtifactBucket"], prefix="")
-        yield from service_needs("codebuild artifacts", bucket=values["ArtifactBucket"], prefix="cache/ship/")
-        yield from service_needs("codebuild artifact key", key=values["ArtifactKeyArn"])
-        place = {"region": REGION, "account": account.id}
-        for group in ("ship", "smoke"):
-            yield from service_needs("codebuild logs", log_group=f"/aws/codebuild/{SLUG}-{group}", **place)
-        execution = f"arn:aws:codepipeline:{REGION}:{account.id}:{SLUG}-deploy"
-        yield Need("codepipeline:StopPipelineExecution", execution, "another version is wanted")
-        return
     stack = f"arn:aws:cloudformation:{REGION}:{account.id}:stack/{SLUG}-{name}-endpoint/{'0' * 8}"
     for action in ("DeleteChangeSet", "DeleteStack", "DescribeStackEvents"):
         yield Need(f"cloudformation:{action}", stack, "another outcome")

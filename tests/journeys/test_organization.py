@@ -12,14 +12,13 @@ from standin.lambdas import real_handlers
 from tests.answers import label
 from tests.infra.organization import LAYOUT, filled_in, opened
 from tests.infra.rendered import SLUG
-from tests.journeys.test_several_accounts import live, stacks
+from tests.journeys.test_several_accounts import ENVIRONMENTS, into_service, live, set_up, stacks, taken_away
 from tests.journeys.test_whole_account import outcomes, register
 from tests.machinery.deployment.deploying import Shell, entered
 from tests.projects import Bake
 
 pytestmark = pytest.mark.alone
 
-ENVIRONMENTS = ("staging", "production")
 ANSWERS: list[dict[str, str]] = [
     {"team_size": "large"},
     {"account_layout": LAYOUT, "inference": "batch", "framework": "pytorch", "monitoring": "off"},
@@ -63,21 +62,17 @@ def expected(project: Path, account: str) -> set[str]:
 def test_a_project_goes_into_all_accounts_and_out_of_them_again(
     project: Path, accounts: dict[str, StandInAccount], run: Shell, answers: dict[str, str]
 ) -> None:
-    assert {one["outcome"] for one in run.json("deploy", "--environment", "dev", "--yes")["stacks"]} == {"created"}
-    assert {one["outcome"] for one in run.json("deploy", "--environment", "dev", "--yes")["stacks"]} == {"unchanged"}
+    set_up(run)
     for version in (1, 2):
         register(accounts["artifacts"], SLUG)
         assert run("approve", str(version), "--environment", "dev") == 0, run.error
-        for name in ENVIRONMENTS:
-            assert run.json("deploy", "--environment", name, "--yes")["version"] == version
-            assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
+        into_service(run, version)
     assert {name: stacks(account) for name, account in accounts.items()} == {
         name: expected(project, name) for name in accounts
     }
     assert live(run) == {1: [], 2: list(ENVIRONMENTS)}
     assert "registry-policy" not in {finding["check"] for finding in run.json("doctor")["findings"]}
-    for name in ("production", "staging", "dev"):
-        assert run.json("destroy", "--environment", name, "--yes")["leftovers"] == []
+    taken_away(run)
     assert [stacks(account) for account in accounts.values()] == [set()] * len(accounts)
     assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
 

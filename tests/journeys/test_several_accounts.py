@@ -73,6 +73,25 @@ def expected_stacks(project: Path) -> dict[str, set[str]]:
     }
 
 
+def set_up(run: Shell) -> None:
+    """Deploy what the environments share: to accounts without it, and again."""
+    for outcome in ("created", "unchanged"):
+        assert {one["outcome"] for one in run.json("deploy", "--environment", "dev", "--yes")["stacks"]} == {outcome}
+
+
+def into_service(run: Shell, version: int) -> None:
+    """Deploy an approved version to each environment, and again."""
+    for name in ENVIRONMENTS:
+        assert run.json("deploy", "--environment", name, "--yes")["version"] == version
+        assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
+
+
+def taken_away(run: Shell) -> None:
+    """Destroy the environments, and what they share."""
+    for name in ("production", "staging", "dev"):
+        assert run.json("destroy", "--environment", name, "--yes")["leftovers"] == []
+
+
 def live(run: Shell) -> dict[int, list[str]]:
     return {version["version"]: version["live"] for version in run.json("models", "--environment", "dev")}
 
@@ -83,18 +102,14 @@ def test_a_project_goes_into_three_accounts_and_out_of_them_again(
 ) -> None:
     project = filled_in(rendering(project_slug=SLUG, **answers), tmp_path)
     run = enter(project)
-    assert {one["outcome"] for one in run.json("deploy", "--environment", "dev", "--yes")["stacks"]} == {"created"}
-    assert {one["outcome"] for one in run.json("deploy", "--environment", "dev", "--yes")["stacks"]} == {"unchanged"}
+    set_up(run)
     for version in (1, 2):
         register(accounts["dev"], SLUG)
         assert run("approve", str(version), "--environment", "dev") == 0, run.error
-        for name in ENVIRONMENTS:
-            assert run.json("deploy", "--environment", name, "--yes")["version"] == version
-            assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
+        into_service(run, version)
     assert {name: stacks(account) for name, account in accounts.items()} == expected_stacks(project)
     assert live(run) == {1: [], 2: list(ENVIRONMENTS)}
-    for name in ("production", "staging", "dev"):
-        assert run.json("destroy", "--environment", name, "--yes")["leftovers"] == []
+    taken_away(run)
     assert [stacks(account) for account in accounts.values()] == [set(), set(), set()]
     assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
 
@@ -105,23 +120,19 @@ def test_one_project_trains_and_another_deploys_to_the_other_accounts_and_both_g
 ) -> None:
     dev, trains = accounts["dev"], training(rendering, tmp_path, answers)
     run = enter(trains)
-    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
-    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"unchanged"}
+    set_up(run)
     assert [stacks(account, TRAINER) for account in accounts.values()] == [written(trains), set(), set()]
     assert run("destroy", "--environment", "staging", "--yes") == 2  # it has nothing there
     registry = Part.of(dev, TRAINER).values
     deploys = filled_in(rendering(project_slug=SLUG, project_scope="deploy", **answers), tmp_path, registry)
     run = enter(deploys)
-    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
-    assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"unchanged"}
+    set_up(run)
     for version, project in ((1, trains), (2, deploys)):  # it does not matter where a version is approved
         register(dev, TRAINER)
         run = enter(project)
         assert run("approve", str(version), "--environment", "dev") == 0, run.error
         run = enter(deploys)
-        for name in ENVIRONMENTS:
-            assert run.json("deploy", "--environment", name, "--yes")["version"] == version
-            assert set(outcomes(run.json("deploy", "--environment", name, "--yes")).values()) == {"unchanged"}
+        into_service(run, version)
     assert {name: stacks(account) for name, account in accounts.items()} == expected_stacks(deploys)
     assert live(run) == {1: [], 2: list(ENVIRONMENTS)}
     for project in (trains, deploys):
@@ -130,8 +141,7 @@ def test_one_project_trains_and_another_deploys_to_the_other_accounts_and_both_g
         assert [one["what"] for one in found["findings"] if one["blocks"] or one["check"] == "registry-policy"] == []
         checked = "registry-policy" not in [one["check"] for one in found["not_checked"]]
         assert checked
-    for name in ("production", "staging", "dev"):
-        assert run.json("destroy", "--environment", name, "--yes")["leftovers"] == []
+    taken_away(run)
     run = enter(trains)
     assert run.json("destroy", "--environment", "dev", "--yes")["leftovers"] == []
     assert [stacks(account, slug) for account in accounts.values() for slug in (SLUG, TRAINER)] == [set()] * 6

@@ -304,8 +304,9 @@ def test_in_an_organization_the_registry_is_opened_in_its_account_and_only_to_th
     for place in Target(project, "dev").places:
         assert found(model.registry_opened, Subject(place, {}, TODAY)) == []
     of = Subject(Target(project, "staging"), {}, TODAY)
-    groups = {"DescribeModelPackageGroup": {"ModelPackageGroupName": SLUG}, "GetModelPackageGroupPolicy": NO_POLICY}
-    answers(Subject(of.target.registry, {}, TODAY), "sagemaker", "sagemaker", **groups)
+    registry = Subject(of.target.registry, {}, TODAY)
+    group = {"ModelPackageGroupName": SLUG}
+    answers(registry, "sagemaker", "sagemaker", DescribeModelPackageGroup=group, GetModelPackageGroupPolicy=NO_POLICY)
     [(_, what, remedy)] = found(model.registry_opened, of)
     assert f"in account {ARTIFACTS_ACCOUNT} does not name" in what
     assert remedy.endswith("--stack data --stack registry --account artifacts")
