@@ -57,8 +57,8 @@ def compile_bundle(target: Target, pipeline: str, output: Path) -> None:
     Raises:
         MlopsError: The configuration is incomplete or the definition is not valid.
     """
+    target.require_place()
     project, environment = target.project, target.settings
-    environment.require_place()
     isolate(project.region)
     account, bucket = str(environment["account"]), str(environment["bucket"])
     aws = OfflineAws(account)

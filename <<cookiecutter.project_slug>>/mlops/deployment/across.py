@@ -26,6 +26,7 @@ _OF_REGISTRY = (*_BUCKETS, *_NAMES)
 """The parameters with what this project has in the account of the registry, for its stacks in the others."""
 
 _DATA_BUCKET, _RESULTS_BUCKET = "DataBucket", "ResultsBucket"
+"""The parameters with the buckets of the data lake and of experiments, for the stacks in the accounts that train."""
 
 _ROLES = {"ReleaseRoleArn": "ship", "SubmitRoleArn": "submit"}
 """The roles in the accounts of parts that builds assume: by parameter, the end of their names."""
@@ -49,7 +50,9 @@ def parameters(target: Target, account: str) -> tuple[str, ...]:
         return tuple(_DEPLOYER.values())
     if target.project.layout == SINGLE:
         return ()
-    return (*_PARAMETERS, *(_OF_REGISTRY if _has_registry_elsewhere(target, account) else ()))
+    of_registry = _OF_REGISTRY if _has_registry_elsewhere(target, account) else ()
+    of_data = (_DATA_BUCKET, _RESULTS_BUCKET) if _has_data_elsewhere(target, account) else ()
+    return (*_PARAMETERS, *of_registry, *of_data)
 
 
 def values(target: Target, account: str) -> dict[str, str]:
@@ -70,7 +73,7 @@ def values(target: Target, account: str) -> dict[str, str]:
     trainer = target.shared
     places = {part: target.in_account(name) for part, name in accounts.items()}
     for place in (trainer, *places.values()):
-        place.settings.require_place()
+        place.require_place()
     found = {_ACCOUNTS[part]: str(place.settings["account"]) for part, place in places.items()}
     found[_ACCOUNT_HOLDS] = _holds(account)
     for part, place in places.items():
@@ -80,7 +83,7 @@ def values(target: Target, account: str) -> dict[str, str]:
     if _has_registry_elsewhere(target, account):
         found |= {name: str(trainer.settings[key]) for name, key in _BUCKETS.items()}
         found |= dict.fromkeys(_NAMES, target.project.slug)
-    if account not in (accounts[DATA_LAKE], *ENVIRONMENTS):
+    if _has_data_elsewhere(target, account):
         found[_DATA_BUCKET] = str(trainer.settings["bucket"])
         found[_RESULTS_BUCKET] = places[EXPERIMENTATION].names.data_bucket
     return found
@@ -89,6 +92,11 @@ def values(target: Target, account: str) -> dict[str, str]:
 def _has_registry_elsewhere(target: Target, account: str) -> bool:
     """Return whether the registry is the project's own, in another account than this one."""
     return account != ACCOUNTS[target.project.layout][ARTIFACTS] and not target.project.deploys_only
+
+
+def _has_data_elsewhere(target: Target, account: str) -> bool:
+    """Return whether training, or what it needs, is in this account and its data in another."""
+    return account not in (ACCOUNTS[target.project.layout][DATA_LAKE], *ENVIRONMENTS)
 
 
 def _holds(account: str) -> str:

@@ -196,7 +196,7 @@ class Deployment:
             error
             for account, place in self.places.items()
             for error in (
-                *errors_of(place.settings.require_place),
+                *errors_of(place.require_place),
                 *settings.errors(place, self.templates[account], self._chosen(account)),
             )
         )

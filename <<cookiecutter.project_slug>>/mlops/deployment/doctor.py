@@ -162,23 +162,21 @@ class _Examination:
         self._make(_of(Scope.PROJECT), subject, Place())
 
     def readable(self, target: Target) -> list[Target]:
-        """Make the checks of an environment that need no AWS; return it in each of its accounts that is known."""
+        """Make the checks of an environment that need no AWS; return it in each of its accounts, if all are known."""
         unknown = Place(None, target.environment)
         for error in (wrong := errors_of(partial(target.project.environment, target.environment))):
             self._add(unknown, SETTINGS, Finding.of(error, Level.BLOCKS, settings.REFUSED))
             self._skip([*_of(Scope.SETTINGS), *_of(Scope.ACCOUNT), *_of(Scope.ENVIRONMENT)], unknown, error)
-        return [] if wrong else [place for place in target.places if self.settings(place)]
-
-    def settings(self, target: Target) -> bool:
-        """Make the checks of an environment in one account that need no AWS; return whether the account is known."""
-        later = [*_of(Scope.ACCOUNT), *_of(Scope.ENVIRONMENT)]
-        place = Place(target.settings.settings.get("account"), target.environment)
-        incomplete = [_of_shared(target, each) for each in errors_of(target.settings.require_place)]
+        if wrong:
+            return []
+        incomplete = [_of_shared(target, each) for each in errors_of(target.require_place)]
         for reason in incomplete:
-            self._add(place, SETTINGS, Finding.of(reason, Level.BLOCKS, settings.REFUSED))
-            self._skip(later, place, reason)
-        self._make(_of(Scope.SETTINGS), self._subject(target, [target]), place)
-        return not incomplete
+            self._add(unknown, SETTINGS, Finding.of(reason, Level.BLOCKS, settings.REFUSED))
+            self._skip([*_of(Scope.ACCOUNT), *_of(Scope.ENVIRONMENT)], unknown, reason)
+        for one in target.places:
+            place = Place(one.settings.settings.get("account"), one.environment)
+            self._make(_of(Scope.SETTINGS), self._subject(one, [one]), place)
+        return [] if incomplete else target.places
 
     def account(self, targets: Sequence[Target]) -> None:
         """Make the checks of an account and its environments."""
@@ -265,4 +263,4 @@ def _of_shared(target: Target, error: MlopsError) -> MlopsError:
     inherits = target.environment != SHARED and not target.settings.has_own_account
     if not inherits or target.shared.settings.settings.get("account") is not None:
         return error
-    return next(iter(errors_of(target.shared.settings.require_place)), error)
+    return next(iter(errors_of(target.shared.require_place)), error)

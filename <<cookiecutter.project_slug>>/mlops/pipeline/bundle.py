@@ -182,7 +182,7 @@ def current(target: Target, pipeline: str = pipelines.TRAINING) -> Bundle:
             f"No pipeline runs in {target.environment}: versions from {SHARED} are deployed to it.",
             f"Deploy a version: {MLOPS} deploy --environment {target.environment}",
         )
-    target.settings.require_place()
+    target.require_place()
     folder = target.project.state / "bundles" / target.environment / pipeline
     made_from = sources(target)
     bundle = _up_to_date(folder, made_from)

@@ -79,7 +79,6 @@ class Account:
                 f"The environment {LOCAL!r} is this machine and does not exist in AWS.",
                 "Use another one: `--environment dev`.",
             )
-        environment.require_place()
         return cls(
             id=str(environment["account"]),
             region=environment.region,

@@ -61,7 +61,17 @@ class Target:
         """
         from mlops.project.account import Account  # boto3 takes 0.2 s, which local verbs do not need
 
+        self.require_place()
         return Account.of(self.settings)
+
+    def require_place(self) -> None:
+        """Reject an environment with an account that is not configured yet, in whichever of its accounts it is asked.
+
+        Raises:
+            MlopsError: Keys are missing; the message lists all of them.
+        """
+        divided = self.part is not None or self.experiments
+        (self.shared if divided else self).settings.require_place()
 
     @property
     def stacks(self) -> Sequence[Placed]:

@@ -123,7 +123,8 @@ def test_experiments_have_an_account_of_their_own_and_register_nothing(tmp_path:
     assert keys.alias(target, "model_key") == own.key_alias("data")
     assert target.registry.account.id == ARTIFACTS_ACCOUNT
     assert not Target(several(tmp_path / "other"), "experimentation").experiments
-    project = organization(tmp_path, dev={"accounts": {}})
+    others = {"data-lake": LAKE, "artifacts": ARTIFACTS_ACCOUNT, "cicd": CICD_ACCOUNT}
+    project = organization(tmp_path, dev={"accounts": {name: {"account": one} for name, one in others.items()}})
     with pytest.raises(MlopsError, match=r"config/dev.yaml has no value for `accounts.experimentation.account`"):
         _ = Target(project, "experimentation").account
 
@@ -209,6 +210,31 @@ def test_names_of_another_account_follow_from_the_configuration(tmp_path: Path) 
         across.parameters(Target(Project(tmp_path), "dev"), "dev")
     )
     assert across.values(Target(small_project(tmp_path / "one"), "dev"), "dev") == {}
+
+
+@pytest.mark.parametrize("layout", ["multi", "organization"])
+def test_the_names_of_what_is_in_other_accounts_are_known_before_those_accounts_are(
+    tmp_path: Path, layout: str
+) -> None:
+    of = several(tmp_path) if layout == "multi" else organization(tmp_path)
+    for account in dict.fromkeys(ACCOUNTS[layout].values()):
+        target = Target(of, "dev").in_account(account)
+        assert set(across.parameters(target, account)) == across.values(target, account).keys(), account
+
+
+@pytest.mark.parametrize("given", [None, DEV])
+def test_an_environment_without_all_its_accounts_says_so_alike_in_each_of_them(
+    tmp_path: Path, given: str | None
+) -> None:
+    further = {"data-lake": {"account": LAKE}, "artifacts": {"account": None}, "cicd": {}, "experimentation": {}}
+    of = organization(tmp_path, dev={"account": given, "accounts": further})
+    missing = [*([] if given else ["account"]), *(f"accounts.{one}.account" for one in list(further)[1:])]
+    said = f"config/dev.yaml has no value for {', '.join(f'`{key}`' for key in missing)}."
+    for target in (Target(of, "dev"), *Target(of, "dev").places, Target(of, "experimentation")):
+        with pytest.raises(MlopsError) as caught:
+            target.account  # noqa: B018
+        assert caught.value.message == said
+    assert Target(of, "staging").account.id == STAGING
 
 
 def trains(folder: Path, deployed_by: Any) -> Target:

@@ -77,14 +77,17 @@ def _wrapped(text: str, first: str, indent: str = _INDENT) -> list[str]:
 
 
 def _not_checked(results: list[Result]) -> Iterator[str]:
-    """Group the checks that were not made by their reason."""
+    """Group the checks that were not made by their reason, and reasons by the checks that they prevent."""
     reasons: dict[str, list[Result]] = {}
     for result in results:
         reasons.setdefault(result.finding.what, []).append(result)
-    for reason, its in reasons.items():
-        what = f"{_listed(one.check.subject for one in its)} ({_listed(map(_where, its))})"
-        yield from _wrapped(f"Not checked: {what}: {reason}", "", "  ")
-    if reasons:
+    alike: dict[str, list[Result]] = {}
+    for its in reasons.values():
+        alike.setdefault(_listed(one.check.subject for one in its), []).extend(its)
+    for checks, its in alike.items():
+        why = " ".join(dict.fromkeys(one.finding.what for one in its))
+        yield from _wrapped(f"Not checked: {checks} ({_listed(map(_where, its))}): {why}", "", "  ")
+    if results:
         yield ""
 
 
