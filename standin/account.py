@@ -30,7 +30,7 @@ from moto.sns.models import SNSBackend
 from moto.ssm.models import ParameterDict
 from werkzeug.serving import make_server
 
-from standin import crossing, firehose, mail, models
+from standin import crossing, firehose, mail, models, replication
 from standin.assuming import assuming
 from standin.existing_principals import existing_principals
 from standin.forkserver import ForkServer, forkserver
@@ -354,6 +354,7 @@ def cloud() -> Iterator[Cloud]:
         ended.enter_context(crossing.crossings())
         ended.enter_context(existing_principals())
         ended.enter_context(firehose.subscriptions())
+        ended.enter_context(replication.replication(lambda service, account: accounts.client(service, account, REGION)))
         thread.start()
         ended.callback(server.server_close)
         ended.callback(thread.join)

@@ -245,6 +245,27 @@ SERVICE_SIDE: Mapping[str, ServiceUse] = {
         f"{_DOCS}/sagemaker/latest/dg/sagemaker-roles.html",
         (("kms:Encrypt", "{key}"),),
     ),
+    "s3 replication": ServiceUse(
+        f"{_DOCS}/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html",
+        (
+            *((f"s3:{action}", "arn:aws:s3:::{bucket}") for action in ("GetReplicationConfiguration", "ListBucket")),
+            *(
+                (f"s3:{action}", "arn:aws:s3:::{bucket}/{key}")
+                for action in ("GetObjectVersionAcl", "GetObjectVersionForReplication", "GetObjectVersionTagging")
+            ),
+            *((f"s3:Replicate{what}", "arn:aws:s3:::{destination}/{key}") for what in ("Object", "Tags")),
+        ),
+    ),
+    "s3 replication source key": ServiceUse(
+        f"{_DOCS}/AmazonS3/latest/userguide/replication-config-for-kms-objects.html",
+        (("kms:Decrypt", "{encryption_key}"),),
+        {"kms:ViaService": "s3.{region}.amazonaws.com", "kms:EncryptionContext:aws:s3:arn": "{context}"},
+    ),
+    "s3 replication replica key": ServiceUse(
+        f"{_DOCS}/AmazonS3/latest/userguide/replication-config-for-kms-objects.html",
+        (("kms:Encrypt", "{encryption_key}"), ("kms:GenerateDataKey", "{encryption_key}")),
+        {"kms:ViaService": "s3.{region}.amazonaws.com", "kms:EncryptionContext:aws:s3:arn": "{context}"},
+    ),
     "sagemaker image": ServiceUse(
         f"{_DOCS}/sagemaker/latest/dg/sagemaker-roles.html", (("ecr:GetAuthorizationToken", "*"), *_PULL)
     ),

@@ -35,6 +35,15 @@ _BUCKET_PUTS = {
         "{Bucket: id, BucketLoggingStatus: {LoggingEnabled: {TargetBucket: value.DestinationBucketName,"
         " TargetPrefix: value.LogFilePrefix}}}",
     ),
+    "ReplicationConfiguration": Put(
+        "PutBucketReplication",
+        "{Bucket: id, ReplicationConfiguration: {Role: value.Role, Rules: value.Rules[].{ID: Id, Status: Status,"
+        " Priority: Priority, Filter: Filter, DeleteMarkerReplication: DeleteMarkerReplication,"
+        " SourceSelectionCriteria: SourceSelectionCriteria, Destination: {Bucket: Destination.Bucket,"
+        " EncryptionConfiguration: {ReplicaKmsKeyID: Destination.EncryptionConfiguration.ReplicaKmsKeyID},"
+        " Metrics: Destination.Metrics}}}}",
+        undo="DeleteBucketReplication",
+    ),
     "ObjectLockConfiguration": Put("PutObjectLockConfiguration", "{Bucket: id, ObjectLockConfiguration: value}"),
     "Tags": Put("PutBucketTagging", "{Bucket: id, Tagging: {TagSet: value}}"),
 }

@@ -1,6 +1,7 @@
 """What stacks have to know of other accounts, whose outputs cannot be read: names computed from configuration."""
 
 import re
+from collections.abc import Mapping
 
 from mlops.base.environments import ENVIRONMENTS
 from mlops.base.errors import UsageError
@@ -28,6 +29,9 @@ _OF_REGISTRY = (*_BUCKETS, *_NAMES)
 _DATA_BUCKET, _RESULTS_BUCKET = "DataBucket", "ResultsBucket"
 """The parameters with the buckets of the data lake and of experiments, for the stacks in the accounts that train."""
 
+_COPIES, _COPY_BUCKET = "CopyCapturedData", "CopyBucket"
+"""The parameters that say whether captured data are copied from or to an account, and the bucket that takes them."""
+
 _ROLES = {"ReleaseRoleArn": "ship", "SubmitRoleArn": "submit"}
 """The roles in the accounts of parts that builds assume: by parameter, the end of their names."""
 
@@ -52,7 +56,8 @@ def parameters(target: Target, account: str) -> tuple[str, ...]:
         return ()
     of_registry = _OF_REGISTRY if _has_registry_elsewhere(target, account) else ()
     of_data = (_DATA_BUCKET, _RESULTS_BUCKET) if _has_data_elsewhere(target, account) else ()
-    return (*_PARAMETERS, *of_registry, *of_data)
+    of_copies = (_COPIES, _COPY_BUCKET) if target.project.answer("monitoring") == "on" else ()
+    return (*_PARAMETERS, *of_registry, *of_data, *of_copies)
 
 
 def values(target: Target, account: str) -> dict[str, str]:
@@ -86,7 +91,17 @@ def values(target: Target, account: str) -> dict[str, str]:
     if _has_data_elsewhere(target, account):
         found[_DATA_BUCKET] = str(trainer.settings["bucket"])
         found[_RESULTS_BUCKET] = places[EXPERIMENTATION].names.data_bucket
+    if target.project.answer("monitoring") == "on":
+        found[_COPIES] = str(_is_copied(places, account)).lower()
+        found[_COPY_BUCKET] = str(trainer.settings["bucket"])
     return found
+
+
+def _is_copied(places: Mapping[str, Target], account: str) -> bool:
+    """Return whether captured data are copied from an account or, if it has the data, to it."""
+    if account in ENVIRONMENTS:
+        return places[account].settings.flag("copy_captured_data")
+    return places[DATA_LAKE].account_name == account and any(_is_copied(places, name) for name in ENVIRONMENTS)
 
 
 def _has_registry_elsewhere(target: Target, account: str) -> bool:

@@ -45,8 +45,8 @@ DEPLOYED_BY = "deployed_by"
 """The section that says which project deploys the versions that are registered here, and in which accounts."""
 
 _TRAINING = (LOCAL, SHARED)
-_TRAINS, _SERVES, _MONITORS = (
-    {CAPABILITIES[name].question: CAPABILITIES[name].answers} for name in ("trains", "serves", "monitors")
+_TRAINS, _DEPLOYS, _SERVES, _MONITORS = (
+    {CAPABILITIES[name].question: CAPABILITIES[name].answers} for name in ("trains", "deploys", "serves", "monitors")
 )
 _SEVERAL_ACCOUNTS = {"account_layout": (stacks.MULTI, stacks.ORGANIZATION)}
 _OF_JOBS = ("processing", "security")
@@ -124,6 +124,7 @@ KEYS: Mapping[str, Key] = {
         ),
         _MONITORS,
     ),
+    "copy_captured_data": Key(ENVIRONMENTS, when={**_MONITORS, **_DEPLOYS, **_SEVERAL_ACCOUNTS}),
     "retraining": Key(_TRAINING, ("cooldown_minutes", "runs_per_day", "failed_gates"), _TRAINS),
     "serving": Key(_TRAINING, ("max_payload_mb", "read_timeout_seconds", "workers"), _SERVES),
     "smoke": Key(ALL, ("max_p99_ms", "max_error_share"), _SERVES),

@@ -78,6 +78,17 @@ class Environment:
         """
         return int(self._typed(key, (int,), "a whole number"))
 
+    def flag(self, key: str) -> bool:
+        """Return the flag at a dotted key.
+
+        Raises:
+            MlopsError: The key is missing, or its value is neither true nor false.
+        """
+        value = self[key]
+        if not isinstance(value, bool):
+            raise UsageError(f"{self.file(key)} has an invalid value: `{key}: {shown(value)}`.", "Use true or false.")
+        return value
+
     def require_range(self, key: str, value: float, least: float, most: float) -> None:
         """Reject the number at a dotted key if it is out of range.
 

@@ -90,8 +90,8 @@ class Security:
             )
         return cls(
             volume_key=key_arn(environment, f"{SECTION}.volume_key"),
-            network_isolation=_switch(environment, "network_isolation"),
-            encrypt_inter_container_traffic=_switch(environment, "encrypt_inter_container_traffic"),
+            network_isolation=environment.flag(f"{SECTION}.network_isolation"),
+            encrypt_inter_container_traffic=environment.flag(f"{SECTION}.encrypt_inter_container_traffic"),
             network=Network.of(environment, SECTION, environment.settings[SECTION]),
         )
 
@@ -142,15 +142,6 @@ def require_encryptable_disks(environment: Environment, stack: str) -> None:
             f"{environment.file(key)} sets `{key}: {instance_type}`, which {NO_KEY}.",
             f"Set `{STACKS}.{stack}.disk_encryption: hardware`, or another type.",
         )
-
-
-def _switch(environment: Environment, name: str) -> bool:
-    key = f"{SECTION}.{name}"
-    value = environment[key]
-    if not isinstance(value, bool):
-        file = environment.file(key)
-        raise UsageError(f"{file} has an invalid value: `{key}: {shown(value)}`.", "Use true or false.")
-    return value
 
 
 def _ids(environment: Environment, name: str, value: Any) -> tuple[str, ...]:

@@ -33,7 +33,8 @@ def several(folder: Path, **overlays: dict[str, Any]) -> Project:
     (folder / "project.yaml").write_text(json.dumps({**answers, "account_layout": "multi"}))
     for name, number in NUMBERS.items():
         stacks = {"endpoint": {"instance_type": "ml.m5.large"}} if name != "dev" else {"workload": {"record_days": 7}}
-        content = {"account": number, "stacks": stacks, **overlays.get(name, {})}
+        own = {"account": number, "stacks": stacks, **({"copy_captured_data": False} if name != "dev" else {})}
+        content = {**own, **overlays.get(name, {})}
         (folder / f"config/{name}.yaml").write_text(json.dumps(content))
     return project
 
