@@ -55,7 +55,8 @@ def replication(client: Callable[[str, str], Any]) -> Iterator[None]:
             policies = role_policies(client("iam", account_of(role)), role) if role in roles() else None
             if policies and all(resources.allow(role, policies, need) for need in wanted) and _takes(bucket, rule):
                 home = s3_backends[destination.account_id][_PLACE]
-                put_object(home, destination.name, key.name, key.value, kms_key_id=bucket_key(destination))
+                replica = put_object(home, destination.name, key.name, key.value, kms_key_id=bucket_key(destination))
+                replica.last_modified = key.last_modified
             else:
                 _count_failure(bucket, destination, rule)
         return key

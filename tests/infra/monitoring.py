@@ -71,19 +71,17 @@ class Monitoring(Deployed):
             content = json.dumps([{"prefix": f"s3://{self.values[bucket]}/{prefix}/"}, *names])
             self.upload("CaptureBucket", f"{lists}/{side}/2026/11/20/03/manifest", content.encode())
 
-    def answer(self, project: Path, topic: str, environment: str = "production") -> list[str]:
+    def answer(self, project: Path, environment: str = "production") -> list[dict[str, Any]]:
         """Let what a server captured on this machine be what version 1 answered at an asynchronous endpoint.
 
-        Requests and responses become objects, and each response is announced. Returns the inference ids.
+        Requests and responses become objects. Returns the notices of the responses.
         """
-        folder, sns = f"{SLUG}/async/{environment}", self.account.client("sns")
-        ids: list[str] = []
-        bucket = self.values["CaptureBucket"]
-        sns.publish(TopicArn=topic, Message=json.dumps({"eventName": "TestNotification"}))
+        folder, bucket = f"{SLUG}/async/{environment}", self.values["CaptureBucket"]
+        notices: list[dict[str, Any]] = []
         for path in (project / ".mlops/s3/local-bucket" / SLUG / "capture").rglob("*.jsonl"):
             for record in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
                 asked, answered = (record["captureData"][side] for side in ("endpointInput", "endpointOutput"))
-                inference_id = f"id-{len(ids)}"
+                inference_id = f"id-{len(notices)}"
                 request, response = f"{folder}/requests/{inference_id}", f"{folder}/answers/1/{inference_id}.out"
                 self.upload("CaptureBucket", request, asked["data"].encode())
                 self.upload("CaptureBucket", response, answered["data"].encode())
@@ -102,9 +100,13 @@ class Monitoring(Deployed):
                     "inferenceId": inference_id,
                     "eventName": "InferenceResult",
                 }
-                sns.publish(TopicArn=topic, Message=json.dumps(notice))
-                ids.append(inference_id)
-        return ids
+                notices.append(notice)
+        return notices
+
+    def announce(self, notices: list[dict[str, Any]], topic: str) -> None:
+        """Publish notices on the topic of an endpoint, after the message with which SageMaker tests it."""
+        for notice in ({"eventName": "TestNotification"}, *notices):
+            self.account.client("sns").publish(TopicArn=topic, Message=json.dumps(notice))
 
     def go_live(self, package: str, environment: str = "production") -> None:
         """Record which version is live."""

@@ -1,26 +1,34 @@
 """Captured data of staging and production, copied to the account of the data where the configuration says so."""
 
 import json
+import shutil
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pyarrow import csv as arrow_csv
 
 from mlops.base.errors import MlopsError
 from mlops.deployment.deploy import Deployment, DeployRequest
 from mlops.project.project import Project
 from mlops.project.stacks import ACCOUNTS, DATA_LAKE
 from mlops.project.target import Target
+from model.schema import SCHEMA
+from modelkit import dataset, synthetic
 from standin.account import REGION, Cloud
 from standin.attached import resource_policies
+from standin.calls import CallRecord
 from standin.reach import Walk
 from standin.replication import needs, rules_of
 from standin.template import parse, resolve
 from tests.answers import label
 from tests.infra import organization, several_accounts
+from tests.infra.monitoring import Monitoring
 from tests.infra.rendered import SLUG, texts
 from tests.infra.several_accounts import Part
-from tests.projects import Bake
+from tests.projects import Bake, mlops, mlops_json
 
 MEDIUM = {"team_size": "medium"}
 ANSWERS: list[dict[str, str]] = [
@@ -183,3 +191,88 @@ def test_a_value_that_says_nothing_is_refused(
     change(copied)
     with pytest.raises(MlopsError, match=said):
         copied.deploy()
+
+
+def served(project: Path) -> None:
+    """Let the project's server capture drifted requests on this machine."""
+    mlops(project, "serve", "--detach", "--port", "0")
+    mlops(project, "traffic", "--rows", "120", "--seed", "1", "--drift", "1.0")
+    mlops(project, "serve", "--stop")
+
+
+def captured(project: Path, production: Monitoring, answers: Mapping[str, str]) -> None:
+    """Let production have captured drifted requests, in the way of its inference."""
+    if answers.get("inference") == "batch":
+        rows = project.parent / "drifted.csv"
+        drawn = synthetic.resample(dataset.read_typed(project / "data/raw", SCHEMA), SCHEMA, 120, seed=1, drift=1.0)
+        arrow_csv.write_csv(drawn.select(list(SCHEMA.feature_names)), rows)
+        mlops(project, "batch", str(rows), "--output", str(project.parent / "predicted"))
+        production.predict(rows, project.parent / "predicted/drifted.csv.out")
+        return
+    served(project)
+    if answers.get("inference") == "async":
+        lines = "".join(f"{json.dumps(notice)}\n" for notice in production.answer(project)).encode()
+        hour = datetime.now(UTC)
+        production.upload("CaptureBucket", f"{SLUG}/async/production/notices/{hour:%Y/%m/%d/%H}/one.jsonl", lines)
+    else:
+        production.capture(project)
+    shutil.rmtree(project / f".mlops/s3/local-bucket/{SLUG}/capture")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "answers",
+    [MEDIUM, *({"account_layout": "multi", "inference": inference} for inference in ("async", "batch"))],
+    ids=label,
+)
+def test_a_data_scientist_who_may_not_enter_production_compares_a_window_of_it(
+    copied: Copied, record: CallRecord, monkeypatch: pytest.MonkeyPatch, answers: dict[str, str]
+) -> None:
+    project, dev = copied.project, copied.parts["dev"]
+    copied.configure("base", "true")
+    copied.deploy()
+    mlops(project, "run")
+    mlops(project, "approve", "latest")
+    registry = Monitoring(dev.account, {}, dev.values)
+    registry.go_live(registry.register(project))
+    captured(project, Monitoring(copied.parts["production"].account, {}, copied.parts["production"].values), answers)
+    dev.account.enter(monkeypatch, dev.role("ds"))
+    for name, value in record.environment(dev.role("ds")).items():
+        monkeypatch.setenv(name, value)
+    before = tree(project / ".mlops/s3")
+    time.sleep(1)  # a window has whole seconds
+    window = ("--since", "2020-01-01T00:00:00Z", "--until", f"{datetime.now(UTC):%FT%TZ}")
+    found = mlops_json(project, "monitor", "--environment", "production", *window)
+    assert found["environment"] == "production"
+    assert (found["live"], found["versions"]["1"]["rows"], found["versions"]["1"]["drift"]) == (1, 120, True)
+    report = Path(found["report"])
+    assert "production" in report.read_text()
+    assert {path for path in tree(project / ".mlops/s3") - before if report.parent.parent not in path.parents} == set()
+    resources, role = resource_policies(), dev.role("ds")
+    calls = [call for call in record.calls() if call.role == role]
+    assert calls
+    denied = [need for need in resources.needs(calls) if not resources.allow(role, dev.policies("ds"), need)]
+    assert denied == []
+
+
+def tree(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+@of_medium
+def test_a_window_that_cannot_be_compared_here_says_why(
+    copied: Copied, answers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied.parts["dev"].account.enter(monkeypatch)
+
+    def said(*arguments: str) -> str:
+        ended = mlops(copied.project, "monitor", *arguments, check=False)
+        assert ended.returncode == 2
+        return ended.stderr
+
+    closed = said("--environment", "production")
+    assert "The requests of production stay in its account: `copy_captured_data` is false in config/base.yaml" in closed
+    assert "deploy --environment dev" in closed
+    assert "No requests are captured in dev" in said("--environment", "dev")
+    assert "retrain --environment dev" in said("--environment", "production", "--retrain")

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.csv as arrow_csv
@@ -30,7 +32,7 @@ from tests.infra.rendered import SLUG, configure, texts
 from tests.infra.retraining import Retraining
 from tests.infra.samples import VALUES
 from tests.infra.several_accounts import Part
-from tests.projects import Bake, mlops
+from tests.projects import Bake, mlops, mlops_json
 
 FUNCTIONS = (f"{SLUG}-monitoring-collect", f"{SLUG}-monitoring-publish")
 METRIC_BASED = {"retraining_strategy": "metric-based"}
@@ -187,6 +189,12 @@ def test_drifted_traffic_is_found_by_the_pipeline_and_requires_a_retraining(
     )
     assert b"Version 1" in report["Body"].read()
     assert judged(monitoring, record) == []
+    time.sleep(1)  # a window has whole seconds
+    window = ("--since", WINDOW["WindowStart"], "--until", f"{datetime.now(UTC):%FT%TZ}")
+    here = mlops_json(
+        served, "monitor", "--environment", "production", *window
+    )  # a person with rights compares it, too
+    assert here["versions"]["1"] == found["versions"]["1"]
 
 
 @pytest.mark.slow
@@ -231,7 +239,9 @@ def test_drift_and_quality_of_what_an_asynchronous_endpoint_answered_are_found_b
     definition = submitted(asynchronous, trained, monkeypatch)
     package = asynchronous.register(trained)
     asynchronous.go_live(package)
-    ids = asynchronous.answer(trained, endpoint(asynchronous, package))
+    notices = asynchronous.answer(trained)
+    asynchronous.announce(notices, endpoint(asynchronous, package))
+    ids = [notice["inferenceId"] for notice in notices]
     labels = "".join(f"{one},{number % 2}\n" for number, one in enumerate(ids))
     label(asynchronous, labels)
     asynchronous.account.client("s3").delete_object(

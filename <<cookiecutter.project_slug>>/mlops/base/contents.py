@@ -48,6 +48,7 @@ FUNCTIONS = (
     "mlops/monitoring/batches.py",
     "mlops/monitoring/collect.py",
     "mlops/monitoring/intervals.py",
+    "mlops/monitoring/objects.py",
     "mlops/monitoring/pairs.py",
     "mlops/monitoring/place.py",
     "mlops/monitoring/publish.py",

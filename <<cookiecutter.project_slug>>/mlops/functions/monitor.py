@@ -1,27 +1,20 @@
 """The Lambda functions of the monitoring pipeline: collect the traffic of a window, and publish its metrics."""
 
 import os
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from mlops.functions.clients import client
 from mlops.monitoring import publish as publishing
-from mlops.monitoring.collect import SCHEMA, Request
+from mlops.monitoring.collect import Request
 from mlops.monitoring.collect import collect as collected
-from mlops.monitoring.place import Layout, Listed
+from mlops.monitoring.objects import LATENESS, Objects, schema_in_archive
+from mlops.monitoring.place import Layout
 from mlops.monitoring.publish import Metric
 from mlops.registry.versions import ModelVersion, of_package
 from mlops.store.objects import split_uri
-
-_LATENESS = timedelta(minutes=15)
-"""AWS does not document how soon captured data are in S3; they have been seen after a few minutes."""
-
-_GONE = ("NoSuchKey", "404")
 
 
 def collect(event: Mapping[str, Any], _context: object) -> dict[str, str]:
@@ -35,7 +28,7 @@ def publish(event: Mapping[str, Any], _context: object) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class AwsPlace:
+class AwsPlace(Objects):
     """S3, the model package group and the record of live versions (see `monitoring.place.Place`).
 
     Attributes:
@@ -47,7 +40,7 @@ class AwsPlace:
     layout: Layout
     packages: str
     percentage: float
-    lateness: timedelta = _LATENESS
+    lateness: timedelta = LATENESS
 
     @classmethod
     def of_environment(cls) -> "AwsPlace":
@@ -56,31 +49,10 @@ class AwsPlace:
         layout = Layout(variables["PROJECT"], variables["CAPTURED_URI"], variables["DATA_URI"])
         return cls(layout, variables["PACKAGES_ARN"], float(variables.get("PERCENTAGE", "100")))
 
-    def folders(self, uri: str) -> list[str]:
-        """Return the names of the folders directly below a URI, sorted."""
-        bucket, prefix = split_uri(f"{uri}/")
-        pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-        found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
-        return sorted(name.removeprefix(prefix).rstrip("/") for name in found)
-
-    def objects(self, uri: str, after: str = "") -> Iterator[Listed]:
-        """Yield the objects below a URI in the order of their names, beginning after the name `after`."""
-        bucket, prefix = split_uri(f"{uri}/")
-        start = {"StartAfter": f"{prefix}{after}"} if after else {}
-        for page in client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **start):
-            for entry in page.get("Contents", []):
-                yield Listed(entry["Key"].removeprefix(prefix), entry["LastModified"])
-
-    def read(self, uri: str) -> bytes | None:
-        """Return the content of an object; None if it does not exist."""
-        bucket, key = split_uri(uri)
-        try:
-            content: bytes = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE:
-                return None
-            raise
-        return content
+    @property
+    def s3(self) -> Any:
+        """The client of S3."""
+        return client("s3")
 
     def write(self, uri: str, content: bytes) -> None:
         """Write an object."""
@@ -104,14 +76,7 @@ class AwsPlace:
 
     def archived_schema(self, version: ModelVersion) -> bytes | None:
         """Return the schema file in the archive of a version, which is read only up to it; None if it has none."""
-        bucket, key = split_uri(version.model_uri)
-        body = client("s3").get_object(Bucket=bucket, Key=key)["Body"]
-        with tarfile.open(fileobj=body, mode="r|gz") as archive:
-            for member in archive:
-                if member.isfile() and member.name.removeprefix("./") == SCHEMA:
-                    content = archive.extractfile(member)
-                    return content.read() if content else None
-        return None
+        return schema_in_archive(client("s3"), version.model_uri)
 
     def live(self, environment: str) -> int | None:
         """Return the number of the version in use; None if none is."""

@@ -166,7 +166,7 @@ def test_drift_starts_a_retraining_that_says_why_and_only_once_without_new_data(
         (["--since", "yesterday"], "'yesterday' is not a time"),
         (["--since", "1h", "--until", "2h"], "ends before it starts"),
         (["--until", "2999-01-01"], "is in the future"),
-        (["--environment", "dev"], "cannot be monitored from this machine"),
+        (["--environment", "dev"], "No requests are captured in dev"),
         (["--environment", "mars"], "mars"),
         (["--data", "x.csv"], "--retrain"),
         (["--data", "x.csv", "--retrain"], "x.csv does not exist"),

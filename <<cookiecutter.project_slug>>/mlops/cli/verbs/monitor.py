@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from mlops.base.environments import LOCAL
+from mlops.base.commands import MLOPS
+from mlops.base.environments import LOCAL, SHARED
 from mlops.base.errors import UsageError
 from mlops.project.capabilities import lack
 from mlops.project.project import Project
@@ -31,14 +32,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--until", metavar="TIME", help="end of the window (default: now)")
     parser.add_argument("--retrain", action="store_true", help="retrain if the version in use has drifted")
     parser.add_argument("--data", type=Path, help="data to retrain on (default: `data_folder` in config)")
-    parser.add_argument("--environment", default=LOCAL, help="environment (default: %(default)s)")
+    parser.add_argument(
+        "--environment",
+        default=LOCAL,
+        help="environment whose requests are compared, on this machine (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
 def run(target: Target, options: Namespace) -> int:
     """Evaluate a window, print it and write its report; return 0, drift or not, unless a retraining fails."""
-    if not target.is_local:
-        raise UsageError(f"The endpoint of {options.environment} cannot be monitored from this machine yet.")
+    if options.retrain and not target.is_local:
+        raise UsageError(
+            "--retrain applies to this machine.", f"Leave it out, or: {MLOPS} retrain --environment {SHARED}"
+        )
     if options.retrain and (reason := lack(target.project.answers, ("trains",))):
         raise UsageError(reason, "Leave out --retrain, and retrain in the project that trains.")
     if options.data and not options.retrain:
