@@ -12,6 +12,7 @@ from standin.lambdas import real_handlers
 from tests.answers import label
 from tests.infra.organization import LAYOUT, filled_in, opened
 from tests.infra.rendered import SLUG
+from tests.infra.several_accounts import Part
 from tests.journeys.test_several_accounts import ENVIRONMENTS, into_service, live, set_up, stacks, taken_away
 from tests.journeys.test_whole_account import outcomes, register
 from tests.machinery.deployment.deploying import Shell, entered
@@ -58,6 +59,19 @@ def expected(project: Path, account: str) -> set[str]:
     return shared | {f"{account}-{one.stack.name}" for one in placed(project, account, LAYOUT)}
 
 
+def experiment(account: StandInAccount) -> str:
+    """Leave the pipeline of experiments, as `upsert` tags it; its ARN."""
+    part = Part.of(account, SLUG)
+    arn: str = account.client("sagemaker").create_pipeline(
+        PipelineName=f"{SLUG}-training",
+        PipelineDefinition='{"Version": "2020-12-01", "Steps": []}',
+        ClientRequestToken="0" * 32,
+        RoleArn=part.role("pipe"),
+        Tags=[{"Key": key, "Value": value} for key, value in part.names.tags("experimentation").items()],
+    )["PipelineArn"]
+    return arn
+
+
 @pytest.mark.parametrize("answers", ANSWERS, ids=label)
 def test_a_project_goes_into_all_accounts_and_out_of_them_again(
     project: Path, accounts: dict[str, StandInAccount], run: Shell, answers: dict[str, str]
@@ -72,7 +86,7 @@ def test_a_project_goes_into_all_accounts_and_out_of_them_again(
     }
     assert live(run) == {1: [], 2: list(ENVIRONMENTS)}
     assert "registry-policy" not in {finding["check"] for finding in run.json("doctor")["findings"]}
-    taken_away(run)
+    taken_away(run, experiment(accounts["experimentation"]))
     assert [stacks(account) for account in accounts.values()] == [set()] * len(accounts)
     assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
 

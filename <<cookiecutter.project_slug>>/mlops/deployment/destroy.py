@@ -18,6 +18,7 @@ from mlops.deployment.templates import Template
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.project import stacks
 from mlops.project.account import Account, aws_errors, is_missing
+from mlops.project.stacks import EXPERIMENTATION
 from mlops.project.target import Target
 from mlops.registry.live import forget
 
@@ -147,7 +148,7 @@ class Removal:
         # Also after an interrupted removal that had already deleted the stack.
         if any(PACKAGE in templates.read(self.target.project.root, one.stack).parameters for one in self.chosen):
             forget(self.target)
-        leftovers = () if self.only or self.account_name else tuple(self._remove_leftovers())
+        leftovers = () if self.only else tuple(self._remove_leftovers())
         return Removed(tuple(one.name for one in existing), leftovers, tuple(retained))
 
     def _is_deployed(self, environment: str) -> bool:
@@ -158,48 +159,54 @@ class Removal:
         names = [self.target.names.stack(stack.name, environment) for stack in stacks.TABLE if not stack.shared]
         return any(self.services[account].describe(name) for name in names)
 
-    @property
-    def _account(self) -> Account:
-        return self.target.account
-
     def _remove_leftovers(self) -> Iterator[str]:
-        """Delete resources that have the environment's tags and belong to no stack any more."""
-        AwsEndpoint.of(self.target, self.clock).settle()
-        for kind in _KINDS:
-            for name, arn in list(self._tagged(kind)):
-                with aws_errors(f"delete {arn}"):
-                    self._delete(kind, name)
-                self.report(f"Deleted {kind} {name}, which belonged to no stack.")
-                yield arn
+        """Delete resources that have the environment's tags and belong to no stack any more.
 
-    def _tagged(self, kind: str) -> Iterator[tuple[str, str]]:
-        """Yield name and ARN of the resources with the environment's tags."""
-        tags = self.target.names.tags(self.target.environment).items()
-        with aws_errors("look for resources that failed stacks left behind"):
-            for one in self._listed(kind):
-                # Listed ARNs may be in lower case, which other calls do not find: https://github.com/boto/boto3/issues/4606
-                name, place = one[f"{kind}Name"], one[f"{kind}Arn"].rpartition("/")[0]
-                if tags <= self._tags(f"{place}/{name}"):
-                    yield name, f"{place}/{name}"
+        Experiments end with `dev`, whose stacks they need.
+        """
+        ending, experiments = [self.target], self.target.at(EXPERIMENTATION)
+        if self.target.environment == SHARED and experiments.experiments:
+            ending.append(experiments)
+        for environment in (one for one in ending if one.account_name in self.places):
+            if environment is self.target:
+                AwsEndpoint.of(self.target, self.clock).settle()
+            for kind in _KINDS:
+                for name, arn in list(_tagged(environment, kind)):
+                    with aws_errors(f"delete {arn}"):
+                        _delete(environment.account, kind, name)
+                    self.report(f"Deleted {kind} {name}, which belonged to no stack.")
+                    yield arn
 
-    def _tags(self, arn: str) -> set[tuple[str, str]]:
-        """Return the tags of a resource; empty if it was deleted after it was listed."""
-        pages = self._account.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
-        try:
-            return {(tag["Key"], tag["Value"]) for page in pages for tag in page["Tags"]}
-        except ClientError as error:
-            if is_missing(error):
-                return set()
-            raise
 
-    def _listed(self, kind: str) -> Iterator[dict[str, Any]]:
-        operation = f"list_{_snake(kind)}s"
-        for page in self._account.sagemaker.get_paginator(operation).paginate():
-            yield from page.get(f"{kind}s") or page.get(f"{kind}Summaries") or []
+def _tagged(environment: Target, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield name and ARN of the resources with an environment's tags."""
+    account, tags = environment.account, environment.names.tags(environment.environment).items()
+    with aws_errors("look for resources that failed stacks left behind"):
+        for one in _listed(account, kind):
+            # Listed ARNs may be in lower case, which other calls do not find: https://github.com/boto/boto3/issues/4606
+            name, place = one[f"{kind}Name"], one[f"{kind}Arn"].rpartition("/")[0]
+            if tags <= _tags(account, f"{place}/{name}"):
+                yield name, f"{place}/{name}"
 
-    def _delete(self, kind: str, name: str) -> None:
-        operation = getattr(self._account.sagemaker, f"delete_{_snake(kind)}")
-        operation(**{f"{kind}Name": name})
+
+def _tags(account: Account, arn: str) -> set[tuple[str, str]]:
+    """Return the tags of a resource; empty if it was deleted after it was listed."""
+    pages = account.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+    try:
+        return {(tag["Key"], tag["Value"]) for page in pages for tag in page["Tags"]}
+    except ClientError as error:
+        if is_missing(error):
+            return set()
+        raise
+
+
+def _listed(account: Account, kind: str) -> Iterator[dict[str, Any]]:
+    for page in account.sagemaker.get_paginator(f"list_{_snake(kind)}s").paginate():
+        yield from page.get(f"{kind}s") or page.get(f"{kind}Summaries") or []
+
+
+def _delete(account: Account, kind: str, name: str) -> None:
+    getattr(account.sagemaker, f"delete_{_snake(kind)}")(**{f"{kind}Name": name})
 
 
 def _retained(service: StackService, name: str, template: Template) -> Iterator[Retained]:
