@@ -17,7 +17,7 @@ VALUES = {
     "BuildImage": "aws/codebuild/amazonlinux-x86_64-standard:5.0",
     "CicdAccount": "777777777777",
     "CooldownMinutes": "10",
-    "CopyCapturedData": "true",
+    "Copies": "sent",
     "DeployingProject": "deployer",
     "DataLakeAccount": "555555555555",
     "EndpointName": f"{NAME}-production",

@@ -29,7 +29,7 @@ _OF_REGISTRY = (*_BUCKETS, *_NAMES)
 _DATA_BUCKET, _RESULTS_BUCKET = "DataBucket", "ResultsBucket"
 """The parameters with the buckets of the data lake and of experiments, for the stacks in the accounts that train."""
 
-_COPIES, _COPY_BUCKET = "CopyCapturedData", "CopyBucket"
+_COPIES, _COPY_BUCKET = "Copies", "CopyBucket"
 """The parameters that say whether captured data are copied from or to an account, and the bucket that takes them."""
 
 _ROLES = {"ReleaseRoleArn": "ship", "SubmitRoleArn": "submit"}
@@ -92,16 +92,17 @@ def values(target: Target, account: str) -> dict[str, str]:
         found[_DATA_BUCKET] = str(trainer.settings["bucket"])
         found[_RESULTS_BUCKET] = places[EXPERIMENTATION].names.data_bucket
     if target.project.answer("monitoring") == "on":
-        found[_COPIES] = str(_is_copied(places, account)).lower()
+        found[_COPIES] = _copies(places, account)
         found[_COPY_BUCKET] = str(trainer.settings["bucket"])
     return found
 
 
-def _is_copied(places: Mapping[str, Target], account: str) -> bool:
-    """Return whether captured data are copied from an account or, if it has the data, to it."""
+def _copies(places: Mapping[str, Target], account: str) -> str:
+    """Return whether captured data are copied from an account (`sent`), or to it (`taken`)."""
     if account in ENVIRONMENTS:
-        return places[account].settings.flag("copy_captured_data")
-    return places[DATA_LAKE].account_name == account and any(_is_copied(places, name) for name in ENVIRONMENTS)
+        return "sent" if places[account].settings.flag("copy_captured_data") else "none"
+    has_data = places[DATA_LAKE].account_name == account
+    return "taken" if has_data and any(_copies(places, name) == "sent" for name in ENVIRONMENTS) else "none"
 
 
 def _has_registry_elsewhere(target: Target, account: str) -> bool:

@@ -46,6 +46,7 @@ _OURS = "mlops/monitoring/publish.py"
 _PIPELINES, _PROJECT = "AWS/Sagemaker/ModelBuildingPipeline", "project"
 _TOPICS = "https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html"
 _FIREHOSE = "https://docs.aws.amazon.com/firehose/latest/dev/cloudwatch-metrics.html"
+_REPLICATION = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html"
 _VARIANT = "EndpointName VariantName"
 _API = "AWS::ApiGatewayV2::Api"
 TABLE = (
@@ -84,6 +85,8 @@ TABLE = (
     Published("AWS::SNS::Topic", _TOPICS, "AWS/SNS", "TopicName", "Average Sum", "NumberOfNotificationsFailed"),
     Published("AWS::KinesisFirehose::DeliveryStream", _FIREHOSE, "AWS/Firehose", "DeliveryStreamName", "",
         "DeliveryToS3.DataFreshness DeliveryToS3.Success"),
+    Published(_PROJECT, _REPLICATION, "AWS/S3", "SourceBucket DestinationBucket RuleId", "Sum",
+        "OperationsFailedReplication"),
 )  # fmt: skip
 """What is published, of what there is to watch in our templates; as of November 2026."""
 
