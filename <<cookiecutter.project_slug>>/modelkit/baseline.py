@@ -1,6 +1,7 @@
 """Reading of the data set that a baseline describes."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ PREDICTIONS_FILE = "predictions.json"
 PREDICTION = "prediction"
 """The name of the predictions in the latter, as that of a feature."""
 
-_READERS = {".parquet": parquet.read_table, ".csv": arrow_csv.read_csv, ".csv.gz": arrow_csv.read_csv}
+_READERS = {
+    ".parquet": partial(parquet.read_table, partitioning=None),  # names of folders add no column
+    ".csv": arrow_csv.read_csv,
+    ".csv.gz": arrow_csv.read_csv,
+}
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 import csv
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,23 @@ from modelkit.schema import Schema
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 """The suffixes of data files."""
+
+_BLOCK = 1 << 20
+_LARGEST_BLOCK = (1 << 31) - 1
+_STARTS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer in place of the data: `git lfs pull`"),
+    (b"/annex/objects/", "a git-annex pointer in place of the data: `git annex get`"),
+    (b"PK\x03\x04", "a zip archive, such as an Excel workbook: save the sheet as CSV (UTF-8)"),
+    (b"\xff\xfe", "UTF-16 text: save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text: save it as UTF-8"),
+    (b"<!doctype", "HTML, such as an error page in place of a download"),
+    (b"<html", "HTML, such as an error page in place of a download"),
+    (b"<?xml", "XML, such as an error message in place of a download"),
+)
+"""How files begin that are often taken for data, and what they are."""
+
+_PACKED, _PARQUET = b"\x1f\x8b", b"PAR1"
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class FileError(JobError):
@@ -46,7 +63,7 @@ class Source:
     """The content of one file.
 
     Attributes:
-        name: The file's name.
+        name: The file's name below the folder of the data set.
         table: Arrow table of its rows: all text from CSV (an empty field is null), typed from Parquet.
         ragged: The rows that were skipped because they do not have one field per column.
     """
@@ -63,41 +80,96 @@ class Source:
         return number
 
 
-def find_files(path: Path) -> list[Path]:
-    """Return the data files of a folder and its subfolders, by name; hidden files and those named `_...` are skipped.
+@dataclass(frozen=True)
+class Files:
+    """The files of a data set.
+
+    Attributes:
+        data: Name below the folder and path of each data file, sorted.
+        left_out: The names of the other files.
+    """
+
+    data: list[tuple[str, Path]]
+    left_out: list[str]
+
+
+def is_data(name: str) -> bool:
+    """Return whether a file is data: no part of its name below the folder of the data set begins with `.` or `_`."""
+    return not any(part.startswith((".", "_")) for part in name.split("/"))
+
+
+def find_files(path: Path) -> Files:
+    """Find the data files of a folder and its subfolders, also behind links.
 
     Raises:
-        FileError: The path does not exist, or is a folder without files.
+        FileError: The path does not exist, is a folder without data files, or has a link that leads nowhere or back.
     """
     if path.is_file():
-        return [path]
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith((".", "_")))
-    if not files:
-        found = "the folder contains no files" if path.is_dir() else "no such file or folder"
-        raise FileError("file_missing", f"{path}: {found}; expected {', '.join(SUFFIXES)}")
-    return files
+        return Files([(path.name, path)], [])
+    found = sorted((file.relative_to(path).as_posix(), file) for file in _below(path, ()))
+    data = [(name, file) for name, file in found if is_data(name)]
+    if not data:
+        reason = "the folder contains no data files" if path.is_dir() else "no such file or folder"
+        raise FileError("file_missing", f"{path}: {reason}; expected {', '.join(SUFFIXES)}")
+    return Files(data, [name for name, _ in found if not is_data(name)])
 
 
-def read_source(path: Path) -> Source:
+def _below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in above:
+        raise FileError("file_missing", f"{folder}: a link to a folder that contains it; remove the link")
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir():
+            yield from _below(path, (*above, real))
+        elif path.exists():
+            yield path
+        else:
+            target = f"{path}: a link to {path.readlink()}, which does not exist"
+            raise FileError("file_missing", f"{target}; fetch that file, or remove the link")
+
+
+def read_source(name: str, path: Path) -> Source:
     """Read one file.
 
+    Args:
+        name: Its name below the folder of the data set.
+        path: The file.
+
     Raises:
-        FileError: It has another suffix, or is empty, not UTF-8, or damaged.
+        FileError: It has another suffix, or is empty, not UTF-8, damaged, or something else than a table; the message
+            says what.
     """
-    if not path.name.endswith(SUFFIXES):
-        raise FileError("file_type", f"{path.name}: not a data file; expected {', '.join(SUFFIXES)}")
+    if not name.endswith(SUFFIXES):
+        raise FileError("file_type", f"{name}: not a data file; expected {', '.join(SUFFIXES)}")
     if path.stat().st_size == 0:
-        raise FileError("file_empty", f"{path.name}: the file has 0 bytes")
-    read = _read_parquet if path.suffix == ".parquet" else _read_csv
+        raise FileError("file_empty", f"{name}: the file has 0 bytes")
+    require_content(name, path)
     try:
-        return read(path)
+        return Source(name, _read_parquet(path)) if path.suffix == ".parquet" else _read_csv(name, path)
     except UnicodeDecodeError as error:
-        raise FileError("file_encoding", f"{path.name}: not UTF-8 text ({error.reason})") from error
+        raise FileError("file_encoding", f"{name}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
     except (pa.ArrowException, csv.Error, EOFError, OSError) as error:
         if "invalid UTF8" in str(error):
-            raise FileError("file_encoding", f"{path.name}: not UTF-8 text ({error})") from error
-        message = f"{path.name}: damaged, or not in the format of its suffix ({error})"
-        raise FileError("file_unreadable", message) from error
+            raise FileError("file_encoding", f"{name}: not UTF-8 text; save it as UTF-8 ({error})") from error
+        raise FileError("file_unreadable", f"{name}: damaged ({error})") from error
+
+
+def require_content(name: str, path: Path) -> None:
+    """Make sure that a file begins like one of its suffix.
+
+    Raises:
+        FileError: It does not; the message says what it is, if that is known.
+    """
+    with path.open("rb") as file:
+        start = file.read(max(len(known) for known, _ in _STARTS))
+    for known, what in _STARTS:
+        if start.lower().startswith(known.lower()):
+            raise FileError("file_unreadable", f"{name}: {what}")
+    found = ".parquet" if start.startswith(_PARQUET) else ".csv.gz" if start.startswith(_PACKED) else ".csv"
+    suffix = next(one for one in reversed(SUFFIXES) if name.endswith(one))
+    if found != suffix:
+        what = {".csv": f"not what {suffix} says", ".csv.gz": "gzip-compressed", ".parquet": "a Parquet file"}[found]
+        raise FileError("file_unreadable", f"{name}: its content is {what}; damaged, or to be named otherwise")
 
 
 def read_typed(path: Path, schema: Schema) -> Any:
@@ -106,7 +178,8 @@ def read_typed(path: Path, schema: Schema) -> Any:
     Raises:
         JobError: A file cannot be read, a column is missing, or a value is not of its column's type.
     """
-    return pa.concat_tables([_typed(read_source(file), schema) for file in find_files(path)]).combine_chunks()
+    tables = [_typed(read_source(name, file), schema) for name, file in find_files(path).data]
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def write_parquet(table: Any, path: Path) -> None:
@@ -137,14 +210,15 @@ def _typed(source: Source, schema: Schema) -> Any:
     return pa.table(columns, names=schema.names)
 
 
-def _read_parquet(path: Path) -> Source:
-    return Source(path.name, parquet.read_table(path))
+def _read_parquet(path: Path) -> Any:
+    return parquet.read_table(path, partitioning=None)  # names of folders, such as year=2026, add no column
 
 
-def _read_csv(path: Path) -> Source:
-    header = _header(path)
+def _read_csv(name: str, path: Path) -> Source:
+    header = read_header(name, path)
+    block = block_of(path)
     try:
-        return Source(path.name, _read_rows(path, header))
+        return Source(name, _read_rows(path, header, block))
     except pa.ArrowInvalid as error:
         if "Expected" not in str(error):
             raise
@@ -154,16 +228,54 @@ def _read_csv(path: Path) -> Source:
         ragged.append(RaggedRow(row.number - 1, row.actual_columns, row.expected_columns))
         return "skip"
 
-    return Source(path.name, _read_rows(path, header, leave_out), tuple(ragged))
+    return Source(name, _read_rows(path, header, block, leave_out), tuple(ragged))
 
 
-def _read_rows(path: Path, header: list[str], on_ragged: Callable[[Any], str] | None = None) -> Any:
+@dataclass(frozen=True)
+class Block:
+    """How a CSV file is to be cut into blocks.
+
+    Attributes:
+        size: The size of a block in bytes.
+        quoted: Whether the file has quotes, in which there may be line ends (RFC 4180, 2.6).
+    """
+
+    size: int
+    quoted: bool
+
+
+def block_of(path: Path, size: int = _BLOCK) -> Block:
+    """Find out how to cut a CSV file.
+
+    Arrow loses a byte of a CRLF in quotes at the end of a block (https://github.com/apache/arrow/issues/51368), so such
+    a file is one block.
+
+    Args:
+        path: The file.
+        size: The size of the blocks of other files.
+    """
+    quoted = returns = False
+    total = 0
+    with _opened(path) as file:
+        while chunk := file.read(_BLOCK):
+            total += len(chunk)
+            quoted, returns = quoted or b'"' in chunk, returns or b"\r" in chunk
+    return Block(min(max(size, total + 1), _LARGEST_BLOCK) if quoted and returns else size, quoted)
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _read_rows(path: Path, header: list[str], block: Block, on_ragged: Callable[[Any], str] | None = None) -> Any:
     """Read the rows as text; with a handler in a single thread, because Arrow numbers rows only then."""
     positions = [str(position) for position in range(len(header))]  # a header may name a column twice
     table = arrow_csv.read_csv(
         path,
-        read_options=arrow_csv.ReadOptions(column_names=positions, skip_rows=1, use_threads=on_ragged is None),
-        parse_options=arrow_csv.ParseOptions(invalid_row_handler=on_ragged),
+        read_options=arrow_csv.ReadOptions(
+            column_names=positions, skip_rows=1, use_threads=on_ragged is None, block_size=block.size
+        ),
+        parse_options=arrow_csv.ParseOptions(invalid_row_handler=on_ragged, newlines_in_values=block.quoted),
         convert_options=arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=True, null_values=[""]
         ),
@@ -171,10 +283,28 @@ def _read_rows(path: Path, header: list[str], on_ragged: Callable[[Any], str] | 
     return table.rename_columns(header)
 
 
-def _header(path: Path) -> list[str]:
+def read_header(name: str, path: Path) -> list[str]:
+    """Return the names of the columns of a CSV file.
+
+    Raises:
+        FileError: It has no header, or one that shows that its columns are separated otherwise or not all named.
+    """
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
         header = next(csv.reader(file), [])
     if not any(header):
-        raise FileError("file_empty", f"{path.name}: the file has no header")
+        raise FileError("file_empty", f"{name}: the file has no header")
+    if header[0].startswith("sep="):
+        raise FileError("file_header", f"{name}: its first line is an instruction to Excel, sep=; remove that line")
+    for separator, what in _SEPARATORS.items():
+        if len(header) == 1 and separator in header[0]:
+            raise FileError(
+                "file_header", f"{name}: the header has {what} and no comma; separate the columns with commas"
+            )
+    if "" in header:
+        raise FileError(
+            "file_header",
+            f"{name}: column {header.index('') + 1} has no name; leave out row numbers that pandas (index=False) or "
+            "R (row.names=FALSE) wrote, and name the columns",
+        )
     return header

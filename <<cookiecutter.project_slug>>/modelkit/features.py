@@ -65,6 +65,5 @@ def _codes(values: Any, column: Column) -> Any:
     unknown = pc.and_(pc.is_null(codes), pc.is_valid(values))
     if pc.any(unknown).as_py():
         value = pc.filter(values, unknown)[0].as_py()
-        known = ", ".join(column.categories)
-        raise JobError(f"column '{column.name}': '{value}' is not one of its categories: {known}")
+        raise JobError(f"column '{column.name}': '{value:.60}' is not {column.expected}")
     return codes

@@ -215,8 +215,7 @@ def _reason(row: Sequence[Any], number: int, decoders: Sequence[_Decoder]) -> st
                 return f"{place}: an empty string is not a missing value: send null"
             if value is None or value == "":
                 return f"{place}: the value is missing, and the column is not nullable"
-            expected = f"one of {', '.join(column.categories)}" if column.categories else f"of type {column.type}"
-            return f"row {number}, column '{column.name}': {value!r:.60} is not {expected}"
+            return f"row {number}, column '{column.name}': {value!r:.60} is not {column.expected}"
     raise AssertionError(f"row {number} was rejected, but all of its values are valid")
 
 

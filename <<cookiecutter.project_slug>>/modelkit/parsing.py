@@ -41,6 +41,8 @@ def parse(values: Any, column: Column) -> Parsed:
     if pa.types.is_string(values.type):
         return _from_text(values, column)
     if pa.types.is_decimal(values.type):
+        if column.type == "integer":
+            return _integers(pc.cast(values, pa.string()))
         values = pc.cast(values, pa.float64())
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
@@ -64,6 +66,8 @@ def _from_odd_text(text: Any, column: Column) -> Parsed:
     if column.type == "boolean":
         lower = pc.utf8_lower(text)
         text = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", text))
+    if column.type == "integer":
+        return _integers(text)
     is_number = pc.match_substring_regex(text, f"^(?:{NUMBER_PATTERN})$")
     numbers = _from_typed(pc.cast(pc.if_else(is_number, text, None), pa.float64()), column)
     not_number = pc.fill_null(pc.invert(is_number), False)
@@ -71,11 +75,40 @@ def _from_odd_text(text: Any, column: Column) -> Parsed:
     return Parsed(numbers.values, invalid if pc.any(invalid).as_py() else None)
 
 
+def _integers(text: Any) -> Parsed:
+    """Parse whole numbers, also 7.0 and 1e3, exactly: a float would have only 53 bits for them."""
+    plain = pc.replace_substring_regex(text, r"^([+-]?)0*([0-9]+)(\.0*)?$", r"\1\2")
+    is_plain = pc.match_substring_regex(plain, r"^[+-]?[0-9]{1,18}$")
+    if not pc.all(is_plain).as_py():
+        is_plain = pc.or_(is_plain, _has_nineteen_digits_within_the_limit(plain))
+    exact = pc.cast(pc.if_else(is_plain, pc.utf8_ltrim(plain, "+"), None), pa.int64())
+    is_other = pc.and_(
+        pc.invert(pc.match_substring_regex(plain, r"^[+-]?[0-9]+$")),
+        pc.match_substring_regex(text, f"^(?:{NUMBER_PATTERN})$"),
+    )
+    others = _from_typed(pc.cast(pc.if_else(is_other, text, None), pa.float64()), _INTEGER)
+    values = pc.coalesce(exact, others.values)
+    invalid = pc.and_(pc.is_valid(text), pc.is_null(values))
+    return Parsed(values, invalid if pc.any(invalid).as_py() else None)
+
+
+def _has_nineteen_digits_within_the_limit(text: Any) -> Any:
+    """Whether texts are whole numbers of 19 digits whose absolute value is below 2**63, which compares as text."""
+    is_long = pc.match_substring_regex(text, r"^[+-]?[0-9]{19}$")
+    digits = pc.utf8_ltrim(text, "+-")
+    return pc.and_(is_long, pc.less(digits, str(int(INTEGER_LIMIT))))
+
+
+_INTEGER = Column("", "integer", "attribute", "")
+
+
 def _from_typed(values: Any, column: Column) -> Parsed:
     kind = values.type
     if column.type == "boolean" and not pa.types.is_boolean(kind) and _is_numeric(kind):
         return _masked(values, pc.or_(pc.equal(values, 0), pc.equal(values, 1)), pa.bool_())
     if column.type == "integer" and pa.types.is_integer(kind):
+        if kind == pa.uint64():
+            return _masked(values, pc.less_equal(values, pa.scalar(int(INTEGER_LIMIT) - 1, kind)), pa.int64())
         return Parsed(pc.cast(values, pa.int64()), None)
     if column.type == "integer" and pa.types.is_floating(kind):
         whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), INTEGER_LIMIT))

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from modelkit.bias import DataBias
 from modelkit.dataset import Source
 from modelkit.parsing import parse
-from modelkit.schema import Column, Facet, Schema
+from modelkit.schema import Column, Facet, Schema, listed
 
 EXAMPLES = 3
 """The maximum number of examples in a message."""
@@ -75,18 +75,23 @@ def header_violations(sources: Sequence[Source], schema: Schema) -> list[Violati
                 repeated.setdefault(name, []).append(source.name)
             if name not in schema.names:
                 unexpected.setdefault(name, []).append(source.name)
-    violations = [
-        Violation(name, "missing_column", 0, f"column '{name}' is missing from {_some(files)}")
-        for name, files in missing.items()
+    return [
+        *_of_headers("missing_column", missing, "missing from {files}"),
+        *_of_headers("duplicate_column", repeated, "duplicated in the header of {files}"),
+        *_of_headers("unexpected_column", unexpected, "of {files}, not in the schema"),
     ]
-    violations += [
-        Violation(name, "duplicate_column", 0, f"column '{name}' is duplicated in the header of {_some(files)}")
-        for name, files in repeated.items()
-    ]
-    return violations + [
-        Violation(name, "unexpected_column", 0, f"column '{name}' of {_some(files)} is not in the schema")
-        for name, files in unexpected.items()
-    ]
+
+
+def _of_headers(rule: str, found: dict[str, list[str]], what: str) -> Iterator[Violation]:
+    """Yield one violation for all columns of the same files."""
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for name, files in found.items():
+        columns.setdefault(tuple(files), []).append(name)
+    for place_of, names in columns.items():
+        place = what.format(files=_some(list(place_of)))
+        one = names[0] if len(names) == 1 else None
+        subject = f"column '{one}'" if one is not None else f"{len(names)} columns ({listed(names)})"
+        yield Violation(one, rule, 0, f"{subject} {place}")
 
 
 def ragged_findings(source: Source) -> Iterator[Finding]:
@@ -122,7 +127,7 @@ def check_values(source: Source, column: Column) -> tuple[Any, list[Finding]]:
     if column.categories:
         known = pc.is_in(parsed.values, value_set=pa.array(column.categories))
         unknown = pc.and_(pc.is_valid(parsed.values), pc.invert(known))
-        find("category", f"not one of the categories {', '.join(column.categories)}", unknown)
+        find("category", f"not {column.expected}", unknown)
     return parsed.values, findings
 
 

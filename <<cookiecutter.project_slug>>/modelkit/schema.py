@@ -4,7 +4,7 @@ Only the standard library is imported, because the server imports this module, t
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -20,6 +20,16 @@ INTEGER_LIMIT = 2.0**63
 
 NUMBER_PATTERN = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 """A number as text, in files and in requests: no blanks, no hexadecimal, no `nan`, no `inf`."""
+
+
+LISTED = 10
+"""The most names or values that a message lists."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names or values for a message: the first `LISTED`, cut to 60 characters, and how many more there are."""
+    shown = ", ".join(f"{name:.60}" for name in names[:LISTED])
+    return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,11 @@ class Column:
             raise ValueError(f"schema: the categories of '{self.name}' must be distinct and not empty")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"schema: the minimum of '{self.name}' is above its maximum")
+
+    @property
+    def expected(self) -> str:
+        """What a value has to be, for messages."""
+        return f"one of {listed(self.categories)}" if self.categories else f"of type {self.type}"
 
 
 @dataclass(frozen=True)

@@ -173,8 +173,8 @@ def publish_metrics(context: Context, parameters: Parameters, compare: Processin
 
 
 def _folder(context: Context, parameters: Parameters, name: str) -> Join:
-    """Return the S3 prefix of a folder of this run."""
-    parts = [parameters.environment, ExecutionVariables.PIPELINE_EXECUTION_ID, name]
+    """Return the S3 prefix of a folder of this run; it ends in /, as a prefix matches longer names, too."""
+    parts = [parameters.environment, ExecutionVariables.PIPELINE_EXECUTION_ID, name, ""]
     return Join(on="/", values=[f"s3://{context.bucket}/{context.slug}/monitoring", *parts])
 
 

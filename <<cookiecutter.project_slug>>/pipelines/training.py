@@ -457,7 +457,7 @@ def _input(name: str, uri: Any, distribution: str = "FullyReplicated") -> Proces
 
 def _output(context: Context, step: str, name: str) -> ProcessingOutput:
     s3_output = ProcessingS3Output(
-        s3_uri=_run_folder(context, context.bucket, step, name),
+        s3_uri=_run_folder(context, context.bucket, step, name, ""),  # ends in /: `test` does not match `test_small`
         local_path=f"{OUTPUT}/{name}",
         s3_upload_mode="EndOfJob",
     )
@@ -481,4 +481,4 @@ def _shards(step: ProcessingStep, name: str) -> S3DataSource:
 
 
 def _json_source(folder: Any, name: str) -> MetricsSource:
-    return MetricsSource(s3_uri=Join(on="/", values=[folder, name]), content_type="application/json")
+    return MetricsSource(s3_uri=Join(on="", values=[folder, name]), content_type="application/json")

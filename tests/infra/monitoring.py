@@ -185,7 +185,7 @@ class Monitoring(Deployed):
             root = _in(folder, entry["S3Output"]["LocalPath"])
             bucket, _, prefix = entry["S3Output"]["S3Uri"].removeprefix("s3://").partition("/")
             for path in filter(Path.is_file, root.rglob("*")):
-                key = f"{prefix}/{path.relative_to(root).as_posix()}"
+                key = f"{prefix.rstrip('/')}/{path.relative_to(root).as_posix()}"
                 self.account.client("s3").put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
         return {entry["OutputName"]: entry for entry in outputs}
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mlops.base.errors import MlopsError
+from mlops.base.errors import MlopsError, UsageError
 
 DIGEST_LENGTH = 16
 """The number of hexadecimal digits of a SHA-256 in names that depend on content."""
@@ -174,6 +174,67 @@ def all_files_below(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield path.relative_to(folder).as_posix(), path
+
+
+def is_data(name: str) -> bool:
+    """Return whether a file or an object of a data set is data: no part of its name begins with `.` or `_`.
+
+    Others are what tools leave beside data: `_SUCCESS`, `.ipynb_checkpoints/visits-checkpoint.csv`. `modelkit.dataset`
+    has the same rule.
+
+    Args:
+        name: Its name below the folder or the prefix of the data set; that of a folder ends with `/`.
+    """
+    return all(part and not part.startswith((".", "_")) for part in name.split("/"))
+
+
+def data_files(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Return the files of a data set, as sorted (name below its folder, path), and the names of those left out.
+
+    Links to folders are followed.
+
+    Args:
+        source: The folder, or a file, which is the only one then.
+
+    Raises:
+        MlopsError: A link leads nowhere, or to a folder that contains it, or a folder cannot be read.
+    """
+    if not source.is_dir():
+        _require_target(source)
+        return ([(source.name, source)] if source.exists() else []), []
+    found: list[tuple[str, Path]] = []
+    left_out: list[str] = []
+    for path in _linked_files(source, ()):
+        name = path.relative_to(source).as_posix()
+        if is_data(name):
+            found.append((name, path))
+        else:
+            left_out.append(name)
+    return sorted(found), sorted(left_out)
+
+
+def _linked_files(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in above:
+        raise UsageError(f"{folder} is a link to a folder that contains it.", "Remove the link.")
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be read: {error.strerror or error}.") from None
+    for path in entries:
+        if path.is_dir():
+            yield from _linked_files(path, (*above, real))
+        else:
+            _require_target(path)
+            yield path
+
+
+def _require_target(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        raise UsageError(
+            f"{path} is a link to {path.readlink()}, which does not exist.",
+            "Fetch that file (`dvc pull`, `git annex get`), or remove the link.",
+        )
 
 
 def files_below(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -1,8 +1,7 @@
 """Input files of batch predictions, read as pieces of an Arrow table."""
 
 import csv
-import gzip
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from mlops.base.errors import UsageError
-from mlops.base.files import files_below
+from mlops.base.files import data_files
+from modelkit.dataset import FileError, block_of, read_header, require_content
 
 PARQUET = ".parquet"
 SUFFIXES = (".csv", ".csv.gz", PARQUET)
@@ -48,7 +48,8 @@ class InputFile:
         if not name.endswith(SUFFIXES):
             raise UsageError(f"{path} is not a file of rows.", f"Known endings: {', '.join(SUFFIXES)}.")
         with _readable(path):
-            names = parquet.read_schema(path).names if path.suffix == PARQUET else _header(path)
+            require_content(str(path), path)
+            names = parquet.read_schema(path).names if path.suffix == PARQUET else read_header(str(path), path)
         return cls(name, path, tuple(names))
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Any]:
@@ -64,15 +65,14 @@ class InputFile:
 
 
 def find_files(path: Path) -> list[InputFile]:
-    """Return a file, or the files of a folder and its subfolders; hidden ones and those named `_...` are left out.
+    """Return a file, or the data files of a folder and its subfolders (`base.files.data_files`).
 
     Raises:
         MlopsError: There is none, or one of them cannot be read.
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist.")
-    found = [(path.name, path)] if path.is_file() else list(files_below(path))
-    files = [InputFile.of(name, file) for name, file in found if not file.name.startswith("_")]
+    files = [InputFile.of(name, file) for name, file in data_files(path)[0]]
     if not files:
         raise UsageError(f"There is no file in {path}.", f"It takes {', '.join(SUFFIXES)}.")
     return files
@@ -83,19 +83,16 @@ def _readable(path: Path) -> Iterator[None]:
     """Name the file in what goes wrong while it is read."""
     try:
         yield
+    except FileError as error:
+        raise UsageError(f"{error}.") from None
     except (pa.ArrowException, csv.Error, EOFError, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}.") from None
-
-
-def _header(path: Path) -> list[str]:
-    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
-        return next(csv.reader(stream), [])
 
 
 def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
     positions = {name: str(position) for position, name in enumerate(file.columns)}
     ragged: list[Any] = []
+    block = block_of(file.path, PIECE_BYTES)
 
     def refuse(row: Any) -> str:
         ragged.append(row)
@@ -107,10 +104,10 @@ def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
             read_options=arrow_csv.ReadOptions(
                 column_names=list(map(str, range(len(file.columns)))),  # a header may name a column twice
                 skip_rows=1,
-                block_size=PIECE_BYTES,
+                block_size=block.size,
                 use_threads=False,  # else rows are not numbered
             ),
-            parse_options=arrow_csv.ParseOptions(invalid_row_handler=refuse),
+            parse_options=arrow_csv.ParseOptions(invalid_row_handler=refuse, newlines_in_values=block.quoted),
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=[positions[name] for name in columns],
                 column_types=dict.fromkeys(positions.values(), pa.string()),

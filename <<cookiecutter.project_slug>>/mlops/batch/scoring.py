@@ -127,5 +127,4 @@ def _first(masks: Sequence[Any]) -> int | None:
 def _complaint(value: Any, column: Any) -> str:
     if value is None or value != value:  # NaN
         return "the value is missing, and the column is not nullable"
-    expected = f"one of {', '.join(column.categories)}" if column.categories else f"of type {column.type}"
-    return f"{value!r:.60} is not {expected}"
+    return f"{value!r:.60} is not {column.expected}"

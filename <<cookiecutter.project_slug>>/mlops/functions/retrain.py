@@ -14,13 +14,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from mlops.base.files import is_data
 from mlops.functions.clients import client
 from mlops.registry import packages
 from mlops.retraining import executions
 from mlops.retraining.memory import DATA, DRIFT, MANUAL, RESUME, SCHEDULED, Decision, Run, State, Trigger, new_objects
 from mlops.retraining.policy import Newest, Policy, Status, newest_of
 from mlops.retraining.table import Table
-from mlops.store.objects import ObjectVersion, data_version, is_data, newest_versions, split_uri
+from mlops.store.objects import ObjectVersion, data_version, newest_versions, split_uri
 
 TICK = "tick"
 """The kind of the clock's messages."""

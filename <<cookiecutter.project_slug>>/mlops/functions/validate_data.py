@@ -11,17 +11,18 @@ import itertools
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
 import boto3
 
-from mlops.store.objects import is_data
+from mlops.base.files import is_data
+from mlops.store.objects import relative
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
-LISTED, SAMPLED, REASONS, EXAMPLES = 10_000, 20, 20, 3
-"""The maximum number of listed objects, of sampled objects, of reasons returned, and of examples in a reason."""
+LISTED, SAMPLED, REASONS, EXAMPLES, NAMED = 10_000, 20, 20, 3, 10
+"""The maximum of listed objects, of sampled objects, of reasons returned, and of examples and names in a reason."""
 SAMPLE_BYTES, TEXT_BYTES, ROWS = 1 << 18, 1 << 20, 10_000
 """The maximum of bytes read from an object, of text unpacked from it, and of rows checked."""
 RESERVE_MILLISECONDS = 10_000
@@ -137,14 +138,13 @@ def handler(event: Mapping[str, Any], context: Any) -> Result:
 def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the violations of the schema at the start of a CSV file: names of rules, and messages."""
     names, header = [column["name"] for column in schema["columns"]], sample.header
-    for name in names:
-        if name not in header:
-            yield "missing_column", f"column '{name}' is missing"
-    for name in dict.fromkeys(header):
-        if header.count(name) > 1:
-            yield "duplicate_column", f"column '{name}' is in the header more than once"
-        if name not in names:
-            yield "unexpected_column", f"column '{name}' is not in the schema"
+    for rule, odd, what in (
+        ("missing_column", [name for name in names if name not in header], "missing"),
+        ("duplicate_column", [name for name in dict.fromkeys(header) if header.count(name) > 1], "in the header twice"),
+        ("unexpected_column", [name for name in dict.fromkeys(header) if name not in names], "not in the schema"),
+    ):
+        if odd:
+            yield rule, f"column{'s' if len(odd) > 1 else ''} {_listed(odd)}: {what}"
     found: dict[tuple[str, str], list[str]] = {}
     for number, row in enumerate(sample.rows, start=1):
         if len(row) != len(header):
@@ -171,7 +171,7 @@ def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple
         return None if column["nullable"] else ("null", "required value missing")
     if kind == "string":
         known = not categories or text in categories
-        return None if known else ("category", f"not one of the categories {', '.join(categories)}")
+        return None if known else ("category", f"not one of {_listed(categories)}")
     value = _number(kind, text, number_pattern)
     if value is None:
         return "type", f"not {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
@@ -180,6 +180,11 @@ def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple
     if maximum is not None and value > maximum:
         return "maximum", f"above the maximum {maximum:g}"
     return None
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"{name:.60}" for name in names[:NAMED])
+    return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
 
 
 def _number(kind: str, text: str, pattern: str) -> float | None:
@@ -197,7 +202,7 @@ def _sizes(s3: Any, bucket: str, prefix: str) -> dict[str, int]:
         Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": LISTED}
     )
     found = {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
-    return {key: size for key, size in found.items() if is_data(key)}
+    return {key: size for key, size in found.items() if is_data(relative(key, f"s3://{bucket}/{prefix}"))}
 
 
 def _listed_faults(key: str, size: int) -> Iterator[Reason]:

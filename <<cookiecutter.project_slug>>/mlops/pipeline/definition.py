@@ -395,9 +395,8 @@ CONDITIONS = frozenset({*_OPERATORS, "And", "Or", "Not", "In"})
 def condition_types(condition: dict[str, Any]) -> Iterator[str]:
     """Yield the types of a condition and of its nested conditions."""
     yield condition["Type"]
-    nested = condition.get("Conditions", [])
-    for inner in [*nested, condition["Expression"]] if "Expression" in condition else nested:
-        yield from condition_types(inner)
+    for nested in [*condition.get("Conditions", []), *([condition["Condition"]] if "Condition" in condition else [])]:
+        yield from condition_types(nested)
 
 
 def decide(condition: dict[str, Any], scope: Scope) -> tuple[bool, list[Comparison]]:
@@ -412,8 +411,11 @@ def decide(condition: dict[str, Any], scope: Scope) -> tuple[bool, list[Comparis
         holds = (all if kind == "And" else any)(result for result, _ in results)
         return holds, [comparison for _, comparisons in results for comparison in comparisons]
     if kind == "Not":
-        holds, comparisons = decide(condition["Expression"], scope)
-        return not holds, [comparison._replace(operator=f"not {comparison.operator}") for comparison in comparisons]
+        holds, comparisons = decide(condition["Condition"], scope)
+        return not holds, [
+            comparison._replace(operator=f"not {comparison.operator}", holds=not comparison.holds)
+            for comparison in comparisons
+        ]
     if kind == "In":
         left, right = evaluate(condition["QueryValue"], scope), evaluate(condition["Values"], scope)
         holds = left in right

@@ -120,6 +120,7 @@ _EXECUTION_VARIABLES = {
     "CurrentDateTime": "2026-01-01T00:00:00.000Z",
 }
 _MAX_ATTEMPTS = 20
+_SHOWN = 3
 _PARAMETER_TYPES: dict[str, tuple[type, ...]] = {
     "String": (str,),
     "Integer": (int,),
@@ -189,6 +190,27 @@ def require_usable(definition: Definition, given: Mapping[str, object]) -> None:
                     f"Parameter {', '.join(chosen)} cannot be {type_!r}: it {NO_KEY}.",
                     "Set the type in the configuration instead: the pipeline is then compiled without a key.",
                 )
+
+
+def require_sendable(step: Step, arguments: Mapping[str, Any]) -> None:
+    """Refuse resolved arguments that the API call of a step would refuse.
+
+    Args:
+        step: The step; nothing is known of the arguments of functions.
+        arguments: Its arguments, without expressions.
+
+    Raises:
+        MlopsError: The service would refuse the call; the message says which and why.
+    """
+    if step.type in _APIS:
+        api = _APIS[step.type]
+        found = [
+            f"{finding.path}: {finding.message}"
+            for finding in check(arguments, input_shape(api.create), lambda _: None, optional=api.filled_in)
+        ]
+        if found:
+            more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            raise MlopsError(f"SageMaker would refuse {api.create}: {'; '.join(found[:_SHOWN])}{more}")
 
 
 def _keyed_disks(step: Step, values: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
@@ -413,7 +435,7 @@ def _condition_problems(step: Step, conditions: list[dict[str, Any]], path: str)
         elif kind in ("And", "Or"):
             yield from _condition_problems(step, condition.get("Conditions", []), f"{place}.Conditions")
         elif kind == "Not":
-            yield from _condition_problems(step, [condition.get("Expression", {})], f"{place}.Expression")
+            yield from _condition_problems(step, [condition.get("Condition", {})], f"{place}.Condition")
         else:
             for member in ("QueryValue", "Values") if kind == "In" else ("LeftValue", "RightValue"):
                 if member not in condition:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlops.base.errors import UsageError
-from mlops.base.files import DIGEST_LENGTH, files_below, sha256_of_digests, sha256_of_file
+from mlops.base.files import DIGEST_LENGTH, data_files, sha256_of_digests, sha256_of_file
 
 SOURCE_COMMIT = "SOURCE_COMMIT"
 """The environment variable with the commit of sources without a repository, as in a build."""
@@ -48,7 +48,7 @@ def data_version(source: Path) -> str:
     Raises:
         MlopsError: The file or folder does not exist, or the folder contains no files.
     """
-    files = [(source.name, source)] if source.is_file() else list(files_below(source))
+    files, _ = data_files(source)
     if not files:
         raise UsageError(
             f"No data in {source}{'.' if source.exists() else ': it does not exist.'}",

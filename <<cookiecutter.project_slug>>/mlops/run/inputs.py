@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError
-from mlops.base.files import write_bytes
+from mlops.base.files import is_data, write_bytes
 from mlops.project.lineage import version_of
 from mlops.project.target import Target
 from mlops.registry import versions
@@ -31,7 +31,7 @@ class LocalInputs:
         Raises:
             MlopsError: There are none.
         """
-        objects = LocalStore.of(self.target).versions(uri)
+        objects = [one for one in LocalStore.of(self.target).versions(uri) if is_data(relative(one.key, uri))]
         if not objects:
             raise MlopsError(f"No data below {uri}.", "Start with another InputDataUri.")
         return Listing(version_of({relative(each.key, uri): each.version for each in objects}), objects)

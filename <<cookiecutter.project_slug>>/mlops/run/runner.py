@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from mlops.base.errors import MlopsError, UsageError
 from mlops.pipeline.definition import CONDITIONS, Definition, Scope, Step, condition_types, decide, evaluate
 from mlops.pipeline.durations import lifetime
+from mlops.pipeline.validation import require_sendable
 from mlops.registry.local import LocalRegistry
 from mlops.run.cache import StepCache, outputs_exist
 from mlops.run.job import JobError, JobRunner
@@ -265,6 +266,8 @@ class LocalRun:
         arguments = evaluate(step.arguments, scope)
         if step.type == "Fail":
             raise JobError("Fail", self._fail_reason(step, arguments["ErrorMessage"]))
+        if step.type in ("RegisterModel", "Model"):
+            require_sendable(step, arguments)
         if step.type == "RegisterModel":
             state.properties = self._register(step, arguments)
             return
@@ -274,8 +277,12 @@ class LocalRun:
         key = self.cache.key(self.state.pipeline, step, arguments)
         kept = self.cache.get(key, step) if key and self.use_cache else None
         state.cached = kept is not None
-        state.properties = kept if kept is not None else self._run_job(step, arguments, runner, jobs)
-        if key and kept is None:
+        if kept is not None:
+            state.properties = kept
+            return
+        require_sendable(step, arguments)
+        state.properties = self._run_job(step, arguments, runner, jobs)
+        if key:
             self.cache.put(key, state.properties)
 
     def _fail_reason(self, step: Step, message: str) -> str:

@@ -2,13 +2,14 @@
 
 import py_compile
 import shutil
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mlops.base.errors import UsageError
-from mlops.base.files import files_below, sha256_of_file, unwritable, write_json, write_text
+from mlops.base.files import data_files, files_below, sha256_of_file, unwritable, write_json, write_text
 from mlops.pipeline.bundle import Bundle, Manifest
 from mlops.pipeline.definition import Definition
 from mlops.project.lineage import data_version
@@ -30,7 +31,9 @@ from mlops.run.state import (
     now,
 )
 from mlops.store.local import LocalStore
+from mlops.store.objects import split_uri
 
+_SHOWN = 10
 _BY_HASH = py_compile.PycInvalidationMode.CHECKED_HASH
 
 
@@ -56,6 +59,7 @@ def new_run(
     values, source = dict(overrides), None
     if "InputDataUri" in definition.parameters:
         source = data or project.root / str(environment["data_folder"])
+        _name_left_out(source)
         if "InputDataUri" in overrides:
             if data:
                 raise UsageError("--data and -p InputDataUri exclude each other.", "Leave out one of them.")
@@ -90,6 +94,14 @@ def new_run(
     return folder
 
 
+def _name_left_out(source: Path) -> None:
+    _, left_out = data_files(source)
+    if left_out:
+        shown = ", ".join(left_out[:_SHOWN]) + (", ..." if len(left_out) > _SHOWN else "")
+        files = "1 file" if len(left_out) == 1 else f"{len(left_out)} files"
+        print(f"Not read: {files} of {source} with . or _ at the start of a name: {shown}", file=sys.stderr)
+
+
 def _functions(target: Target) -> dict[str, LocalFunction | str]:
     """Return what replaces Lambda functions on this machine: the template's, and configured `functions`."""
     own = {f"{target.project.slug}-{purpose}": partial(function, target) for purpose, function in FUNCTIONS.items()}
@@ -103,8 +115,7 @@ def _place(source: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.{new_run_id()}")
     try:
         partial.mkdir(parents=True)
-        files = [(source.name, source)] if source.is_file() else list(files_below(source))
-        for name, path in files:
+        for name, path in data_files(source)[0]:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, partial / name)
         partial.rename(target)
@@ -176,7 +187,5 @@ def _outputs(store: LocalStore, properties: dict[str, Any]) -> dict[str, Any]:
 def _objects(store: LocalStore, uri: str) -> dict[str, str]:
     if not uri:
         return {}
-    path = store.path(uri)
-    if path.is_file():
-        return {uri: sha256_of_file(path)}
-    return {f"{uri.rstrip('/')}/{name}": sha256_of_file(file) for name, file in files_below(path)}
+    bucket, _ = split_uri(uri)
+    return {f"s3://{bucket}/{key}": sha256_of_file(path) for key, path in store.objects(uri)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlops.base.errors import MlopsError
-from mlops.base.files import files_below, write_text
+from mlops.base.files import all_files_below, write_text
 from mlops.base.handlers import load_unpacked
 
 SINGLE_RECORD = "SingleRecord"
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     name = ""
     try:
         handlers = load_unpacked(options.model, "The model")
-        for name, path in files_below(options.input):
+        for name, path in all_files_below(options.input):
             parts = requests(path.read_bytes(), by_line=by_line, single=single, limit=limit)
             responses = [handlers.invoke(part, options.content_type, options.accept) for part in parts]
             write_text(options.output / f"{name}.out", "".join(responses))

@@ -8,9 +8,9 @@ from typing import Any
 
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
-from mlops.base.files import all_files_below, copy_file, files_below, sha256_of_file
+from mlops.base.files import all_files_below, copy_file, sha256_of_file
 from mlops.project.target import Target
-from mlops.store.objects import ObjectVersion, split_uri
+from mlops.store.objects import ObjectVersion, relative, split_uri
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,29 @@ class LocalStore:
             raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key).")
         return self.root.joinpath(bucket, *parts)
 
+    def objects(self, uri: str) -> Iterator[tuple[str, Path]]:
+        """Yield key and path of each object whose URI starts with a URI, as S3 matches prefixes, sorted by key.
+
+        `s3://bucket/test` matches `s3://bucket/test_small/a.csv` as well; `s3://bucket/test/` does not.
+        """
+        bucket, prefix = split_uri(uri)
+        self.path(uri)  # rejects what points outside the store
+        root = self.root / bucket
+        folder, _, start = prefix.rpartition("/")
+        above = root / folder
+        entries = sorted(above.iterdir()) if above.is_dir() else []
+        for entry in (entry for entry in entries if entry.name.startswith(start)):
+            for path in [entry] if entry.is_file() else [path for _, path in all_files_below(entry)]:
+                yield path.relative_to(root).as_posix(), path
+
     def exists(self, uri: str) -> bool:
-        """Return whether there is an object at the URI, or any below it."""
-        path = self.path(uri)
-        return path.is_file() or (path.is_dir() and any(path.iterdir()))
+        """Return whether there is an object whose URI starts with the URI (see `Store.exists`)."""
+        return any(True for _ in self.objects(uri))
 
     def versions(self, uri: str) -> list[ObjectVersion]:
-        """Return the object at a URI, or each one below it (see `Store.versions`)."""
-        path, (bucket, _) = self.path(uri), split_uri(uri)
-        files = [path] if path.is_file() else [file for _, file in files_below(path)]
-        root = self.root / bucket
-        return [
-            ObjectVersion(file.relative_to(root).as_posix(), sha256_of_file(file), file.stat().st_size)
-            for file in files
-        ]
+        """Return the objects whose URIs start with a URI (see `Store.versions`)."""
+        found = self.objects(uri)
+        return [ObjectVersion(key, sha256_of_file(path), path.stat().st_size) for key, path in found]
 
     def copy(self, bucket: str, version: ObjectVersion, uri: str) -> None:
         """Copy an object to another URI (see `Store.copy`)."""
@@ -68,15 +77,16 @@ class LocalStore:
         return folder / source.name
 
     def download_prefix(self, uri: str, destination: Path) -> None:
-        """Copy the object at a URI, or everything below it, into a folder, as SageMaker does for an S3Prefix input.
+        """Copy the objects whose URIs start with a URI into a folder, as SageMaker does for an S3Prefix input.
 
         Raises:
-            MlopsError: There is no object at or below the URI, or the folder cannot be written.
+            MlopsError: There is none, or the folder cannot be written.
         """
-        if not self.exists(uri):
+        found = list(self.objects(uri))
+        if not found:
             raise self._missing(uri)
-        for name, path in _objects(self.path(uri)):
-            copy_file(path, destination / name)
+        for key, path in found:
+            copy_file(path, destination / relative(key, uri))
 
     def download_manifest(self, uri: str, destination: Path) -> None:
         """Copy the objects that a manifest lists into a folder, as SageMaker does for a ManifestFile input.
@@ -107,8 +117,11 @@ class LocalStore:
             MlopsError: The store cannot be written.
         """
         target = self.path(uri)
-        for name, path in _objects(source):
-            copy_file(path, target if source.is_file() else target / name)
+        if source.is_file():
+            copy_file(source, target)
+        else:
+            for name, path in all_files_below(source):
+                copy_file(path, target / name)
 
     def read_json(self, uri: str) -> Any:
         """Read the JSON document at a URI (see `Store.read_json`)."""
@@ -125,10 +138,3 @@ class LocalStore:
             f"No object at {uri} (locally {self.path(uri)}).",
             f"It was deleted or never written. To create it again: {MLOPS} run --no-cache",
         )
-
-
-def _objects(source: Path) -> Iterator[tuple[str, Path]]:
-    if source.is_file():
-        yield source.name, source
-        return
-    yield from all_files_below(source)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mlops.base.errors import UsageError
-from mlops.base.files import DIGEST_LENGTH
+from mlops.base.files import DIGEST_LENGTH, is_data
 
 UNVERSIONED = "null"
 """The version id of objects from before versioning was enabled."""
@@ -30,21 +30,17 @@ class ObjectVersion(NamedTuple):
         return self.version.startswith('"')
 
 
-def is_data(key: str) -> bool:
-    """Return whether an object below the data prefix is data: neither a folder, nor hidden (`.name`, `_SUCCESS`)."""
-    name = key.rpartition("/")[2]
-    return bool(name) and not name.startswith((".", "_"))
-
-
 def newest_versions(s3: Any, bucket: str, prefix: str) -> list[ObjectVersion]:
-    """Return the newest version of each data object whose key starts with a prefix.
+    """Return the newest version of each data object (`is_data`) below a prefix.
 
     Args:
         s3: A boto3 client.
         bucket: The bucket.
         prefix: The prefix.
     """
-    return [version for version, newest in all_versions(s3, bucket, prefix) if newest and is_data(version.key)]
+    uri = f"s3://{bucket}/{prefix}"
+    found = all_versions(s3, bucket, prefix)
+    return [version for version, newest in found if newest and is_data(relative(version.key, uri))]
 
 
 def all_versions(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[ObjectVersion, bool]]:

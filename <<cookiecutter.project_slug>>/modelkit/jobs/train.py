@@ -123,11 +123,32 @@ def _work(arguments: argparse.Namespace) -> None:
     fit = owner.load("algorithm", "fit")
     together = getattr(sys.modules["model.algorithm"], "together", alone)
     train, validation = read_rows(arguments.train), read_rows(arguments.validation)
+    if hosts == [current]:  # one of several sees only a share of the rows
+        _require_both_classes(train, validation)
     with together(hosts, current) as leads:
         trained = fit(train, validation, hyperparameters, available_threads())
         if leads:
             rows = {"train": len(train.labels), "validation": len(validation.labels)}
             _write(trained, arguments, hyperparameters, rows)
+
+
+def _require_both_classes(train: Rows, validation: Rows) -> None:
+    """Reject a split with one class, of which no AUC can be measured.
+
+    Raises:
+        JobError: All labels of a split are alike.
+    """
+    target = owner.load("schema", "SCHEMA").target
+    splits = {"training": train.labels, "validation": validation.labels}
+    for value in (1, 0):
+        counts = {name: int((labels == value).sum()) for name, labels in splits.items()}
+        for name, count in counts.items():
+            if count == 0:
+                raise JobError(
+                    f"no {name} row has '{target}' {value}: there are {sum(counts.values())} such rows in "
+                    "training and validation together; bring more data, or change the shares in `split` of "
+                    "config/base.yaml or the parameter Seed"
+                )
 
 
 def _write(

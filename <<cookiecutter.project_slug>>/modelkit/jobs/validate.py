@@ -15,10 +15,10 @@ from modelkit.dataset import FileError, Source, find_files, read_source
 from modelkit.job import JobError, JobParser, run, write_json
 from modelkit.parsing import ARROW_TYPES
 from modelkit.rules import Finding, Violation
-from modelkit.schema import Column, Schema
+from modelkit.schema import LISTED, Column, Schema, listed
 
 REPORT_FILE = "report.json"
-_SHOWN = 20
+_MOST_BYTES = 1900
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Validation:
 
     Attributes:
         files: Name and number of rows of each readable file.
+        left_out: The names of the files that are not data.
         rows: The total number of rows.
         columns: A summary of each column that was found.
         violations: All violations.
@@ -34,6 +35,7 @@ class Validation:
     """
 
     files: list[dict[str, Any]]
+    left_out: list[str]
     rows: int
     columns: list[dict[str, Any]]
     violations: list[Violation]
@@ -48,7 +50,7 @@ def validate(path: Path, schema: Schema, max_null_fraction: float) -> Validation
         schema: The schema.
         max_null_fraction: The largest share of missing values in a nullable column that declares no limit.
     """
-    sources, violations = _read(path)
+    sources, violations, left_out = _read(path)
     violations += rules.header_violations(sources, schema)
     findings: list[Finding] = [finding for source in sources for finding in rules.ragged_findings(source)]
     null_violations: list[Violation] = []
@@ -70,7 +72,7 @@ def validate(path: Path, schema: Schema, max_null_fraction: float) -> Validation
         violations += rules.bias_violations(measured, schema.facet)
     files = [{"name": source.name, "rows": source.table.num_rows + len(source.ragged)} for source in sources]
     columns = [_summary(column, typed[column.name]) for column in schema.columns if column.name in typed]
-    return Validation(files, sum(file["rows"] for file in files), columns, violations, measured)
+    return Validation(files, left_out, sum(file["rows"] for file in files), columns, violations, measured)
 
 
 def report(validation: Validation, data_version: str, schema: Schema) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def report(validation: Validation, data_version: str, schema: Schema) -> dict[st
         "data_version": data_version,
         "rows": validation.rows,
         "files": validation.files,
+        "left_out": validation.left_out,
         "columns": validation.columns,
         "violations": [asdict(violation) for violation in validation.violations],
         "bias": found,
@@ -129,28 +132,40 @@ def _work(arguments: argparse.Namespace) -> None:
     destination = arguments.report / REPORT_FILE
     write_json(destination, report(validation, arguments.data_version, schema))
     if validation.violations:
-        count = len(validation.violations)
-        lines = [f"the data violates {count} rule{'s' if count > 1 else ''}; correct the data or edit model/schema.py:"]
-        lines += [f"- {violation.message}" for violation in validation.violations[:_SHOWN]]
-        if count > _SHOWN:
-            lines.append(f"- and {count - _SHOWN} more; {REPORT_FILE} lists all")
-        raise JobError("\n".join(lines))
+        raise JobError(_refusal(validation.violations))
     print(f"the data conforms to the schema: {validation.rows} rows, files: {len(validation.files)}")
+    if validation.left_out:
+        print(f"not read, with . or _ at the start of a name: {listed(validation.left_out)}")
 
 
-def _read(path: Path) -> tuple[list[Source], list[Violation]]:
+def _refusal(violations: list[Violation]) -> str:
+    """Return the violations as text of at most 2 KB."""
+    count = len(violations)
+    lines = [f"the data violates {count} rule{'s' if count > 1 else ''}; correct the data or edit model/schema.py:"]
+    size = len(lines[0].encode())
+    for number, violation in enumerate(violations):
+        line = f"- {violation.message:.500}"
+        size += len(line.encode()) + 1
+        if number == LISTED or size > _MOST_BYTES:
+            lines.append(f"- and {count - number} more; {REPORT_FILE} lists all")
+            break
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _read(path: Path) -> tuple[list[Source], list[Violation], list[str]]:
     sources: list[Source] = []
     violations: list[Violation] = []
     try:
         files = find_files(path)
     except FileError as error:
-        return sources, [Violation(None, error.rule, 0, str(error))]
-    for file in files:
+        return sources, [Violation(None, error.rule, 0, str(error))], []
+    for name, file in files.data:
         try:
-            sources.append(read_source(file))
+            sources.append(read_source(name, file))
         except FileError as error:
             violations.append(Violation(None, error.rule, 0, str(error)))
-    return sources, violations
+    return sources, violations, files.left_out
 
 
 def _check_column(sources: Sequence[Source], column: Column) -> tuple[Any | None, list[Finding]]:

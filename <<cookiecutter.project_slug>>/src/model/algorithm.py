@@ -22,6 +22,7 @@ together = distributed.xgboost_together
 
 _LOOP = ("num_round", "early_stopping_rounds")
 _ROUNDS_PER_LINE = 10
+_ALLOWED = str.maketrans("[]<", "［］＜")  # noqa: RUF001 - XGBoost refuses these characters in names
 
 
 def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], threads: int) -> Trained:
@@ -36,7 +37,7 @@ def fit(train: Rows, validation: Rows, hyperparameters: dict[str, float], thread
     Raises:
         JobError: XGBoost rejects the data.
     """
-    names = list(FEATURE_NAMES)
+    names = [name.translate(_ALLOWED) for name in FEATURE_NAMES]
     parameters: dict[str, Any] = {name: value for name, value in hyperparameters.items() if name not in _LOOP}
     parameters |= {"objective": "binary:logistic", "eval_metric": "auc", "tree_method": "hist", "nthread": threads}
     curve: dict[str, dict[str, list[float]]] = {}

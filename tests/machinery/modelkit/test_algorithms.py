@@ -262,3 +262,13 @@ def test_the_sklearn_twin_takes_the_same_side_at_thresholds_that_are_no_float32(
     probes = data[random.integers(len(data), size=3 * len(nodes))]
     probes[np.arange(len(probes)), np.tile(nodes["feature_idx"], 3)] = np.concatenate(around)
     check_twin(framework, model, probes)
+
+
+def test_names_of_features_may_have_any_characters(
+    framework: Framework, rows: Rows, held_out: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tuple(f"{name} [USD] <30, {number}" for number, name in enumerate(FEATURE_NAMES))
+    if hasattr(framework.algorithm, "FEATURE_NAMES"):
+        monkeypatch.setattr(framework.algorithm, "FEATURE_NAMES", odd)
+    trained = framework.fit_quickly(rows, held_out)
+    assert len(framework.algorithm.predict(held_out.features, trained.model)) == len(held_out.labels)

@@ -179,7 +179,7 @@ def champion_with(model_folder: Path, folder: Path, changes: dict[str, tuple[str
     ("changes", "reason"),
     [
         ({"model/schema.py": ('"age"', '"shoe_size"')}, "it needs columns that are not in the data: shoe_size"),
-        ({"model/schema.py": ('"site-1", ', "")}, "'site-1' is not one of its categories"),
+        ({"model/schema.py": ('"site-1", ', "")}, "'site-1' is not one of site-2"),
         ({"model/schema.py": ('"age", "number"', '"age", "boolean"')}, "it needs other types for the columns: age"),
         ({"model/derive.py": ('"income"', '"wage"')}, "the schema has no feature 'wage'"),
         ({"model/algorithm.py": ("import xgboost", "import a_package_that_is_missing as xgboost")}, "a_package_that"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import xgboost
 
@@ -289,3 +290,21 @@ def test_a_module_that_the_owner_s_code_lacks_is_said_and_another_s_fault_is_not
     (tmp_path / "judge.py").write_text("import a_package_that_is_missing")
     with pytest.raises(ModuleNotFoundError, match="a_package_that_is_missing"):
         owner.load("judge", "evaluate")
+
+
+@pytest.mark.parametrize(("split", "value"), [("train", 1), ("validation", 1), ("validation", 0)])
+def test_a_split_with_one_class_says_which_and_how_many_there_are(
+    splits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str, value: int
+) -> None:
+    parts = {name: read_typed(splits / name, SCHEMA) for name in ("train", "validation")}
+    keep = pc.not_equal(parts[split][SCHEMA.target], bool(value))
+    left = {**parts, split: parts[split].filter(keep)}
+    for name, part in left.items():
+        write_parquet(part, tmp_path / name / "part.parquet")
+    assert train.main([*paths(tmp_path, tmp_path / "model"), *QUICK]) == 1
+    said = capsys.readouterr().err
+    place = {"train": "training", "validation": "validation"}[split]
+    count = sum(pc.sum(pc.equal(part[SCHEMA.target], bool(value))).as_py() for part in left.values())
+    assert f"no {place} row has 'visited' {value}: there are {count} such rows in training and validation" in said
+    assert "Seed" in said
+    assert not (tmp_path / "model/model.ubj").exists()

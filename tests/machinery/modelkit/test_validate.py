@@ -115,7 +115,7 @@ def test_a_missing_column_is_named_with_its_rule(broken: Callable[..., Path]) ->
     position = NAMES.index("age")
     violations = check(broken(lambda rows: [row.pop(position) for row in rows]))
     assert set(violations) == {"missing_column"}
-    assert violations["missing_column"].message == "column 'age' is missing from visits.csv"
+    assert violations["missing_column"].message == "column 'age' missing from visits.csv"
 
 
 def test_an_unexpected_column_is_named(broken: Callable[..., Path]) -> None:

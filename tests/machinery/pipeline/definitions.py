@@ -12,10 +12,16 @@ from mlops.run.cache import StepCache
 from mlops.run.runner import LocalRun
 from mlops.run.state import EXECUTING, RunFolder, RunState, StepState, new_run_id, now
 from mlops.store.local import LocalStore
+from tests.places import ROLE
 from tests.projects import SOURCES
 
 OUTPUT = "/opt/ml/processing/output"
 INPUT = "/opt/ml/processing/input"
+JOINED = "import sys; exec(''.join(sys.argv[1:]))"
+"""Runs the arguments of a job as one program."""
+
+LONGEST_ARGUMENT = 256
+"""https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_AppSpecification.html."""
 
 
 def get(target: str) -> dict[str, str]:
@@ -37,17 +43,40 @@ def processing(name: str, code: str, *, inputs: Mapping[str, Any] | None = None,
             "ProcessingResources": {
                 "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
             },
-            "AppSpecification": {"ImageUri": "image", "ContainerEntrypoint": ["python3", "-c", prelude + code]},
+            "AppSpecification": {
+                "ImageUri": "image",
+                "ContainerEntrypoint": ["python3", "-c", JOINED],
+                "ContainerArguments": pieces(prelude + code),
+            },
             "ProcessingInputs": [
-                {"InputName": key, "S3Input": {"S3Uri": value, "LocalPath": f"{INPUT}/{key}"}}
+                {
+                    "InputName": key,
+                    "S3Input": {"S3Uri": value, "LocalPath": f"{INPUT}/{key}", "S3DataType": "S3Prefix"},
+                }
                 for key, value in (inputs or {}).items()
             ],
             "ProcessingOutputConfig": {
-                "Outputs": [{"OutputName": "out", "S3Output": {"S3Uri": uri, "LocalPath": OUTPUT}}]
+                "Outputs": [
+                    {
+                        "OutputName": "out",
+                        "S3Output": {"S3Uri": uri, "LocalPath": OUTPUT, "S3UploadMode": "EndOfJob"},
+                    }
+                ]
             },
+            "RoleArn": ROLE,
         },
         **step,
     }
+
+
+def pieces(code: str) -> list[str]:
+    """Code as arguments of a job, each of whole lines and of 256 characters at most."""
+    pieces = [""]
+    for line in code.splitlines(keepends=True):
+        if len(pieces[-1] + line) > LONGEST_ARGUMENT:
+            pieces.append("")
+        pieces[-1] += line
+    return pieces
 
 
 def condition(

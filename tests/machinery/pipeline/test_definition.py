@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from mlops.base.errors import MlopsError
 from mlops.pipeline.definition import Definition, Scope, decide, evaluate, look_up, path_parts, references
+from mlops.pipeline.validation import problems
 from tests.machinery.pipeline.definitions import compare, condition, definition, get, processing
 
 DOCUMENT = {"metrics": {"auc": {"value": 0.61}}, "gain": -0.02}
@@ -73,7 +75,7 @@ def test_conditions_combine() -> None:
     true, false = compare(1, "Equals", 1), compare(1, "Equals", 2)
     assert decide({"Type": "And", "Conditions": [true, false]}, scope())[0] is False
     assert decide({"Type": "Or", "Conditions": [true, false]}, scope())[0] is True
-    assert decide({"Type": "Not", "Expression": false}, scope())[0] is True
+    assert decide({"Type": "Not", "Condition": false}, scope())[0] is True
     assert decide({"Type": "In", "QueryValue": "a", "Values": ["a", "b"]}, scope())[0] is True
     assert decide({"Type": "In", "QueryValue": "c", "Values": ["a", "b"]}, scope())[0] is False
 
@@ -84,6 +86,11 @@ def test_a_comparison_names_the_figure_and_the_threshold() -> None:
     )
     assert not holds
     assert [str(comparison) for comparison in comparisons] == ["auc 0.61 >= MinAuc 0.7"]
+
+
+def test_a_comparison_that_is_denied_holds_where_the_condition_does() -> None:
+    holds, [comparison] = decide({"Type": "Not", "Condition": compare("manual", "Equals", "dry")}, scope())
+    assert (holds, comparison.holds, comparison.operator) == (True, True, "not ==")
 
 
 def test_values_that_cannot_be_compared_are_refused() -> None:
@@ -174,3 +181,27 @@ def test_a_path_leads_to_the_value_it_was_made_for(parts: list[str | int]) -> No
     path = "".join(f"['{part}']" if isinstance(part, str) else f"[{part}]" for part in parts)
     assert path_parts(path) == parts
     assert look_up(value, path) == "found"
+
+
+def test_every_condition_of_the_sdk_is_read_as_the_sdk_writes_it() -> None:
+    from sagemaker.core.workflow import conditions as sdk  # takes a second
+
+    equal = sdk.ConditionEquals("a", "b")
+    written: list[tuple[Any, bool]] = [
+        (sdk.ConditionEquals("a", "a"), True),
+        (sdk.ConditionGreaterThan(1, 2), False),
+        (sdk.ConditionGreaterThanOrEqualTo(2, 2), True),
+        (sdk.ConditionLessThan(1, 2), True),
+        (sdk.ConditionLessThanOrEqualTo(3, 2), False),
+        (sdk.ConditionIn("a", ["a", "b"]), True),
+        (sdk.ConditionNot(equal), True),
+        (sdk.ConditionNot(sdk.ConditionOr([equal, sdk.ConditionNot(equal)])), False),
+        (sdk.ConditionOr([equal, sdk.ConditionLessThan(1, 2)]), True),
+    ]
+    assert {type(each) for each, _ in written} == {
+        one for one in vars(sdk).values() if isinstance(one, type) and issubclass(one, sdk.Condition)
+    } - {sdk.Condition, sdk.ConditionComparison}
+    for each, holds in written:
+        request = json.loads(json.dumps(each.to_request()))
+        assert decide(request, scope())[0] is holds, request
+        assert problems(definition(condition("Gate", [request])).content) == [], request

@@ -12,6 +12,7 @@ from mlops.base.errors import MlopsError
 from mlops.run.runner import check_runnable
 from mlops.run.transform import requests
 from tests.machinery.pipeline.definitions import compare, condition, definition, get, local_run, processing
+from tests.places import ROLE
 from tests.projects import SOURCES
 
 HANDLERS = """
@@ -24,7 +25,7 @@ MODEL = {
     "Name": "CreateModel",
     "Type": "Model",
     "Arguments": {
-        "ExecutionRoleArn": "role",
+        "ExecutionRoleArn": ROLE,
         "PrimaryContainer": {
             "Image": "image",
             "ModelDataUrl": "s3://bucket/model.tar.gz",

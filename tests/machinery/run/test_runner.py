@@ -17,6 +17,7 @@ from mlops.base.errors import MlopsError
 from mlops.run.runner import check_runnable
 from mlops.run.state import RunState
 from tests.machinery.pipeline.definitions import (
+    JOINED,
     OUTPUT,
     compare,
     condition,
@@ -24,9 +25,10 @@ from tests.machinery.pipeline.definitions import (
     get,
     local_run,
     output_of,
+    pieces,
     processing,
 )
-from tests.places import DATA_KEY
+from tests.places import DATA_KEY, ROLE
 
 pytestmark = pytest.mark.alone
 
@@ -34,6 +36,12 @@ WRITE = "(out / 'value.json').write_text(json.dumps({'value': 7}))"
 RETRIED = [
     {"BackoffRate": 1.0, "IntervalSeconds": 1, "MaxAttempts": 2, "ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"]}
 ]
+TRAINING = {
+    "OutputDataConfig": {"S3OutputPath": "s3://bucket/models"},
+    "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+    "RoleArn": ROLE,
+    "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+}
 CACHED = {"Enabled": True, "ExpireAfter": "P30D"}
 
 
@@ -203,7 +211,7 @@ def test_a_step_runs_again_when(change: str, tmp_path: Path) -> None:
     (entry,) = (tmp_path / "cache").glob("*.json")
     settings: dict[str, Any] = {}
     if change == "argument":
-        step["Arguments"]["AppSpecification"]["ContainerArguments"] = ["--data-version", "2"]
+        step["Arguments"]["AppSpecification"]["ContainerArguments"] += ["\n# data version 2"]
     elif change == "environment":
         step["Arguments"]["Environment"] = {"A": "1"}
     elif change == "no cache asked for":
@@ -243,8 +251,41 @@ def test_a_step_that_cannot_run_here_is_refused_by_name(kind: str) -> None:
         check_runnable(definition({"Name": "Odd", "Type": kind, "Arguments": {}}), {})
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("''", "ContainerArguments[1]: an empty string"),
+        ("257 * 'x'", "ContainerArguments[1]: 257 characters where the API expects 0 to 256"),
+    ],
+)
+def test_what_a_step_computed_is_refused_where_the_service_would_refuse_it(
+    tmp_path: Path, given: str, said: str
+) -> None:
+    first = processing("First", f"(out / 'value.json').write_text(json.dumps({{'value': {given}}}))")
+    second = processing("Second", "Path('ran').touch()")
+    uri = {"Std:Join": {"On": "/", "Values": [output_of("First"), "value.json"]}}
+    value = {"Std:JsonGet": {"S3Uri": uri, "Path": "value"}}
+    second["Arguments"]["AppSpecification"]["ContainerArguments"].append(value)
+    run = local_run(tmp_path, definition(first, second))
+    state = run.execute()
+    assert statuses(state) == {"First": "Succeeded", "Second": "Failed"}
+    assert f"SageMaker would refuse CreateProcessingJob: AppSpecification.{said}" in state.steps["Second"].failure
+    assert state.steps["Second"].attempts == 0  # nothing was started
+
+
+def test_an_input_takes_in_all_names_that_begin_like_it_as_in_s3(tmp_path: Path) -> None:
+    first = processing("First", WRITE)
+    small = processing("First_small", WRITE.replace("7", "8"))
+    names = "names = sorted(str(path.relative_to(inputs)) for path in inputs.rglob('*.json'))"
+    count = f"{names}\n(out / 'value.json').write_text(json.dumps(names))"
+    reads = processing("Reads", count, inputs={"a": output_of("First")}, DependsOn=["First_small"])
+    run = local_run(tmp_path, definition(first, small, reads))
+    assert run.execute().status == "Succeeded"
+    assert read(run, "Reads") == ["a/_small/value.json", "a/value.json"]
+
+
 def test_a_condition_of_unknown_type_is_refused_wherever_it_stands() -> None:
-    gate = condition("Gate", [{"Type": "Not", "Expression": {"Type": "Weird"}}])
+    gate = condition("Gate", [{"Type": "Not", "Condition": {"Type": "Weird"}}])
     with pytest.raises(MlopsError, match="Gate has a condition of unknown type Weird"):
         check_runnable(definition(gate), {})
 
@@ -258,13 +299,8 @@ def test_a_job_sees_no_variable_of_the_caller(tmp_path: Path, monkeypatch: pytes
 
 
 def test_only_paths_of_the_container_are_rewritten(tmp_path: Path) -> None:
-    step = processing("A", "(out / 'value.json').write_text(json.dumps(sys.argv[1:]))")
-    step["Arguments"]["AppSpecification"]["ContainerArguments"] = [
-        "/opt/ml/x",
-        "s3://b/opt/ml",
-        "/opt/mlx",
-        "--a=/opt/ml",
-    ]
+    paths = ["/opt/ml/x", "s3://b/opt/ml", "/opt/mlx", "--a=/opt/ml"]
+    step = processing("A", f"(out / 'value.json').write_text(json.dumps({paths}))")
     run = local_run(tmp_path, definition(step))
     run.execute()
     root = f"{run.folder.path}/A-1/opt/ml"
@@ -374,7 +410,9 @@ def ends_properly(begun: Path, ended: Path) -> dict[str, Any]:
     )
     step = processing("Slow", "")
     # A shell between, as the SDK's training driver is: it dies at the first signal, its child does not.
-    step["Arguments"]["AppSpecification"]["ContainerEntrypoint"] = ["bash", "-c", 'python3 -c "$0"; true', code]
+    application = step["Arguments"]["AppSpecification"]
+    application["ContainerEntrypoint"] = ["bash", "-c", f'python3 -c "{JOINED}" "$@"; true', "bash"]
+    application["ContainerArguments"] = pieces(code)
     return step
 
 
@@ -429,9 +467,9 @@ def test_a_job_that_succeeded_keeps_its_log_and_not_its_files(tmp_path: Path) ->
 
 def test_training_gives_the_model_archive_the_metrics_and_the_parameters(tmp_path: Path) -> None:
     code = (
-        "import json, os; from pathlib import Path; root = Path('/opt/ml');"
-        "print('auc:0.5'); print('loss:nan'); print('loss:n/a'); print('auc:0.75');"
-        "seen = json.loads((root / 'input/config/hyperparameters.json').read_text());"
+        "import json, os; from pathlib import Path; root = Path('/opt/ml')\n"
+        "print('auc:0.5'); print('loss:nan'); print('loss:n/a'); print('auc:0.75')\n"
+        "seen = json.loads((root / 'input/config/hyperparameters.json').read_text())\n"
         "(root / 'model/model.json').write_text(json.dumps(seen))"
     )
     step = {
@@ -440,16 +478,17 @@ def test_training_gives_the_model_archive_the_metrics_and_the_parameters(tmp_pat
         "Arguments": {
             "AlgorithmSpecification": {
                 "TrainingImage": "image",
-                "ContainerEntrypoint": ["python3", "-c", code],
+                "TrainingInputMode": "File",
+                "ContainerEntrypoint": ["python3", "-c", JOINED],
+                "ContainerArguments": pieces(code),
                 "MetricDefinitions": [
                     {"Name": "auc", "Regex": "auc:([0-9.]+)"},
                     {"Name": "odd", "Regex": "auc:(.*)5"},
                     {"Name": "none", "Regex": "loss:(.*)"},
                 ],
             },
-            "HyperParameters": {"depth": 3},
-            "OutputDataConfig": {"S3OutputPath": "s3://bucket/models"},
-            "ResourceConfig": {"InstanceType": "ml.m5.large"},
+            "HyperParameters": {"depth": "3"},
+            **TRAINING,
         },
     }
     run = local_run(tmp_path, definition(step))
@@ -473,10 +512,10 @@ def test_metrics_are_read_as_the_service_reads_them_for_its_own_image(tmp_path: 
         "Arguments": {
             "AlgorithmSpecification": {
                 "TrainingImage": "1.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:3.2-0",
+                "TrainingInputMode": "File",
                 "ContainerEntrypoint": ["python3", "-c", f"print({log!r})"],
             },
-            "OutputDataConfig": {"S3OutputPath": "s3://bucket/models"},
-            "ResourceConfig": {"InstanceType": "ml.m5.large"},
+            **TRAINING,
         },
     }
     run = local_run(tmp_path, definition(step))
@@ -488,6 +527,7 @@ def test_metrics_are_read_as_the_service_reads_them_for_its_own_image(tmp_path: 
 def test_an_image_with_a_program_of_its_own_is_refused(tmp_path: Path) -> None:
     step = processing("Own", "")
     del step["Arguments"]["AppSpecification"]["ContainerEntrypoint"]
+    del step["Arguments"]["AppSpecification"]["ContainerArguments"]
     state = local_run(tmp_path, definition(step)).execute()
     assert "cannot run without the image" in state.steps["Own"].failure
 

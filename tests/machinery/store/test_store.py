@@ -108,3 +108,23 @@ def test_an_old_version_is_listed_and_copied(with_bucket: StandInAccount) -> Non
     assert sorted(store.read_json(f"s3://{BUCKET}/copy/{number}.json") for number in range(3)) == [0, 1, 2]
     store.copy(BUCKET, unversioned, f"s3://{BUCKET}/copy/first.json")
     assert store.read_json(f"s3://{BUCKET}/copy/first.json") == 0
+
+
+def test_a_uri_matches_the_names_that_begin_like_it(stored: tuple[Store, Put]) -> None:
+    store, put = stored
+    for key in ("runs/test/a.csv", "runs/test_small/b.csv", "runs/other/c.csv"):
+        put(key, b"x")
+    found = {prefix: sorted(each.key for each in store.versions(f"s3://{BUCKET}/{prefix}")) for prefix in PREFIXES}
+    assert found == PREFIXES
+    assert {prefix: store.exists(f"s3://{BUCKET}/{prefix}") for prefix in PREFIXES} == {
+        prefix: bool(keys) for prefix, keys in PREFIXES.items()
+    }
+
+
+PREFIXES: dict[str, list[str]] = {
+    "runs/test": ["runs/test/a.csv", "runs/test_small/b.csv"],
+    "runs/test/": ["runs/test/a.csv"],
+    "runs/test/a.csv": ["runs/test/a.csv"],
+    "runs/t": ["runs/test/a.csv", "runs/test_small/b.csv"],
+    "runs/x": [],
+}
