@@ -201,8 +201,8 @@ def _typed(source: Source, schema: Schema) -> Any:
         row = source.ragged[0]
         raise JobError(f"{source.name}: row {row.number} has {row.fields} fields, not {row.expected}")
     columns = []
-    for column in schema.columns:
-        parsed = parse(source.table[column.name], column)
+    for column in schema.read:
+        parsed = parse(source.table[column.name], column, schema.notation)
         if parsed.invalid is not None:
             count = pc.sum(parsed.invalid).as_py()
             raise JobError(f"{source.name}: column '{column.name}' has {count} values that are not {column.type}")

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelkit.schema import FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, Column
+from modelkit.schema import FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, PLAIN, Column, Notation
 
 ARROW_TYPES = {"integer": pa.int64(), "number": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
 """The Arrow type of each column type."""
@@ -25,12 +25,13 @@ class Parsed:
     invalid: Any | None
 
 
-def parse(values: Any, column: Column) -> Parsed:
+def parse(values: Any, column: Column, notation: Notation = PLAIN) -> Parsed:
     """Convert an Arrow column, text or typed, to the column's type.
 
     Args:
         values: Arrow array of n values; null and, in an array of floats, NaN are missing values.
         column: The column's declaration.
+        notation: How text writes values.
     """
     if pa.types.is_dictionary(values.type):
         values = pc.cast(values, values.type.value_type)
@@ -39,7 +40,7 @@ def parse(values: Any, column: Column) -> Parsed:
     if pa.types.is_null(values.type):
         return Parsed(pc.cast(values, ARROW_TYPES[column.type]), None)
     if pa.types.is_string(values.type):
-        return _from_text(values, column)
+        return _from_text(_plain(values, column, notation), column)
     if pa.types.is_decimal(values.type):
         if column.type == "integer":
             return _integers(pc.cast(values, pa.string()))
@@ -47,6 +48,21 @@ def parse(values: Any, column: Column) -> Parsed:
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
     return _from_typed(values, column)
+
+
+def _plain(text: Any, column: Column, notation: Notation) -> Any:
+    """Write text as if the files had no notation of their own."""
+    nulls = [each for each in notation.null_values if each not in column.categories]
+    if nulls:
+        text = pc.if_else(pc.is_in(text, value_set=pa.array(nulls)), None, text)
+    if column.type == "boolean":
+        for values, plain in ((notation.true_values, "1"), (notation.false_values, "0")):
+            if values:
+                text = pc.if_else(pc.is_in(text, value_set=pa.array(values)), plain, text)
+    if notation.decimal_comma and column.type in ("integer", "number"):
+        # A point would separate thousands: 1.500 is no number here.
+        text = pc.replace_substring(pc.replace_substring(text, ".", "?"), ",", ".")
+    return text
 
 
 def _from_text(text: Any, column: Column) -> Parsed:

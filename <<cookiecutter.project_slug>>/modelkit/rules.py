@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from modelkit.bias import DataBias
 from modelkit.dataset import Source
 from modelkit.parsing import parse
-from modelkit.schema import Column, Facet, Schema, listed
+from modelkit.schema import Column, Facet, Notation, Schema, listed
 
 EXAMPLES = 3
 """The maximum number of examples in a message."""
@@ -71,9 +71,9 @@ def header_violations(sources: Sequence[Source], schema: Schema) -> list[Violati
             if name not in names:
                 missing.setdefault(name, []).append(source.name)
         for name in dict.fromkeys(names):
-            if names.count(name) > 1:
+            if names.count(name) > 1 and name in schema.names:
                 repeated.setdefault(name, []).append(source.name)
-            if name not in schema.names:
+            if name not in schema.known:
                 unexpected.setdefault(name, []).append(source.name)
     return [
         *_of_headers("missing_column", missing, "missing from {files}"),
@@ -104,14 +104,14 @@ def ragged_findings(source: Source) -> Iterator[Finding]:
         yield Finding(None, "ragged_row", "too few or too many fields", len(source.ragged), examples)
 
 
-def check_values(source: Source, column: Column) -> tuple[Any, list[Finding]]:
+def check_values(source: Source, column: Column, notation: Notation) -> tuple[Any, list[Finding]]:
     """Check the type, range and category of each value of one column of one file.
 
     Returns:
         The Arrow array of typed values, null where a value is missing or not of the type; and the findings.
     """
     raw = source.table[column.name]
-    parsed = parse(raw, column)
+    parsed = parse(raw, column, notation)
     findings = []
 
     def find(rule: str, problem: str, mask: Any) -> None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 ColumnType = Literal["integer", "number", "string", "boolean"]
-Role = Literal["feature", "target", "attribute"]
+Role = Literal["feature", "target", "attribute", "ignored"]
 
 FLOAT32_MAXIMUM = 3.4028234663852886e38
 """The largest value of a feature: the model computes in float32, where larger values are infinite."""
@@ -27,8 +27,8 @@ LISTED = 10
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names or values for a message: the first `LISTED`, cut to 60 characters, and how many more there are."""
-    shown = ", ".join(f"{name:.60}" for name in names[:LISTED])
+    """Return names or values for a message: the first `LISTED`, cut to 40 characters, and how many more there are."""
+    shown = ", ".join(f"{name:.40}" for name in names[:LISTED])
     return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
 
 
@@ -40,7 +40,8 @@ class Column:
         name: The column's header.
         type: `integer` (a whole number), `number`, `string` (a feature needs its `categories`) or `boolean` (0, 1,
             true or false).
-        role: `feature` goes into the model, `target` is predicted, `attribute` is neither (an identifier, say).
+        role: `feature` goes into the model, `target` is predicted, `attribute` is neither (an identifier, say), and
+            `ignored` is not even read.
         description: Its meaning, with its unit.
         nullable: Whether a value may be missing. An empty field is a missing value.
         max_null_fraction: The allowed share of missing values, in place of the general limit of the validation.
@@ -79,6 +80,33 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Notation:
+    """How CSV files write values, besides `true`, `false`, `1` and `0`, and an empty field for a missing value.
+
+    Attributes:
+        null_values: Texts that are missing values, such as `NA`, unless they are a category of the column.
+        true_values: Texts that are true, such as `Yes`.
+        false_values: Texts that are false, such as `No`.
+        decimal_comma: Whether numbers have a comma in place of the point, and no point.
+    """
+
+    null_values: tuple[str, ...] = ()
+    true_values: tuple[str, ...] = ()
+    false_values: tuple[str, ...] = ()
+    decimal_comma: bool = False
+
+    def __post_init__(self) -> None:
+        meant = [*self.null_values, *self.true_values, *self.false_values]
+        twice = sorted({text for text in meant if meant.count(text) > 1})
+        if twice:
+            raise ValueError(f"schema: {listed(twice)} means two things in the notation")
+
+
+PLAIN = Notation()
+"""The notation of files that write nothing in another way."""
+
+
+@dataclass(frozen=True)
 class Facet:
     """A sensitive attribute whose groups are compared, and the limits of the bias in the data.
 
@@ -100,12 +128,13 @@ class Schema:
     """The columns, and the constraints of the table as a whole.
 
     Attributes:
-        columns: All columns that a file must have.
+        columns: The columns of the files; all must be there but ignored ones.
         group: The column whose rows with the same value stay in one split (train, validation or test); if rows are
             independent, a column that identifies the row.
         key: The columns that together identify a row.
         facet: The sensitive attribute; None if there is none.
         minimum_rows: The minimum number of rows.
+        notation: How CSV files write values.
     """
 
     columns: tuple[Column, ...]
@@ -113,6 +142,7 @@ class Schema:
     key: tuple[str, ...] = ()
     facet: Facet | None = None
     minimum_rows: int = 1
+    notation: Notation = PLAIN
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -124,8 +154,8 @@ class Schema:
         if not self.features:
             raise ValueError("schema: no column has the role feature")
         named = {self.group, *self.key} | ({self.facet.column} if self.facet else set())
-        if not named <= set(names):
-            raise ValueError(f"schema: no such column: {', '.join(sorted(named - set(names)))}")
+        if not named <= set(self.names):
+            raise ValueError(f"schema: no such column: {', '.join(sorted(named - set(self.names)))}")
         group = self.column(self.group)
         if group.type not in ("integer", "string") or group.nullable:
             raise ValueError(f"schema: group '{self.group}' must be an integer or a string and not nullable")
@@ -135,9 +165,19 @@ class Schema:
         return next(column for column in self.columns if column.name == name)
 
     @cached_property
+    def read(self) -> tuple[Column, ...]:
+        """The columns that are read: all but ignored ones, in order."""
+        return tuple(column for column in self.columns if column.role != "ignored")
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of all columns, in order."""
-        return tuple(column.name for column in self.columns)
+        """The names of the columns that are read, in order."""
+        return tuple(column.name for column in self.read)
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The names of all columns."""
+        return frozenset(column.name for column in self.columns)
 
     @cached_property
     def features(self) -> tuple[Column, ...]:
@@ -180,4 +220,9 @@ class Schema:
             key=tuple(document["key"]),
             facet=None if facet is None else Facet(**facet),
             minimum_rows=document["minimum_rows"],
+            notation=Notation(**{name: _as_given(value) for name, value in document.get("notation", {}).items()}),
         )
+
+
+def _as_given(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -45,7 +45,7 @@ def generate(
     neutral = {*keys, schema.facet.column if schema.facet else None}  # without bias, the groups do not differ
     columns: dict[str, Any] = {}
     log_odds = np.zeros(rows)
-    for position, column in enumerate(schema.columns):
+    for position, column in enumerate(schema.read):
         if column.role == "target":
             continue
         scores = random.normal(size=rows)

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 from collections.abc import Iterable
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from mlops.deployment import functions
 from mlops.functions import validate_data
 from modelkit.parsing import parse
-from modelkit.schema import NUMBER_PATTERN, Column, ColumnType
+from modelkit.schema import NUMBER_PATTERN, PLAIN, Column, ColumnType, Notation
 from standin import lambdas
 from standin.account import StandInAccount
 from standin.calls import CallRecord
@@ -37,6 +38,8 @@ SCHEMA = {
         column("female", "boolean"),
         column("note", "string", nullable=True),
     ],
+    "ignored": [],
+    "notation": asdict(PLAIN),
     "minimum_rows": 2,
     "number_pattern": NUMBER_PATTERN,
 }
@@ -168,11 +171,26 @@ def test_no_further_object_is_read_when_the_time_is_nearly_over(
     assert (answer["valid"], answer["sampled"]) == (True, 0)
 
 
-@pytest.mark.parametrize("text", ["1", "-1.5", "1e3", ".5", "1.", "abc", "nan", "inf", "0x10", " 1", "true", "1e999"])
+OWN = Notation(null_values=("NA", "."), true_values=("Yes", "TRUE"), false_values=("No",), decimal_comma=True)
+TEXTS = ["1", "-1.5", "1e3", ".5", "1.", "abc", "nan", "inf", "0x10", " 1", "true", "1e999"]
+OWN_TEXTS = ["NA", ".", "Yes", "No", "yes", "1,5", "1.5", "1.500", "1.500,5", ",5", "-2,", "1,5,5"]
+
+
+@pytest.mark.parametrize("notation", [PLAIN, OWN], ids=["plain", "own"])
+@pytest.mark.parametrize("text", [*TEXTS, *OWN_TEXTS])
 @pytest.mark.parametrize("kind", ["integer", "number", "boolean"])
-def test_a_value_is_of_a_type_here_when_the_pipeline_says_so(kind: ColumnType, text: str) -> None:
+def test_a_value_is_of_a_type_here_when_the_pipeline_says_so(kind: ColumnType, text: str, notation: Notation) -> None:
     """The function cannot have the pipeline's own parser, which needs packages that Lambda lacks."""
     declared = Column("x", kind, "attribute", "")
-    refused = parse(pa.array([text]), declared).invalid is not None
-    here = validate_data.faults(validate_data.Sample(["x"], [[text]], True), {**SCHEMA, "columns": [column("x", kind)]})
-    assert [rule for rule, _ in here] == (["type"] if refused else [])
+    parsed = parse(pa.array([text]), declared, notation)
+    expected = "type" if parsed.invalid is not None else "null" if parsed.values.null_count else None
+    schema = {**SCHEMA, "columns": [column("x", kind)], "notation": asdict(notation)}
+    here = validate_data.faults(validate_data.Sample(["x"], [[text]], True), schema)
+    assert [rule for rule, _ in here] == ([expected] if expected else [])
+
+
+def test_ignored_columns_may_be_there_twice_or_not_at_all() -> None:
+    schema = {**SCHEMA, "columns": [column("x", "integer")], "ignored": ["row"]}
+    for header in (["x"], ["row", "x"], ["row", "x", "row"]):
+        sample = validate_data.Sample(header, [["1"] * len(header)], True)
+        assert list(validate_data.faults(sample, schema)) == []

@@ -63,7 +63,8 @@ class Scorer:
                 f"{file.path} must have these columns once: {', '.join(wrong)}.",
                 f"The model needs {', '.join(self.schema.feature_names)}.",
             )
-        return [name for name in file.columns if name not in self.schema.names]
+        known = {column.name for column in self.schema.columns}
+        return [name for name in file.columns if name not in known]
 
     def typed(self, table: Any, file: InputFile, before: int) -> Any:
         """Return the features of a piece of a file as an Arrow table in the schema's types.
@@ -76,7 +77,8 @@ class Scorer:
         Raises:
             MlopsError: A value is missing or not one that its column can have; the message says which.
         """
-        columns = [self.parsing.parse(table[column.name], column) for column in self.schema.features]
+        own = [self.schema.notation] if hasattr(self.schema, "notation") else []  # archives of 0.4.0 have none
+        columns = [self.parsing.parse(table[column.name], column, *own) for column in self.schema.features]
         first: tuple[int, Any] | None = None
         for column, parsed in zip(self.schema.features, columns, strict=True):
             row = _first(_wrong(parsed, column))

@@ -97,7 +97,8 @@ def handler(event: Mapping[str, Any], context: Any) -> Result:
 
     Args:
         event: The `uri` of the data, and the `schema`: its `columns` (name, type, nullable, minimum,
-            maximum, categories), its `minimum_rows`, and the `number_pattern` of numbers as text.
+            maximum, categories), the names of `ignored` ones, its `notation` and `minimum_rows`, and the
+            `number_pattern` of numbers as text.
         context: The Lambda context.
 
     Returns:
@@ -138,10 +139,11 @@ def handler(event: Mapping[str, Any], context: Any) -> Result:
 def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the violations of the schema at the start of a CSV file: names of rules, and messages."""
     names, header = [column["name"] for column in schema["columns"]], sample.header
+    known, notation = {*names, *schema["ignored"]}, schema["notation"]
     for rule, odd, what in (
         ("missing_column", [name for name in names if name not in header], "missing"),
-        ("duplicate_column", [name for name in dict.fromkeys(header) if header.count(name) > 1], "in the header twice"),
-        ("unexpected_column", [name for name in dict.fromkeys(header) if name not in names], "not in the schema"),
+        ("duplicate_column", [name for name in names if header.count(name) > 1], "in the header twice"),
+        ("unexpected_column", [name for name in dict.fromkeys(header) if name not in known], "not in the schema"),
     ):
         if odd:
             yield rule, f"column{'s' if len(odd) > 1 else ''} {_listed(odd)}: {what}"
@@ -154,7 +156,8 @@ def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str
         values = dict(zip(header, row, strict=True))
         for column in schema["columns"]:
             text = values.get(column["name"])
-            problem = None if text is None else _problem(column, text, schema["number_pattern"])
+            plain = None if text is None else _plain(column, text, notation)
+            problem = None if plain is None else _problem(column, plain, schema["number_pattern"])
             if problem:
                 rule, what = problem
                 about = (rule, f"column '{column['name']}': {what}")
@@ -162,6 +165,17 @@ def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str
     for (rule, what), examples in found.items():
         rows = f"{len(examples)} row{'s' if len(examples) > 1 else ''}"
         yield rule, f"{what} in {rows}, for example {'; '.join(examples[:EXAMPLES])}"
+
+
+def _plain(column: Mapping[str, Any], text: str, notation: Mapping[str, Any]) -> str:
+    """Write a value as if the files had no notation of their own (see `modelkit.schema.Notation`)."""
+    if text in notation["null_values"] and text not in column["categories"]:
+        return ""
+    if column["type"] == "boolean":
+        return "1" if text in notation["true_values"] else "0" if text in notation["false_values"] else text
+    if notation["decimal_comma"] and column["type"] in ("integer", "number"):
+        return text.replace(".", "?").replace(",", ".")
+    return text
 
 
 def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple[str, str] | None:
@@ -183,7 +197,7 @@ def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"{name:.60}" for name in names[:NAMED])
+    shown = ", ".join(f"{name:.40}" for name in names[:NAMED])
     return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
 
 

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from modelkit import owner
 from modelkit.dataset import read_typed, write_parquet
 from modelkit.job import JobError, JobParser, run
@@ -46,9 +48,11 @@ def _work(arguments: argparse.Namespace) -> None:
     _check_fractions(arguments.train_fraction, arguments.validation_fraction)
     host = arguments.host if arguments.resource_config is None else _current_host(arguments.resource_config)
     schema, split = owner.load("schema", "SCHEMA"), owner.load("preprocess", "split")
-    parts = split(
-        read_typed(arguments.data, schema), arguments.train_fraction, arguments.validation_fraction, arguments.seed
-    )
+    table = read_typed(arguments.data, schema)
+    labelled = table.filter(pc.is_valid(table[schema.target]))
+    if unlabelled := table.num_rows - labelled.num_rows:
+        print(f"left out: {unlabelled} rows without '{schema.target}'")
+    parts = split(labelled, arguments.train_fraction, arguments.validation_fraction, arguments.seed)
     if parts.keys() != set(SPLITS):
         raise JobError(f"model/preprocess.py: split must return {', '.join(SPLITS)}, not {', '.join(parts)}")
     for name, part in parts.items():

@@ -15,7 +15,7 @@ from modelkit.dataset import FileError, Source, find_files, read_source
 from modelkit.job import JobError, JobParser, run, write_json
 from modelkit.parsing import ARROW_TYPES
 from modelkit.rules import Finding, Violation
-from modelkit.schema import LISTED, Column, Schema, listed
+from modelkit.schema import LISTED, Column, Notation, Schema, listed
 
 REPORT_FILE = "report.json"
 _MOST_BYTES = 1900
@@ -55,8 +55,8 @@ def validate(path: Path, schema: Schema, max_null_fraction: float) -> Validation
     findings: list[Finding] = [finding for source in sources for finding in rules.ragged_findings(source)]
     null_violations: list[Violation] = []
     typed: dict[str, Any] = {}
-    for column in schema.columns:
-        values, found = _check_column(sources, column)
+    for column in schema.read:
+        values, found = _check_column(sources, column, schema.notation)
         if values is None:
             continue
         findings += found
@@ -71,7 +71,7 @@ def validate(path: Path, schema: Schema, max_null_fraction: float) -> Validation
     if measured is not None and schema.facet is not None:
         violations += rules.bias_violations(measured, schema.facet)
     files = [{"name": source.name, "rows": source.table.num_rows + len(source.ragged)} for source in sources]
-    columns = [_summary(column, typed[column.name]) for column in schema.columns if column.name in typed]
+    columns = [_summary(column, typed[column.name]) for column in schema.read if column.name in typed]
     return Validation(files, left_out, sum(file["rows"] for file in files), columns, violations, measured)
 
 
@@ -144,7 +144,7 @@ def _refusal(violations: list[Violation]) -> str:
     lines = [f"the data violates {count} rule{'s' if count > 1 else ''}; correct the data or edit model/schema.py:"]
     size = len(lines[0].encode())
     for number, violation in enumerate(violations):
-        line = f"- {violation.message:.500}"
+        line = f"- {violation.message:.600}"
         size += len(line.encode()) + 1
         if number == LISTED or size > _MOST_BYTES:
             lines.append(f"- and {count - number} more; {REPORT_FILE} lists all")
@@ -168,7 +168,7 @@ def _read(path: Path) -> tuple[list[Source], list[Violation], list[str]]:
     return sources, violations, files.left_out
 
 
-def _check_column(sources: Sequence[Source], column: Column) -> tuple[Any | None, list[Finding]]:
+def _check_column(sources: Sequence[Source], column: Column, notation: Notation) -> tuple[Any | None, list[Finding]]:
     """Check one column in all files; rows of files that lack it count as nulls if another file has it."""
     present = [source for source in sources if source.table.column_names.count(column.name) == 1]
     if not present:
@@ -179,7 +179,7 @@ def _check_column(sources: Sequence[Source], column: Column) -> tuple[Any | None
         if source not in present:
             chunks.append(pa.nulls(source.table.num_rows, ARROW_TYPES[column.type]))
             continue
-        values, found = rules.check_values(source, column)
+        values, found = rules.check_values(source, column, notation)
         chunks += values.chunks if isinstance(values, pa.ChunkedArray) else [values]
         findings += found
     return pa.chunked_array(chunks, type=ARROW_TYPES[column.type]), findings

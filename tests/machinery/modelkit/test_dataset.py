@@ -1,7 +1,9 @@
 """Files of a data set as people have them: found, read, or refused by their cause."""
 
 import gzip
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,10 +13,11 @@ import pytest
 
 from mlops.base import files
 from mlops.base.errors import MlopsError
-from modelkit import dataset
+from modelkit import dataset, owner
 from modelkit.dataset import FileError, find_files, read_source
+from modelkit.jobs import validate
 from modelkit.parsing import parse
-from modelkit.schema import Column
+from modelkit.schema import PLAIN, Column, Notation, Schema
 
 BIG = 2**53 + 1
 PERSON = Column("person", "integer", "attribute", "an identifier")
@@ -185,3 +188,80 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
         files.data_files(tmp_path)
     with pytest.raises(OSError, match="Permission denied"):
         find_files(tmp_path)
+
+
+OWN = Schema(
+    columns=(
+        Column("row", "integer", "ignored", "the number of the row"),
+        Column("id", "integer", "attribute", "an identifier"),
+        Column("smokes", "boolean", "feature", "whether the person smokes"),
+        Column("bmi", "number", "feature", "body mass index", nullable=True),
+        Column("country", "string", "feature", "code of the country", categories=("NA", "DE")),
+        Column("ill", "boolean", "target", "whether the person is ill", nullable=True),
+    ),
+    group="id",
+    notation=Notation(("NA", "."), ("Yes",), ("No",), decimal_comma=True),
+)
+TEXT = 'row,id,smokes,bmi,country,ill\nx,1,Yes,"22,5",NA,No\ny,2,No,NA,DE,Yes\nz,3,1,.,DE,NA\n'
+
+
+def test_files_are_read_in_the_notation_of_the_schema(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(TEXT)
+    (tmp_path / "b.csv").write_text("id,smokes,bmi,country,ill\n4,No,19,DE,No\n")  # an ignored column need not be there
+    assert validate.validate(tmp_path, OWN, 0.9).violations == []
+    assert dataset.read_typed(tmp_path, OWN).to_pydict() == {
+        "id": [1, 2, 3, 4],
+        "smokes": [True, False, True, False],
+        "bmi": [22.5, None, None, 19.0],
+        "country": ["NA", "DE", "DE", "DE"],  # a category, not a missing value
+        "ill": [False, True, None, False],
+    }
+
+
+@pytest.mark.parametrize("bmi", ["22.5", "1.500", "1.500,5"])
+def test_a_point_in_a_number_with_decimal_comma_is_refused(tmp_path: Path, bmi: str) -> None:
+    (tmp_path / "a.csv").write_text(f'id,smokes,bmi,country,ill\n1,Yes,"{bmi}",DE,No\n2,No,1,DE,Yes\n')
+    [violation] = validate.validate(tmp_path, OWN, 0.9).violations
+    assert violation.message == f"column 'bmi': not a number in 1 row, for example '{bmi}' (row 1 of a.csv)"
+
+
+def test_a_text_that_means_two_things_is_refused() -> None:
+    with pytest.raises(ValueError, match="NA means two things"):
+        Notation(null_values=("NA",), false_values=("NA",))
+
+
+def test_a_column_that_is_needed_cannot_be_ignored() -> None:
+    columns = (replace(OWN.columns[1], role="ignored"), *OWN.columns[2:])
+    with pytest.raises(ValueError, match="no such column: id"):
+        replace(OWN, columns=columns)
+
+
+def test_the_notation_and_ignored_columns_are_kept_with_a_model() -> None:
+    assert Schema.from_document(json.loads(json.dumps(OWN.document()))) == OWN
+    without = {name: value for name, value in OWN.document().items() if name != "notation"}
+    assert Schema.from_document(without).notation == PLAIN  # of an older release
+
+
+def test_a_message_names_ten_columns_or_values_and_has_two_kilobytes_at_most(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"a column with a name that is rather long, number {number:04}" for number in range(500)]
+    values = tuple(f"value-{number}" for number in range(4_043))
+    columns = (
+        *(Column(name, "number", "feature", "") for name in names),
+        Column("shop", "string", "feature", "", categories=values),
+        *OWN.columns[1:3],
+        OWN.columns[5],
+    )
+    wide = Schema(columns=columns, group="id")
+    (tmp_path / "a.csv").write_text("id,smokes,ill,shop,extra\n1,1,1,unheard-of,9\n2,0,0,value-7,9\n")
+    monkeypatch.setattr(owner, "load", lambda module, name: wide if name == "SCHEMA" else {})
+    code = validate.main(["--data", str(tmp_path), "--report", str(tmp_path / "report"), "--data-version", "1"])
+    said = capsys.readouterr().err
+    assert code == 1
+    assert len(said.encode()) < 2048
+    assert "500 columns (a column with a name" in said
+    assert "and 490 more) missing from a.csv" in said
+    assert "not one of value-0, value-1" in said
+    assert "value-9 and 4033 more in 1 row, for example 'unheard-of'" in said
+    assert "column 'extra' of a.csv, not in the schema" in said

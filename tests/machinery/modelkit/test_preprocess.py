@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from model.schema import SCHEMA
 from modelkit import splitting, synthetic
-from modelkit.dataset import read_typed
+from modelkit.dataset import read_typed, write_parquet
 from modelkit.job import JobError
 from modelkit.jobs import preprocess
 
@@ -141,3 +141,17 @@ def test_a_row_without_group_is_refused(visits: Any) -> None:
     lost = pc.if_else(pc.equal(visits["person"], 1), None, visits["person"])
     with pytest.raises(JobError, match="column 'person'"):
         splitting.by_group(visits.set_column(position, "person", lost), "person", 0.5, 0.2, 0)
+
+
+def test_rows_without_a_target_are_left_out_and_counted(
+    visits: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = visits[SCHEMA.target].to_pylist()
+    labels[:7] = [None] * 7
+    position = SCHEMA.names.index(SCHEMA.target)
+    table = visits.set_column(position, SCHEMA.target, pa.array(labels, pa.bool_()))
+    write_parquet(table, tmp_path / "data/a.parquet")
+    assert preprocess.main(["--data", str(tmp_path / "data"), "--output", str(tmp_path / "out")]) == 0
+    assert f"left out: 7 rows without '{SCHEMA.target}'" in capsys.readouterr().out
+    parts = [read_typed(tmp_path / "out" / name, SCHEMA) for name in ("train", "validation", "test")]
+    assert sum(part.num_rows for part in parts) == visits.num_rows - 7

@@ -7,6 +7,7 @@ pipeline, which checks every value, takes minutes.
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
 from typing import Any
 
 from mlops.pipeline import data_check
@@ -55,7 +56,9 @@ def _schema(target: Target) -> dict[str, Any]:
 
     facts = ("name", "type", "nullable", "minimum", "maximum", "categories")
     return {
-        "columns": [{fact: getattr(column, fact) for fact in facts} for column in SCHEMA.columns],
+        "columns": [{fact: getattr(column, fact) for fact in facts} for column in SCHEMA.read],
+        "ignored": sorted(SCHEMA.known - set(SCHEMA.names)),
+        "notation": asdict(SCHEMA.notation),
         "minimum_rows": SCHEMA.minimum_rows,
         "number_pattern": NUMBER_PATTERN,
     }
