@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
+from modelkit.schema import FEATURES
+
 Counts = npt.NDArray[np.int64]
 
 
@@ -63,7 +65,7 @@ def rows(bodies: Any, content_type: str, header: str, names: Sequence[str]) -> t
     found: list[list[str | None]] = []
     counts = []
     for document in _documents(bodies, content_type):
-        instances = document["instances"] if isinstance(document, dict) else document
+        instances = _instances(document)
         found += [_row(row, names) for row in instances]
         counts.append(len(instances))
     columns = zip(*found, strict=True) if found else [()] * len(names)
@@ -126,7 +128,16 @@ def _documents(bodies: Any, content_type: str) -> list[Any]:
     return [json.loads(body) for body in bodies.to_pylist()]
 
 
+def _instances(document: Any) -> Any:
+    """Return the rows of a document: a list, the member `instances`, or one row by column name."""
+    if not isinstance(document, dict):
+        return document
+    return document["instances"] if list(document) == ["instances"] else [document]
+
+
 def _row(row: Mapping[str, Any] | Sequence[Any], names: Sequence[str]) -> list[str | None]:
+    if isinstance(row, Mapping) and list(row) == [FEATURES] and FEATURES not in names:
+        row = row[FEATURES]
     values = [row[name] for name in names] if isinstance(row, Mapping) else list(row)
     if len(values) != len(names):
         raise ValueError(f"{len(values)} values")

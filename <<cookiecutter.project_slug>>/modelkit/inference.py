@@ -20,7 +20,7 @@ from model import algorithm
 from model.derive import DERIVED
 from model.schema import SCHEMA
 from modelkit.derived import completed
-from modelkit.schema import FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, Column
+from modelkit.schema import FEATURES, FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, Column
 from modelkit.signature import require_same
 
 CSV = "text/csv"
@@ -59,8 +59,8 @@ def input_fn(body: bytes | bytearray | str, content_type: str) -> npt.NDArray[np
     `decode_fn` for each request and `assemble_fn` once for many: change these two rather than this function.
 
     Args:
-        body: CSV with or without a header; JSON `{"instances": [...]}` or a list, of rows or of objects by column name;
-            or JSON Lines, with a row or an object per line.
+        body: CSV with or without a header; JSON: an object by column name, or a list or `{"instances": [...]}` of rows;
+            or JSON Lines, a row per line. A row is a list, an object by column name or `{"features": [...]}`.
         content_type: `text/csv`, `application/json`, `application/jsonlines` or `application/x-ndjson`.
 
     Raises:
@@ -177,9 +177,14 @@ def _load(text: str, where: str) -> Any:
 def _instances(document: Any) -> list[Any]:
     instances = document
     if isinstance(document, dict):
-        if list(document) != ["instances"]:
-            raise ValueError('the JSON object must have one member, "instances": a list of rows or of objects')
-        instances = document["instances"]
+        if list(document) == ["instances"]:
+            instances = document["instances"]
+        elif _KNOWN.isdisjoint(document):
+            raise ValueError(
+                'the JSON object must be a row, by column name, or have one member, "instances": a list of rows'
+            )
+        else:
+            instances = [document]
     if not isinstance(instances, list):
         raise ValueError("the rows must be a list")
     return instances
@@ -190,7 +195,13 @@ def _values(rows: Iterable[Any], decoders: Sequence[_Decoder], known: frozenset[
 
 
 def _decoded(row: Any, number: int, decoders: Sequence[_Decoder], known: frozenset[str] | None) -> list[float]:
-    """Decode one row: a sequence in the model's order or, if `known` is given, an object by column name."""
+    """Decode one row: a sequence in the model's order or, if `known` is given, an object by column name.
+
+    AWS's built-in algorithms take `{"features": [...]}`
+    (https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html).
+    """
+    if isinstance(row, dict) and list(row) == [FEATURES] and FEATURES not in SCHEMA.feature_names:
+        row = row[FEATURES]
     if known is not None and isinstance(row, dict):
         if row.keys() != known:
             _check_names(list(row), f"row {number}")

@@ -12,6 +12,9 @@ from typing import Any, Literal, get_args
 ColumnType = Literal["integer", "number", "string", "boolean"]
 Role = Literal["feature", "target", "attribute", "ignored"]
 
+FEATURES = "features"
+"""The member with the values of a row in requests as AWS's built-in algorithms take them."""
+
 FLOAT32_MAXIMUM = 3.4028234663852886e38
 """The largest value of a feature: the model computes in float32, where larger values are infinite."""
 

@@ -41,6 +41,10 @@ def bodies(table: Any) -> dict[str, tuple[str, str]]:
         "CSV with a header": (CSV, as_csv(table, header=True)),
         "JSON objects": (JSON, json.dumps({"instances": records})),
         "JSON rows": (JSON, json.dumps([list(record.values()) for record in records])),
+        "JSON of built-in algorithms": (
+            JSON,
+            json.dumps({"instances": [{"features": list(record.values())} for record in records]}),
+        ),
         "JSON Lines": (LINES, "\n".join(map(json.dumps, records)) + "\n"),
     }
 
@@ -84,6 +88,12 @@ def read(folder: Path, start: str | None = None, end: str = "2999-01-01T00:00:00
     batches = list(captured.read(folder, SCHEMA))
     tables = [table_schema(SCHEMA).empty_table(), *(batch.rows for batch in batches)]
     return Found(pa.concat_tables(tables), [each for batch in batches for each in batch.predictions], captured)
+
+
+def test_a_row_without_a_list_arrives(rows: Any, tmp_path: Path) -> None:
+    row = rows.slice(0, 1)
+    found = read(write(tmp_path, record(JSON, json.dumps(row.to_pylist()[0]), answer(1, CSV))))
+    assert found.table.to_pylist() == row.to_pylist()
 
 
 @pytest.mark.parametrize("form", bodies(synthetic.generate(SCHEMA, 1, seed=0).select(list(SCHEMA.feature_names))))
@@ -216,5 +226,8 @@ def test_requests_of_many_forms_in_one_file_keep_their_rows(rows: Any, tmp_path:
     lines = [record(kind, body, answer(count, CSV)) for kind, body in bodies(rows).values()]
     lines.append(record(CSV, ",".join(swapped.column_names) + "\n" + as_csv(swapped, header=False), answer(count, CSV)))
     found = read(write(tmp_path, *lines, *lines))
-    assert (found.captured.records, found.captured.damaged) == (12, 0)
-    assert found.table.sort_by("income").to_pylist() == pa.concat_tables([rows] * 12).sort_by("income").to_pylist()
+    assert (found.captured.records, found.captured.damaged) == (2 * len(lines), 0)
+    assert (
+        found.table.sort_by("income").to_pylist()
+        == pa.concat_tables([rows] * 2 * len(lines)).sort_by("income").to_pylist()
+    )

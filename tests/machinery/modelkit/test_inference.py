@@ -52,13 +52,22 @@ def test_every_format_gives_the_matrix_that_training_sees(visits: Any) -> None:
         ("\ufeff" + as_csv(rows), CSV),
         (json.dumps({"instances": lists}), JSON),
         (json.dumps(rows), JSON),
+        (json.dumps({"instances": [{"features": values} for values in lists]}), JSON),
         (json.dumps({"instances": [dict(reversed(record.items())) for record in rows]}), JSON),
         ("\n".join(json.dumps(record) for record in rows), "application/x-ndjson"),
         ("".join(json.dumps(values) + "\n" for values in lists), "application/jsonlines"),
+        ("".join(json.dumps({"features": values}) + "\n" for values in lists), "application/jsonlines"),
     ]
     for body, content_type in requests:
         for form in (body, body.encode(), bytearray(body.encode())):
             np.testing.assert_array_equal(inference.input_fn(form, content_type), expected)
+
+
+def test_one_row_needs_no_list(row: dict[str, Any]) -> None:
+    expected = inference.input_fn(json.dumps([row]), JSON)
+    np.testing.assert_array_equal(inference.input_fn(json.dumps(row), JSON), expected)
+    with pytest.raises(ValueError, match="row 1 lacks age"):
+        inference.input_fn(json.dumps({name: value for name, value in row.items() if name != "age"}), JSON)
 
 
 @settings(deadline=None, max_examples=50)
@@ -148,7 +157,7 @@ def test_a_bad_json_value_is_named_with_row_and_column(
         (b"NaN", JSON, "NaN is not JSON"),
         (b"[Infinity]", JSON, "Infinity is not JSON"),
         (b"[" + b"9" * 5_000 + b"]", JSON, "not valid JSON"),
-        (b'{"rows": []}', JSON, 'must have one member, "instances"'),
+        (b'{"rows": []}', JSON, 'must be a row, by column name, or have one member, "instances"'),
         (b'{"instances": {}}', JSON, "rows must be a list"),
         (b'{"instances": []}', JSON, "has no rows"),
         (b'{"instances": [], "instances": []}', JSON, "has a duplicate member"),
