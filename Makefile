@@ -11,7 +11,7 @@ UV := .tools/bin/uv
 TORCH := torch==2.13.0
 FRAMEWORKS := xgboost sklearn pytorch
 
-.PHONY: help demo test test-fast test-nightly lint format docs bench lock golden clean
+.PHONY: help demo test test-fast test-nightly lint format docs bench lock upgrade-locks golden clean
 
 help:
 	@echo "make demo       generate a project and run its whole loop: train, serve, watch, retrain, promote"
@@ -23,7 +23,8 @@ help:
 	@echo "make docs       build the documentation as a site: build/site/index.html"
 	@echo "make bench      measure generating and running against their alternatives"
 	@echo "make golden     renew the golden pipeline definition"
-	@echo "make lock       renew the locks of the template and of the project"
+	@echo "make lock       bring the locks of the template and of the project up to their pyproject.toml"
+	@echo "make upgrade-locks   renew them with the newest versions"
 	@echo "make clean      remove environments, the demo and test output"
 
 .tools/.complete: locks/tools.txt
@@ -129,20 +130,21 @@ golden: .venv/.complete
 	REFRESH_GOLDEN=1 .venv/bin/python -m pytest tests/machinery/compile/test_compile.py
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-index-url --no-emit-find-links --upgrade
+	--no-emit-index-url --no-emit-find-links
 
 # The locks of projects are made from rendered ones; one that only deploys tests with less. The template's are made from
 # the default project's, so that tests run what its users run, with what the other frameworks need beside it.
-lock: .tools/.complete
+upgrade-locks: COMPILE += --upgrade
+lock upgrade-locks: .tools/.complete
 	for framework in $(FRAMEWORKS); do \
 		rm -rf build/lock-$$framework \
 		&& .tools/bin/cookiecutter . --no-input --output-dir build project_slug=lock-$$framework framework=$$framework \
-		&& $(MAKE) -C build/lock-$$framework lock \
+		&& $(MAKE) -C build/lock-$$framework $@ \
 		&& cp build/lock-$$framework/locks/dev.txt build/lock-$$framework/locks/runtime.txt \
 			'$(PROJECT)/locks/'$$framework/ \
 		&& rm -rf build/deploy-$$framework \
 		&& .tools/bin/cookiecutter . --no-input --output-dir build project_slug=deploy-$$framework framework=$$framework \
-			project_scope=deploy \
+			project_scope=deploy monitoring=off \
 		&& $(COMPILE) build/deploy-$$framework/pyproject.toml --group build/deploy-$$framework/pyproject.toml:dev \
 			--constraint build/lock-$$framework/locks/dev.txt --output-file '$(PROJECT)/locks/'$$framework/deploy.txt \
 		|| exit 1; \

@@ -156,6 +156,15 @@ def test_the_project_s_documents_name_only_verbs_that_apply_to_it(rendering: Bak
             assert verb in verbs, (page.relative_to(project), verb)
 
 
+def test_versions_that_are_locked_change_only_by_request(rendering: Bake) -> None:
+    project = rendering()
+    for target, upgrades in (("lock", False), ("upgrade-locks", True)):
+        planned = ["make", "--dry-run", target]
+        printed = subprocess.run(planned, cwd=project, capture_output=True, text=True, check=True).stdout
+        compiled = [line for line in printed.splitlines() if "uv pip compile" in line]
+        assert [" --upgrade " in line for line in compiled] == [upgrades] * 3
+
+
 def test_every_pair_of_answers_that_is_not_refused_is_among_those_that_are_rendered() -> None:
     possible = set().union(*(pairs(answers) for answers in COMBINATIONS if not refusal(answers)))
     assert set().union(*(pairs(answers) for answers in COVERING)) == possible
