@@ -1,5 +1,6 @@
-"""Reading YAML files: a mapping of keys to values, each key once."""
+"""Reading YAML files: a mapping of keys to values, each key once, each value as it is written."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,16 @@ import yaml
 
 from mlops.base.errors import UsageError
 
+_PLAIN = {
+    "bool": re.compile("true|false", re.IGNORECASE),
+    "int": re.compile(r"[-+]?(0|[1-9][0-9]*)"),
+    "float": re.compile(r"[-+]?[0-9]*\.?[0-9]*(e[-+]?[0-9]+)?", re.IGNORECASE),
+}
+"""The notations of a type that YAML 1.1 reads as people do; for it, `0123` is 83, `1:30` is 90, and `no` is false."""
+
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Rejects duplicate keys, which PyYAML accepts silently."""
+    """Rejects duplicate keys, which PyYAML accepts silently, and values that it would change."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping of a node."""
@@ -19,6 +27,21 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
                 raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is a duplicate key", key.start_mark)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
+
+
+def _unchanged(loader: Loader, node: yaml.ScalarNode) -> Any:
+    kind = node.tag.rpartition(":")[2]
+    value = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")(loader, node)
+    if kind in _PLAIN and _PLAIN[kind].fullmatch(node.value):
+        return value
+    means = "a date" if kind == "timestamp" else str(value).lower()
+    instead = "" if kind == "timestamp" else f" {means}, or"
+    reason = f"`{node.value}` means {means} in YAML: write{instead} '{node.value}' in quotes for the text"
+    raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark)
+
+
+for _kind in (*_PLAIN, "timestamp"):
+    Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _unchanged)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
