@@ -287,6 +287,25 @@ def wait_until_executing(project: Path, step: str) -> Path:
 
 
 @pytest.mark.slow
+def test_every_job_of_a_run_can_be_run_again_alone(project: Path) -> None:
+    mlops(project, "run")
+    commands = sorted(project.glob(".mlops/runs/*/*/command.sh"))
+    assert {path.parent.name for path in commands} >= {"Preprocess-1", "Baseline-1", "Train-1", "Evaluate-1"}
+    for path in commands:
+        for _ in range(2):
+            result = subprocess.run(["sh", str(path)], capture_output=True, text=True, cwd="/", check=False)
+            assert result.returncode == 0, result.stderr
+    (trained,) = project.glob(".mlops/runs/*/Train-1")
+    assert any((trained / "opt/ml/model").iterdir())
+    for name in ("Preprocess", "Train"):
+        shutil.rmtree(next(project.glob(f".mlops/runs/*/{name}-1/opt")))
+    shutil.rmtree(project / ".mlops/s3")
+    refused = subprocess.run(["sh", str(trained / "command.sh")], capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith("Cannot repeat the job: ")
+    assert not (trained / "opt").exists()
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, "Stopped"), (signal.SIGTERM, "Stopped")])
 def test_an_interrupted_run_is_resumed(project: Path, number: signal.Signals, status: str) -> None:
     process = start(project)

@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.archives import pack
-from mlops.base.errors import MlopsError
 from mlops.pipeline import training_metrics
 from mlops.pipeline.definition import as_text
 from mlops.project.instances import NO_KEY, has_own_disks
 from mlops.run.processes import Processes
 from mlops.run.sandbox import Sandbox
+from mlops.run.staging import stage
 from mlops.store.local import LocalStore
-from modelkit.archives import ArchiveError, unpack
 
-HOST = "algo-1"
 FAILURE_REASON_LENGTH = 1024
 
 _FATAL_SIGNALS = {
@@ -81,20 +79,10 @@ class JobRunner:
         Raises:
             JobError: The job failed.
         """
-        cluster = arguments["ProcessingResources"]["ClusterConfig"]
-        _require_encryptable_disks(cluster)
-        sandbox = Sandbox(folder)
+        _require_encryptable_disks(arguments["ProcessingResources"]["ClusterConfig"])
+        sandbox = self._staged("processing", arguments, folder)
         inputs = arguments.get("ProcessingInputs", [])
         outputs = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
-        for entry in inputs:
-            source, folder_of_input = entry["S3Input"], sandbox.path(entry["S3Input"]["LocalPath"])
-            is_manifest = source.get("S3DataType") == "ManifestFile"
-            download = self.store.download_manifest if is_manifest else self.store.download_prefix
-            download(source["S3Uri"], folder_of_input)
-        for entry in outputs:
-            sandbox.path(entry["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
-        sandbox.write("config/resourceconfig.json", _resources(cluster["InstanceType"]))
-        sandbox.write("config/processingjobconfig.json", arguments)
         application = arguments["AppSpecification"]
         command = [*application.get("ContainerEntrypoint", []), *application.get("ContainerArguments", [])]
         self._run(name, command, arguments, sandbox, application["ImageUri"], sandbox.path("/opt/ml/output/message"))
@@ -123,18 +111,7 @@ class JobRunner:
             JobError: The job failed.
         """
         _require_encryptable_disks(arguments["ResourceConfig"])
-        sandbox = Sandbox(folder)
-        channels = arguments.get("InputDataConfig", [])
-        for channel in channels:
-            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            self.store.download_prefix(uri, sandbox.path(f"/opt/ml/input/data/{channel['ChannelName']}"))
-        for part in ("model", "output/data", "checkpoints"):
-            sandbox.path(f"/opt/ml/{part}").mkdir(parents=True, exist_ok=True)
-        parameters = {key: as_text(value) for key, value in arguments.get("HyperParameters", {}).items()}
-        sandbox.write("input/config/hyperparameters.json", parameters)
-        sandbox.write("input/config/resourceconfig.json", _resources(arguments["ResourceConfig"]["InstanceType"]))
-        sandbox.write("input/config/inputdataconfig.json", {c["ChannelName"]: _channel(c) for c in channels})
-        sandbox.adapt_drivers()
+        sandbox = self._staged("training", arguments, folder)
         algorithm = arguments["AlgorithmSpecification"]
         command = [*algorithm.get("ContainerEntrypoint", []), *algorithm.get("ContainerArguments", [])]
         image = algorithm.get("TrainingImage", algorithm.get("AlgorithmName", "the image"))
@@ -173,17 +150,8 @@ class JobRunner:
             JobError: The job failed.
         """
         _require_encryptable_disks(arguments.get("TransformResources", {}))
-        sandbox = Sandbox(folder)
+        sandbox = self._staged("transform", {**arguments, "Container": dict(container)}, folder)
         source, target = arguments["TransformInput"], arguments["TransformOutput"]
-        downloaded, model = sandbox.path("/opt/ml/archive"), sandbox.path("/opt/ml/model")
-        output = sandbox.path("/opt/ml/output/data")
-        self.store.download_prefix(source["DataSource"]["S3DataSource"]["S3Uri"], sandbox.path("/opt/ml/input/data"))
-        self.store.download_prefix(container["ModelDataUrl"], downloaded)
-        try:
-            unpack(next(downloaded.iterdir()), model)
-        except ArchiveError as error:
-            raise MlopsError(f"{error}.") from None
-        output.mkdir(parents=True)
         content_type = source.get("ContentType", "text/csv")
         command = [
             *("python3", "-m", "mlops.run.transform", "--model", "/opt/ml/model"),
@@ -201,7 +169,7 @@ class JobRunner:
             container["Image"],
             sandbox.path("/opt/ml/output/failure"),
         )
-        self.store.upload(output, target["S3OutputPath"])
+        self.store.upload(sandbox.path("/opt/ml/output/data"), target["S3OutputPath"])
         return {**arguments, "TransformJobName": name, "TransformJobStatus": "Completed"}
 
     def function(self, name: str, event: dict[str, Any], folder: Path, target: str) -> Any:
@@ -216,13 +184,17 @@ class JobRunner:
         Raises:
             JobError: The function failed.
         """
-        sandbox = Sandbox(folder)
-        sandbox.write("event.json", event)
+        sandbox = self._staged("function", event, folder)
         files = ("/opt/ml/event.json", "/opt/ml/answer.json", "/opt/ml/output/failure")
         command = ["python3", "-m", "mlops.run.function", target, *files]
         environment = {"Environment": {"PYTHONPATH": str(self.root)}}
         self._run(name, command, environment, sandbox, target, sandbox.path("/opt/ml/output/failure"))
         return json.loads(sandbox.path("/opt/ml/answer.json").read_text(encoding="utf-8"))
+
+    def _staged(self, kind: str, arguments: Mapping[str, Any], folder: Path) -> Sandbox:
+        sandbox = Sandbox(folder)
+        stage(kind, arguments, sandbox, self.store, self.python)
+        return sandbox
 
     def _run(
         self, name: str, command: list[str], arguments: dict[str, Any], sandbox: Sandbox, image: str, message: Path
@@ -230,10 +202,11 @@ class JobRunner:
         """Run a job's command in its sandbox; `message` is the file for its failure reason, if any."""
         if not command:
             raise JobError("AlgorithmError", f"{image} has its own entry point: it cannot run without the image.")
-        message.parent.mkdir(parents=True, exist_ok=True)
         command = [sandbox.rewrite(as_text(part)) for part in command]
         environment = self._environment(name, arguments.get("Environment", {}), sandbox)
-        sandbox.write_command(command, environment)
+        restage = [str(self.python), "-m", "mlops.run.staging"]
+        restage += [str(sandbox.folder), str(self.store.root.resolve()), str(self.python)]
+        sandbox.write_command(command, environment, restage, self.root.resolve())
         limit = arguments.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
         try:
             status = self.processes.run(
@@ -254,7 +227,6 @@ class JobRunner:
             raise JobError("AlgorithmError", f"exit code {status}{detail}")
 
     def _environment(self, name: str, declared: Mapping[str, Any], sandbox: Sandbox) -> dict[str, str]:
-        sandbox.write_programs(self.python)
         threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // 2))
         return {
             "PATH": os.pathsep.join([str(sandbox.programs), "/usr/local/bin", "/usr/bin", "/bin"]),
@@ -275,24 +247,6 @@ def _require_encryptable_disks(cluster: Mapping[str, Any]) -> None:
     type_ = str(cluster.get("InstanceType"))
     if "VolumeKmsKeyId" in cluster and has_own_disks(type_):
         raise JobError("ValidationException", f"{type_} {NO_KEY}.")
-
-
-def _resources(instance_type: str) -> dict[str, Any]:
-    return {
-        "current_host": HOST,
-        "hosts": [HOST],
-        "current_instance_type": instance_type,
-        "network_interface_name": "lo",
-    }
-
-
-def _channel(channel: dict[str, Any]) -> dict[str, str]:
-    return {
-        "TrainingInputMode": channel.get("InputMode", "File"),
-        "S3DistributionType": channel["DataSource"]["S3DataSource"].get("S3DataDistributionType", "FullyReplicated"),
-        "RecordWrapperType": "None",
-        **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
-    }
 
 
 def _metrics(definitions: list[dict[str, str]], log: Path) -> list[dict[str, Any]]:

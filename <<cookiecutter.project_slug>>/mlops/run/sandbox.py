@@ -39,9 +39,7 @@ class Sandbox:
     @property
     def temporary(self) -> Path:
         """The job's folder for temporary files."""
-        folder = self.folder / "tmp"
-        folder.mkdir(exist_ok=True)
-        return folder
+        return self.folder / "tmp"
 
     @property
     def programs(self) -> Path:
@@ -69,7 +67,7 @@ class Sandbox:
         return re.sub(rf"(?<![\w.-]){CONTAINER_ROOT}(?=/|\b)", lambda _: self.root, text)
 
     def clear(self) -> None:
-        """Remove the files of a job that succeeded, whose results are in the store; keep its log and command."""
+        """Remove the files of a job, whose results are in the store if it succeeded; keep log, request and command."""
         for folder in (self.folder / CONTAINER_ROOT.split("/")[1], self.temporary, self.programs):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -90,11 +88,22 @@ class Sandbox:
                 installs = path.name == "install_requirements.py"
                 path.write_text(f"print({_NO_INSTALL!r})\n" if installs else self.rewrite(path.read_text()))
 
-    def write_command(self, command: list[str], environment: Mapping[str, str]) -> None:
-        """Write a script that repeats this job alone, on the same inputs."""
-        lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
+    def write_command(
+        self, command: list[str], environment: Mapping[str, str], restage: list[str], project: Path
+    ) -> None:
+        """Write a script that repeats this job alone, on the same inputs.
+
+        Args:
+            command: The job's command.
+            environment: Its environment.
+            restage: The command that puts back the files of a job that succeeded.
+            project: The folder of the project, to run that in.
+        """
+        lines = []
         link, target = self.folder.parent, self.folder.parent.resolve()
         if link != target:
-            lines.insert(0, f"mkdir -p {link.parent} && ln -sfn {shlex.quote(str(target))} {link}")
+            lines.append(f"mkdir -p {link.parent} && ln -sfn {shlex.quote(str(target))} {link}")
+        lines.append(f"[ -e {self.root} ] || (cd {shlex.quote(str(project))} && {shlex.join(restage)}) || exit")
+        lines += [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
         script = ["#!/bin/sh", *lines, f"cd {shlex.quote(str(self.folder))}", f"exec {shlex.join(command)}", ""]
         (self.folder / "command.sh").write_text("\n".join(script), encoding="utf-8")
