@@ -91,7 +91,8 @@ def _failure(folder: RunFolder, name: str, failure: str, job: str) -> list[str]:
     lines = ["", f"{name} failed: {failure}"]
     log = folder.path / job / "job.log"
     if job and log.is_file():
-        lines += [*(f"  | {line}" for line in _last_lines(log) if line not in failure), f"  full log:    {log}"]
+        unsaid = [line for line in _last_lines(log) if line.removeprefix("error: ") not in failure]
+        lines += [*(f"  | {line}" for line in unsaid), f"  full log:    {log}"]
         lines += [f"  to repeat only this step on the same inputs: sh {shlex.quote(str(log.parent / 'command.sh'))}"]
     return [*lines, ""]
 
