@@ -161,7 +161,7 @@ def _csv_rows(lines: list[str], quotes: bool) -> Iterable[Sequence[str]]:
     _check_names(header, "the header")
     order = [header.index(name) for name in SCHEMA.feature_names]
     for number, row in enumerate(rows, 1):
-        _check_length(row, number)
+        _check_length(row, number, len(header))
     return [[row[position] for position in order] for row in rows]
 
 
@@ -208,7 +208,7 @@ def _decoded(row: Any, number: int, decoders: Sequence[_Decoder], known: frozens
         row = [row[name] for name in SCHEMA.feature_names]
     elif not isinstance(row, list):
         raise ValueError(f"row {number} is neither a list of values nor an object")
-    _check_length(row, number)
+    _check_length(row, number, len(SCHEMA.features))
     try:
         return [decode(value) for decode, value in zip(decoders, row, strict=True)]
     except _INVALID:
@@ -230,16 +230,15 @@ def _reason(row: Sequence[Any], number: int, decoders: Sequence[_Decoder]) -> st
     raise AssertionError(f"row {number} was rejected, but all of its values are valid")
 
 
-def _check_length(row: Sequence[Any], number: int) -> None:
-    if len(row) != len(SCHEMA.features):
-        raise ValueError(
-            f"row {number} has {len(row)} values; expected {len(SCHEMA.features)}: {', '.join(SCHEMA.feature_names)}"
-        )
+def _check_length(row: Sequence[Any], number: int, expected: int) -> None:
+    if len(row) != expected:
+        columns = ", ".join(SCHEMA.feature_names)
+        raise ValueError(f"row {number} has {len(row)} values; expected {expected}; the columns are {columns}")
 
 
 def _check_names(names: list[str], where: str) -> None:
     missing = [name for name in SCHEMA.feature_names if name not in names]
-    unknown = [f"{name!r:.60}" for name in names if name not in _KNOWN]
+    unknown = [f"{name!r:.60}" for name in names if name not in _KNOWN and SCHEMA.extra_fields == "refuse"]
     repeated = [name for name in SCHEMA.feature_names if names.count(name) > 1]
     problems = [
         f"{what} {', '.join(columns[:10])}"

@@ -138,6 +138,7 @@ class Schema:
         facet: The sensitive attribute; None if there is none.
         minimum_rows: The minimum number of rows.
         notation: How CSV files write values.
+        extra_fields: Whether requests may have fields, by name, that are no features: `refuse` them or `ignore` them.
     """
 
     columns: tuple[Column, ...]
@@ -146,8 +147,11 @@ class Schema:
     facet: Facet | None = None
     minimum_rows: int = 1
     notation: Notation = PLAIN
+    extra_fields: str = "refuse"
 
     def __post_init__(self) -> None:
+        if self.extra_fields not in ("refuse", "ignore"):
+            raise ValueError(f"schema: extra_fields is '{self.extra_fields}'; use refuse or ignore")
         names = [column.name for column in self.columns]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -224,6 +228,7 @@ class Schema:
             facet=None if facet is None else Facet(**facet),
             minimum_rows=document["minimum_rows"],
             notation=Notation(**{name: _as_given(value) for name, value in document.get("notation", {}).items()}),
+            extra_fields=document.get("extra_fields", "refuse"),
         )
 
 

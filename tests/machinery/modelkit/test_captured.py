@@ -222,9 +222,12 @@ def test_an_answer_that_is_no_number_is_damaged(rows: Any, tmp_path: Path) -> No
 
 def test_requests_of_many_forms_in_one_file_keep_their_rows(rows: Any, tmp_path: Path) -> None:
     count = rows.num_rows
-    swapped = rows.select(rows.column_names[::-1])
+    more = rows.append_column("id", pa.array(range(count)))
     lines = [record(kind, body, answer(count, CSV)) for kind, body in bodies(rows).values()]
-    lines.append(record(CSV, ",".join(swapped.column_names) + "\n" + as_csv(swapped, header=False), answer(count, CSV)))
+    for other in (rows.select(rows.column_names[::-1]), more):
+        body = ",".join(other.column_names) + "\n" + as_csv(other, header=False)
+        lines.append(record(CSV, body, answer(count, CSV)))
+    lines.append(record(JSON, json.dumps(more.to_pylist()), answer(count, CSV)))
     found = read(write(tmp_path, *lines, *lines))
     assert (found.captured.records, found.captured.damaged) == (2 * len(lines), 0)
     assert (

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,31 @@ def test_every_format_gives_the_matrix_that_training_sees(visits: Any) -> None:
     for body, content_type in requests:
         for form in (body, body.encode(), bytearray(body.encode())):
             np.testing.assert_array_equal(inference.input_fn(form, content_type), expected)
+
+
+def test_fields_that_are_no_features_are_ignored_where_the_schema_says_so(
+    row: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"zip": "04, 2", **row, "id": 7}
+    header = ",".join(more) + "\n"
+    values = ",".join(as_text(value) for value in row.values())
+    requests = [
+        (json.dumps(more), JSON),
+        (json.dumps({"instances": [more]}), JSON),
+        (json.dumps(more), "application/jsonlines"),
+        (f'{header}"04, 2",{values},7\n', CSV),
+    ]
+    for body, content_type in requests:
+        with pytest.raises(ValueError, match="has unknown 'zip', 'id'"):
+            inference.input_fn(body, content_type)
+    expected = inference.input_fn(json.dumps(row), JSON)
+    monkeypatch.setattr(inference, "SCHEMA", dataclasses.replace(SCHEMA, extra_fields="ignore"))
+    for body, content_type in requests:
+        np.testing.assert_array_equal(inference.input_fn(body, content_type), expected)
+    with pytest.raises(ValueError, match="row 1 lacks age"):
+        inference.input_fn(json.dumps({name: value for name, value in more.items() if name != "age"}), JSON)
+    with pytest.raises(ValueError, match=f"row 1 has 18 values; expected {len(more)}"):
+        inference.input_fn(f"{header}{values},7\n", CSV)
 
 
 def test_one_row_needs_no_list(row: dict[str, Any]) -> None:
