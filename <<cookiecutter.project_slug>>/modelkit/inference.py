@@ -20,7 +20,7 @@ from model import algorithm
 from model.derive import DERIVED
 from model.schema import SCHEMA
 from modelkit.derived import completed
-from modelkit.schema import FEATURES, FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, Column
+from modelkit.schema import FEATURES, FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, OTHER, Column
 from modelkit.signature import require_same
 
 CSV = "text/csv"
@@ -285,7 +285,7 @@ def _is_whole(value: float) -> bool:
     return value.is_integer() and abs(value) < INTEGER_LIMIT
 
 
-def _decoder(column: Column, number: _Decoder, truth: _Decoder, missing: str | None) -> _Decoder:
+def decoder(column: Column, number: _Decoder, truth: _Decoder, missing: str | None) -> _Decoder:
     """Return the function that decodes one value of a column.
 
     Args:
@@ -297,8 +297,19 @@ def _decoder(column: Column, number: _Decoder, truth: _Decoder, missing: str | N
     words: dict[Any, float] = {category: float(code) for code, category in enumerate(column.categories)}
     if column.nullable:
         words[missing] = _NAN
-    if column.type == "string":
+    if column.type == "string" and column.unknown == "refuse":
         return words.__getitem__
+    if column.type == "string":
+        new = words[OTHER] if column.unknown == "other" else _NAN
+
+        def category(value: Any) -> float:
+            if value in words:
+                return words[value]
+            if type(value) is str and value:
+                return new
+            raise ValueError
+
+        return category
     read = truth if column.type == "boolean" else number
     fits = {"integer": _is_whole, "number": math.isfinite, "boolean": (0.0, 1.0).__contains__}[column.type]
 
@@ -332,6 +343,6 @@ _CODES = [
 ]
 _is_plain = re.compile(",".join(map(_plain_pattern, SCHEMA.features))).fullmatch
 _KNOWN = frozenset(SCHEMA.feature_names)
-_TEXT_DECODERS = tuple(_decoder(column, _number_text, _truth_text, "") for column in SCHEMA.features)
-_JSON_DECODERS = tuple(_decoder(column, _json_number, _json_truth, None) for column in SCHEMA.features)
+_TEXT_DECODERS = tuple(decoder(column, _number_text, _truth_text, "") for column in SCHEMA.features)
+_JSON_DECODERS = tuple(decoder(column, _json_number, _json_truth, None) for column in SCHEMA.features)
 _parse_json = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_distinct).decode

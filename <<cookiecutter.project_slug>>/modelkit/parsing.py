@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelkit.schema import FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, PLAIN, Column, Notation
+from modelkit.schema import FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, OTHER, PLAIN, Column, Notation
 
 ARROW_TYPES = {"integer": pa.int64(), "number": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
 """The Arrow type of each column type."""
@@ -19,10 +19,13 @@ class Parsed:
     Attributes:
         values: Arrow array of n values; missing and invalid ones are null.
         invalid: Boolean Arrow array of n values, true where a value is not of the type; None if all are valid.
+        unknown: Boolean Arrow array of n values, true where a value is none of the categories; None if there is
+            none. In `values` it is what the column says (see `Column.unknown`).
     """
 
     values: Any
     invalid: Any | None
+    unknown: Any | None = None
 
 
 def parse(values: Any, column: Column, notation: Notation = PLAIN) -> Parsed:
@@ -67,7 +70,7 @@ def _plain(text: Any, column: Column, notation: Notation) -> Any:
 
 def _from_text(text: Any, column: Column) -> Parsed:
     if column.type == "string":
-        return Parsed(text, None)
+        return _of_categories(text, column)
     try:
         values = pc.cast(text, ARROW_TYPES[column.type])
     except pa.ArrowInvalid:
@@ -75,6 +78,17 @@ def _from_text(text: Any, column: Column) -> Parsed:
     if column.type == "integer" and pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py():
         return _from_odd_text(text, column)  # Arrow accepts hexadecimal integers
     return _within_float32(values) if column.type == "number" else Parsed(values, None)
+
+
+def _of_categories(text: Any, column: Column) -> Parsed:
+    if not column.categories:
+        return Parsed(text, None)
+    unknown = pc.and_(pc.is_valid(text), pc.invert(pc.is_in(text, value_set=pa.array(column.categories))))
+    if not pc.any(unknown).as_py():
+        return Parsed(text, None)
+    if column.unknown != "refuse":
+        text = pc.if_else(unknown, OTHER if column.unknown == "other" else None, text)
+    return Parsed(text, None, unknown)
 
 
 def _from_odd_text(text: Any, column: Column) -> Parsed:

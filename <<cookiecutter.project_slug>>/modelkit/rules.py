@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelkit.bias import DataBias
 from modelkit.dataset import Source
 from modelkit.parsing import parse
 from modelkit.schema import Column, Facet, Notation, Schema, listed
+
+UNKNOWN = "unknown"
+"""The rule of values that are none of the categories, in a column that allows them: no violation."""
 
 EXAMPLES = 3
 """The maximum number of examples in a message."""
@@ -108,7 +110,8 @@ def check_values(source: Source, column: Column, notation: Notation) -> tuple[An
     """Check the type, range and category of each value of one column of one file.
 
     Returns:
-        The Arrow array of typed values, null where a value is missing or not of the type; and the findings.
+        The Arrow array of typed values, null where a value is missing or not of the type; and the findings, also of the
+        rule `UNKNOWN`.
     """
     raw = source.table[column.name]
     parsed = parse(raw, column, notation)
@@ -124,10 +127,10 @@ def check_values(source: Source, column: Column, notation: Notation) -> tuple[An
         find("minimum", f"below the minimum {column.minimum:g}", pc.less(parsed.values, column.minimum))
     if column.maximum is not None:
         find("maximum", f"above the maximum {column.maximum:g}", pc.greater(parsed.values, column.maximum))
-    if column.categories:
-        known = pc.is_in(parsed.values, value_set=pa.array(column.categories))
-        unknown = pc.and_(pc.is_valid(parsed.values), pc.invert(known))
-        find("category", f"not {column.expected}", unknown)
+    if column.unknown == "refuse":
+        find("category", f"not {column.expected}", parsed.unknown)
+    else:
+        find(UNKNOWN, f"not {column.expected}, taken as {column.unknown},", parsed.unknown)
     return parsed.values, findings
 
 

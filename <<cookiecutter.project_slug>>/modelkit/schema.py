@@ -11,6 +11,10 @@ from typing import Any, Literal, get_args
 
 ColumnType = Literal["integer", "number", "string", "boolean"]
 Role = Literal["feature", "target", "attribute", "ignored"]
+Unknown = Literal["refuse", "missing", "other"]
+
+OTHER = "other"
+"""The category of new values, where a column has one."""
 
 FEATURES = "features"
 """The member with the values of a row in requests as AWS's built-in algorithms take them."""
@@ -51,6 +55,8 @@ class Column:
         minimum: The smallest allowed value in training data.
         maximum: The largest allowed value in training data.
         categories: The allowed values of a string; the model gets the position in this tuple.
+        unknown: What a value is that is none of the categories, in data and requests: an error (`refuse`), a missing
+            value (`missing`, of a nullable column), or the category `other`.
     """
 
     name: str
@@ -62,9 +68,11 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[str, ...] = ()
+    unknown: Unknown = "refuse"
 
     def __post_init__(self) -> None:
-        for value, known in ((self.type, get_args(ColumnType)), (self.role, get_args(Role))):
+        choices = ((self.type, ColumnType), (self.role, Role), (self.unknown, Unknown))
+        for value, known in ((value, get_args(choice)) for value, choice in choices):
             if value not in known:
                 raise ValueError(f"schema: column '{self.name}': '{value}' is not one of {', '.join(known)}")
         if self.role == "feature" and self.type == "string" and not self.categories:
@@ -73,6 +81,12 @@ class Column:
             raise ValueError(f"schema: column '{self.name}' has categories, so its type must be string")
         if len(set(self.categories)) != len(self.categories) or "" in self.categories:
             raise ValueError(f"schema: the categories of '{self.name}' must be distinct and not empty")
+        if self.unknown != "refuse" and not self.categories:
+            raise ValueError(f"schema: column '{self.name}' has no categories, so no value is unknown")
+        if self.unknown == "missing" and not self.nullable:
+            raise ValueError(f"schema: unknown values of '{self.name}' are missing, so it must be nullable")
+        if self.unknown == "other" and OTHER not in self.categories:
+            raise ValueError(f"schema: unknown values of '{self.name}' are of the category '{OTHER}', which it lacks")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"schema: the minimum of '{self.name}' is above its maximum")
 

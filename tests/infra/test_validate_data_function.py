@@ -26,18 +26,20 @@ BUCKET, PREFIX, FUNCTION = "visits-data", "visits/data/", "visits-validate-data"
 
 def column(name: str, type_: str, **facts: Any) -> dict[str, Any]:
     return {
-        "name": name, "type": type_, "nullable": False, "minimum": None, "maximum": None, "categories": (), **facts
+        "name": name, "type": type_, "nullable": False, "minimum": None, "maximum": None, "categories": (),
+        "unknown": "refuse", **facts
     }  # fmt: skip
 
 
-SCHEMA = {
-    "columns": [
-        column("person", "integer", minimum=1),
-        column("age", "number", nullable=True, minimum=0, maximum=110),
-        column("health", "string", categories=("poor", "good")),
-        column("female", "boolean"),
-        column("note", "string", nullable=True),
-    ],
+COLUMNS = [
+    column("person", "integer", minimum=1),
+    column("age", "number", nullable=True, minimum=0, maximum=110),
+    column("health", "string", categories=("poor", "good")),
+    column("female", "boolean"),
+    column("note", "string", nullable=True),
+]
+SCHEMA: dict[str, Any] = {
+    "columns": COLUMNS,
     "ignored": [],
     "notation": asdict(PLAIN),
     "minimum_rows": 2,
@@ -99,10 +101,10 @@ class Gate:
             Timeout=45,
         )
 
-    def ask(self, objects: dict[str, bytes]) -> Any:
+    def ask(self, objects: dict[str, bytes], schema: dict[str, Any] = SCHEMA) -> Any:
         for key, content in objects.items():
             self._account.client("s3").put_object(Bucket=BUCKET, Key=PREFIX + key, Body=content)
-        answer, error = lambdas.invoke(self._account, FUNCTION, {"uri": f"s3://{BUCKET}/{PREFIX}", "schema": SCHEMA})
+        answer, error = lambdas.invoke(self._account, FUNCTION, {"uri": f"s3://{BUCKET}/{PREFIX}", "schema": schema})
         assert error == ""
         return answer
 
@@ -124,6 +126,14 @@ def test_data_that_fits_is_let_pass_whatever_it_is_packed_in(gate: Gate) -> None
         "folder/": b"",
     }
     assert gate.ask(objects) == {"valid": True, "objects": 5, "sampled": 5, "rows": 12, "reasons": []}
+
+
+def test_a_new_category_is_let_pass_where_the_schema_takes_it(gate: Gate) -> None:
+    columns = [each | ({"unknown": "other"} if each["categories"] else {}) for each in COLUMNS]
+    fair = {"fair.csv": BAD["fair.csv"][0]}
+    strict, tolerant = (SCHEMA | {"columns": each, "minimum_rows": 1} for each in (COLUMNS, columns))
+    assert [reason["rule"] for reason in gate.ask(fair, strict)["reasons"]] == ["category"]
+    assert gate.ask(fair, tolerant)["valid"]
 
 
 def test_each_kind_of_bad_data_is_named_with_its_object_and_its_rule(gate: Gate) -> None:

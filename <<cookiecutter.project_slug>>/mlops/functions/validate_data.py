@@ -97,7 +97,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Result:
 
     Args:
         event: The `uri` of the data, and the `schema`: its `columns` (name, type, nullable, minimum,
-            maximum, categories), the names of `ignored` ones, its `notation` and `minimum_rows`, and the
+            maximum, categories, unknown), the names of `ignored` ones, its `notation` and `minimum_rows`, and the
             `number_pattern` of numbers as text.
         context: The Lambda context.
 
@@ -184,7 +184,7 @@ def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple
     if not text:
         return None if column["nullable"] else ("null", "required value missing")
     if kind == "string":
-        known = not categories or text in categories
+        known = not categories or text in categories or column["unknown"] != "refuse"
         return None if known else ("category", f"not one of {_listed(categories)}")
     value = _number(kind, text, number_pattern)
     if value is None:

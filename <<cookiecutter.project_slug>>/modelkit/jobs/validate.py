@@ -30,6 +30,7 @@ class Validation:
         left_out: The names of the files that are not data.
         rows: The total number of rows.
         columns: A summary of each column that was found.
+        unknown: The values that are none of the categories of columns that allow them.
         violations: All violations.
         bias: The bias between the groups of the facet; None without a facet or its data.
     """
@@ -38,6 +39,7 @@ class Validation:
     left_out: list[str]
     rows: int
     columns: list[dict[str, Any]]
+    unknown: list[Violation]
     violations: list[Violation]
     bias: bias.DataBias | None
 
@@ -63,7 +65,8 @@ def validate(path: Path, schema: Schema, max_null_fraction: float) -> Validation
         unreadable = sum(finding.rows for finding in found if finding.rule == "type")
         null_violations += rules.null_violations(column, values, unreadable, max_null_fraction)
         typed[column.name] = values
-    violations += rules.merged(findings) + null_violations
+    unknown = [finding for finding in findings if finding.rule == rules.UNKNOWN]
+    violations += rules.merged(finding for finding in findings if finding not in unknown) + null_violations
     table = pa.table(typed)
     if sources and (typed or not violations):
         violations += rules.table_violations(table, schema)
@@ -72,7 +75,8 @@ def validate(path: Path, schema: Schema, max_null_fraction: float) -> Validation
         violations += rules.bias_violations(measured, schema.facet)
     files = [{"name": source.name, "rows": source.table.num_rows + len(source.ragged)} for source in sources]
     columns = [_summary(column, typed[column.name]) for column in schema.read if column.name in typed]
-    return Validation(files, left_out, sum(file["rows"] for file in files), columns, violations, measured)
+    rows = sum(file["rows"] for file in files)
+    return Validation(files, left_out, rows, columns, rules.merged(unknown), violations, measured)
 
 
 def report(validation: Validation, data_version: str, schema: Schema) -> dict[str, Any]:
@@ -98,6 +102,7 @@ def report(validation: Validation, data_version: str, schema: Schema) -> dict[st
         "files": validation.files,
         "left_out": validation.left_out,
         "columns": validation.columns,
+        "unknown": [asdict(values) for values in validation.unknown],
         "violations": [asdict(violation) for violation in validation.violations],
         "bias": found,
     }
@@ -134,6 +139,8 @@ def _work(arguments: argparse.Namespace) -> None:
     if validation.violations:
         raise JobError(_refusal(validation.violations))
     print(f"the data conforms to the schema: {validation.rows} rows, files: {len(validation.files)}")
+    for values in validation.unknown:
+        print(values.message)
     if validation.left_out:
         print(f"not read, with . or _ at the start of a name: {listed(validation.left_out)}")
 

@@ -14,6 +14,7 @@ from model.derive import DERIVED, FEATURE_NAMES
 from model.schema import SCHEMA
 from modelkit import features, inference
 from modelkit.parsing import parse
+from modelkit.schema import Column, Schema
 from tests.projects import SOURCES
 
 NAMES = list(SCHEMA.feature_names)
@@ -87,6 +88,23 @@ def test_fields_that_are_no_features_are_ignored_where_the_schema_says_so(
         inference.input_fn(json.dumps({name: value for name, value in more.items() if name != "age"}), JSON)
     with pytest.raises(ValueError, match=f"row 1 has 18 values; expected {len(more)}"):
         inference.input_fn(f"{header}{values},7\n", CSV)
+
+
+@pytest.mark.parametrize("unknown", ["missing", "other"])
+def test_a_new_category_is_decoded_as_training_takes_it(unknown: Any) -> None:
+    column = Column("colour", "string", "feature", "", True, categories=("red", "other"), unknown=unknown)
+    expected = np.array([0.0, 1.0, np.nan if unknown == "missing" else 1.0])
+    for null in ("", None):
+        decode = inference.decoder(column, float, float, null)
+        np.testing.assert_array_equal([decode(text) for text in ("red", "other", "blue")], expected)
+        assert np.isnan(decode(null))
+    values: list[Any] = [1, True, [], {}, ""]
+    for value in values:
+        with pytest.raises((ValueError, TypeError)):
+            decode(value)
+    schema = Schema((column, Column("came", "boolean", "target", ""), Column("id", "string", "attribute", "")), "id")
+    typed = parse(pa.array(["red", "other", "blue"]), column).values
+    np.testing.assert_array_equal(features.matrix(pa.table({"colour": typed}), schema, {})[:, 0], expected)
 
 
 def test_one_row_needs_no_list(row: dict[str, Any]) -> None:

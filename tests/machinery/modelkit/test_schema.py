@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +57,10 @@ def test_the_encoding_changes_with_the_order_of_categories() -> None:
         (lambda: Column("age", "number", "feature", "", categories=("a",)), "type must be string"),
         (lambda: Column("age", "number", "feature", "", minimum=2, maximum=1), "minimum of 'age' is above"),
         (lambda: Column("colour", "string", "feature", "", categories=("a", "a")), "distinct"),
+        (lambda: replace(COLOUR, unknown=cast(Any, "ignore")), "'ignore' is not one of refuse, missing, other"),
+        (lambda: replace(COLOUR, unknown="other"), "of the category 'other', which it lacks"),
+        (lambda: replace(COLOUR, unknown="missing", nullable=False), "must be nullable"),
+        (lambda: replace(AGE, unknown="missing"), "has no categories"),
         (lambda: Schema((GROUP, AGE, AGE, TARGET), group="person"), "declared twice: age"),
         (lambda: Schema((GROUP, AGE), group="person"), "role target"),
         (lambda: Schema((GROUP, TARGET), group="person"), "role feature"),

@@ -11,7 +11,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from model.schema import SCHEMA
-from modelkit import bias, synthetic
+from modelkit import bias, dataset, synthetic
 from modelkit.jobs import validate
 from modelkit.rules import Violation
 from tests.projects import SOURCES
@@ -229,6 +229,31 @@ def test_everything_wrong_is_reported_in_one_go(broken: Callable[..., Path], tmp
     assert {entry["rule"] for entry in report["violations"]} == {"type", "category", "minimum", "duplicate_key"}
     assert failure.read_text().startswith("the data violates 4 rules")
     assert "column 'age'" in failure.read_text()
+
+
+@pytest.mark.parametrize(("unknown", "stands"), [("missing", None), ("other", "other")])
+def test_a_new_category_is_counted_and_taken_as_the_schema_says(
+    broken: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    unknown: Any,
+    stands: str | None,
+) -> None:
+    site = SCHEMA.column("site")
+    tolerant = replace(site, nullable=True, categories=(*site.categories, "other"), unknown=unknown)
+    schema = replace(SCHEMA, columns=tuple(tolerant if each == site else each for each in SCHEMA.columns))
+    data = broken(lambda rows: [put(2, "site", "nowhere")(rows), put(5, "site", "elsewhere")(rows)])
+    monkeypatch.setattr("modelkit.owner.load", lambda _, name: schema if name == "SCHEMA" else {})
+    arguments = ["--data", str(data / "visits.csv"), "--report", str(tmp_path), "--data-version", "v7"]
+    assert validate.main([*arguments, "--max-null-fraction", "0.2"]) == 0
+    said = f"column 'site': not {tolerant.expected}, taken as {unknown}, in 2 rows, for example 'nowhere' (row 2"
+    assert said in capsys.readouterr().out
+    (reported,) = json.loads((tmp_path / "report.json").read_text())["unknown"]
+    assert (reported["column"], reported["rows"]) == ("site", 2)
+    values = dataset.read_typed(data / "visits.csv", schema)["site"].to_pylist()
+    assert [values[row - 1] for row in (2, 5)] == [stands, stands]
+    assert values[0] == rows_of(data)[1][NAMES.index("site")]
 
 
 def test_a_bad_argument_reaches_the_failure_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

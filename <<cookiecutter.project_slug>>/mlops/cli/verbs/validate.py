@@ -54,7 +54,7 @@ def _schema(target: Target) -> dict[str, Any]:
     from model.schema import SCHEMA
     from modelkit.schema import NUMBER_PATTERN
 
-    facts = ("name", "type", "nullable", "minimum", "maximum", "categories")
+    facts = ("name", "type", "nullable", "minimum", "maximum", "categories", "unknown")
     return {
         "columns": [{fact: getattr(column, fact) for fact in facts} for column in SCHEMA.read],
         "ignored": sorted(SCHEMA.known - set(SCHEMA.names)),
