@@ -236,7 +236,9 @@ class _File:
             elsewhere = "" if self.path == BASE else f" It is valid in: {_listed(KEYS[key].environments)}."
             hint = f"Remove it.{elsewhere}"
         elif any(key == stack.name for stack in stacks.TABLE):
-            hint = f"Settings of stacks are in `{STACKS}.{key}`. To convert files of release 0.4.0, see the changelog."
+            longer = " or ".join(f"`{one}`" for one in valid if one.startswith(f"{key}_"))
+            asked = f"Did you mean {longer}? " if longer else ""
+            hint = f"{asked}Settings of stacks are in `{STACKS}.{key}`. To convert files of release 0.4.0, see the changelog."
         else:
             hint = f"{_suggestion(key, valid)} Settings that only your own code reads go under `{OWN}`."
         who = "no environment reads it" if self.path == BASE else f"{self.path.stem} does not read it"

@@ -146,6 +146,7 @@ def refusal_of(root: Path, file: str, text: str) -> MlopsError:
         ("retrianing: {runs_per_day: 2}", "retrianing", "Did you mean `retraining`?"),
         ("5: x", "5", "Remove it. Settings that only your own code reads go under `own`."),
         ("stacks: {endpoint: {instance_type: ml.m5.large}}", "stacks", "Remove it. It is valid in: dev, staging, prod"),
+        ("data: s3", "data", "Did you mean `data_key` or `data_folder`? Settings of stacks are in `stacks.data`."),
         ("endpoint: {instance_type: ml.m5.large}", "endpoint", "Settings of stacks are in `stacks.endpoint`."),
     ],
 )
