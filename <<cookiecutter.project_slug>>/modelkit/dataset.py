@@ -12,29 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start
 from modelkit.job import JobError
 from modelkit.parsing import parse
 from modelkit.schema import Schema
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
-"""The suffixes of data files."""
-
 _BLOCK = 1 << 20
 _LARGEST_BLOCK = (1 << 31) - 1
-_STARTS: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer in place of the data: `git lfs pull`"),
-    (b"/annex/objects/", "a git-annex pointer in place of the data: `git annex get`"),
-    (b"PK\x03\x04", "a zip archive, such as an Excel workbook: save the sheet as CSV (UTF-8)"),
-    (b"\xff\xfe", "UTF-16 text: save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text: save it as UTF-8"),
-    (b"<!doctype", "HTML, such as an error page in place of a download"),
-    (b"<html", "HTML, such as an error page in place of a download"),
-    (b"<?xml", "XML, such as an error message in place of a download"),
-)
-"""How files begin that are often taken for data, and what they are."""
-
-_PACKED, _PARQUET = b"\x1f\x8b", b"PAR1"
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class FileError(JobError):
@@ -161,15 +145,9 @@ def require_content(name: str, path: Path) -> None:
         FileError: It does not; the message says what it is, if that is known.
     """
     with path.open("rb") as file:
-        start = file.read(max(len(known) for known, _ in _STARTS))
-    for known, what in _STARTS:
-        if start.lower().startswith(known.lower()):
-            raise FileError("file_unreadable", f"{name}: {what}")
-    found = ".parquet" if start.startswith(_PARQUET) else ".csv.gz" if start.startswith(_PACKED) else ".csv"
-    suffix = next(one for one in reversed(SUFFIXES) if name.endswith(one))
-    if found != suffix:
-        what = {".csv": f"not what {suffix} says", ".csv.gz": "gzip-compressed", ".parquet": "a Parquet file"}[found]
-        raise FileError("file_unreadable", f"{name}: its content is {what}; damaged, or to be named otherwise")
+        fault = fault_of_start(name, file.read(START))
+    if fault:
+        raise FileError("file_unreadable", f"{name}: {fault}")
 
 
 def read_typed(path: Path, schema: Schema) -> Any:
@@ -294,17 +272,7 @@ def read_header(name: str, path: Path) -> list[str]:
         header = next(csv.reader(file), [])
     if not any(header):
         raise FileError("file_empty", f"{name}: the file has no header")
-    if header[0].startswith("sep="):
-        raise FileError("file_header", f"{name}: its first line is an instruction to Excel, sep=; remove that line")
-    for separator, what in _SEPARATORS.items():
-        if len(header) == 1 and separator in header[0]:
-            raise FileError(
-                "file_header", f"{name}: the header has {what} and no comma; separate the columns with commas"
-            )
-    if "" in header:
-        raise FileError(
-            "file_header",
-            f"{name}: column {header.index('') + 1} has no name; leave out row numbers that pandas (index=False) or "
-            "R (row.names=FALSE) wrote, and name the columns",
-        )
+    fault = fault_of_header(header)
+    if fault:
+        raise FileError("file_header", f"{name}: {fault}")
     return header

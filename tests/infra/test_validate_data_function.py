@@ -64,11 +64,22 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "notes.txt": (b"x", "file_type", "expected .csv, .csv.gz, .parquet"),
     "empty.csv": (b"", "file_empty", "0 bytes"),
     "headless.csv": (b"\n", "file_empty", "no header"),
-    "plain.csv.gz": (GOOD, "file_unreadable", "damaged"),
+    "plain.csv.gz": (GOOD, "file_unreadable", "its content is not what .csv.gz says"),
     "torn.csv.gz": (gzip.compress(GOOD)[:-12], "file_unreadable", "the file is truncated"),
     "flipped.csv.gz": (gzip.compress(GOOD)[:-8] + bytes(8), "file_unreadable", "incorrect data check"),
     "latin.csv": (GOOD.decode().encode("latin-1"), "file_encoding", "not UTF-8"),
     "no.parquet": (b"PAR1 and no end", "file_unreadable", "not a Parquet"),
+    "pointer.csv": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
+        "file_unreadable",
+        "git-lfs pointer",
+    ),
+    "pointer.parquet": (b"version https://git-lfs.github.com/spec/v1\n", "file_unreadable", "git-lfs pointer"),
+    "sheet.csv": (b"PK\x03\x04 and more", "file_unreadable", "an Excel workbook"),
+    "wide.csv": (GOOD.decode().encode("utf-16"), "file_unreadable", "UTF-16 text"),
+    "packed.csv": (gzip.compress(GOOD), "file_unreadable", "its content is gzip-compressed"),
+    "semicolons.csv": (GOOD.replace(b",", b";"), "file_header", "semicolons and no comma"),
+    "numbered.csv": (table([], ["", *HEADER]), "file_header", "column 1 has no name"),
     "lacks.csv": (table([], HEADER[1:]), "missing_column", "column person: missing"),
     "more.csv": (table([], [*HEADER, "colour"]), "unexpected_column", "column colour: not in the schema"),
     "twice.csv": (table([], [*HEADER, "age"]), "duplicate_column", "column age: in the header twice"),
@@ -136,12 +147,14 @@ def test_a_new_category_is_let_pass_where_the_schema_takes_it(gate: Gate) -> Non
     assert gate.ask(fair, tolerant)["valid"]
 
 
-def test_each_kind_of_bad_data_is_named_with_its_object_and_its_rule(gate: Gate) -> None:
-    answer = gate.ask({key: content for key, (content, _, _) in BAD.items()})
+@pytest.mark.parametrize("half", [0, 1])
+def test_each_kind_of_bad_data_is_named_with_its_object_and_its_rule(gate: Gate, half: int) -> None:
+    bad = dict(list(BAD.items())[half::2])  # the function names no more than 20 reasons
+    answer = gate.ask({key: content for key, (content, _, _) in bad.items()})
     assert not answer["valid"]
     found = {reason["key"].removeprefix(PREFIX): reason for reason in answer["reasons"]}
-    assert {key: reason["rule"] for key, reason in found.items()} == {key: rule for key, (_, rule, _) in BAD.items()}
-    assert [key for key, (_, _, said) in BAD.items() if said not in found[key]["message"]] == []
+    assert {key: reason["rule"] for key, reason in found.items()} == {key: rule for key, (_, rule, _) in bad.items()}
+    assert [key for key, (_, _, said) in bad.items() if said not in found[key]["message"]] == []
 
 
 def test_a_prefix_without_an_object_is_refused(gate: Gate) -> None:

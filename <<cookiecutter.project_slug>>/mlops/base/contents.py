@@ -68,6 +68,8 @@ FUNCTIONS = (
     "mlops/store/expiry.py",
     "mlops/store/history.py",
     "mlops/store/objects.py",
+    "modelkit/__init__.py",
+    "modelkit/contents.py",
 )
 """The files of the Lambda functions."""
 

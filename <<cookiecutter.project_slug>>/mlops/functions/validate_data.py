@@ -19,8 +19,8 @@ import boto3
 
 from mlops.base.files import is_data
 from mlops.store.objects import relative
+from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
 LISTED, SAMPLED, REASONS, EXAMPLES, NAMED = 10_000, 20, 20, 3, 10
 """The maximum of listed objects, of sampled objects, of reasons returned, and of examples and names in a reason."""
 SAMPLE_BYTES, TEXT_BYTES, ROWS = 1 << 18, 1 << 20, 10_000
@@ -28,7 +28,7 @@ SAMPLE_BYTES, TEXT_BYTES, ROWS = 1 << 18, 1 << 20, 10_000
 RESERVE_MILLISECONDS = 10_000
 """The remaining time of the function below which no more objects are read."""
 
-_PARQUET = b"PAR1"
+_PARQUET, _TEXT = b"PAR1", (".csv", ".csv.gz")
 
 
 @dataclass(frozen=True)
@@ -237,12 +237,15 @@ def _sample(s3: Any, bucket: str, key: str, size: int) -> Sample:
         content: bytes = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={span}")["Body"].read()
         return content
 
-    if key.endswith(".parquet"):
+    content = read(f"0-{SAMPLE_BYTES - 1}" if key.endswith(_TEXT) else f"0-{START - 1}")
+    if fault := fault_of_start(key, content[:START]):
+        raise UnreadableError("file_unreadable", fault)
+    if not key.endswith(_TEXT):
         edge = len(_PARQUET)
-        if size < 3 * edge or read(f"0-{edge - 1}") != _PARQUET or read(f"-{edge}") != _PARQUET:
+        if size < 3 * edge or read(f"-{edge}") != _PARQUET:
             raise UnreadableError("file_unreadable", "damaged or not a Parquet file")
         return Sample([], [], whole=False)
-    content, whole = read(f"0-{SAMPLE_BYTES - 1}"), size <= SAMPLE_BYTES
+    whole = size <= SAMPLE_BYTES
     try:
         if key.endswith(".gz"):
             content, whole = _unzipped(content, whole=whole)
@@ -256,6 +259,8 @@ def _sample(s3: Any, bucket: str, key: str, size: int) -> Sample:
     if not lines or not any(lines[0]):
         missing = "the file has no header" if whole else f"no line ends within {len(content)} bytes"
         raise UnreadableError("file_empty", missing)
+    if fault := fault_of_header(lines[0]):
+        raise UnreadableError("file_header", fault)
     return Sample(lines[0], [line for line in lines[1:] if line], whole)
 
 

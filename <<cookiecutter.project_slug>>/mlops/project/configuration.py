@@ -238,7 +238,7 @@ class _File:
         elif any(key == stack.name for stack in stacks.TABLE):
             longer = " or ".join(f"`{one}`" for one in valid if one.startswith(f"{key}_"))
             asked = f"Did you mean {longer}? " if longer else ""
-            hint = f"{asked}Settings of stacks are in `{STACKS}.{key}`. To convert files of release 0.4.0, see the changelog."
+            hint = f"{asked}Settings of stacks are in `{STACKS}.{key}`. To convert files of 0.4.0, see the changelog."
         else:
             hint = f"{_suggestion(key, valid)} Settings that only your own code reads go under `{OWN}`."
         who = "no environment reads it" if self.path == BASE else f"{self.path.stem} does not read it"

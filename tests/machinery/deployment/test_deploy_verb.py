@@ -1,6 +1,7 @@
 """`deploy` in a small project, against a stand-in account whose CloudFormation makes real resources."""
 
 import io
+import itertools
 import shutil
 import zipfile
 from pathlib import Path
@@ -252,7 +253,9 @@ def test_the_code_of_functions_is_uploaded_once_under_a_name_made_of_what_it_hol
 
 
 def test_the_archive_of_functions_changes_with_what_they_import_and_with_nothing_else(tmp_path: Path) -> None:
-    one, two = (Path(shutil.copytree(SOURCES / "mlops", tmp_path / name / "mlops")).parent for name in ("one", "two"))
+    one, two = tmp_path / "one", tmp_path / "two"
+    for copy, package in itertools.product((one, two), ("mlops", "modelkit")):
+        shutil.copytree(SOURCES / package, copy / package)
     for path in two.rglob("*.py"):
         path.touch()
     (two / "mlops/store/local.py").write_text("other")
