@@ -337,7 +337,8 @@ def test_data_that_does_not_fit_stops_the_build_before_training(
     done = run(stacks, "Compile")
     assert not done.succeeded
     said = done.phases[-1].output
-    assert f"{SLUG}/data/bad.csv: column 'visited' is missing [missing_column]" in said
+    assert f"{SLUG}/data/bad.csv: columns site, coinsurance" in said
+    assert "and 7 more: missing [missing_column]" in said
     assert "src/model/schema.py" in said
     executions = account.client("sagemaker").list_pipeline_executions(PipelineName=PIPELINE)
     assert executions["PipelineExecutionSummaries"] == []

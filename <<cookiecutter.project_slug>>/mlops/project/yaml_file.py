@@ -12,12 +12,13 @@ _PLAIN = {
     "bool": re.compile("true|false", re.IGNORECASE),
     "int": re.compile(r"[-+]?(0|[1-9][0-9]*)"),
     "float": re.compile(r"[-+]?[0-9]*\.?[0-9]*(e[-+]?[0-9]+)?", re.IGNORECASE),
+    "timestamp": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"),
 }
 """The notations of a type that YAML 1.1 reads as people do; for it, `0123` is 83, `1:30` is 90, and `no` is false."""
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Rejects duplicate keys, which PyYAML accepts silently, and values that it would change."""
+    """Rejects duplicate keys, which PyYAML accepts silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping of a node."""
@@ -29,45 +30,49 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         return mapping
 
 
-def _unchanged(loader: Loader, node: yaml.ScalarNode) -> Any:
+class ExactLoader(Loader):
+    """Rejects values that YAML changes, too."""
+
+
+def _unchanged(loader: ExactLoader, node: yaml.ScalarNode) -> Any:
     kind = node.tag.rpartition(":")[2]
     value = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")(loader, node)
-    if kind in _PLAIN and _PLAIN[kind].fullmatch(node.value):
+    if _PLAIN[kind].fullmatch(node.value):
         return value
-    means = "a date" if kind == "timestamp" else str(value).lower()
-    instead = "" if kind == "timestamp" else f" {means}, or"
-    reason = f"`{node.value}` means {means} in YAML: write{instead} '{node.value}' in quotes for the text"
+    means = str(value).lower()
+    reason = f"`{node.value}` means {means} in YAML: write {means}, or '{node.value}' in quotes for the text"
     raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark)
 
 
-for _kind in (*_PLAIN, "timestamp"):
-    Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _unchanged)
+for _kind in _PLAIN:
+    ExactLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _unchanged)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a file; an empty file is an empty mapping.
 
     Raises:
-        UsageError: The file cannot be read, or it is not a mapping.
+        UsageError: The file cannot be read, it is not a mapping, or YAML changes a value in it.
     """
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"), path)
+        return parse_yaml(path.read_text(encoding="utf-8"), path, ExactLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"Cannot read {path}: {error}", "Correct the file.") from None
 
 
-def parse_yaml(text: str, path: Path) -> dict[str, Any]:
+def parse_yaml(text: str, path: Path, loader: type[Loader] = Loader) -> dict[str, Any]:
     """Return the mapping in the text of a file.
 
     Args:
         text: The text.
         path: The file, for messages.
+        loader: How it is read.
 
     Raises:
         UsageError: It is not YAML, or not a mapping.
     """
     try:
-        content = yaml.load(text, Loader=Loader)
+        content = yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         reason = str(error).replace("<unicode string>", str(path))
         raise UsageError(f"Cannot read {path}: {reason}", "Correct the file.") from None

@@ -215,7 +215,7 @@ def test_a_stack_is_set_only_where_it_is_deployed(tmp_path: Path, file: str, sta
         ("own: {many: 1_000}", "`1_000` means 1000 in YAML"),
         ("own: {mask: 0x1F}", "`0x1F` means 31 in YAML"),
         ("own: {limit: .inf}", "`.inf` means inf in YAML"),
-        ("own: {since: 2026-01-31}", "`2026-01-31` means a date in YAML: write '2026-01-31' in quotes"),
+        ("own: {since: 2026-01-31T10:00:00+02:00}", "means 2026-01-31 10:00:00+02:00 in YAML"),
         ("gate: {min_auc: 1, min_auc: 2}", "`min_auc` is a duplicate key"),
         ("gate: {min_auc: 1", 'config/local.yaml", line'),
         ("[gate]", "config/local.yaml is not a mapping"),
