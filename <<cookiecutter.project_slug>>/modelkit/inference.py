@@ -200,7 +200,7 @@ def _decoded(row: Any, number: int, decoders: Sequence[_Decoder], known: frozens
     AWS's built-in algorithms take `{"features": [...]}`
     (https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html).
     """
-    if isinstance(row, dict) and list(row) == [FEATURES] and FEATURES not in SCHEMA.feature_names:
+    if isinstance(row, dict) and len(row) == 1 and FEATURES in row and FEATURES not in _KNOWN:
         row = row[FEATURES]
     if known is not None and isinstance(row, dict):
         if row.keys() != known:

@@ -19,8 +19,8 @@ class Parsed:
     Attributes:
         values: Arrow array of n values; missing and invalid ones are null.
         invalid: Boolean Arrow array of n values, true where a value is not of the type; None if all are valid.
-        unknown: Boolean Arrow array of n values, true where a value is none of the categories; None if there is
-            none. In `values` it is what the column says (see `Column.unknown`).
+        unknown: Boolean Arrow array of n values, true where a value is none of the categories and in `values` what
+            `Column.unknown` says; None if there is none.
     """
 
     values: Any
@@ -63,7 +63,7 @@ def _plain(text: Any, column: Column, notation: Notation) -> Any:
             if values:
                 text = pc.if_else(pc.is_in(text, value_set=pa.array(values)), plain, text)
     if notation.decimal_comma and column.type in ("integer", "number"):
-        # A point would separate thousands: 1.500 is no number here.
+        # A point would separate thousands: 1.500 is not a number here.
         text = pc.replace_substring(pc.replace_substring(text, ".", "?"), ",", ".")
     return text
 
@@ -80,15 +80,19 @@ def _from_text(text: Any, column: Column) -> Parsed:
     return _within_float32(values) if column.type == "number" else Parsed(values, None)
 
 
-def _of_categories(text: Any, column: Column) -> Parsed:
+def outside_categories(values: Any, column: Column) -> Any | None:
+    """Return a boolean Arrow array, true where one of n strings is none of the categories; None if there is none."""
     if not column.categories:
+        return None
+    outside = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, value_set=pa.array(column.categories))))
+    return outside if pc.any(outside).as_py() else None
+
+
+def _of_categories(text: Any, column: Column) -> Parsed:
+    unknown = None if column.unknown == "refuse" else outside_categories(text, column)
+    if unknown is None:
         return Parsed(text, None)
-    unknown = pc.and_(pc.is_valid(text), pc.invert(pc.is_in(text, value_set=pa.array(column.categories))))
-    if not pc.any(unknown).as_py():
-        return Parsed(text, None)
-    if column.unknown != "refuse":
-        text = pc.if_else(unknown, OTHER if column.unknown == "other" else None, text)
-    return Parsed(text, None, unknown)
+    return Parsed(pc.if_else(unknown, OTHER if column.unknown == "other" else None, text), None, unknown)
 
 
 def _from_odd_text(text: Any, column: Column) -> Parsed:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from modelkit.bias import DataBias
 from modelkit.dataset import Source
-from modelkit.parsing import parse
+from modelkit.parsing import outside_categories, parse
 from modelkit.schema import Column, Facet, Notation, Schema, listed
 
 UNKNOWN = "unknown"
@@ -128,7 +128,7 @@ def check_values(source: Source, column: Column, notation: Notation) -> tuple[An
     if column.maximum is not None:
         find("maximum", f"above the maximum {column.maximum:g}", pc.greater(parsed.values, column.maximum))
     if column.unknown == "refuse":
-        find("category", f"not {column.expected}", parsed.unknown)
+        find("category", f"not {column.expected}", outside_categories(parsed.values, column))
     else:
         find(UNKNOWN, f"not {column.expected}, taken as {column.unknown},", parsed.unknown)
     return parsed.values, findings

@@ -70,6 +70,7 @@ FUNCTIONS = (
     "mlops/store/objects.py",
     "modelkit/__init__.py",
     "modelkit/contents.py",
+    "modelkit/schema.py",
 )
 """The files of the Lambda functions."""
 

@@ -59,13 +59,6 @@ class AwsPlace(Objects):
         bucket, key = split_uri(uri)
         client("s3").put_object(Bucket=bucket, Key=key, Body=content)
 
-    def copy(self, source: str, target: str) -> bool:
-        """Copy a document of a registered version; return False if it does not exist."""
-        content = self.read(source)
-        if content is not None:
-            self.write(target, content)
-        return content is not None
-
     def version(self, number: int) -> ModelVersion:
         """Return a registered version.
 

@@ -11,7 +11,7 @@ import itertools
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
@@ -20,9 +20,10 @@ import boto3
 from mlops.base.files import is_data
 from mlops.store.objects import relative
 from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start
+from modelkit.schema import listed
 
-LISTED, SAMPLED, REASONS, EXAMPLES, NAMED = 10_000, 20, 20, 3, 10
-"""The maximum of listed objects, of sampled objects, of reasons returned, and of examples and names in a reason."""
+OBJECTS, SAMPLED, REASONS, EXAMPLES = 10_000, 20, 20, 3
+"""The maximum of listed objects, of sampled objects, of reasons returned, and of examples in a reason."""
 SAMPLE_BYTES, TEXT_BYTES, ROWS = 1 << 18, 1 << 20, 10_000
 """The maximum of bytes read from an object, of text unpacked from it, and of rows checked."""
 RESERVE_MILLISECONDS = 10_000
@@ -146,7 +147,7 @@ def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str
         ("unexpected_column", [name for name in dict.fromkeys(header) if name not in known], "not in the schema"),
     ):
         if odd:
-            yield rule, f"column{'s' if len(odd) > 1 else ''} {_listed(odd)}: {what}"
+            yield rule, f"column{'s' if len(odd) > 1 else ''} {listed(odd)}: {what}"
     found: dict[tuple[str, str], list[str]] = {}
     for number, row in enumerate(sample.rows, start=1):
         if len(row) != len(header):
@@ -185,7 +186,7 @@ def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple
         return None if column["nullable"] else ("null", "required value missing")
     if kind == "string":
         known = not categories or text in categories or column["unknown"] != "refuse"
-        return None if known else ("category", f"not one of {_listed(categories)}")
+        return None if known else ("category", f"not one of {listed(categories)}")
     value = _number(kind, text, number_pattern)
     if value is None:
         return "type", f"not {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
@@ -194,11 +195,6 @@ def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple
     if maximum is not None and value > maximum:
         return "maximum", f"above the maximum {maximum:g}"
     return None
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"{name:.40}" for name in names[:NAMED])
-    return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
 
 
 def _number(kind: str, text: str, pattern: str) -> float | None:
@@ -213,7 +209,7 @@ def _number(kind: str, text: str, pattern: str) -> float | None:
 def _sizes(s3: Any, bucket: str, prefix: str) -> dict[str, int]:
     """Return the sizes of the data objects by key."""
     pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": LISTED}
+        Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": OBJECTS}
     )
     found = {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
     return {key: size for key, size in found.items() if is_data(relative(key, f"s3://{bucket}/{prefix}"))}

@@ -1,4 +1,4 @@
-"""Traffic of an environment in AWS, compared on this machine with the rights of whoever asks.
+"""Traffic of an environment in AWS, compared on this machine with the rights of the person who asks.
 
 With an account for each environment these are copies in the account of the data: `copy_captured_data`.
 """
@@ -79,13 +79,6 @@ class FetchedPlace(Objects):
     def write(self, uri: str, content: bytes) -> None:
         """Write an object on this machine."""
         write_bytes(self._store.path(uri), content)
-
-    def copy(self, source: str, target: str) -> bool:
-        """Copy a document of a registered version to this machine; return False if it does not exist."""
-        content = super().read(source)
-        if content is not None:
-            self.write(target, content)
-        return content is not None
 
     def version(self, number: int) -> ModelVersion:
         """Return a registered version.

@@ -26,6 +26,10 @@ class Objects(ABC):
     def s3(self) -> Any:
         """The client of S3."""
 
+    @abstractmethod
+    def write(self, uri: str, content: bytes) -> None:
+        """Write an object."""
+
     def folders(self, uri: str) -> list[str]:
         """Return the names of the folders directly below a URI, sorted."""
         bucket, prefix = split_uri(f"{uri}/")
@@ -51,6 +55,13 @@ class Objects(ABC):
                 return None
             raise
         return content
+
+    def copy(self, source: str, target: str) -> bool:
+        """Copy a document of a registered version as it is in S3; return False if it does not exist."""
+        content = Objects.read(self, source)
+        if content is not None:
+            self.write(target, content)
+        return content is not None
 
 
 def schema_in_archive(s3: Any, uri: str) -> bytes | None:

@@ -66,7 +66,7 @@ def validate(path: Path, schema: Schema, max_null_fraction: float) -> Validation
         null_violations += rules.null_violations(column, values, unreadable, max_null_fraction)
         typed[column.name] = values
     unknown = [finding for finding in findings if finding.rule == rules.UNKNOWN]
-    violations += rules.merged(finding for finding in findings if finding not in unknown) + null_violations
+    violations += rules.merged(finding for finding in findings if finding.rule != rules.UNKNOWN) + null_violations
     table = pa.table(typed)
     if sources and (typed or not violations):
         violations += rules.table_violations(table, schema)
