@@ -2,7 +2,7 @@
 
 import csv
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,14 +150,57 @@ def require_content(name: str, path: Path) -> None:
         raise FileError("file_unreadable", f"{name}: {fault}")
 
 
+def read_sources(path: Path) -> list[Source]:
+    """Read the files of a data set.
+
+    Raises:
+        FileError: There are no files, or one cannot be read.
+    """
+    return [read_source(name, file) for name, file in find_files(path).data]
+
+
 def read_typed(path: Path, schema: Schema) -> Any:
     """Read a data set into one Arrow table with the schema's columns, in its order and with its types.
 
     Raises:
         JobError: A file cannot be read, a column is missing, or a value is not of its column's type.
     """
-    tables = [_typed(read_source(name, file), schema) for name, file in find_files(path).data]
-    return pa.concat_tables(tables).combine_chunks()
+    return typed(read_sources(path), schema)
+
+
+def typed(sources: Sequence[Source], schema: Schema) -> Any:
+    """Return the rows of files as one Arrow table with the schema's columns, in its order and with its types.
+
+    Raises:
+        JobError: A column is missing, or a value is not of its column's type.
+    """
+    return pa.concat_tables([_typed(source, schema) for source in sources]).combine_chunks()
+
+
+def raw(sources: Sequence[Source]) -> Any:
+    """Return the rows of files as one Arrow table with all columns as they were read.
+
+    A column that a file lacks is null in its rows; one whose type differs between files is text. A column whose name
+    is repeated in a file, or whose values cannot be written as text, is left out.
+    """
+    tables = [source.table for source in sources]
+    repeated = {name for table in tables for name in table.column_names if table.column_names.count(name) > 1}
+    kinds: dict[str, set[Any]] = {}
+    for field in (field for table in tables for field in table.schema if field.name not in repeated):
+        kinds.setdefault(field.name, set()).add(field.type)
+    columns = {name: _one_column(tables, name, kinds[name]) for name in kinds}
+    return pa.table({name: column for name, column in columns.items() if column is not None})
+
+
+def _one_column(tables: Sequence[Any], name: str, kinds: set[Any]) -> Any | None:
+    kind = next(iter(kinds)) if len(kinds) == 1 else pa.string()
+    try:
+        parts = [
+            table[name].cast(kind) if name in table.column_names else pa.nulls(len(table), kind) for table in tables
+        ]
+    except pa.ArrowException:
+        return None
+    return pa.chunked_array([chunk for part in parts for chunk in getattr(part, "chunks", [part])], kind)
 
 
 def write_parquet(table: Any, path: Path) -> None:

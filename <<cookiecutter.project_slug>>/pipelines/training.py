@@ -1,8 +1,10 @@
 r"""The training pipeline: check the data, split it, train, evaluate, and register the model if it is good enough.
 
-    ValidateData -> Preprocess -> Train ----> Evaluate -> QualityGate -> RegisterModel
-                              \-> Baseline ------------------------/  \-> GateFailed
+    ValidateData -> Preprocess -> Train ----> Evaluate -> QualityGate -> ChampionGate -> RegisterModel
+                              \-> Baseline ------------------------/  |             \-> RegisterForReview
+                                                                       \-> GateFailed
 
+A version that could not be compared with the champion waits for a review, even if versions are approved automatically.
 Before them, ResolveData lists the data and finds the champion. After Preprocess, ConfirmData makes sure that the data
 did not change while it was read.
 
@@ -28,7 +30,7 @@ from sagemaker.core.shapes import (
     S3DataSource,
     StoppingCondition,
 )
-from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo
+from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionIn
 from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
@@ -65,6 +67,8 @@ INTERRUPTED = SageMakerJobStepRetryPolicy(
     interval_seconds=60,
     max_attempts=3,
 )
+
+NOT_COMPARED = "not comparable with the champion: the reason is in evaluation.json"
 
 
 class Parameters:
@@ -125,9 +129,15 @@ def build(context: Context) -> Pipeline:
     baseline = describe_training_data(context, parameters, preprocess)
     report = PropertyFile("EvaluationReport", output_name="evaluation", path="evaluation.json")
     evaluate = evaluate_model(context, parameters, resolve, preprocess, train, report)
-    register = (
-        register_model(context, parameters, resolve, train, evaluate, baseline) if context.model_package_group else None
-    )
+    register = None
+    if context.model_package_group:
+        steps = (context, parameters, resolve, train, evaluate, baseline)
+        register = champion_gate(
+            evaluate,
+            report,
+            register_model(*steps),
+            register_model(*steps, note=NOT_COMPARED, name="RegisterForReview"),
+        )
     gate = quality_gate(parameters, evaluate, report, register)
     return Pipeline(
         name=context.pipeline_name,
@@ -203,7 +213,7 @@ def split_data(
                 _input("code", context.model_code),
                 _input("data", parameters.input_data, distribution="ShardedByS3Key"),
             ],
-            outputs=[_output(context, "Preprocess", name) for name in ("train", "validation", "test")],
+            outputs=[_output(context, "Preprocess", name) for name in ("train", "validation", "test", "raw")],
             arguments=[
                 *("--data", f"{INPUT}/data"),
                 *("--output", OUTPUT),
@@ -304,12 +314,14 @@ def evaluate_model(
                 _input("code", context.model_code),
                 _input("model", train.properties.ModelArtifacts.S3ModelArtifacts),
                 _input("test", _result(preprocess, "test")),
+                _input("raw", _result(preprocess, "raw")),
                 _input("champion", resolve.properties.Outputs["ChampionModelUri"]),
             ],
             outputs=[_output(context, "Evaluate", report.output_name)],
             arguments=[
                 *("--model", f"{INPUT}/model"),
                 *("--test", f"{INPUT}/test"),
+                *("--raw", f"{INPUT}/raw"),
                 *("--champion", f"{INPUT}/champion"),
                 *("--champion-arn", resolve.properties.Outputs["ChampionArn"]),
                 *("--output", f"{OUTPUT}/{report.output_name}"),
@@ -322,9 +334,9 @@ def evaluate_model(
 
 
 def quality_gate(
-    parameters: Parameters, evaluate: ProcessingStep, report: PropertyFile, register: ModelStep | None
+    parameters: Parameters, evaluate: ProcessingStep, report: PropertyFile, register: ConditionStep | None
 ) -> ConditionStep:
-    """Register the model only if its AUC and its gain over the champion are high enough."""
+    """Register the model only if its AUC and its gain over the reference are high enough."""
     auc = JsonGet(evaluate.name, property_file=report, json_path="binary_classification_metrics.auc.value")
     gain = JsonGet(evaluate.name, property_file=report, json_path="auc_gain")
     message = [
@@ -347,6 +359,20 @@ def quality_gate(
     )
 
 
+def champion_gate(
+    evaluate: ProcessingStep, report: PropertyFile, register: ModelStep, review: ModelStep
+) -> ConditionStep:
+    """Register the model for review if there is a champion that it could not be compared with."""
+    status = JsonGet(evaluate.name, property_file=report, json_path="reference.status")
+    return ConditionStep(
+        "ChampionGate",
+        description="Compared with the champion, if there is one?",
+        conditions=[ConditionIn(value=status, in_values=["compared", "no champion"])],
+        if_steps=[register],
+        else_steps=[review],
+    )
+
+
 def register_model(
     context: Context,
     parameters: Parameters,
@@ -354,8 +380,11 @@ def register_model(
     train: TrainingStep,
     evaluate: ProcessingStep,
     baseline: ProcessingStep,
+    *,
+    note: str = "",
+    name: str = "RegisterModel",
 ) -> ModelStep:
-    """Register the model with its evaluation, baseline and lineage."""
+    """Register the model with its evaluation, baseline and lineage; one with a note waits for approval in any case."""
     statistics, constraints = (
         _json_source(_result(baseline, "baseline"), name) for name in ("statistics.json", "constraints.json")
     )
@@ -380,7 +409,7 @@ def register_model(
     )
     step_args = builder.register(
         model_package_group_name=context.model_package_group,
-        approval_status=parameters.approval_status,
+        approval_status="PendingManualApproval" if note else parameters.approval_status,
         content_types=["text/csv", "application/json", "application/jsonlines"],
         response_types=["text/csv", "application/json", "application/jsonlines"],
         inference_instances=context["registration.inference_instances"],
@@ -397,10 +426,11 @@ def register_model(
             "InputDataUri": parameters.input_data,
             "ChampionArn": resolve.properties.Outputs["ChampionArn"],
             "RunReason": parameters.run_reason,
+            **({"Note": note} if note else {}),
             **{known.parameter: parameters.hyperparameters[known.name].to_string() for known in HYPERPARAMETERS},
         },
     )
-    return ModelStep("RegisterModel", step_args=step_args, retry_policies=[THROTTLED])
+    return ModelStep(name, step_args=step_args, retry_policies=[THROTTLED])
 
 
 def _hyperparameter(context: Context, known: Hyperparameter) -> ParameterInteger | ParameterFloat:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlops.deployment import functions
+from mlops.pipeline.definition import Definition
 from standin import deploy
 from standin.account import ACCOUNT, REGION, StandInAccount, cloud
 from standin.cloudformation import cloudformation
@@ -496,6 +497,27 @@ def test_jobs_may_be_in_a_vpc_and_have_another_key_for_their_disks_if_the_config
     assert faults(policies, [*needs, *asked]) == []
 
 
+def test_steps_run_as_other_roles_only_if_the_configuration_lists_them() -> None:
+    other = f"arn:aws:iam::{ACCOUNT}:role/evaluation"
+    asked = service_needs("sagemaker pipeline passes", role=other)
+    assert all(need.action in str(faults(deployed("realtime").roles["pipe"], asked)) for need in asked)
+    policies = deployed("realtime", JobRoleArns=other).roles["pipe"]
+    assert faults(policies, [*needs_of("realtime", "pipe"), *asked]) == []
+    assert not policies.allow("iam:PassRole", f"{other}-2", asked[0].context)
+
+
+@pytest.mark.parametrize("configured", ["PendingManualApproval", "Approved"])
+def test_versions_are_registered_for_review_or_with_the_configured_status(configured: str) -> None:
+    policies = deployed("realtime", RegistersAs=configured).roles["pipe"]
+    allowed = {
+        status
+        for status in ("PendingManualApproval", "Approved", "Rejected")
+        for need in service_needs("sagemaker pipeline registers", group="doctor-visits", status=status)
+        if policies.allow(need.action, need.resource, need.context)
+    }
+    assert allowed == {"PendingManualApproval", configured}
+
+
 def test_a_boundary_and_an_address_are_taken_when_they_are_given(account: StandInAccount) -> None:
     boundary = account.client("iam").create_policy(
         PolicyName="boundary", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [EVERYTHING]})
@@ -555,9 +577,7 @@ def test_no_other_answer_description_or_version_replaces_what_has_a_name(name: s
 
 
 def test_the_role_of_the_pipeline_is_made_for_the_steps_that_the_pipeline_has() -> None:
-    steps = [*DEFINITION["Steps"]]
-    for step in DEFINITION["Steps"]:
-        steps += [*step["Arguments"].get("IfSteps", []), *step["Arguments"].get("ElseSteps", [])]
+    steps = [step.request for step in Definition(DEFINITION).all_steps]
     assert {step["Type"] for step in steps} == {
         "Condition", "Fail", "Lambda", "Processing", "RegisterModel", "Training"
     }  # fmt: skip

@@ -87,7 +87,7 @@ def test_dashboards_show_only_what_something_publishes(answers: dict[str, str]) 
             elif not metric["Namespace"].lower().lstrip("/").startswith("aws/"):
                 assert metric["Namespace"] in (NAME, "mlops")
             elif metric["Namespace"].endswith("Pipeline"):
-                assert values <= {f"{NAME}-training", f"{NAME}-monitoring", "RegisterModel"}
+                assert values <= {f"{NAME}-training", f"{NAME}-monitoring", "RegisterModel", "RegisterForReview"}
 
 
 def test_a_misspelt_metric_on_a_dashboard_is_found() -> None:

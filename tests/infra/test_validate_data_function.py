@@ -56,7 +56,7 @@ def table(rows: Iterable[list[str]], header: list[str] = HEADER) -> bytes:
 
 
 GOOD = table(ROWS)
-BOMB = gzip.compress(GOOD + b"1,1,good,1,\n" * 10_000_000)
+BOMB = gzip.compress(GOOD + b"1,1,good,1,\n" * 10_000_000, mtime=0)
 
 
 # One object of each kind of bad data, with the rule that it breaks and a part of what is said.
@@ -65,8 +65,8 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "empty.csv": (b"", "file_empty", "0 bytes"),
     "headless.csv": (b"\n", "file_empty", "no header"),
     "plain.csv.gz": (GOOD, "file_unreadable", "its content is not what .csv.gz says"),
-    "torn.csv.gz": (gzip.compress(GOOD)[:-12], "file_unreadable", "the file is truncated"),
-    "flipped.csv.gz": (gzip.compress(GOOD)[:-8] + bytes(8), "file_unreadable", "incorrect data check"),
+    "torn.csv.gz": (gzip.compress(GOOD, mtime=0)[:-12], "file_unreadable", "the file is truncated"),
+    "flipped.csv.gz": (gzip.compress(GOOD, mtime=0)[:-8] + bytes(8), "file_unreadable", "incorrect data check"),
     "latin.csv": (GOOD.decode().encode("latin-1"), "file_encoding", "not UTF-8"),
     "no.parquet": (b"PAR1 and no end", "file_unreadable", "not a Parquet"),
     "pointer.csv": (

@@ -33,6 +33,7 @@ from mlops.pipeline.bundle import (
     sources,
 )
 from mlops.pipeline.definition import Definition
+from mlops.pipeline.job_roles import require_passable
 from mlops.pipeline.validation import require_valid
 from mlops.project import image, keys, pipelines, security
 from mlops.project.configuration import IMAGES
@@ -77,6 +78,7 @@ def compile_bundle(target: Target, pipeline: str, output: Path) -> None:
     raw = {key: value for key, value in json.loads(text).items() if value is not None}
     definition = settle(raw, aws.objects, store, f"{project.slug}/{_STAGING}")
     require_valid(definition)
+    require_passable(Definition(definition), target, pipeline, context.role)
     _write(output, definition, built.name, context, made_from, ends)
     compiled = Bundle(output)
     declared = Definition(definition).parameters

@@ -68,6 +68,8 @@ def summary(project: Project, folder: RunFolder, state: RunState) -> str:
         lines.append(f"Run {state.id} succeeded.")
         if version:
             lines.append(f"Version {version} of {package['ModelPackageGroupName']} is registered.")
+            if note := package.get("CustomerMetadataProperties", {}).get("Note"):
+                lines.append(f"  {note}")
             if state.environment != LOCAL:
                 lines.append(
                     f"  on this machine only: a trial of the {state.environment} pipeline; its account is unchanged"

@@ -207,8 +207,21 @@ def test_every_hyperparameter_is_a_parameter_and_is_kept_with_the_model(bundle: 
     declared = {parameter["Name"]: parameter["Type"] for parameter in bundle.definition["Parameters"]}
     for each in HYPERPARAMETERS:
         assert declared[each.parameter] == ("Integer" if each.kind is int else "Float")
-    (register,) = [step for step in Definition(bundle.definition).steps.values() if step.type == "RegisterModel"]
-    assert set(known.values()) <= set(register.arguments["CustomerMetadataProperties"])
+    registering = [step for step in Definition(bundle.definition).steps.values() if step.type == "RegisterModel"]
+    for register in registering:
+        assert set(known.values()) <= set(register.arguments["CustomerMetadataProperties"])
+
+
+def test_a_version_that_was_not_compared_waits_for_approval_whatever_the_parameter_says(bundle: Bundle) -> None:
+    steps = Definition(bundle.definition).steps
+    approval = {name: steps[name].arguments["ModelApprovalStatus"] for name in ("RegisterModel", "RegisterForReview")}
+    assert approval == {
+        "RegisterModel": {"Get": "Parameters.ModelApprovalStatus"},
+        "RegisterForReview": "PendingManualApproval",
+    }
+    assert "Note" not in steps["RegisterModel"].arguments["CustomerMetadataProperties"]
+    note = steps["RegisterForReview"].arguments["CustomerMetadataProperties"]["Note"]
+    assert note.startswith("not comparable with the champion")
 
 
 @pytest.mark.parametrize("framework", ["xgboost", "sklearn", "pytorch"])
@@ -232,9 +245,9 @@ def test_a_model_is_trained_and_registered_with_the_images_of_its_framework(bake
     training = steps["Train"].arguments["AlgorithmSpecification"]
     assert "/pytorch-training:" in training["TrainingImage"]
     assert [metric["Name"] for metric in training["MetricDefinitions"]] == ["train:auc", "validation:auc"]
-    (register,) = [step for step in steps.values() if step.type == "RegisterModel"]
-    (container,) = register.arguments["InferenceSpecification"]["Containers"]
-    assert "/pytorch-inference:" in container["Image"]
+    for register in (steps["RegisterModel"], steps["RegisterForReview"]):
+        (container,) = register.arguments["InferenceSpecification"]["Containers"]
+        assert "/pytorch-inference:" in container["Image"]
 
 
 class Elsewhere(Project):

@@ -5,9 +5,12 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +19,7 @@ from mlops.base import contents
 from model.derive import DERIVED, FEATURE_NAMES
 from model.schema import SCHEMA
 from modelkit import evaluation, features, inference, metrics, signature
-from modelkit.dataset import read_typed, write_parquet
+from modelkit.dataset import raw, read_sources, read_typed, write_parquet
 from modelkit.jobs import evaluate
 from tests.projects import SOURCES
 
@@ -47,9 +50,18 @@ def pack(folder: Path, destination: Path) -> Path:
 def run(model: Path, test: Path, output: Path, *more: str) -> tuple[int, str]:
     """Run the step and return its exit code and what it says about a failure."""
     failure = output / "failure"
-    arguments = ["--model", str(model), "--test", str(test), "--output", str(output), "--failure-file", str(failure)]
-    code = evaluate.main([*arguments, *more])
+    arguments = ["--model", str(model), "--test", str(test), "--raw", str(test.with_name("raw"))]
+    code = evaluate.main([*arguments, "--output", str(output), "--failure-file", str(failure), *more])
     return code, failure.read_text() if failure.exists() else ""
+
+
+def against(champion: Path, model: Path, splits: Path, output: Path) -> dict[str, Any]:
+    """Run the step with a champion and return the reference in its report."""
+    more = ("--champion", str(champion), "--champion-arn", ARN)
+    assert run(model, splits / "test", output, *more) == (0, "")
+    report = json.loads((output / "evaluation.json").read_text())
+    reference: dict[str, Any] = report["reference"] | {"gain": report["auc_gain"]}
+    return reference
 
 
 @settings(deadline=None, max_examples=50)
@@ -117,7 +129,10 @@ def test_without_champion_the_reference_is_a_constant(model_folder: Path, splits
     report = json.loads((tmp_path / "evaluation.json").read_text())
     area = report["binary_classification_metrics"]["auc"]["value"]
     assert area > 0.7
-    assert report["reference"] == {"name": "constant prediction", "auc": 0.5}
+    assert report["reference"] == {
+        "name": "constant prediction", "auc": 0.5, "status": "no champion",
+        "rows": read_typed(splits / "test", SCHEMA).num_rows,
+    }  # fmt: skip
     assert report["auc_gain"] == pytest.approx(area - 0.5)
     curve = report["binary_classification_metrics"]["receiver_operating_characteristic_curve"]
     assert 2 < len(curve["true_positive_rates"]) == len(curve["false_positive_rates"]) <= 200
@@ -139,29 +154,30 @@ def test_the_importance_of_features_is_found_where_one_class_is_rare(model_folde
 
 def test_the_champion_is_scored_on_the_same_rows(model_folder: Path, splits: Path, tmp_path: Path) -> None:
     packed = pack(model_folder, tmp_path / "champion")
-    code, _ = run(packed, splits / "test", tmp_path, "--champion", str(packed), "--champion-arn", ARN)
-    assert code == 0
-    report = json.loads((tmp_path / "evaluation.json").read_text())
-    assert report["reference"]["name"] == ARN
-    assert report["auc_gain"] == 0
+    reference = against(packed, packed, splits, tmp_path)
+    assert (reference["name"], reference["status"], reference["gain"]) == (ARN, "compared", 0)
 
 
 @pytest.mark.parametrize("content", [None, b"not an archive", b""])
 def test_a_champion_that_cannot_be_read_is_an_error_not_its_absence(
     model_folder: Path, splits: Path, tmp_path: Path, content: bytes | None
 ) -> None:
-    champion = tmp_path / "champion"
-    champion.mkdir()
+    damaged = tmp_path / "champion"
+    damaged.mkdir()
     if content is not None:
-        (champion / "model.tar.gz").write_bytes(content)
-    code, failure = run(model_folder, splits / "test", tmp_path, "--champion", str(champion), "--champion-arn", ARN)
+        (damaged / "model.tar.gz").write_bytes(content)
+    code, failure = run(model_folder, splits / "test", tmp_path, "--champion", str(damaged), "--champion-arn", ARN)
     assert code == 1
-    assert f"the champion {ARN} cannot be scored" in failure
+    assert f"the champion {ARN} cannot be read" in failure
+    assert ".venv/bin/python -m mlops approve 3 --reject" in failure
+    assert ".venv/bin/python -m mlops run -p ChampionArn=none" in failure
     assert not (tmp_path / "evaluation.json").exists()
 
 
 def test_a_champion_needs_its_folder_and_its_name(model_folder: Path, splits: Path, tmp_path: Path) -> None:
-    assert "no --champion was given" in run(model_folder, splits / "test", tmp_path, "--champion-arn", ARN)[1]
+    assert (
+        "no --champion and --raw were given" in run(model_folder, splits / "test", tmp_path, "--champion-arn", ARN)[1]
+    )
     assert "is 'none'" in run(model_folder, splits / "test", tmp_path, "--champion", str(model_folder))[1]
 
 
@@ -179,23 +195,58 @@ def champion_with(model_folder: Path, folder: Path, changes: dict[str, tuple[str
     ("changes", "reason"),
     [
         ({"model/schema.py": ('"age"', '"shoe_size"')}, "it needs columns that are not in the data: shoe_size"),
-        ({"model/schema.py": ('"site-1", ', "")}, "'site-1' is not one of site-2"),
-        ({"model/schema.py": ('"age", "number"', '"age", "boolean"')}, "it needs other types for the columns: age"),
+        ({"model/schema.py": ('"visited", "boolean", "target"', '"seen", "boolean", "target"')}, "it predicts 'seen'"),
         ({"model/derive.py": ('"income"', '"wage"')}, "the schema has no feature 'wage'"),
         ({"model/algorithm.py": ("import xgboost", "import a_package_that_is_missing as xgboost")}, "a_package_that"),
         ({"model/algorithm.py": ("return np.asarray(", "return np.atleast_2d(")}, "returns predictions of shape (1,"),
     ],
 )
-def test_a_champion_that_cannot_be_scored_on_these_rows_is_refused_with_what_to_do(
-    model_folder: Path, splits: Path, tmp_path: Path, changes: dict[str, tuple[str, str]], reason: str
+def test_the_report_says_why_a_champion_is_not_comparable(
+    model_folder: Path, splits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    changes: dict[str, tuple[str, str]], reason: str,
+) -> None:  # fmt: skip
+    other = champion_with(model_folder, tmp_path, changes)
+    reference = against(other, model_folder, splits, tmp_path)
+    assert (reference["name"], reference["auc"]) == ("constant prediction", 0.5)
+    assert (reference["champion"], reference["status"]) == (ARN, "not comparable")
+    assert reason in reference["reason"]
+    assert f"champion {ARN}: not comparable: {reference['reason']}\n" in capsys.readouterr().out
+    assert reference["gain"] > 0.2
+
+
+def with_new_sites(splits: Path, folder: Path, known: tuple[str, ...]) -> Path:
+    """The test set, as read from files in which all sites but these are new ones."""
+    shutil.copytree(splits / "test", folder / "test")
+    rows = raw(read_sources(splits / "raw"))
+    sites = pc.if_else(pc.is_in(rows["site"], value_set=pa.array(known, pa.string())), rows["site"], "site-99")
+    write_parquet(rows.drop_columns(["site"]).append_column("site", sites), folder / "raw/part.parquet")
+    return folder
+
+
+def test_models_are_compared_on_the_rows_that_the_champion_takes(
+    model_folder: Path, splits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    champion = champion_with(model_folder, tmp_path, changes)
-    code, failure = run(model_folder, splits / "test", tmp_path, "--champion", str(champion), "--champion-arn", ARN)
-    assert code == 1
-    assert reason in failure
-    assert ".venv/bin/python -m mlops approve 3 --reject" in failure
-    assert ".venv/bin/python -m mlops run -p ChampionArn=none" in failure
-    assert not (tmp_path / "evaluation.json").exists()
+    known = ("site-2", "site-3", "site-4", "site-5", "site-6")
+    reference = against(model_folder, model_folder, with_new_sites(splits, tmp_path, known), tmp_path)
+    test = read_typed(splits / "test", SCHEMA)
+    assert (reference["status"], reference["gain"]) == ("compared", 0)
+    assert reference["rows"] == test.filter(pc.not_equal(test["site"], "site-1")).num_rows < test.num_rows
+    assert f"gain over {ARN} on the {reference['rows']} rows that it takes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        (("site-6",), "rows: the others have values unknown to it"),
+        ((), "it takes none of the rows, because of the values of: site"),
+    ],
+)
+def test_a_champion_that_takes_few_rows_is_not_comparable(
+    model_folder: Path, splits: Path, tmp_path: Path, known: tuple[str, ...], reason: str
+) -> None:
+    reference = against(model_folder, model_folder, with_new_sites(splits, tmp_path, known), tmp_path)
+    assert reference["status"] == "not comparable"
+    assert reason in reference["reason"]
 
 
 def test_a_champion_with_other_features_and_other_code_is_scored_by_its_own(
@@ -219,11 +270,11 @@ def test_a_champion_with_other_features_and_other_code_is_scored_by_its_own(
     environment = {"PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "modelkit.jobs.train", *map(str, paths), "--num-round=5"]
     subprocess.run(command, check=True, env=environment, cwd=tmp_path)
-    champion = pack(tmp_path / "other", tmp_path / "champion")
-    code, failure = run(model_folder, splits / "test", tmp_path, "--champion", str(champion), "--champion-arn", ARN)
-    assert (code, failure) == (0, "")
-    report = json.loads((tmp_path / "evaluation.json").read_text())
-    assert 0.6 < report["reference"]["auc"] < report["binary_classification_metrics"]["auc"]["value"]
+    other = pack(tmp_path / "other", tmp_path / "champion")
+    reference = against(other, model_folder, splits, tmp_path)
+    assert reference["status"] == "compared"
+    assert reference["auc"] > 0.6
+    assert reference["gain"] > 0
 
 
 def test_monitoring_needs_no_archive(model_folder: Path, splits: Path, tmp_path: Path) -> None:

@@ -54,7 +54,11 @@ def batch(folder: Path, table: Any) -> Any:
     return scorer.predict(scorer.typed(table, InputFile("rows", Path("rows"), tuple(table.column_names)), 0))
 
 
-@pytest.fixture(params=[server, batch, champion.predictions], ids=["server", "batch", "champion"])
+def as_champion(folder: Path, table: Any) -> Any:
+    return champion.predictions(folder, table, SCHEMA.target)
+
+
+@pytest.fixture(params=[server, batch, as_champion], ids=["server", "batch", "champion"])
 def predict(request: pytest.FixtureRequest) -> Predict:
     function: Predict = request.param
     return function

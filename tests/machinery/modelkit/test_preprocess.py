@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.schema import SCHEMA
-from modelkit import splitting, synthetic
+from modelkit import owner, splitting, synthetic
 from modelkit.dataset import read_typed, write_parquet
 from modelkit.job import JobError
 from modelkit.jobs import preprocess
+from modelkit.schema import Column, Notation, Schema
 
 
 def persons(folder: Path, split: str) -> set[int]:
@@ -54,6 +56,62 @@ def test_instances_with_a_share_of_the_files_make_the_same_split(visits: Any, sp
             "part-algo-2.parquet",
         ]
         assert persons(tmp_path / "out", split) == persons(splits, split)
+
+
+def preprocess_own(
+    monkeypatch: pytest.MonkeyPatch, data: Path, output: Path, split: Callable[..., Any] | None = None
+) -> Any:
+    """Split a data set of two columns and return the test rows as they were read."""
+    schema = Schema(
+        (Column("id", "integer", "attribute", ""), Column("x", "number", "feature", "", nullable=True),
+         Column("y", "boolean", "target", "")), "id", notation=Notation(null_values=("NA",), true_values=("yes",)),
+    )  # fmt: skip
+    own = {"SCHEMA": schema, "split": split or (lambda table, *how: splitting.by_group(table, "id", *how))}
+    monkeypatch.setattr(owner, "load", lambda module, name: own[name])
+    assert preprocess.main(["--data", str(data), "--output", str(output)]) == 0
+    kept, test = (parquet.read_table(output / name) for name in ("raw", "test"))
+    assert kept.num_rows == test.num_rows > 0
+    assert test.column_names == ["id", "x", "y"]
+    assert [int(each) for each in kept["id"].to_pylist()] == test["id"].to_pylist()
+    return kept
+
+
+def test_the_test_rows_are_kept_as_they_were_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = [f"0{row},NA,yes,of {row},{row}" for row in range(50)]
+    (data / "a.csv").write_text("\n".join(["id,x,y,note,note", *lines, "50,1,,no target,1"]))
+    more = pa.table({"y": [False] * 50, "x": [1.5] * 50, "id": list(range(100, 150)), "seen": [3] * 50})
+    write_parquet(more, data / "b.parquet")
+    kept = preprocess_own(monkeypatch, data, tmp_path / "out").to_pylist()
+    for row in kept:
+        number = int(row["id"])
+        expected = (
+            {"id": f"0{number}", "x": "NA", "y": "yes", "seen": None}
+            if number < 50
+            else {"id": str(number), "x": "1.5", "y": "false", "seen": 3}
+        )
+        assert row == expected
+    assert {row["y"] for row in kept} == {"yes", "false"}
+
+
+def test_rows_are_kept_in_the_order_of_the_split_and_typed_if_it_does_not_say_which_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["id,x,y", *(f"{row},NA,yes" for row in range(99))]))
+
+    def descending(table: Any, *how: Any) -> Any:
+        return splitting.by_group(table.sort_by([("id", "descending")]), "id", *how)
+
+    def selecting(table: Any, *how: Any) -> Any:
+        return splitting.by_group(table.select(["id", "x", "y"]), "id", *how)
+
+    kept = preprocess_own(monkeypatch, tmp_path / "a.csv", tmp_path / "out", descending)
+    assert kept["x"].to_pylist() == ["NA"] * len(kept)
+    assert "a champion is scored" not in capsys.readouterr().out
+    typed = preprocess_own(monkeypatch, tmp_path / "a.csv", tmp_path / "out", selecting)
+    assert typed["x"].null_count == len(typed) == len(kept)
+    assert "a champion is scored on the schema's columns only" in capsys.readouterr().out
 
 
 @settings(deadline=None, max_examples=50)

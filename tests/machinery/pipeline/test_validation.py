@@ -24,8 +24,7 @@ def good() -> Content:
 
 
 def step(content: Content, name: str) -> Any:
-    gate = content["Steps"][-1]["Arguments"]
-    return next(entry for entry in [*content["Steps"], *gate["IfSteps"], *gate["ElseSteps"]] if entry["Name"] == name)
+    return Definition(content).steps[name].request
 
 
 def arguments(content: Content, name: str) -> Any:

@@ -143,9 +143,11 @@ def _gains(source: Registry, versions: list[ModelVersion]) -> Iterator[str]:
     for version in versions:
         try:
             evaluation = source.evaluation(version)
-            reference, gain = str(evaluation["reference"]["name"]), float(evaluation["auc_gain"])
+            reference, gain = evaluation["reference"], float(evaluation["auc_gain"])
+            name, reason = str(reference["name"]), str(reference.get("reason", ""))
         except (MlopsError, LookupError, TypeError, ValueError):
             continue
-        other = reference.rpartition("/")[2]
-        against = f"against version {other}" if other.isdecimal() else f"against a {reference}"
-        yield f"on the same test rows: auc of version {version.version} {gain:+.4f} {against}"
+        other = name.rpartition("/")[2]
+        against = f"against version {other}" if other.isdecimal() else f"against a {name}"
+        note = f"; its champion was not comparable: {reason}" if reason else ""
+        yield f"on the same test rows: auc of version {version.version} {gain:+.4f} {against}{note}"
