@@ -1,13 +1,13 @@
 """The application: SageMaker's container contract (`GET /ping`, `POST /invocations`) as raw ASGI.
 
-With detailed observability, SageMaker requests `GET /metrics` every minute. The response is empty: each worker has only
-a part of the counts.
+`GET /metrics` returns the counts of all workers; with detailed observability, SageMaker requests them every minute.
 """
 
 import asyncio
 import json
 import logging
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +15,7 @@ from typing import Any
 
 from mlops.serving.batching import Batcher
 from mlops.serving.engine import Engine
+from mlops.serving.metrics import MEDIA_TYPE, Metrics
 from mlops.serving.negotiation import MEDIA_TYPES, Exchange, Negotiator, RefusalError
 from mlops.serving.recorder import Recorder
 
@@ -26,7 +27,10 @@ So are all requests to handlers that have no separate decoding: they may be slow
 
 _METHODS = {"/ping": "GET", "/invocations": "POST", "/metrics": "GET"}
 _JSON = (b"content-type", b"application/json")
-_PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4")
+_PROMETHEUS = (b"content-type", MEDIA_TYPE.encode())
+_UNCOUNTED = ("/ping", "/metrics")
+"""The paths that are requested by the platform, not by callers."""
+
 _log = logging.getLogger(__name__)
 
 _Headers = Mapping[bytes, bytes]
@@ -43,7 +47,14 @@ class Application:
     """
 
     def __init__(
-        self, engine: Engine | str, largest_body: int, recorder: Recorder | None = None, share: float = 1.0
+        self,
+        engine: Engine | str,
+        largest_body: int,
+        recorder: Recorder | None = None,
+        share: float = 1.0,
+        metrics: Metrics | None = None,
+        *,
+        shows_metrics: bool = True,
     ) -> None:
         """Create the application.
 
@@ -52,13 +63,17 @@ class Application:
             largest_body: The maximum size of a request in bytes.
             recorder: Captures answered requests; None to capture nothing.
             share: The share of answered requests to capture, 0 to 1.
+            metrics: Counts the requests; None to count those of this process alone.
+            shows_metrics: Whether `GET /metrics` returns the counts.
         """
         self.answered = 0
         self.refused: Counter[int] = Counter()
         self._engine = engine
+        self._metrics = metrics or Metrics()
+        self._shows_metrics = shows_metrics
         self._batcher: Batcher | None = None
         if isinstance(engine, Engine) and engine.in_halves:
-            self._batcher = Batcher(engine)
+            self._batcher = Batcher(engine, self._metrics.observe_batch)
         self._negotiator = Negotiator(lambda media_type: self._model().writes(media_type))
         self._largest_body = largest_body
         self._recorder = recorder
@@ -67,25 +82,29 @@ class Application:
 
     async def __call__(self, scope: Mapping[str, Any], receive: _Receive, send: _Send) -> None:
         """Handle one request."""
+        started = time.perf_counter_ns()
+        path = scope["path"]
         try:
-            path = scope["path"]
             if scope["method"] != _METHODS.get(path):
                 raise _wrong_route(path)
             if path == "/metrics":
-                await _respond(send, 200, b"", _PROMETHEUS)
+                await _respond(send, 200, self._exposition(), _PROMETHEUS)
                 return
             engine = self._model()
             if path == "/ping":
                 await _respond(send, 200, b"")
             else:
-                await self._invoke(engine, dict(scope["headers"]), receive, send)
+                await self._invoke(engine, dict(scope["headers"]), receive, send, started)
         except RefusalError as refusal:
+            self._count(path, refusal.status, started)
             await self._refuse(refusal, send)
         except Exception as error:  # the handlers are the user's code, which may raise anything
             _log.exception(f"{type(error).__name__} in the model's code")
+            self._metrics.count_model_error()
+            self._count(path, 500, started)
             await self._refuse(RefusalError(500, "the model's code failed; see the server's log"), send)
 
-    async def _invoke(self, engine: Engine, headers: _Headers, receive: _Receive, send: _Send) -> None:
+    async def _invoke(self, engine: Engine, headers: _Headers, receive: _Receive, send: _Send, started: int) -> None:
         exchange = self._agree(headers)
         if int(headers.get(b"content-length", 0)) > self._largest_body:
             raise self._too_large()
@@ -104,12 +123,25 @@ class Application:
                 response = await loop.run_in_executor(self._thread, engine.respond, body, *types)
         except ValueError as error:
             raise RefusalError(400 if exchange.content_type in MEDIA_TYPES else 415, str(error)) from None
+        self._count("/invocations", 200, started)
         await _respond(send, 200, response, exchange.header)
         self.answered += 1
         if self._recorder is not None and (self._share >= 1 or random.random() < self._share):
+            self._metrics.count_record()
             name = headers.get(b"x-amzn-sagemaker-inference-id", b"").decode("latin-1")
             attributes = headers.get(b"x-amzn-sagemaker-custom-attributes", b"").decode("latin-1")
             self._recorder.add(exchange.encoder.record(body, response, name, attributes))
+
+    def _count(self, path: str, status: int, started: int) -> None:
+        if path == "/invocations":
+            self._metrics.observe_invocation(time.perf_counter_ns() - started)
+        if path not in _UNCOUNTED:
+            self._metrics.count_response(status)
+
+    def _exposition(self) -> bytes:
+        if not self._shows_metrics:
+            raise RefusalError(404, "metrics are switched off; `serving.metrics: true` in the configuration shows them")
+        return self._metrics.exposition()
 
     def _model(self) -> Engine:
         if isinstance(self._engine, str):

@@ -1,7 +1,7 @@
 """Dynamic batching: requests that arrive in one turn of the event loop share calls of numpy and ONNX Runtime."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mlops.serving.engine import LARGEST_FOR_TWIN, Engine, Rows
@@ -27,13 +27,15 @@ class Batcher:
     another.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, observe: Callable[[int], None] = lambda _: None) -> None:
         """Create a batcher.
 
         Args:
             engine: The model; it must be `in_halves`.
+            observe: Called with the number of requests in each batch.
         """
         self._engine = engine
+        self._observe = observe
         self._waiting: list[_Request] = []
 
     async def respond(self, body: bytes, content_type: str, response_type: str) -> bytes:
@@ -83,6 +85,7 @@ class Batcher:
                 for request in batch:
                     self._respond([request])
             return
+        self._observe(len(batch))
         for request, response in zip(batch, responses, strict=True):
             if not request.response.done():
                 request.response.set_result(response)

@@ -5,7 +5,7 @@ All connections are checked periodically, which is cheaper than one timer per re
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _CHECKS_PER_DEADLINE = 10
@@ -24,16 +24,20 @@ class Deadlines:
         ended: The number of connections that were closed.
     """
 
-    def __init__(self, connections: Iterable[Any], seconds: float) -> None:
+    def __init__(
+        self, connections: Iterable[Any], seconds: float, count: Callable[[int], None] = lambda _: None
+    ) -> None:
         """Set the deadline.
 
         Args:
             connections: The server's protocols (`server_state.connections`), a live collection.
             seconds: How long a request may take to arrive, from its first byte or the opening of its connection.
+            count: Called with the status of each response.
         """
         self.ended = 0
         self._connections = connections
         self._seconds = seconds
+        self._count = count
         self._since: dict[Any, tuple[object, float]] = {}
 
     async def watch(self) -> None:
@@ -53,6 +57,7 @@ class Deadlines:
         for connection, (_, first_seen) in since.items():
             if now - first_seen > self._seconds and not connection.transport.is_closing():
                 self.ended += 1
+                self._count(408)
                 connection.transport.write(_RESPONSE)
                 connection.transport.close()
 

@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,8 +35,15 @@ class Recorder:
         written: The number of records in files.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, report: Callable[[int, int], None] = lambda written, lost: None) -> None:
+        """Start the thread.
+
+        Args:
+            folder: The folder.
+            report: Called in the thread with the numbers of written and of dropped records so far.
+        """
         self.written = 0
+        self._report = report
         self._unwritten = 0
         self._refused = 0
         self._folder = folder
@@ -93,6 +101,7 @@ class Recorder:
             self._unwritten += len(records)
             _log.error(_LOSING, error.strerror or error)
         self._taken += len(lines)
+        self._report(self.written, self.lost)
 
     def _append(self, lines: bytes) -> None:
         now = datetime.now(UTC)

@@ -30,6 +30,7 @@ class Settings:
         shutdown_seconds: How long requests in flight may take when the server is stopped.
         capture: The folder of captured requests; None to capture nothing.
         capture_percentage: The percentage of answered requests to capture.
+        metrics: Whether `GET /metrics` returns the counts of the server.
     """
 
     model: Path = Path("/opt/ml/model")
@@ -45,6 +46,7 @@ class Settings:
     shutdown_seconds: int = 20
     capture: Path | None = None
     capture_percentage: float = 100
+    metrics: bool = True
 
     @classmethod
     def read(cls, path: Path) -> "Settings":

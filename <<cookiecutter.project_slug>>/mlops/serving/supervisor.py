@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.errors import MlopsError, UsageError
+from mlops.serving.metrics import Ledger
 from mlops.serving.settings import TWIN_FILE, Settings
 from mlops.serving.state import CREATING, FAILED, IN_SERVICE, READY, UPDATING, State
 
@@ -47,23 +48,26 @@ class Worker:
         settings: What it was started with.
         process: The process.
         control: This end of its control socket.
+        slot: The number of its slot in the metrics.
         outcome: Its message about its start; empty until it arrives.
     """
 
     settings: Settings
     process: "subprocess.Popen[bytes]"
     control: socket.socket
+    slot: int
     outcome: str = ""
 
     @classmethod
-    def start(cls, settings: Settings, listener: socket.socket) -> "Worker":
+    def start(cls, settings: Settings, listener: socket.socket, ledger: Ledger) -> "Worker":
         """Start a worker in its own process group, because Ctrl-C is for the supervisor."""
         ours, theirs = socket.socketpair()
-        descriptors = (listener.fileno(), theirs.fileno())
-        command = [sys.executable, "-m", "mlops.serving.worker", settings.as_json(), *map(str, descriptors)]
+        slot = ledger.take(settings.version)
+        descriptors = (listener.fileno(), theirs.fileno(), ledger.descriptor)
+        command = [sys.executable, "-m", "mlops.serving.worker", settings.as_json(), *map(str, (*descriptors, slot))]
         with theirs:
             process = subprocess.Popen(command, env=_one_thread(), pass_fds=descriptors, process_group=0)
-        return cls(settings, process, ours)
+        return cls(settings, process, ours, slot)
 
     def end(self) -> None:
         """Stop it after its requests in flight; unlike a signal, this cannot arrive before the worker can handle it."""
@@ -96,6 +100,7 @@ class Supervisor:
         self._requested: Settings | None = read()
         self._decided: Settings | None = None  # accepted or rejected; other workers are still exiting
         self._current: Settings | None = None
+        self._ledger = Ledger()
         self._listener = _listen(self._requested.host, self._requested.port)
         host, port = self._listener.getsockname()[:2]
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -152,14 +157,18 @@ class Supervisor:
         if worker.outcome:
             if worker.outcome != READY:
                 self._failure = worker.outcome
-            elif worker.settings is self._current:  # a restarted worker
+                return
+            self._ledger.set_ready(worker.slot)
+            if worker.settings is self._current:  # a restarted worker
                 self._set_state(status=IN_SERVICE, failure="")
             return
         self._selector.unregister(worker.control)
         worker.control.close()
         self._workers.remove(worker)
         status = worker.process.wait()
-        if not self._stopping and (worker.settings is self._requested or worker.settings is self._current):
+        is_needed = worker.settings is self._requested or worker.settings is self._current
+        self._ledger.release(worker.slot, expected=self._stopping or not is_needed)
+        if not self._stopping and is_needed:
             self._failure = f"A worker exited with status {status}."
             self._restart_at = time.monotonic() + RESTART_SECONDS
             _log.error("worker %d exited with status %d", worker.process.pid, status)
@@ -185,7 +194,7 @@ class Supervisor:
             self._start(self._requested)
 
     def _start(self, settings: Settings) -> None:
-        worker = Worker.start(settings, self._listener)
+        worker = Worker.start(settings, self._listener, self._ledger)
         self._workers.append(worker)
         self._selector.register(worker.control, selectors.EVENT_READ, worker)
 

@@ -1,8 +1,8 @@
 """A worker process: load the model, then serve it on the supervisor's socket until stopped.
 
-`python -m mlops.serving.worker SETTINGS LISTENER CONTROL` takes the settings as JSON and two inherited file
-descriptors. It sends `READY`, or the reason why there is no model, over the control socket, and stops when its other
-end is closed.
+`python -m mlops.serving.worker SETTINGS LISTENER CONTROL METRICS SLOT` takes the settings as JSON, three inherited file
+descriptors and the number of its slot in the metrics. It sends `READY`, or the reason why there is no model, over the
+control socket, and stops when its other end is closed.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from mlops.serving import logs
 from mlops.serving.app import Application
 from mlops.serving.deadlines import Deadlines
 from mlops.serving.engine import Engine, load
+from mlops.serving.metrics import Metrics
 from mlops.serving.recorder import Recorder
 from mlops.serving.settings import MEGABYTE, Settings
 from mlops.serving.state import READY
@@ -55,20 +56,28 @@ def http_server(application: Application, settings: Settings) -> uvicorn.Server:
 def main(arguments: list[str]) -> int:
     """Serve until the supervisor closes the control socket or exits; return 0."""
     settings = Settings.from_json(arguments[0])
-    listener, control = (socket.socket(fileno=int(number)) for number in arguments[1:])
+    listener, control = (socket.socket(fileno=int(number)) for number in arguments[1:3])
+    metrics = Metrics(int(arguments[3]), int(arguments[4]))
     logs.set_up()
     engine = _load(settings)
     recorder = None
     if settings.capture and settings.capture_percentage > 0 and isinstance(engine, Engine):
-        recorder = Recorder(settings.capture)
+        recorder = Recorder(settings.capture, metrics.set_records)
     largest_body = int(settings.max_payload_mb * MEGABYTE)
-    application = Application(engine, largest_body, recorder, settings.capture_percentage / 100)
+    application = Application(
+        engine,
+        largest_body,
+        recorder,
+        settings.capture_percentage / 100,
+        metrics,
+        shows_metrics=settings.metrics,
+    )
     gc.freeze()  # exclude the objects of libraries and model from every collection
     control.sendall((READY if isinstance(engine, Engine) else engine).encode())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # uvicorn handles them, and raises them again when it is done
     http = http_server(application, settings)
-    deadlines = Deadlines(http.server_state.connections, settings.read_timeout_seconds)
+    deadlines = Deadlines(http.server_state.connections, settings.read_timeout_seconds, metrics.count_response)
     try:
         with asyncio.Runner(loop_factory=http.config.get_loop_factory()) as runner:
             runner.run(_serve(http, deadlines, listener, control))
