@@ -70,6 +70,13 @@ def test_no_setting_asks_for_what_sagemaker_cannot_do_together_or_watches_what_i
 
 
 @pytest.mark.parametrize("answers", [REALTIME, ASYNC], ids=label)
+def test_sagemaker_asks_the_container_for_metrics_only_if_the_setting_says_so(answers: dict[str, str]) -> None:
+    for given, expected in (({}, "false"), ({"DetailedObservability": "true"}, "true")):
+        config = said("endpoint", answers, **given).resources["EndpointConfig"]["Properties"]
+        assert config["MetricsConfig"] == {"EnableDetailedObservability": expected}
+
+
+@pytest.mark.parametrize("answers", [REALTIME, ASYNC], ids=label)
 @each_strategy
 def test_an_update_shifts_traffic_as_the_strategy_says_and_with_one_instance_at_once(
     answers: dict[str, str], strategy: str

@@ -202,6 +202,7 @@ class LocalEndpoint:
             max_payload_mb=environment.number("serving.max_payload_mb"),
             read_timeout_seconds=environment.number("serving.read_timeout_seconds"),
             capture_percentage=self.target.capture_percentage,
+            metrics=bool(environment.missing("serving.metrics")) or environment.flag("serving.metrics"),
             capture=LocalStore.of(self.target).path(
                 capture.prefix(environment["bucket"], self.target.project.slug, version.version, self.name)
             ),
