@@ -392,7 +392,7 @@ def register_model(
     # scikit-learn install them with pip, which downloads setuptools first unless build isolation is off: "0" switches
     # it off (sic). Otherwise an endpoint with network isolation, as here, would never start.
     # By default, AWS's servers kill a worker that is busy for 60 seconds, and PyTorch's (TS_) rejects more than 6.5 MB.
-    # SageMaker allows asynchronous endpoints an hour and 1 GB: leave the limits to SageMaker.
+    # SageMaker allows asynchronous endpoints an hour and 1 GB, others less: leave the limits to SageMaker.
     builder = ModelBuilder(
         image_uri=context.inference_image,
         s3_model_data_url=train.properties.ModelArtifacts.S3ModelArtifacts,
@@ -401,8 +401,8 @@ def register_model(
             "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
             "PIP_NO_BUILD_ISOLATION": "0",
             "SAGEMAKER_MODEL_SERVER_TIMEOUT": "3600",
-            "TS_MAX_REQUEST_SIZE": str(1024**3),
-            "TS_MAX_RESPONSE_SIZE": str(1024**3),
+            "TS_MAX_REQUEST_SIZE": str(context.largest_request),
+            "TS_MAX_RESPONSE_SIZE": str(context.largest_request),
         },
         role_arn=context.role,
         sagemaker_session=context.session,

@@ -5,6 +5,7 @@ In a serverless project with monitoring it also captures what it answers.
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from mlops.base import capture
+from mlops.base.payloads import LAMBDA, MEGABYTE
 from model.schema import SCHEMA
 from modelkit.captured import Captured
 from modelkit.intervals import Interval
@@ -219,6 +221,26 @@ def test_a_request_that_is_too_large_is_refused_before_the_endpoint_is_asked(
     status, reason = refusal(account, request(b"1" * 1_000_001))
     assert (status, endpoint.asked) == (413, [])
     assert "1000000 bytes" in reason
+
+
+def test_a_response_that_the_function_cannot_return_is_refused_with_its_limit_and_a_smaller_one_is_returned(
+    account: StandInAccount, endpoint: Endpoint
+) -> None:
+    event = request(b"1", content_type="text/csv")
+    endpoint.body = b"1" * 4_400_000
+    assert ask(account, event) == (200, "text/csv", "1" * 4_400_000)
+    endpoint.body = b"1" * 4_720_000
+    status, reason = refusal(account, event)
+    assert status == 413
+    (limit,) = map(int, re.findall(r"the response is larger than (\d+) bytes", reason))
+    headers = len(json.dumps({"statusCode": 200, "headers": {"content-type": "x" * 256}, "isBase64Encoded": True}))
+    assert 4_700_000 < limit <= (LAMBDA * MEGABYTE - headers) * 3 / 4
+
+
+def test_a_response_that_is_refused_is_not_captured(account: StandInAccount, captured_endpoint: Endpoint) -> None:
+    captured_endpoint.body = b"1" * 4_720_000
+    assert refusal(account, request(b"1", content_type="text/csv"))[0] == 413
+    assert objects(account) == {}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import yaml
 
-from mlops.base import capture
+from mlops.base import capture, payloads
 from mlops.monitoring.place import Layout
 from mlops.project.names import Names
 from mlops.project.stacks import SHADOW_MINUTES
@@ -67,6 +68,33 @@ def test_no_setting_asks_for_what_sagemaker_cannot_do_together_or_watches_what_i
     for settings in choices(template):
         resolved = resolve(template, {**parameters(template), **settings})
         assert [*exclusions.findings(resolved), *metrics.findings(resolved)] == [], settings
+
+
+@pytest.mark.parametrize("answers", [REALTIME, SERVERLESS], ids=label)
+def test_the_api_takes_what_the_function_and_the_endpoint_both_take(answers: dict[str, str]) -> None:
+    largest = min(payloads.LAMBDA, payloads.ENDPOINTS[answers["inference"]].request)
+    parameter = written("api", **answers).data["Parameters"]["MaxPayloadMegabytes"]
+    assert parameter["Default"] == str(largest)
+    taken = [size for size in range(101) if re.fullmatch(parameter["AllowedPattern"], str(size))]
+    assert taken == list(range(1, largest + 1))
+    variables = said("api", answers).resources["Function"]["Properties"]["Environment"]["Variables"]
+    assert int(variables["MAX_BYTES"]) <= largest * payloads.MEGABYTE
+
+
+@pytest.mark.parametrize("inference_", payloads.ENDPOINTS)
+def test_the_configuration_has_the_limit_of_the_kind_of_endpoint(inference_: str) -> None:
+    serving = yaml.safe_load(text_of("config/base.yaml", {"inference": inference_}))["serving"]
+    assert serving["max_payload_mb"] == payloads.ENDPOINTS[inference_].request
+
+
+def test_no_setting_of_a_transform_job_exceeds_what_sagemaker_takes() -> None:
+    declared = written("transform", **BATCH).data["Parameters"]
+    largest = {
+        name: max(size for size in range(101) if re.fullmatch(declared[name]["AllowedPattern"], str(size)))
+        for name in ("PayloadMegabytes", "ConcurrentRequests")
+    }
+    assert largest["PayloadMegabytes"] * largest["ConcurrentRequests"] <= payloads.TRANSFORM_LARGEST
+    assert declared["PayloadMegabytes"]["Default"] == str(payloads.TRANSFORM_DEFAULT)
 
 
 @pytest.mark.parametrize("answers", [REALTIME, ASYNC], ids=label)

@@ -34,6 +34,7 @@ FUNCTIONS = (
     "mlops/base/environments.py",
     "mlops/base/errors.py",
     "mlops/base/files.py",
+    "mlops/base/payloads.py",
     "mlops/functions/__init__.py",
     "mlops/functions/api.py",
     "mlops/functions/clients.py",
@@ -81,6 +82,7 @@ IMAGE = (
     "mlops/base/errors.py",
     "mlops/base/files.py",
     "mlops/base/handlers.py",
+    "mlops/base/payloads.py",
     "mlops/serving/*.py",
 )
 """The files of the server in the project's own image."""

@@ -8,6 +8,7 @@ from sagemaker.core.workflow.pipeline_context import PipelineSession
 
 from mlops.base.capture import SMOKE
 from mlops.base.environments import LOCAL
+from mlops.base.payloads import ENDPOINTS
 from mlops.pipeline import training_metrics
 from mlops.project.environment import Environment
 from mlops.project.instances import has_own_disks
@@ -86,6 +87,11 @@ class Context:
     def test_prefix(self) -> str:
         """The prefix of the inference ids of `smoke`'s requests, which are not traffic."""
         return SMOKE
+
+    @property
+    def largest_request(self) -> int:
+        """The size in bytes of the largest request of any kind of endpoint."""
+        return max(payload.request_bytes for payload in ENDPOINTS.values())
 
     @property
     def takes_metrics(self) -> bool:

@@ -16,6 +16,7 @@ from mlops.base import capture
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import is_locked, locked, write_text
+from mlops.endpoints.payload import max_payload_mb, payload_of
 from mlops.endpoints.port import Deployment
 from mlops.project.target import Target
 from mlops.registry.archives import unpacked
@@ -199,7 +200,8 @@ class LocalEndpoint:
             host=host or HOST,
             port=PORT if port is None else port,
             workers=(os.cpu_count() or 1) if workers is None else workers,
-            max_payload_mb=environment.number("serving.max_payload_mb"),
+            max_payload_mb=max_payload_mb(self.target),
+            max_response_mb=payload_of(self.target).response,
             read_timeout_seconds=environment.number("serving.read_timeout_seconds"),
             capture_percentage=self.target.capture_percentage,
             metrics=bool(environment.missing("serving.metrics")) or environment.flag("serving.metrics"),
@@ -207,7 +209,7 @@ class LocalEndpoint:
                 capture.prefix(environment["bucket"], self.target.project.slug, version.version, self.name)
             ),
         )
-        for name in ("workers", "max_payload_mb", "read_timeout_seconds"):
+        for name in ("workers", "read_timeout_seconds"):
             if getattr(settings, name) <= 0:
                 raise UsageError(f"{name} must be greater than 0, not {getattr(settings, name)}.")
         return settings

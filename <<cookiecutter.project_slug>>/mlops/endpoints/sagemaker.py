@@ -11,7 +11,9 @@ from botocore.exceptions import ClientError
 
 from mlops.base.commands import MLOPS
 from mlops.base.errors import MlopsError, UsageError
+from mlops.base.payloads import REALTIME, Payload
 from mlops.base.waiting import RESUME, Clock, wait
+from mlops.endpoints.payload import payload_of, require_fits
 from mlops.endpoints.port import Deployment
 from mlops.project.account import Account, aws_errors, if_exists, is_missing
 from mlops.project.configuration import file_of
@@ -42,6 +44,7 @@ class AwsEndpoint:
         environment: The environment.
         queued: Whether requests are queued, with their responses in S3 (`inference: async`).
         clock: The clock; tests replace it.
+        payload: The limits of its requests.
     """
 
     account: Account
@@ -49,6 +52,7 @@ class AwsEndpoint:
     environment: str
     queued: bool
     clock: Clock = time
+    payload: Payload = REALTIME
 
     @classmethod
     def of(cls, target: Target, clock: Clock = time) -> "AwsEndpoint":
@@ -59,7 +63,7 @@ class AwsEndpoint:
         """
         target.account.verify()
         queued = target.project.answer("inference") == "async"
-        return cls(target.account, target.names, target.environment, queued, clock)
+        return cls(target.account, target.names, target.environment, queued, clock, payload_of(target))
 
     @property
     def name(self) -> str:
@@ -90,6 +94,7 @@ class AwsEndpoint:
 
     def invoke(self, body: bytes, content_type: str, accept: str, inference_id: str = "") -> str:
         """Send a request and return the response (see `Endpoint.invoke`), waiting for it if requests are queued."""
+        require_fits(body, self.payload.what, self.payload.request)
         request = {"EndpointName": self.name, "ContentType": content_type, "Accept": accept}
         if inference_id:
             request["InferenceId"] = inference_id

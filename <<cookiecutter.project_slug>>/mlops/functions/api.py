@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from mlops.base.capture import Encoder
+from mlops.base.payloads import LAMBDA, MEGABYTE
 
 _HEADERS = {
     "content-type": "ContentType",
@@ -41,6 +42,10 @@ _ERRORS = {
     "ValidationError": (400, "SageMaker rejected the request; check its headers"),
 }
 """Status and reason for the error codes of InvokeEndpoint."""
+
+_ENVELOPE_BYTES = 4096
+_MAX_RESPONSE_BYTES = (LAMBDA * MEGABYTE - _ENVELOPE_BYTES) // 4 * 3
+"""The largest response that fits into what a function may return, in base64 and beside status and headers."""
 
 _MAX_RECORD_BYTES = 1_024_000
 """The largest record of a stream: https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html."""
@@ -63,7 +68,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     text = event.get("body") or ""
     body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
     if len(body) > (largest := int(os.environ["MAX_BYTES"])):
-        return _refusal(413, f"the request is larger than {largest} bytes; send fewer rows at a time")
+        return _too_large("request", largest)
     parameters = {_HEADERS[name]: value for name, value in event["headers"].items() if name in _HEADERS and value}
     try:
         response = _runtime().invoke_endpoint(EndpointName=os.environ["ENDPOINT_NAME"], Body=body, **parameters)
@@ -75,6 +80,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     except BotoCoreError as error:
         _log.error("%s: %s", type(error).__name__, error)
         return _refusal(*_FAILED)
+    if len(content) > _MAX_RESPONSE_BYTES:
+        return _too_large("response", _MAX_RESPONSE_BYTES)
     if "CAPTURE_STREAM" in os.environ:
         _capture(parameters, body, response["ContentType"], content)
     return {
@@ -151,6 +158,10 @@ def _model_reason(response: dict[str, Any]) -> tuple[int, str]:
     except (ValueError, LookupError, TypeError):
         reason = "the model rejected the request"
     return status, str(reason)
+
+
+def _too_large(what: str, limit: int) -> dict[str, Any]:
+    return _refusal(413, f"the {what} is larger than {limit} bytes; send fewer rows at a time")
 
 
 def _refusal(status: int, reason: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.archives import pack
+from mlops.base.payloads import TRANSFORM_DEFAULT, TRANSFORM_LARGEST
 from mlops.pipeline import training_metrics
 from mlops.pipeline.definition import as_text
 from mlops.project.instances import NO_KEY, has_own_disks
@@ -158,7 +159,7 @@ class JobRunner:
             *("--input", "/opt/ml/input/data", "--output", "/opt/ml/output/data"),
             *("--content-type", content_type, "--accept", target.get("Accept", content_type)),
             *("--split", source.get("SplitType", "None"), "--strategy", arguments.get("BatchStrategy", "MultiRecord")),
-            *("--max-payload", str(arguments.get("MaxPayloadInMB", 6))),
+            *("--max-payload", str(_max_payload_mb(arguments))),
         ]
         environment = {**container.get("Environment", {}), "PYTHONPATH": str(self.root)}
         self._run(
@@ -240,6 +241,19 @@ class JobRunner:
             "TRAINING_JOB_NAME": name,
             **{key: sandbox.rewrite(as_text(value)) for key, value in declared.items()},
         }
+
+
+def _max_payload_mb(arguments: Mapping[str, Any]) -> int:
+    """Return the limit of the requests of a transform job in megabytes; refuse what SageMaker refuses."""
+    megabytes = int(arguments.get("MaxPayloadInMB", TRANSFORM_DEFAULT))
+    concurrent = int(arguments.get("MaxConcurrentTransforms", 1))
+    if megabytes * max(1, concurrent) > TRANSFORM_LARGEST:  # 0: SageMaker chooses
+        raise JobError(
+            "ValidationException",
+            f"MaxPayloadInMB {megabytes} with MaxConcurrentTransforms {concurrent}: their product may be at most "
+            f"{TRANSFORM_LARGEST}.",
+        )
+    return megabytes
 
 
 def _require_encryptable_disks(cluster: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from mlops.base.errors import MlopsError
 from mlops.base.files import all_files_below, write_text
 from mlops.base.handlers import load_unpacked
+from mlops.base.payloads import MEGABYTE
 
 SINGLE_RECORD = "SingleRecord"
 
@@ -19,7 +20,7 @@ def requests(body: bytes, *, by_line: bool, single: bool, limit: int) -> Iterato
         body: The object.
         by_line: Whether SplitType is Line; else the object is one request.
         single: Whether BatchStrategy is SingleRecord: a request for each line.
-        limit: The largest request, in bytes.
+        limit: The largest request, in bytes; 0 for no limit.
 
     Raises:
         MlopsError: A record is larger than the limit.
@@ -27,9 +28,9 @@ def requests(body: bytes, *, by_line: bool, single: bool, limit: int) -> Iterato
     records = [line + b"\n" for line in body.splitlines() if line.strip()] if by_line else [body]
     batch = b""
     for record in records:
-        if len(record) > limit:
+        if limit and len(record) > limit:
             raise MlopsError(f"A record of {len(record)} bytes is larger than MaxPayloadInMB allows ({limit} bytes).")
-        if batch and (single or len(batch) + len(record) > limit):
+        if batch and (single or (limit and len(batch) + len(record) > limit)):
             yield batch
             batch = b""
         batch += record
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--max-payload", type=int, required=True, help="megabytes")
     options = parser.parse_args(arguments)
     by_line, single = options.split == "Line", options.strategy == SINGLE_RECORD
-    limit = options.max_payload * 1024 * 1024
+    limit = options.max_payload * MEGABYTE
     name = ""
     try:
         handlers = load_unpacked(options.model, "The model")

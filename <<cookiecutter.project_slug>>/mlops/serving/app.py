@@ -55,6 +55,7 @@ class Application:
         metrics: Metrics | None = None,
         *,
         shows_metrics: bool = True,
+        largest_response: int | None = None,
     ) -> None:
         """Create the application.
 
@@ -65,6 +66,7 @@ class Application:
             share: The share of answered requests to capture, 0 to 1.
             metrics: Counts the requests; None to count those of this process alone.
             shows_metrics: Whether `GET /metrics` returns the counts.
+            largest_response: The maximum size of a response in bytes; None for no limit.
         """
         self.answered = 0
         self.refused: Counter[int] = Counter()
@@ -76,6 +78,7 @@ class Application:
             self._batcher = Batcher(engine, self._metrics.observe_batch)
         self._negotiator = Negotiator(lambda media_type: self._model().writes(media_type))
         self._largest_body = largest_body
+        self._largest_response = largest_response
         self._recorder = recorder
         self._share = share
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large-requests")
@@ -107,13 +110,13 @@ class Application:
     async def _invoke(self, engine: Engine, headers: _Headers, receive: _Receive, send: _Send, started: int) -> None:
         exchange = self._agree(headers)
         if int(headers.get(b"content-length", 0)) > self._largest_body:
-            raise self._too_large()
+            raise _too_large("request", self._largest_body)
         message = await receive()
         body = message["body"] if message.get("more_body") is False else await self._read_body(message, receive)
         if body is None:
             return  # the client has disconnected
         if len(body) > self._largest_body:
-            raise self._too_large()
+            raise _too_large("request", self._largest_body)
         try:
             types = exchange.content_type, exchange.response_type
             if self._batcher and len(body) <= OFF_LOOP_BYTES:
@@ -123,6 +126,8 @@ class Application:
                 response = await loop.run_in_executor(self._thread, engine.respond, body, *types)
         except ValueError as error:
             raise RefusalError(400 if exchange.content_type in MEDIA_TYPES else 415, str(error)) from None
+        if self._largest_response is not None and len(response) > self._largest_response:
+            raise _too_large("response", self._largest_response)
         self._count("/invocations", 200, started)
         await _respond(send, 200, response, exchange.header)
         self.answered += 1
@@ -164,19 +169,20 @@ class Application:
             chunks.append(message["body"])
             size += len(message["body"])
             if size > self._largest_body:
-                raise self._too_large()
+                raise _too_large("request", self._largest_body)
             if not message["more_body"]:
                 return b"".join(chunks)
             message = await receive()
         return None
 
-    def _too_large(self) -> RefusalError:
-        return RefusalError(413, f"the request is larger than {self._largest_body} bytes; send fewer rows at a time")
-
     async def _refuse(self, refusal: RefusalError, send: _Send) -> None:
         self.refused[refusal.status] += 1
         _log.warning(f"{refusal.status}: %s", refusal.reason)
         await _respond(send, refusal.status, json.dumps({"error": refusal.reason}).encode(), _JSON, *refusal.headers)
+
+
+def _too_large(what: str, limit: int) -> RefusalError:
+    return RefusalError(413, f"the {what} is larger than {limit} bytes; send fewer rows at a time")
 
 
 def _wrong_route(path: str) -> RefusalError:

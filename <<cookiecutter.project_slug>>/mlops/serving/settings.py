@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.errors import MlopsError
-
-MEGABYTE = 1024 * 1024
+from mlops.base.payloads import ASYNC, REALTIME
 
 TWIN_FILE = "twin.onnx"
 """The ONNX twin of a model, in the model's folder."""
@@ -26,6 +25,7 @@ class Settings:
         port: The port to listen on.
         workers: The number of worker processes.
         max_payload_mb: The maximum size of a request in megabytes.
+        max_response_mb: The maximum size of a response in megabytes; None for no limit.
         read_timeout_seconds: How long a request may take to arrive.
         shutdown_seconds: How long requests in flight may take when the server is stopped.
         capture: The folder of captured requests; None to capture nothing.
@@ -41,7 +41,8 @@ class Settings:
     workers: int = field(
         default_factory=lambda: int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", os.cpu_count() or 1))
     )
-    max_payload_mb: float = field(default_factory=lambda: float(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB", "6")))
+    max_payload_mb: float = field(default_factory=lambda: _max_payload_mb())
+    max_response_mb: float | None = None
     read_timeout_seconds: float = 20
     shutdown_seconds: int = 20
     capture: Path | None = None
@@ -72,3 +73,8 @@ class Settings:
     def as_json(self) -> str:
         """Return the settings as JSON."""
         return json.dumps(asdict(self), default=str)
+
+
+def _max_payload_mb() -> float:
+    """Return what a transform job or the image sets, or else the limit of a real-time endpoint; 0 is no limit."""
+    return float(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB", REALTIME.request)) or ASYNC.request

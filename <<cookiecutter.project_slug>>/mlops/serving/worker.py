@@ -16,13 +16,14 @@ import time
 import uvicorn
 
 from mlops.base.errors import MlopsError
+from mlops.base.payloads import MEGABYTE
 from mlops.serving import logs
 from mlops.serving.app import Application
 from mlops.serving.deadlines import Deadlines
 from mlops.serving.engine import Engine, load
 from mlops.serving.metrics import Metrics
 from mlops.serving.recorder import Recorder
-from mlops.serving.settings import MEGABYTE, Settings
+from mlops.serving.settings import Settings
 from mlops.serving.state import READY
 from mlops.serving.transport import HttpProtocol
 
@@ -71,6 +72,7 @@ def main(arguments: list[str]) -> int:
         settings.capture_percentage / 100,
         metrics,
         shows_metrics=settings.metrics,
+        largest_response=None if settings.max_response_mb is None else int(settings.max_response_mb * MEGABYTE),
     )
     gc.freeze()  # exclude the objects of libraries and model from every collection
     control.sendall((READY if isinstance(engine, Engine) else engine).encode())

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlops.base.errors import MlopsError
+from mlops.base.errors import MlopsError, UsageError
+from mlops.base.payloads import ENDPOINTS, Payload
 from mlops.endpoints.adapters import endpoint_of
 from mlops.endpoints.sagemaker import AwsEndpoint
 from mlops.project.account import Account
@@ -62,6 +63,25 @@ def test_a_refusal_of_the_model_is_told_in_its_own_words(status: int, exit_code:
         server.invoke(*ASKED)
     assert caught.value.message == f"The endpoint rejected the request ({status}): no such column"
     assert caught.value.exit_code == exit_code
+
+
+@pytest.mark.parametrize(("inference", "payload"), ENDPOINTS.items())
+def test_a_request_larger_than_sagemaker_takes_is_not_sent(
+    inference: str, payload: Payload, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Account, "verify", lambda _: None)
+    server = endpoint_of(Target(small_project(tmp_path, inference=inference), "staging"))
+    assert isinstance(server, AwsEndpoint)
+    assert (server.payload, server.queued) == (payload, inference == "async")
+
+    class Large(bytes):
+        """As much as is said, without the memory."""
+
+        def __len__(self) -> int:
+            return payload.request_bytes + 1
+
+    with pytest.raises(UsageError, match=f"{payload.what} takes up to {payload.request} MB"):
+        server.invoke(Large(), "text/csv", "text/csv")
 
 
 def test_an_endpoint_that_is_not_there_says_to_deploy_it() -> None:

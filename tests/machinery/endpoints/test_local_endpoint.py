@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from mlops.base.errors import MlopsError
+from mlops.base.payloads import ENDPOINTS, SERVERLESS, Payload
 from mlops.registry.versions import find
+from mlops.serving.settings import Settings
 from tests.machinery.endpoints.registered import endpoint, free_port, register
 from tests.machinery.serving.served import until
 from tests.projects import mlops
@@ -127,8 +129,10 @@ def test_without_a_registered_model_nothing_is_served(default_project: Path) -> 
     ("before", "after", "said"),
     [
         ("percentage: 100", "percentage: 101", "capture.percentage must be between 0 and 100"),
-        ("max_payload_mb: 6", "max_payload_mb: 0", "max_payload_mb must be greater than 0"),
-        ("max_payload_mb: 6", "max_payload_mb: lots", "Use a number"),
+        ("max_payload_mb: 25", "max_payload_mb: 0", "must be greater than 0"),
+        ("max_payload_mb: 25", "max_payload_mb: 25.5", "a real-time endpoint takes requests of up to 25 MB"),
+        ("max_payload_mb: 25", "max_payload_mb: lots", "Use a number"),
+        ("metrics: true", "metrics: maybe", "Use true or false"),
         ("read_timeout_seconds: 20", "", "has no value for `serving.read_timeout_seconds`"),
     ],
 )
@@ -143,6 +147,64 @@ def test_a_wrong_setting_is_said_with_its_name(project: Path, before: str, after
     assert said in str(refusal.value)
     assert refusal.value.exit_code == 2
     assert served.describe() is None
+
+
+@pytest.mark.parametrize(("inference", "payload"), ENDPOINTS.items())
+def test_the_server_refuses_what_sagemaker_refuses_for_the_kind_of_endpoint(
+    project: Path, inference: str, payload: Payload
+) -> None:
+    set_answers(project, inference=inference)
+    served = endpoint(project)
+    version = find(served.registry.versions(), 1)
+    configure(project, "max_payload_mb", payload.request + 1)
+    with pytest.raises(MlopsError) as refusal:
+        served.start(version)
+    assert f"{payload.what} takes requests of up to {payload.request} MB" in str(refusal.value)
+    assert (refusal.value.exit_code, served.describe()) == (2, None)
+    for value, megabytes in ((payload.request, payload.request), (0.5, 0.5), ("", payload.request)):
+        configure(project, "max_payload_mb", value)
+        served = endpoint(project)
+        served.command(version, host=None, port=None, workers=None)
+        settings = Settings.read(served.folder / "settings.json")
+        assert (settings.max_payload_mb, settings.max_response_mb) == (megabytes, payload.response)
+
+
+def test_a_request_and_a_response_too_large_for_a_serverless_endpoint_are_refused_here(project: Path) -> None:
+    set_answers(project, inference="serverless")
+    configure(project, "max_payload_mb", "")
+    mlops(project, "serve", "--detach", "--version", "1", "--port", free_port(), "--workers", "1")
+    (project / "large.csv").write_bytes(b"1".ljust(SERVERLESS.request_bytes + 1))
+    for started in (True, False):
+        refused = mlops(project, "invoke", "large.csv", *([] if started else ["--version", "1"]), check=False)
+        assert refused.returncode == 2
+        assert "fewer rows at a time" in refused.stderr
+    (project / "many.csv").write_bytes(b"1234567 " * (SERVERLESS.request_bytes // 8))
+    answered = mlops(project, "invoke", "many.csv", check=False)
+    assert answered.returncode == 2
+    assert "the response is larger than 4194304 bytes" in answered.stderr
+
+
+def test_metrics_are_shown_unless_the_configuration_says_otherwise(project: Path) -> None:
+    served = endpoint(project)
+    version = find(served.registry.versions(), 1)
+    for value, shown in (("true", True), ("false", False), ("", True)):
+        configure(project, "metrics", value)
+        served = endpoint(project)
+        served.command(version, host=None, port=None, workers=None)
+        assert Settings.read(served.folder / "settings.json").metrics is shown
+
+
+def set_answers(project: Path, **answers: str) -> None:
+    file = project / "project.yaml"
+    for question, answer in answers.items():
+        file.write_text(re.sub(rf"(?m)^{question}: .*", f'{question}: "{answer}"', file.read_text()))
+
+
+def configure(project: Path, key: str, value: object) -> None:
+    """Set a key of the section `serving`; remove it for an empty value."""
+    file = project / "config/base.yaml"
+    line = f"  {key}: {value}\n" if value != "" else ""
+    file.write_text(re.sub(rf"(?m)^  {key}: .*\n", "", file.read_text()).replace("serving:\n", f"serving:\n{line}"))
 
 
 def test_nothing_is_captured_without_monitoring(project: Path) -> None:

@@ -72,6 +72,17 @@ def test_a_transform_sends_records_to_the_handlers_of_the_model(tmp_path: Path, 
     assert (tmp_path / "s3/bucket/out/rows.csv.out").read_text() == expected
 
 
+@pytest.mark.parametrize(("megabytes", "concurrent"), [(101, 1), (101, 0), (21, 5), (100, 2)])
+def test_a_transform_that_sagemaker_refuses_for_its_payload_fails_here_too(
+    tmp_path: Path, megabytes: int, concurrent: int
+) -> None:
+    write_inputs(tmp_path, "1\n")
+    asked = transform(MaxPayloadInMB=megabytes, MaxConcurrentTransforms=concurrent)
+    step = local_run(tmp_path, definition(MODEL, asked)).execute().steps["Score"]
+    assert step.status == "Failed"
+    assert "their product may be at most 100" in step.failure
+
+
 def test_a_record_that_the_model_refuses_fails_the_transform_and_names_the_file(tmp_path: Path) -> None:
     write_inputs(tmp_path, "1\nmany\n")
     run = local_run(tmp_path, definition(MODEL, transform()))
@@ -88,6 +99,7 @@ def test_a_record_that_the_model_refuses_fails_the_transform_and_names_the_file(
         (True, False, 100, [b"a\nbb\nccc\n"]),
         (True, False, 5, [b"a\nbb\n", b"ccc\n"]),
         (True, True, 100, [b"a\n", b"bb\n", b"ccc\n"]),
+        (True, False, 0, [b"a\nbb\nccc\n"]),
     ],
 )
 def test_an_object_is_split_into_requests(by_line: bool, single: bool, limit: int, expected: list[bytes]) -> None:

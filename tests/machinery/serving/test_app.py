@@ -83,6 +83,13 @@ def client() -> Client:
     return Client(Application(engine(), LARGEST))
 
 
+def test_a_response_larger_than_what_carries_it_is_refused_and_a_smaller_one_is_not() -> None:
+    client = Client(Application(engine(), LARGEST, largest_response=40))
+    assert client.ask(CSV_ROW * 2)[0] == 200
+    answer = client.ask(CSV_ROW * 3)
+    assert (answer[0], reason(answer)) == (413, "the response is larger than 40 bytes; send fewer rows at a time")
+
+
 def reason(answer: tuple[int, dict[str, str], bytes]) -> str:
     assert answer[1]["content-type"] == "application/json"
     return str(json.loads(answer[2])["error"])

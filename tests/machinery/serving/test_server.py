@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mlops.base.payloads import MEGABYTE, REALTIME
 from mlops.serving.app import Application
 from mlops.serving.settings import Settings
 from mlops.serving.worker import http_server
@@ -26,7 +27,6 @@ from tests.machinery.serving.served import CSV, PATIENCE, Server, archive, servi
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
-MEGABYTE = 1024 * 1024
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: here\r\nContent-Type: text/csv\r\n"
 
 
@@ -133,16 +133,27 @@ def test_an_upload_that_is_broken_off_is_quietly_done_with(server: Server) -> No
     assert "Traceback" not in server.log
 
 
-def test_ten_megabytes_are_refused_with_the_limit(server: Server) -> None:
-    status, reason = server.ask(b"1 " * (5 * MEGABYTE))
+def test_what_a_real_time_endpoint_takes_is_answered_and_more_is_refused_with_the_limit(server: Server) -> None:
+    assert server.ask(b"1".ljust(REALTIME.request_bytes)) == (200, "2")
+    status, reason = server.ask(b"1".ljust(REALTIME.request_bytes + 1))
     assert status == 413
-    assert str(6 * MEGABYTE) in reason
+    assert str(REALTIME.request_bytes) in reason
+
+
+@pytest.mark.parametrize(("variable", "megabytes"), [(None, 25), ("7", 7), ("0", 1024)])
+def test_a_container_takes_what_its_variable_says_and_zero_is_no_limit_of_a_transform_job(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, megabytes: int
+) -> None:
+    monkeypatch.delenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", variable)
+    assert Settings().max_payload_mb == megabytes
 
 
 def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-        for _ in range(7):
+        for _ in range(REALTIME.request + 1):
             connection.sendall(b"%x\r\n%b\r\n" % (MEGABYTE, b"1" * MEGABYTE))
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
