@@ -75,7 +75,7 @@ def _from_text(text: Any, column: Column) -> Parsed:
         values = pc.cast(text, ARROW_TYPES[column.type])
     except pa.ArrowInvalid:
         return _from_odd_text(text, column)
-    if column.type == "integer" and pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py():
+    if column.type == "integer" and any(pc.any(pc.match_substring(text, x)).as_py() for x in "xX"):
         return _from_odd_text(text, column)  # Arrow accepts hexadecimal integers
     return _within_float32(values) if column.type == "number" else Parsed(values, None)
 

@@ -2,13 +2,14 @@
 
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlops.batch.reading import PARQUET, InputFile
 from mlops.batch.recording import Record, Recorder
-from mlops.batch.scoring import Scorer
+from mlops.batch.scoring import Scored, Scorer
 from mlops.batch.writing import Write, alone, joined_csv, joined_parquet, output_name
 
 
@@ -62,18 +63,27 @@ class Job:
         return Path(staging) / f"{number}{self.path(file).suffix}"
 
     def _predict(self, file: InputFile, target: Path, record: Record | None) -> int:
+        """Write one piece while the next is predicted; no more than these two are in memory."""
         rows = 0
-        with self._writer(target) as write:
-            for piece in file.pieces(file.columns if self.join else self.scorer.schema.feature_names):
-                typed = self.scorer.typed(piece, file, rows)
-                predictions = self.scorer.predict(typed)
-                write(piece, predictions)
+        with self._writer(target) as write, ThreadPoolExecutor(max_workers=1) as beside:
+
+            def put(scored: Scored) -> None:
+                write(scored)
                 if record:
-                    record(typed, predictions)
+                    record(scored)
+
+            written: Future[None] | None = None
+            for piece in file.pieces(file.columns if self.join else self.scorer.schema.feature_names):
+                scored = self.scorer.score(piece, file, rows)
+                if written:
+                    written.result()
+                written = beside.submit(put, scored)
                 rows += piece.num_rows
+            if written:
+                written.result()
         return rows
 
     def _writer(self, target: Path) -> AbstractContextManager[Write]:
         if not self.join:
-            return alone(target, self.scorer.as_csv)
+            return alone(target)
         return joined_parquet(target) if target.suffix == PARQUET else joined_csv(target)

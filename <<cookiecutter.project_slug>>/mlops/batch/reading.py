@@ -19,9 +19,11 @@ PARQUET = ".parquet"
 SUFFIXES = (".csv", ".csv.gz", PARQUET)
 """The files that are read."""
 
-PIECE_BYTES = 4 * 1024 * 1024
-PIECE_ROWS = 64 * 1024
-"""How much is in memory at once: bytes of a CSV file, rows of a Parquet file."""
+BLOCK_BYTES = 4 * 1024 * 1024
+"""How much of a CSV file is read at once."""
+
+PIECE_ROWS = 4096
+"""The most rows of a piece: enough for Arrow, and few enough that a small file too is written while it is predicted."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class InputFile:
         return cls(name, path, tuple(names))
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Any]:
-        """Yield the rows, piece by piece, as Arrow tables with the named columns; text from CSV, typed from Parquet.
+        """Yield the rows, in pieces of at most `PIECE_ROWS`, as Arrow tables: text from CSV, typed from Parquet.
 
         The first piece is empty, so that a file without rows has its columns too.
 
@@ -92,7 +94,7 @@ def _readable(path: Path) -> Iterator[None]:
 def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
     positions = {name: str(position) for position, name in enumerate(file.columns)}
     ragged: list[Any] = []
-    block = block_of(file.path, PIECE_BYTES)
+    block = block_of(file.path, BLOCK_BYTES)
 
     def refuse(row: Any) -> str:
         ragged.append(row)
@@ -116,8 +118,9 @@ def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
             ),
         )
         yield pa.table([[]] * len(columns), pa.schema([(name, pa.string()) for name in columns]))
-        for piece in reader:
-            yield pa.table(piece.columns, names=list(columns))
+        for read in reader:
+            table = pa.table(read.columns, names=list(columns))
+            yield from (table.slice(start, PIECE_ROWS) for start in range(0, table.num_rows, PIECE_ROWS))
     except pa.ArrowInvalid:
         if not ragged:
             raise

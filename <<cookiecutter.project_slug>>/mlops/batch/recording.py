@@ -5,20 +5,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mlops.base import capture
 from mlops.base.files import replacing
-from mlops.batch.scoring import CSV, Scorer
+from mlops.batch.scoring import CSV, Scored
 from mlops.batch.writing import as_csv
 
-RECORD_ROWS = 10_000
-"""The most rows that one record holds."""
-
-Record = Callable[[Any, Any], None]
-"""Records the Arrow table of n typed rows and their n predictions."""
+Record = Callable[[Scored], None]
+"""Records some rows of a file and their predictions."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +23,10 @@ class Recorder:
 
     Attributes:
         folder: Where the prefix of the version's captured objects stands.
-        scorer: The version.
         percentage: Of how many rows in a hundred.
     """
 
     folder: Path
-    scorer: Scorer
     percentage: float
 
     @contextmanager
@@ -48,12 +42,11 @@ class Recorder:
         with replacing(path) as temporary:
             temporary.touch()
 
-            def record(table: Any, predictions: Any) -> None:
-                chosen = np.flatnonzero(100 * random.random(len(predictions)) < self.percentage)
-                with temporary.open("ab") as stream:
-                    for begin in range(0, len(chosen), RECORD_ROWS):
-                        rows = chosen[begin : begin + RECORD_ROWS]
-                        asked = as_csv(table.take(rows), header=True)
-                        stream.write(encoder.record(asked, self.scorer.as_csv(predictions[rows])))
+            def record(scored: Scored) -> None:
+                if self.percentage < 100:
+                    scored = scored.take(np.flatnonzero(100 * random.random(len(scored.predictions)) < self.percentage))
+                if len(scored.predictions):
+                    with temporary.open("ab") as stream:  # not kept open: there may be thousands of objects
+                        stream.write(encoder.record(as_csv(scored.asked, header=True), scored.answer))
 
             yield record

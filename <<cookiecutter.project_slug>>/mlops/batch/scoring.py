@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -66,6 +67,27 @@ class Scorer:
         known = {column.name for column in self.schema.columns}
         return [name for name in file.columns if name not in known]
 
+    def score(self, rows: Any, file: InputFile, before: int) -> "Scored":
+        """Return the predictions for a piece of a file.
+
+        Args:
+            rows: The piece.
+            file: The file, for messages.
+            before: How many rows of the file come before it.
+
+        Raises:
+            MlopsError: A value is missing or not one that its column can have, or the version's code refuses the rows.
+        """
+        typed = self.typed(rows, file, before)
+        asked = rows.select(self.schema.feature_names) if self._is_request(rows) else typed
+        return Scored(self, rows, asked, self.predict(typed))
+
+    def _is_request(self, rows: Any) -> bool:
+        """Return whether rows are text that means in a request what it means in their file."""
+        notation = getattr(self.schema, "notation", None)  # archives of 0.4.0 have none
+        plain = notation is None or notation == type(notation)()
+        return plain and all(map(pa.types.is_string, rows.schema.types))
+
     def typed(self, table: Any, file: InputFile, before: int) -> Any:
         """Return the features of a piece of a file as an Arrow table in the schema's types.
 
@@ -77,7 +99,7 @@ class Scorer:
         Raises:
             MlopsError: A value is missing or not one that its column can have; the message says which.
         """
-        own = [self.schema.notation] if hasattr(self.schema, "notation") else []  # archives of 0.4.0 have none
+        own = [self.schema.notation] if hasattr(self.schema, "notation") else []  # see `_is_request`
         columns = [self.parsing.parse(table[column.name], column, *own) for column in self.schema.features]
         first: tuple[int, Any] | None = None
         for column, parsed in zip(self.schema.features, columns, strict=True):
@@ -103,10 +125,34 @@ class Scorer:
         except ValueError as error:
             raise MlopsError(f"The model cannot predict these rows: {error}.") from None
 
-    def as_csv(self, predictions: Any) -> bytes:
-        """Predictions as the version answers a request for CSV: one to a line."""
-        answer = self.handlers.output_fn(predictions, CSV) if len(predictions) else b""
+
+@dataclass(frozen=True)
+class Scored:
+    """n rows of a file and their predictions.
+
+    Attributes:
+        scorer: The version that predicted them.
+        rows: Arrow table of the rows as they came.
+        asked: Arrow table of their features as a request has them: text as it came, or typed values.
+        predictions: The predictions: n values.
+    """
+
+    scorer: Scorer
+    rows: Any
+    asked: Any
+    predictions: Any
+
+    @cached_property
+    def answer(self) -> bytes:
+        """The predictions as the version answers a request for CSV: one to a line."""
+        if not len(self.predictions):
+            return b""
+        answer = self.scorer.handlers.output_fn(self.predictions, CSV)
         return answer if isinstance(answer, bytes) else str(answer).encode()
+
+    def take(self, positions: Any) -> "Scored":
+        """Return some of the rows."""
+        return Scored(self.scorer, self.rows.take(positions), self.asked.take(positions), self.predictions[positions])
 
 
 def _wrong(parsed: Any, column: Any) -> list[Any]:

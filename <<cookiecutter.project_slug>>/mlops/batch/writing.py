@@ -12,12 +12,13 @@ import pyarrow.parquet as parquet
 
 from mlops.base.errors import UsageError
 from mlops.batch.reading import PARQUET, InputFile
+from mlops.batch.scoring import Scored
 
 PREDICTION = "prediction"
 """The name of the column that is put beside the others."""
 
-Write = Callable[[Any, Any], None]
-"""Writes the next piece of an output: the Arrow table of n rows as they came, and their n predictions."""
+Write = Callable[[Scored], None]
+"""Writes the next piece of an output."""
 
 
 def output_name(file: InputFile, *, join: bool) -> str:
@@ -41,12 +42,12 @@ def check_join(file: InputFile) -> None:
 
 
 @contextmanager
-def alone(path: Path, as_text: Callable[[Any], bytes]) -> Iterator[Write]:
-    """Write an output of nothing but predictions, given how they are written."""
+def alone(path: Path) -> Iterator[Write]:
+    """Write an output of nothing but predictions."""
     with path.open("xb") as stream:
 
-        def write(table: Any, predictions: Any) -> None:
-            stream.write(as_text(predictions))
+        def write(scored: Scored) -> None:
+            stream.write(scored.answer)
 
         yield write
 
@@ -56,8 +57,8 @@ def joined_csv(path: Path) -> Iterator[Write]:
     """Write an output with the input's columns as CSV with a header."""
     with path.open("xb") as stream:
 
-        def write(table: Any, predictions: Any) -> None:
-            stream.write(as_csv(_joined(table, predictions), header=not stream.tell()))
+        def write(scored: Scored) -> None:
+            stream.write(as_csv(_joined(scored), header=not stream.tell()))
 
         yield write
 
@@ -68,8 +69,8 @@ def joined_parquet(path: Path) -> Iterator[Write]:
     with ExitStack() as stack:
         writers: list[Any] = []
 
-        def write(table: Any, predictions: Any) -> None:
-            whole = _joined(table, predictions)
+        def write(scored: Scored) -> None:
+            whole = _joined(scored)
             if not writers:
                 writers.append(stack.enter_context(parquet.ParquetWriter(path, whole.schema)))
             writers[0].write_table(whole)
@@ -77,8 +78,8 @@ def joined_parquet(path: Path) -> Iterator[Write]:
         yield write
 
 
-def _joined(table: Any, predictions: Any) -> Any:
-    return table.append_column(PREDICTION, pa.array(predictions))
+def _joined(scored: Scored) -> Any:
+    return scored.rows.append_column(PREDICTION, pa.array(scored.predictions))
 
 
 def as_csv(table: Any, *, header: bool) -> bytes:

@@ -1,11 +1,13 @@
 """Predictions for whole files, with a model that is quick: it adds the numbers it is given."""
 
 import csv
+import errno
 import gzip
 import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from mlops.project.project import Project
 from mlops.registry.versions import APPROVED, ModelVersion
 from model.schema import SCHEMA
 from modelkit import inference
+from modelkit.schema import Notation
 from tests.environments import give
 from tests.projects import Bake, mlops, mlops_json
 
@@ -131,14 +134,13 @@ def test_columns_in_another_order_and_those_that_are_no_features_do_not_matter(
 def test_a_file_is_read_in_pieces(
     project: Path, rows: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(reading, "PIECE_BYTES", 1024)
     monkeypatch.setattr(reading, "PIECE_ROWS", 16)
     path = write(tmp_path / "a.csv", as_text(rows))
     if kind == "parquet":
         path = tmp_path / "a.parquet"
         parquet.write_table(typed(as_text(rows)), path)
     file = reading.InputFile.of(path.name, path)
-    assert max(piece.num_rows for piece in file.pieces(FEATURES)) < 30
+    assert max(piece.num_rows for piece in file.pieces(FEATURES)) == 16
     assert predicted(path, "--output", tmp_path / "out") == 0
     assert (tmp_path / f"out/{path.name}.out").read_text() == answer_to_a_request(rows)
 
@@ -162,7 +164,7 @@ def test_a_bad_value_is_named_by_file_row_and_column_and_nothing_is_left(
     value: str,
     complaint: str,
 ) -> None:
-    monkeypatch.setattr(reading, "PIECE_BYTES", 1024)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 1024)
     write(tmp_path / "in/a.csv", as_text(rows))
     rows[200][column] = value
     rows[250]["age"] = "later"
@@ -358,7 +360,7 @@ def test_the_result_counts_rows_by_file(
 def test_what_was_asked_and_answered_is_captured_below_the_version(
     project: Path, rows: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlops.batch.recording.RECORD_ROWS", 200)
+    monkeypatch.setattr(reading, "PIECE_ROWS", 200)
     path = write(tmp_path / "a.csv", as_text(rows))
     assert predicted(path, "--output", tmp_path / "out") == 0
     slug = Project(project).slug
@@ -372,6 +374,66 @@ def test_what_was_asked_and_answered_is_captured_below_the_version(
     header = records[0]["endpointInput"]["data"].partition("\n")[0]
     assert HANDLERS.invoke(f"{header}\n{asked}".encode(), "text/csv", "text/csv") == answered
     assert answered == (tmp_path / "out/a.csv.out").read_text()
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv with a notation", "parquet"])
+def test_what_is_captured_gives_the_same_answers_as_a_request(
+    project: Path, rows: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = write(tmp_path / "a.csv", as_text(rows))
+    if kind == "parquet":
+        path = tmp_path / "a.parquet"
+        parquet.write_table(typed(as_text(rows)), path)
+    if "notation" in kind:
+        monkeypatch.setattr("model.schema.SCHEMA", replace(SCHEMA, notation=Notation(("NA",), decimal_comma=True)))
+        own = [{name: value.replace(".", ",") or "NA" for name, value in row.items()} for row in rows]
+        write(path, as_text(own))
+    assert predicted(path, "--output", tmp_path / "out") == 0
+    (record,) = (record["captureData"] for record in captured(project))
+    asked, answered = (record[side]["data"] for side in ("endpointInput", "endpointOutput"))
+    assert HANDLERS.invoke(asked.encode(), "text/csv", "text/csv") == answered == answer_to_a_request(rows)
+
+
+def test_a_captured_text_is_the_one_that_was_given(project: Path, rows: list[dict[str, str]], tmp_path: Path) -> None:
+    rows[0]["age"] = "30.50"
+    assert predicted(write(tmp_path / "a.csv", as_text(rows)), "--output", tmp_path / "out") == 0
+    (record,) = captured(project)
+    asked = record["captureData"]["endpointInput"]["data"]
+    assert asked.splitlines()[1:] == as_text(rows, FEATURES).splitlines()[1:]
+
+
+def test_an_output_that_cannot_be_written_leaves_nothing(
+    project: Path, rows: list[dict[str, str]], tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PIECE_ROWS", 16)
+    pieces = iter(range(5))
+
+    def full(predictions: Any, accept: str) -> str:
+        if next(pieces) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return inference.output_fn(predictions, accept)
+
+    monkeypatch.setattr(batch, "load", lambda *given: replace(HANDLERS, output_fn=full))
+    assert predicted(write(tmp_path / "a.csv", as_text(rows)), "--output", tmp_path / "out") == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert not list((project / ".mlops/s3").rglob("*.jsonl"))
+
+
+def test_many_files_need_few_open_files(
+    project: Path, rows: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def counting(matrix: Any, model: Any) -> Any:
+        seen.append(len(list(Path("/proc/self/fd").iterdir())))
+        return total(matrix, model)
+
+    monkeypatch.setattr(batch, "load", lambda *given: replace(HANDLERS, predict_fn=counting))
+    for number in range(40):
+        write(tmp_path / f"in/{number}.csv", as_text(rows[:2]))
+    assert predicted(tmp_path / "in", "--output", tmp_path / "out") == 0
+    assert max(seen) < min(seen) + 10
 
 
 @pytest.mark.parametrize(("percentage", "holds"), [(0, lambda rows: rows == 0), (50, lambda rows: 90 < rows < 210)])

@@ -22,7 +22,6 @@ from mlops.store.local import LocalStore
 
 if TYPE_CHECKING:
     from mlops.batch.recording import Recorder
-    from mlops.batch.scoring import Scorer
 
 NEEDS = ("batches",)
 
@@ -50,7 +49,7 @@ def run(target: Target, options: Namespace) -> int:
     source = registry_of(target)
     version = version_to_use(source.versions(), options.version)
     scorer = Scorer.of(load(source, version, target.project.state / "models"))
-    job = Job(scorer, options.output, options.join, _recorder(target, scorer, version))
+    job = Job(scorer, options.output, options.join, _recorder(target, version))
     _check_outputs(options, [job.path(file) for file in files])
     unknown = {name for file in files for name in scorer.check(file)}
     for file in files if options.join else ():
@@ -75,7 +74,7 @@ def run(target: Target, options: Namespace) -> int:
     return 0
 
 
-def _recorder(target: Target, scorer: "Scorer", version: ModelVersion) -> "Recorder | None":
+def _recorder(target: Target, version: ModelVersion) -> "Recorder | None":
     """Return the recorder that captures requests for monitoring; None when nothing is captured."""
     from mlops.batch.recording import Recorder
 
@@ -84,7 +83,7 @@ def _recorder(target: Target, scorer: "Scorer", version: ModelVersion) -> "Recor
         return None
     bucket, slug = target.settings["bucket"], target.project.slug
     prefix = capture.prefix(bucket, slug, version.version, f"{slug}-{target.environment}-batch")
-    return Recorder(LocalStore.of(target).path(prefix), scorer, percentage)
+    return Recorder(LocalStore.of(target).path(prefix), percentage)
 
 
 def _check_outputs(options: Namespace, outputs: list[Path]) -> None:
