@@ -15,7 +15,7 @@ import pyarrow.parquet as parquet
 from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start
 from modelkit.job import JobError
 from modelkit.parsing import parse
-from modelkit.schema import Schema
+from modelkit.schema import Schema, listed
 
 _BLOCK = 1 << 20
 _LARGEST_BLOCK = (1 << 31) - 1
@@ -216,7 +216,7 @@ def _typed(source: Source, schema: Schema) -> Any:
     missing = [name for name in schema.names if names.count(name) != 1]
     if missing:
         raise JobError(
-            f"{source.name}: missing or repeated columns: {', '.join(missing)}; modelkit.jobs.validate lists all"
+            f"{source.name}: missing or repeated columns: {listed(missing)}; modelkit.jobs.validate lists all"
         )
     if source.ragged:
         row = source.ragged[0]

@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,12 +21,24 @@ from model import algorithm
 from model.derive import DERIVED
 from model.schema import SCHEMA
 from modelkit.derived import completed
-from modelkit.schema import FEATURES, FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, OTHER, Column
+from modelkit.schema import (
+    FEATURES,
+    FLOAT32_MAXIMUM,
+    INTEGER_LIMIT,
+    LISTED,
+    NUMBER_PATTERN,
+    OTHER,
+    Column,
+    bounded,
+    listed,
+)
 from modelkit.signature import require_same
 
 CSV = "text/csv"
 JSON = "application/json"
 JSON_LINES = ("application/jsonlines", "application/x-ndjson")
+
+_SUPPORTED = ", ".join((CSV, JSON, *JSON_LINES))
 
 _INVALID = (ValueError, TypeError, LookupError, OverflowError)
 """The exceptions that decoders raise for invalid values."""
@@ -75,6 +88,13 @@ def decode_fn(body: bytes | bytearray | str, content_type: str) -> list[list[flo
     Raises:
         ValueError: The request does not match the content type, or a value is not valid for its column.
     """
+    try:
+        return _decoded_request(body, content_type)
+    except ValueError as error:
+        raise ValueError(bounded(str(error))) from error
+
+
+def _decoded_request(body: bytes | bytearray | str, content_type: str) -> list[list[float]]:
     kind = media_type(content_type)
     try:
         text = body if isinstance(body, str) else body.decode("utf-8")
@@ -89,7 +109,7 @@ def decode_fn(body: bytes | bytearray | str, content_type: str) -> list[list[flo
         rows = (_load(line, f"line {number}") for number, line in enumerate(_lines(text), 1))
         values = _values(rows, _JSON_DECODERS, _KNOWN)
     else:
-        raise ValueError(f"content type '{content_type}' is not supported; use {', '.join((CSV, JSON, *JSON_LINES))}")
+        raise ValueError(f"content type '{content_type:.60}' is not supported; use {_SUPPORTED}")
     if not values:
         raise ValueError("the request has no rows")
     return values
@@ -119,7 +139,7 @@ def output_fn(prediction: npt.NDArray[np.float32], accept: str) -> str:
         return json.dumps({"predictions": values})
     if kind in JSON_LINES:
         return "".join(f'{{"prediction": {value!r}}}\n' for value in values)
-    raise ValueError(f"response type '{accept}' is not supported; accept one of {', '.join((CSV, JSON, *JSON_LINES))}")
+    raise ValueError(f"response type '{accept:.60}' is not supported; accept one of {_SUPPORTED}")
 
 
 @lru_cache
@@ -221,32 +241,32 @@ def _reason(row: Sequence[Any], number: int, decoders: Sequence[_Decoder]) -> st
         try:
             decode(value)
         except _INVALID:
-            place = f"row {number}, column '{column.name}'"
+            place = f"row {number}, column '{column.name:.60}'"
             if value == "" and column.nullable:
                 return f"{place}: an empty string is not a missing value: send null"
             if value is None or value == "":
                 return f"{place}: the value is missing, and the column is not nullable"
-            return f"row {number}, column '{column.name}': {value!r:.60} is not {column.expected}"
+            return f"{place}: {value!r:.60} is not {column.expected}"
     raise AssertionError(f"row {number} was rejected, but all of its values are valid")
 
 
 def _check_length(row: Sequence[Any], number: int, expected: int) -> None:
     if len(row) != expected:
-        columns = ", ".join(SCHEMA.feature_names)
+        columns = listed(SCHEMA.feature_names)
         raise ValueError(f"row {number} has {len(row)} values; expected {expected}; the columns are {columns}")
 
 
 def _check_names(names: list[str], where: str) -> None:
-    missing = [name for name in SCHEMA.feature_names if name not in names]
-    unknown = [f"{name!r:.60}" for name in names if name not in _KNOWN and SCHEMA.extra_fields == "refuse"]
-    repeated = [name for name in SCHEMA.feature_names if names.count(name) > 1]
-    problems = [
-        f"{what} {', '.join(columns[:10])}"
-        for what, columns in (("lacks", missing), ("has unknown", unknown), ("repeats", repeated))
-        if columns
-    ]
+    times = Counter(names)
+    missing = [name for name in SCHEMA.feature_names if name not in times]
+    unknown = [f"{name!r:.40}" for name in names if name not in _KNOWN and SCHEMA.extra_fields == "refuse"]
+    repeated = [name for name in SCHEMA.feature_names if times[name] > 1]
+    found = {"lacks": missing, "has unknown": unknown, "repeats": repeated}
+    problems = {what: columns for what, columns in found.items() if columns}
     if problems:
-        raise ValueError(f"{where} {' and '.join(problems)}; the columns are {', '.join(SCHEMA.feature_names)}")
+        each = LISTED // len(problems)
+        told = " and ".join(f"{what} {listed(columns, each)}" for what, columns in problems.items())
+        raise ValueError(f"{where} {told}; the model has {len(_KNOWN)} columns")
 
 
 def _no_constant(name: str) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from modelkit.schema import bounded
+
 
 class JobError(Exception):
     """An error that the user can correct: the message says what is wrong, where, and what to do."""
@@ -36,7 +38,7 @@ def run(parser: Callable[[], JobParser], work: Callable[[argparse.Namespace], No
         argv: The arguments; None for those of the process.
 
     Returns:
-        The exit code: 0, or 1 after an error, which is written to stderr and to `--failure-file`.
+        The exit code: 0, or 1 after an error, which is written to stderr and to `--failure-file`, in at most 2 KB.
 
     Raises:
         Exception: A bug in the step's code; `--failure-file` has its type, message and line.
@@ -71,6 +73,7 @@ def _failure_file(arguments: list[str]) -> Path | None:
 
 
 def _report(message: str, failure_file: Path | None) -> None:
+    message = bounded(message)
     print(f"error: {message}", file=sys.stderr)
     if failure_file is None:
         return

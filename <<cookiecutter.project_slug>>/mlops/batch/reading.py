@@ -14,6 +14,7 @@ import pyarrow.parquet as parquet
 from mlops.base.errors import UsageError
 from mlops.base.files import data_files
 from modelkit.dataset import FileError, block_of, read_header, require_content
+from modelkit.schema import bounded
 
 PARQUET = ".parquet"
 SUFFIXES = (".csv", ".csv.gz", PARQUET)
@@ -86,9 +87,9 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileError as error:
-        raise UsageError(f"{error}.") from None
+        raise UsageError(bounded(f"{error}.")) from None
     except (pa.ArrowException, csv.Error, EOFError, OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.") from None
+        raise UsageError(bounded(f"{path} cannot be read: {error}.")) from None
 
 
 def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.handlers import Handlers
 from mlops.batch.reading import InputFile
+from modelkit.schema import bounded, listed
 
 CSV = "text/csv"
 
@@ -61,8 +62,8 @@ class Scorer:
         wrong = [name for name in self.schema.feature_names if file.columns.count(name) != 1]
         if wrong:
             raise UsageError(
-                f"{file.path} must have these columns once: {', '.join(wrong)}.",
-                f"The model needs {', '.join(self.schema.feature_names)}.",
+                f"{file.path} must have these columns once: {listed(wrong)}.",
+                f"The model needs all {len(self.schema.feature_names)} features of its schema.",
             )
         known = {column.name for column in self.schema.columns}
         return [name for name in file.columns if name not in known]
@@ -108,8 +109,8 @@ class Scorer:
                 first = row, column
         if first:
             row, column = first
-            place = f"{file.path}: row {before + row + 1}, column '{column.name}'"
-            raise UsageError(f"{place}: {_complaint(table[column.name][row].as_py(), column)}.")
+            place = f"{file.path}: row {before + row + 1}, column '{column.name:.60}'"
+            raise UsageError(bounded(f"{place}: {_complaint(table[column.name][row].as_py(), column)}."))
         return pa.table([parsed.values for parsed in columns], names=self.schema.feature_names)
 
     def predict(self, table: Any) -> Any:
@@ -123,7 +124,7 @@ class Scorer:
         try:
             return self.handlers.predict_fn(self.features.matrix(table, self.schema, self.derived), self.handlers.model)
         except ValueError as error:
-            raise MlopsError(f"The model cannot predict these rows: {error}.") from None
+            raise MlopsError(bounded(f"The model cannot predict these rows: {error}.")) from None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pyarrow.parquet as parquet
 from mlops.base.errors import UsageError
 from mlops.batch.reading import PARQUET, InputFile
 from mlops.batch.scoring import Scored
+from modelkit.schema import listed
 
 PREDICTION = "prediction"
 """The name of the column that is put beside the others."""
@@ -38,7 +39,7 @@ def check_join(file: InputFile) -> None:
     names = (*file.columns, PREDICTION)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UsageError(f"{file.path}: with --join a column would be there twice: {', '.join(twice)}.")
+        raise UsageError(f"{file.path}: with --join a column would be there twice: {listed(twice)}.")
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def run(target: Target, options: Namespace) -> int:
     from mlops.batch.reading import find_files
     from mlops.batch.scoring import Scorer
     from mlops.batch.writing import check_join
+    from modelkit.schema import listed
 
     files = find_files(options.input)
     source = registry_of(target)
@@ -55,7 +56,7 @@ def run(target: Target, options: Namespace) -> int:
     for file in files if options.join else ():
         check_join(file)
     if unknown:
-        print(f"Ignored columns that are not in the schema: {', '.join(sorted(unknown))}.", file=sys.stderr)
+        print(f"Ignored columns that are not in the schema: {listed(sorted(unknown))}.", file=sys.stderr)
     started = time.perf_counter()
     rows = job.run(files)
     seconds = time.perf_counter() - started
