@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -52,6 +53,57 @@ def test_a_folder_that_somebody_elses_repository_does_not_hold_is_outside_git(re
     inner.mkdir()
     (inner / "project.yaml").touch()
     assert git_commit(inner) is None
+
+
+def committed(repository: Path) -> Path:
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "first")
+    return repository
+
+
+def test_a_repository_of_another_user_is_refused_as_git_refuses_it(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed(repository)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for folder in (repository, repository / "below"):
+        folder.mkdir(exist_ok=True)
+        with pytest.raises(MlopsError, match="dubious ownership") as refusal:
+            git_commit(folder)
+        assert "git config --global --add safe.directory" in refusal.value.remedy
+
+
+@pytest.mark.parametrize("damage", ["HEAD", "config", "index", "refs", "objects", "link", "file"])
+def test_a_repository_that_git_cannot_read_is_an_error_and_not_outside_git(repository: Path, damage: str) -> None:
+    folder = committed(repository) / ".git"
+    if damage in ("link", "file"):
+        shutil.rmtree(folder)
+        if damage == "link":
+            folder.symlink_to(repository / "gone")
+        else:
+            folder.write_text("gitdir: /gone\n")
+    elif damage in ("refs", "objects"):
+        shutil.rmtree(folder / damage)
+    else:
+        (folder / damage).write_bytes(b"\x00[damaged")
+    with pytest.raises(MlopsError, match="git does not read the repository") as refusal:
+        git_commit(repository)
+    assert refusal.value.remedy
+
+
+def test_a_build_that_names_its_commit_does_not_need_a_repository(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed(repository)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("SOURCE_COMMIT", "f" * 40)
+    assert git_commit(repository) == "f" * 40
+
+
+def test_without_git_there_is_no_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed(repository)
+    monkeypatch.setenv("PATH", "")
+    assert git_commit(repository) is None
 
 
 def test_the_version_of_data_follows_names_and_contents(tmp_path: Path) -> None:
