@@ -2,7 +2,9 @@
 
 import sys
 
+from mlops.cli import standard_streams
 from mlops.cli.main import main
 
 if __name__ == "__main__":
+    standard_streams.complete()
     sys.exit(main(sys.argv[1:]))
