@@ -30,7 +30,9 @@ FUNCTIONS = (
     "mlops/__init__.py",
     "mlops/base/__init__.py",
     "mlops/base/capture.py",
+    "mlops/base/clocks.py",
     "mlops/base/commands.py",
+    "mlops/base/documents.py",
     "mlops/base/environments.py",
     "mlops/base/errors.py",
     "mlops/base/files.py",
@@ -79,10 +81,12 @@ IMAGE = (
     "mlops/__init__.py",
     "mlops/base/__init__.py",
     "mlops/base/capture.py",
+    "mlops/base/documents.py",
     "mlops/base/errors.py",
     "mlops/base/files.py",
     "mlops/base/handlers.py",
     "mlops/base/payloads.py",
+    "mlops/base/processes.py",
     "mlops/serving/*.py",
 )
 """The files of the server in the project's own image."""

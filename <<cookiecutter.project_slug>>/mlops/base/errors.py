@@ -31,6 +31,10 @@ class UsageError(MlopsError):
     exit_code = 2
 
 
+class DamagedError(MlopsError):
+    """A file whose content is not what it was."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a question with the nearest of the known names, and a space after it; empty if none is near."""
     from difflib import get_close_matches  # only for an error

@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from mlops.base.errors import MlopsError, UsageError
 
@@ -28,7 +27,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         MlopsError: The disk is full or the folder cannot be written; the old content is kept.
     """
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))  # names of files need not be UTF-8
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -82,27 +81,6 @@ def unwritable(path: Path, error: OSError) -> MlopsError:
 def write_json(path: Path, value: object) -> None:
     """Replace `path` by `value` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path, what: str, remedy: str) -> Any:
-    """Read a JSON file that this package wrote.
-
-    Args:
-        path: The file.
-        what: What the file is, for the message ("the state of run 2026…").
-        remedy: What to do when it is missing or damaged.
-
-    Raises:
-        MlopsError: The file is missing, or is not valid JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MlopsError(f"{what} is missing: {path}.", remedy) from None
-    except OSError as error:
-        raise MlopsError(f"{what} cannot be read: {path}: {error.strerror}.", remedy) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MlopsError(f"{what} is damaged: {path} ({error}).", remedy) from None
 
 
 @contextlib.contextmanager

@@ -1,19 +1,19 @@
 """The endpoint on this machine: one server per environment, with its state in `.mlops/endpoint/<environment>/`."""
 
 import http.client
-import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from mlops.base import capture
 from mlops.base.commands import MLOPS
+from mlops.base.documents import parse_document
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import is_locked, locked, write_text
 from mlops.endpoints.payload import max_payload_mb, payload_of
@@ -23,7 +23,7 @@ from mlops.registry.archives import unpacked
 from mlops.registry.port import Registry
 from mlops.registry.versions import ModelVersion
 from mlops.serving.settings import Settings
-from mlops.serving.state import FAILED, LOCK_FILE, LOG_FILE, SETTINGS_FILE, STATE_FILE, State
+from mlops.serving.state import FAILED, LOCK_FILE, LOG_FILE, SETTINGS_FILE, STATE_FILE, State, end_holder
 from mlops.store.local import LocalStore
 
 HOST, PORT = "127.0.0.1", 8080
@@ -35,6 +35,10 @@ _RESPONSE_SECONDS = 60
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.02
 _LOG_LINES = 5
+
+
+class _Refusal(TypedDict):
+    error: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class LocalEndpoint:
             log_end = self.log.stat().st_size if self.log.exists() else 0
             write_text(self.folder / SETTINGS_FILE, settings.as_json())
             if running:
-                os.kill(running.pid, signal.SIGUSR1)
+                self._send(running, signal.SIGUSR1)
                 process = None
             else:
                 process = self._spawn()
@@ -136,8 +140,7 @@ class LocalEndpoint:
         state = self._state()
         if not state:
             return None
-        with suppress(ProcessLookupError):
-            os.kill(state.pid, signal.SIGTERM)
+        self._send(state, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
         while is_locked(self.folder / LOCK_FILE):
             if time.monotonic() > deadline:
@@ -168,7 +171,7 @@ class LocalEndpoint:
             connection.request("POST", "/invocations", body, headers)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:  # such as a damaged address
             raise MlopsError(f"The server at {_deployment(state).url} does not respond: {error}.") from None
         finally:
             connection.close()
@@ -188,6 +191,19 @@ class LocalEndpoint:
         if not is_locked(self.folder / LOCK_FILE) or not (self.folder / STATE_FILE).exists():
             return None
         return State.read(self.folder)
+
+    def _send(self, state: State, number: signal.Signals) -> None:
+        """Send a signal to the running server.
+
+        Raises:
+            MlopsError: The process of its state is not known to be the server; nothing was sent.
+        """
+        if not state.process.send(number) and is_locked(self.folder / LOCK_FILE):
+            raise MlopsError(
+                f"{self.folder / STATE_FILE} names process {state.pid}, which is not known to be the server of "
+                f"{self.name}: it was not started when the server was. No process was ended.",
+                end_holder(self.folder),
+            )
 
     def _settings(self, version: ModelVersion, host: str | None, port: int | None, workers: int | None) -> Settings:
         environment = self.target.settings
@@ -259,6 +275,6 @@ def _reachable(host: str) -> str:
 
 def _reason(text: str) -> str:
     try:
-        return str(json.loads(text)["error"])
-    except (ValueError, LookupError, TypeError):
+        return parse_document(text, _Refusal, "The response is not a refusal", "")["error"]
+    except MlopsError:
         return text

@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from mlops.base.capture import VARIANT
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.clocks import require_past
+from mlops.base.documents import parse_document
+from mlops.base.errors import DamagedError, MlopsError, UsageError
 from mlops.monitoring import answers, batches
 from mlops.monitoring.intervals import Interval, Intervals, moment, timestamp
 from mlops.monitoring.place import LAST_WINDOW, Place
@@ -121,26 +123,38 @@ def collect(place: Place, request: Request) -> dict[str, str]:
     }  # fmt: skip
 
 
-def last_end(place: Place, environment: str) -> datetime | None:
+class _LastWindow(TypedDict):
+    end: str
+
+
+def last_end(place: Place, environment: str, now: datetime | None = None) -> datetime | None:
     """Return where the last evaluated window of an environment ended; None before the first.
 
+    Args:
+        place: The storage.
+        environment: The environment.
+        now: The current time; None for that of the clock.
+
     Raises:
-        MlopsError: The document that says so is damaged.
+        MlopsError: The document that says so is damaged, or names a time in the future.
     """
     uri = f"{place.layout.results(environment)}/{LAST_WINDOW}"
     content = place.read(uri)
     if content is None:
         return None
+    remedy = f"Delete {uri}: the next window then begins with the first captured request."
     try:
-        return moment(json.loads(content)["end"])
-    except (ValueError, KeyError, TypeError) as error:
-        remedy = "Delete it: the next window then begins with the first captured request."
-        raise MlopsError(f"{uri} is damaged: {error!r}.", remedy) from None
+        end = moment(parse_document(content, _LastWindow, f"{uri} is damaged", remedy)["end"])
+    except UsageError as error:
+        raise DamagedError(f"{uri} is damaged: {error.message}", remedy) from None
+    require_past(end, f"The end of the last window, in {uri},", remedy, now)
+    return end
 
 
 def _window(place: Place, request: Request) -> Interval:
     end = request.end or (request.started - place.lateness).replace(microsecond=0)
-    start = request.start or last_end(place, request.environment)
+    require_past(end, "The end of the window", "Choose one that has ended, or let the window end now.", request.started)
+    start = request.start or last_end(place, request.environment, request.started)
     if start is not None and start >= end:
         raise UsageError(
             f"The window would start at {timestamp(start)} and end at {timestamp(end)}.",

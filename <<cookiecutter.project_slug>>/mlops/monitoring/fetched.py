@@ -3,7 +3,6 @@
 With an account for each environment these are copies in the account of the data: `copy_captured_data`.
 """
 
-import json
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +23,7 @@ from mlops.registry.live import live, version_of
 from mlops.registry.sagemaker import AwsRegistry
 from mlops.registry.versions import ModelVersion, find
 from mlops.store.local import LocalStore
-from mlops.store.objects import split_uri
+from mlops.store.objects import manifest_entries, split_uri
 from mlops.store.s3 import S3Store
 
 _COPIES = "copy_captured_data"
@@ -108,8 +107,8 @@ class FetchedPlace(Objects):
         with aws_errors(f"read the captured data of {request.environment}"):
             found = collect(self, request)
         for manifest in (uri for name, uri in found.items() if name != "window"):
-            first, *names = json.loads(self._store.path(manifest).read_bytes())
-            for uri in (f"{first['prefix']}{name}" for name in names):
+            prefix, names = manifest_entries(self._store.read_json(manifest), manifest)
+            for uri in (f"{prefix}{name}" for name in names):
                 if uri != manifest:
                     store.download(uri, self._store.path(uri).parent)
         return found

@@ -1,9 +1,11 @@
 """Monitoring's storage and registry on this machine."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from mlops.base.documents import read_content
 from mlops.base.files import all_files_below, copy_file, write_bytes
 from mlops.monitoring.place import Layout, Listed
 from mlops.project.project import RUNTIME_ENVIRONMENT
@@ -54,7 +56,8 @@ class LocalPlace:
     def read(self, uri: str) -> bytes | None:
         """Return the content of an object; None if it does not exist."""
         path = self.store.path(uri)
-        return path.read_bytes() if path.is_file() else None
+        remedy = f"Move it away: mv {shlex.quote(str(path))} {shlex.quote(f'{path}.damaged')}"
+        return read_content(path, "A document of monitoring", remedy) if path.exists() else None
 
     def write(self, uri: str, content: bytes) -> None:
         """Write an object."""

@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
+from mlops.base.documents import parse_document
 from mlops.base.errors import MlopsError
 from mlops.monitoring.collect import AUTO, WINDOW, last_end
 from mlops.monitoring.intervals import moment, timestamp
@@ -33,6 +34,7 @@ PUBLISHED = (
 """All metrics, those of the job first: alarms and dashboards may use these."""
 
 _DAY = timedelta(days=1)
+T = TypeVar("T")
 
 
 def is_judged(figures: Mapping[str, float]) -> bool:
@@ -83,8 +85,8 @@ def publish(place: Place, event: Mapping[str, Any], emit: Callable[[list[Metric]
         MlopsError: The results cannot be read.
     """
     environment, folder = event["environment"], event["report"].rstrip("/")
-    window = _document(place, f"{folder}/{WINDOW}")
-    figures = _document(place, f"{folder}/{METRICS}")
+    window = _document(place, f"{folder}/{WINDOW}", _Window)
+    figures = _document(place, f"{folder}/{METRICS}", dict[str, float])
     if is_judged(figures):
         figures[DUE] = int(is_due(figures))
     figures |= {EVALUATED: 1, **_version_in_use(place, environment)}
@@ -112,9 +114,13 @@ def _advance(place: Place, environment: str, end: datetime) -> None:
         place.write(uri, json.dumps({"end": timestamp(end)}).encode())
 
 
-def _document(place: Place, uri: str) -> dict[str, Any]:
+class _Window(TypedDict):
+    end: str
+    enough_rows: bool
+
+
+def _document(place: Place, uri: str, shape: type[T]) -> T:
     content = place.read(uri)
     if content is None:
         raise MlopsError(f"The result of the comparison is missing: {uri}.")
-    document: dict[str, Any] = json.loads(content)
-    return document
+    return parse_document(content, shape, f"The result of the comparison is damaged: {uri}", "Start monitoring again.")

@@ -3,7 +3,6 @@
 Local runs and AWS use the same bundle. It is recompiled only when one of its sources has changed.
 """
 
-import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any, TypedDict
 
 from mlops.base.commands import MLOPS
 from mlops.base.contents import JOBS
+from mlops.base.documents import parse_document, read_document
 from mlops.base.environments import SHARED
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import (
@@ -23,7 +23,6 @@ from mlops.base.files import (
     all_files_below,
     files_below,
     locked,
-    read_json,
     sha256_of_file,
     sha256_of_files,
     unwritable,
@@ -41,6 +40,7 @@ DEFINITION, MANIFEST, OBJECTS = "definition.json", "manifest.json", "objects"
 
 _CODE = (*JOBS.values(), "pipelines")
 _LOCKS = "locks"
+_COMPILE_AGAIN = f"Compile it again: {MLOPS} compile"
 
 
 class Sources(TypedDict):
@@ -81,6 +81,13 @@ class Manifest(Provenance):
 
 
 @dataclass(frozen=True)
+class _Pointer:
+    """The content of `current.json`: the name of the folder of the current bundle."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A complete bundle; its folder does not change any more.
 
@@ -93,8 +100,8 @@ class Bundle:
     @cached_property
     def definition(self) -> dict[str, Any]:
         """The pipeline definition."""
-        content: dict[str, Any] = json.loads(self.definition_text)
-        return content
+        damaged = f"The definition is damaged: {self.path / DEFINITION}"
+        return parse_document(self.definition_text, dict[str, Any], damaged, _COMPILE_AGAIN)
 
     @cached_property
     def definition_text(self) -> str:
@@ -114,10 +121,7 @@ class Bundle:
     @cached_property
     def manifest(self) -> Manifest:
         """The sources and the content of the bundle."""
-        content: Manifest = read_json(
-            self.path / MANIFEST, "The bundle's manifest", f"Compile it again: {MLOPS} compile"
-        )
-        return content
+        return read_document(self.path / MANIFEST, Manifest, "The bundle's manifest", _COMPILE_AGAIN)
 
     @property
     def objects(self) -> Path:
@@ -152,7 +156,7 @@ class Bundle:
             listed = {entry["path"]: entry["sha256"] for entry in self.manifest["objects"]}
             found = {name: sha256_of_file(path) for name, path in all_files_below(self.objects)}
             return found == listed and sha256_of_file(self.path / DEFINITION) == self.definition_sha256
-        except (MlopsError, OSError, KeyError, TypeError):
+        except (MlopsError, OSError):
             return False
 
 
@@ -244,11 +248,10 @@ def _files(root: Path, name: str) -> Iterator[tuple[str, Path]]:
 def _up_to_date(folder: Path, made_from: Sources) -> Bundle | None:
     pointer = folder / "current.json"
     try:
-        name = read_json(pointer, "The pointer to the current bundle", "")["folder"]
-        bundle = Bundle(folder / name)
+        bundle = Bundle(folder / read_document(pointer, _Pointer, "The pointer to the current bundle", "").folder.name)
         fresh = made_from.items() <= bundle.manifest.items()
-    except (MlopsError, KeyError, TypeError):
-        return None
+    except MlopsError:
+        return None  # it is compiled again
     return bundle if fresh and bundle.is_complete() else None
 
 

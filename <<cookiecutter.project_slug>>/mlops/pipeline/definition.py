@@ -3,13 +3,13 @@
 The format is that of SageMaker Pipelines, version "2020-12-01". This module reads no files and makes no calls.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from mlops.base.documents import parse_document
 from mlops.base.errors import MlopsError, UsageError, did_you_mean
 
 GET, JOIN, JSON_GET = "Get", "Std:Join", "Std:JsonGet"
@@ -141,11 +141,9 @@ class Definition:
         Raises:
             MlopsError: It is not JSON, or of an unsupported version.
         """
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise MlopsError(f"The pipeline definition is not JSON: {error}.", "Compile it again.") from None
-        version = content.get("Version") if isinstance(content, dict) else None
+        damaged = "The pipeline definition is not valid JSON"
+        content = parse_document(text, dict[str, Any], damaged, "Compile it again.")
+        version = content.get("Version")
         if version != "2020-12-01":
             raise MlopsError(f"The pipeline definition has version {version!r}; only '2020-12-01' is supported.")
         return cls(content)

@@ -71,7 +71,7 @@ class AwsRegistry:
 
     def evaluation(self, version: ModelVersion) -> dict[str, Any]:
         """Return the evaluation report of a version (see `Registry.evaluation`)."""
-        report: dict[str, Any] = (self.reports or self.store).read_json(version.evaluation_uri)
+        report: dict[str, Any] = (self.reports or self.store).read_json(version.evaluation_uri, dict[str, Any])
         return report
 
     def download_model(self, version: ModelVersion, folder: Path) -> Path:

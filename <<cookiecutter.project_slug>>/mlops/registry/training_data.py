@@ -1,12 +1,21 @@
 """The data that a registered version was trained on, as the manifest that its run wrote lists it."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from mlops.base.errors import MlopsError, UsageError
 from mlops.registry.inputs import manifest_name
 from mlops.registry.versions import ModelVersion
 from mlops.store.objects import ObjectVersion, relative, split_uri
 from mlops.store.port import Store
+
+
+class _Entry(TypedDict):
+    """An object in a manifest."""
+
+    key: str
+    version: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,8 @@ class TrainingData:
                 f"The objects that version {model.version} was trained on were not listed: there is no {manifest}.",
                 "Runs list them since the pipeline has a step ResolveData; versions from before it have no list.",
             )
-        objects = tuple(ObjectVersion(**entry) for entry in store.read_json(manifest))
+        listed = store.read_json(manifest, list[_Entry])
+        objects = tuple(ObjectVersion(each["key"], each["version"], each["size"]) for each in listed)
         readable = set(store.versions(uri))
         return cls(store, version, uri, objects, tuple(each for each in objects if each not in readable))
 

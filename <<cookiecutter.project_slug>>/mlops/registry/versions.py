@@ -35,6 +35,8 @@ class ModelVersion:
         evaluation_uri: The S3 URI of its evaluation report.
         baseline_uris: The S3 URIs of the statistics and the constraints of its training data; empty without a baseline.
         metadata: Its lineage: data version, commit, code digest, image, ...
+        decision: The number of that decision in its registry, by which decisions are ordered; 0 if they have none.
+        archive_sha256: The SHA-256 of the model archive, in hexadecimal; empty if it is not recorded.
     """
 
     version: int
@@ -47,6 +49,8 @@ class ModelVersion:
     evaluation_uri: str
     baseline_uris: tuple[str, ...]
     metadata: Mapping[str, str]
+    decision: int = 0
+    archive_sha256: str = ""
 
     @property
     def as_champion(self) -> dict[str, str]:
@@ -57,7 +61,11 @@ class ModelVersion:
 def champion(versions: list[ModelVersion]) -> ModelVersion | None:
     """Return the version to serve and to beat: the most recently approved one; None if none is approved."""
     approved = [version for version in versions if version.status == APPROVED]
-    return max(approved, key=lambda version: (version.decided or version.created, version.version), default=None)
+    return max(
+        approved,
+        key=lambda version: (version.decision, version.decided or version.created, version.version),
+        default=None,
+    )
 
 
 def approved_at(metadata: Mapping[str, str]) -> datetime | None:

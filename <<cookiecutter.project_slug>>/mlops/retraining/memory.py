@@ -1,12 +1,13 @@
 """The state of the retraining policy between events: plain values that are stored as one JSON document."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypedDict
 
 from mlops.base.commands import MLOPS
+from mlops.base.documents import conform
 from mlops.base.environments import LOCAL
 from mlops.registry.versions import as_value
 
@@ -190,6 +191,15 @@ class State:
     reported: bool = False
     decisions: Mapping[str, Decision] = field(default_factory=dict)
 
+    @property
+    def latest(self) -> datetime | None:
+        """The latest time at which something happened; None if nothing did."""
+        decided = (decision.time for decision in self.decisions.values())
+        arrived = (trigger.time for trigger in (self.pending.triggers if self.pending else ()))
+        started = [self.running.started] if self.running else []
+        ended = [self.last_end] if self.last_end else []
+        return max([*self.starts, *decided, *arrived, *started, *ended], default=None)
+
 
 def to_document(state: State) -> dict[str, Any]:
     """Convert the state to a JSON document."""
@@ -197,25 +207,48 @@ def to_document(state: State) -> dict[str, Any]:
     return plain
 
 
-def from_document(document: Mapping[str, Any]) -> State:
+class _RequestDocument(TypedDict):
+    triggers: list[dict[str, Any]]
+
+
+class _RunDocument(TypedDict):
+    request: _RequestDocument
+
+
+class _Document(TypedDict):
+    running: _RunDocument | None
+    pending: _RequestDocument | None
+    decisions: list[Decision]
+
+
+def from_document(document: Any) -> State:
     """Restore the state from its JSON document.
 
     Raises:
-        TypeError, KeyError, ValueError, AttributeError: The document has another structure.
+        ValueError: The document has another structure.
     """
-    running, last_end = document["running"], document["last_end"]
-    decisions = [Decision(**entry | {"time": _time(entry["time"])}) for entry in document["decisions"]]
-    return State(
-        running=_run(running) if running else None,
-        pending=_request(document["pending"]) if document["pending"] else None,
-        starts=tuple(map(_time, document["starts"])),
-        last_end=_time(last_end) if last_end else None,
-        failed_gates=int(document["failed_gates"]),
-        failed_data=str(document["failed_data"]),
-        last_data=str(document.get("last_data", "")),
-        reported=bool(document.get("reported", False)),
-        decisions={decision.trigger: decision for decision in decisions},
-    )
+    found: dict[str, Any] = {**conform(document, _Document)}
+    _convert_0_4_0(found)
+    decisions = {decision.trigger: decision for decision in found.pop("decisions")}
+    state: State = conform(found, State)
+    for request in (state.pending, state.running.request if state.running else None):
+        if request and not request.triggers:
+            raise ValueError("a request has no triggers")
+    if unknown := {decision.outcome for decision in decisions.values()} - set(_OUTCOMES):
+        raise ValueError(f"a decision has the unknown outcome {min(unknown)!r:.50}")
+    return replace(state, decisions=decisions)
+
+
+def _convert_0_4_0(document: dict[str, Any]) -> None:
+    """Convert a document of release 0.4.0, which listed objects instead of counting them."""
+    document.pop("untrained", None)
+    running, pending = document["running"], document["pending"]
+    if running:
+        running.pop("objects", None)
+    for request in filter(None, (pending, running and running["request"])):
+        for trigger in request["triggers"]:
+            if isinstance(trigger.get("objects"), list):
+                trigger["objects"] = len(trigger["objects"])
 
 
 def _plain(value: Any) -> Any:
@@ -226,21 +259,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(member) for member in value]
     return value
-
-
-def _run(entry: Mapping[str, Any]) -> Run:
-    times = {name: _time(entry[name]) for name in ("started", "leased_until")}
-    parameters = {str(name): str(value) for name, value in entry.get("parameters", {}).items()}
-    return Run(_request(entry["request"]), **times, execution=str(entry["execution"]), parameters=parameters)
-
-
-def _request(entry: Mapping[str, Any]) -> Request:
-    triggers = tuple(
-        # Up to release 0.4.0, objects were listed instead of counted.
-        Trigger(**{**each, "time": _time(each["time"]), "objects": each["objects"] or 0})
-        for each in entry["triggers"]
-    )
-    return Request(triggers)
-
-
-_time = datetime.fromisoformat

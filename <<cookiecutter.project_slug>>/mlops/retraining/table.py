@@ -66,7 +66,7 @@ class Table:
             return State(), 0
         try:
             return from_document(json.loads(zlib.decompress(item["document"]["B"]))), int(item["version"]["N"])
-        except (zlib.error, TypeError, KeyError, ValueError, AttributeError) as error:
+        except (zlib.error, TypeError, KeyError, ValueError) as error:
             raise MlopsError(
                 f"The state of retraining in the table {self.name} is damaged ({error!r}).",
                 "Delete the item `state`; this resets cool-down, budget and pending runs.",

@@ -13,10 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops.base.clocks import CLOCK_TOLERANCE
+from mlops.base.documents import read_document
 from mlops.base.errors import MlopsError
-from mlops.base.files import read_json, write_json
+from mlops.base.files import write_json
 from mlops.pipeline.definition import Step
 from mlops.pipeline.durations import lifetime
+from mlops.run.state import Properties
 from mlops.store.local import LocalStore
 
 KEY_ATTRIBUTES = {
@@ -32,6 +35,14 @@ KEY_ATTRIBUTES = {
     ),
     "Transform": ("DataProcessing", "Environment", "ModelName", "TransformInput", "TransformResources"),
 }
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """The content of a file: when a step succeeded, and its properties."""
+
+    time: datetime
+    properties: Properties
 
 
 @dataclass(frozen=True)
@@ -56,18 +67,16 @@ class StepCache:
 
     def get(self, key: str, step: Step) -> dict[str, Any] | None:
         """Return the properties under a key; None if there are none, they expired, or their objects are missing."""
-        path = self.folder / f"{key}.json"
-        if not path.exists():
-            return None
         try:
-            entry = read_json(path, "A cache entry", "")
-            properties, kept = entry["properties"], datetime.fromisoformat(entry["time"])
-        except (MlopsError, KeyError, TypeError, ValueError):
-            return None  # a damaged entry is a miss: the step runs and replaces it
-        expire_after = step.request["CacheConfig"].get("ExpireAfter")
-        if expire_after and datetime.now(UTC) - kept > lifetime(expire_after):
-            return None
-        return properties if outputs_exist(properties, self.store) else None
+            entry = read_document(self.folder / f"{key}.json", _Entry, "A cache entry", "")
+            properties = dict(entry.properties)
+            complete = outputs_exist(properties, self.store)
+        except MlopsError:
+            return None  # a missing or damaged entry is a miss: the step runs and replaces it
+        age, expire_after = datetime.now(UTC) - entry.time, step.request["CacheConfig"].get("ExpireAfter")
+        # An entry of the future is of a clock that was ahead: it would expire too late.
+        expired = expire_after and not -CLOCK_TOLERANCE <= age <= lifetime(expire_after)
+        return properties if complete and not expired else None
 
     def put(self, key: str, properties: dict[str, Any]) -> None:
         """Keep the properties of a step that succeeded."""

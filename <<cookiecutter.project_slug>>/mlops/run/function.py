@@ -4,6 +4,9 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+from mlops.base.documents import read_document
 
 
 def main(arguments: list[str]) -> int:
@@ -16,7 +19,7 @@ def main(arguments: list[str]) -> int:
     module, _, name = target.partition(":")
     try:
         handler = getattr(importlib.import_module(module), name)
-        result = handler(json.loads(Path(event).read_text(encoding="utf-8")), None)
+        result = handler(read_document(Path(event), dict[str, Any], "The event", "Run the pipeline again."), None)
         Path(output).write_text(json.dumps(result), encoding="utf-8")
     except Exception as error:
         Path(failure).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")

@@ -45,12 +45,17 @@ class LocalInputs:
         """Return the champion; None if no version is approved.
 
         Raises:
-            MlopsError: The registry cannot be read, or the archive of the champion is missing.
+            MlopsError: The registry cannot be read, or the archive of the champion is missing or damaged.
         """
-        best = versions.champion(LocalRegistry.of(self.target).versions())
-        if best and not LocalStore.of(self.target).exists(best.model_uri):
+        registry = LocalRegistry.of(self.target)
+        best = versions.champion(registry.versions())
+        if best is None:
+            return None
+        try:
+            registry.require_intact(best)
+        except MlopsError as error:
             raise MlopsError(
-                f"The archive of version {best.version}, the champion to compare with, is missing: {best.model_uri}.",
-                f"Reject it: {MLOPS} approve {best.version} --reject",
-            )
+                f"A new version cannot be compared with the champion. {error.message}",
+                f"Reject that version: {MLOPS} approve {best.version} --reject",
+            ) from None
         return best

@@ -5,7 +5,6 @@ environment, and the driver scripts that the SDK uploads. Scripts therefore take
 variable, which also makes them runnable by hand.
 """
 
-import json
 import math
 import os
 import re
@@ -18,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.archives import pack
+from mlops.base.documents import read_document
+from mlops.base.errors import MlopsError
 from mlops.base.payloads import TRANSFORM_DEFAULT, TRANSFORM_LARGEST
 from mlops.pipeline import training_metrics
 from mlops.pipeline.definition import as_text
 from mlops.project.instances import NO_KEY, has_own_disks
-from mlops.run.processes import Processes
+from mlops.run.processes import JOB_NAME, Processes
 from mlops.run.sandbox import Sandbox
 from mlops.run.staging import stage
 from mlops.store.local import LocalStore
@@ -190,7 +191,11 @@ class JobRunner:
         command = ["python3", "-m", "mlops.run.function", target, *files]
         environment = {"Environment": {"PYTHONPATH": str(self.root)}}
         self._run(name, command, environment, sandbox, target, sandbox.path("/opt/ml/output/failure"))
-        return json.loads(sandbox.path("/opt/ml/answer.json").read_text(encoding="utf-8"))
+        answer = sandbox.path("/opt/ml/answer.json")
+        try:
+            return read_document(answer, object, f"What {target} returned", "Correct the function.")
+        except MlopsError as error:
+            raise JobError("Lambda.SERVICE_EXCEPTION", error.message) from None
 
     def _staged(self, kind: str, arguments: Mapping[str, Any], folder: Path) -> Sandbox:
         sandbox = Sandbox(folder)
@@ -238,7 +243,7 @@ class JobRunner:
             "OMP_NUM_THREADS": threads,
             "AWS_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "TRAINING_JOB_NAME": name,
+            JOB_NAME: name,
             **{key: sandbox.rewrite(as_text(value)) for key, value in declared.items()},
         }
 

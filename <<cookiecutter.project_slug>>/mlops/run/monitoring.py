@@ -1,14 +1,14 @@
 """The monitoring pipeline on this machine, and the result of a window."""
 
-import json
 import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from mlops.base.documents import read_document
 from mlops.base.environments import LOCAL
 from mlops.base.errors import MlopsError
 from mlops.monitoring import limits
@@ -25,8 +25,18 @@ from mlops.run.state import FAILED, SUCCEEDED, RunFolder, RunState
 from modelkit.violations import WindowDocument
 
 _REPORT = "report.html"
+_AGAIN = "Start monitoring again."
 _RUNS = "monitoring"
 """The folder of this pipeline's runs; those that succeed leave their results in the store only."""
+
+
+class _Content(TypedDict):
+    start: str | None
+    end: str
+    min_rows: int
+    enough_rows: bool
+    labels: dict[str, Any] | None
+    versions: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,7 @@ class Window:
     @property
     def figures(self) -> dict[str, float]:
         """The metrics of the version in use."""
-        found: dict[str, float] = json.loads((self.folder / METRICS).read_text(encoding="utf-8"))
-        return found
+        return read_document(self.folder / METRICS, dict[str, float], "The metrics of the window", _AGAIN)
 
     @property
     def end(self) -> str:
@@ -109,8 +118,8 @@ def evaluate(target: Target, since: datetime | None, until: datetime | None) -> 
             place.remove()
     results = LocalPlace(here).store.path(_report_uri(state)).parent
     shutil.rmtree(folder.path)
-    document = json.loads((results / WINDOW).read_text(encoding="utf-8"))
-    return Window(results, document, is_chosen=bool(since or until))
+    document = read_document(results / WINDOW, _Content, "The evaluated window", _AGAIN)
+    return Window(results, {**document}, is_chosen=bool(since or until))
 
 
 def _executed(here: Target, compiled: Bundle, parameters: Mapping[str, str]) -> tuple[RunFolder, RunState]:

@@ -1,17 +1,25 @@
 """The child processes of a run, each in its own process group, so that all of them can be stopped."""
 
+import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from mlops.run.sandbox import CONTAINER_ROOT
+from mlops.base.documents import read_document
+from mlops.base.files import replacing
+from mlops.base.processes import Group, Process
+
+JOB_NAME = "TRAINING_JOB_NAME"
+"""The variable with the name of a job in its environment."""
+
+RECORD = "process.json"
+"""The file in the folder of a job with the process group of the job while it runs."""
 
 SIGNAL_GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.02
@@ -23,7 +31,10 @@ class RunStoppedError(Exception):
 
 @dataclass
 class Processes:
-    """The child processes of a run, which stop with it."""
+    """The child processes of a run, which stop with it.
+
+    Each is recorded in its folder while it runs, so that it can be found if this process is killed.
+    """
 
     stopping: threading.Event = field(default_factory=threading.Event)
     _running: set["subprocess.Popen[bytes]"] = field(default_factory=set)
@@ -37,7 +48,7 @@ class Processes:
         Args:
             command: The program and its arguments.
             folder: Its working folder.
-            environment: Its complete environment.
+            environment: Its complete environment; JOB_NAME in it tells its processes from all others.
             log: The file that its output is appended to.
             limit: Seconds after which it is stopped; None for no limit.
 
@@ -55,11 +66,16 @@ class Processes:
                     stderr=subprocess.STDOUT, start_new_session=True,
                 )  # fmt: skip
                 self._running.add(process)
+            record = folder / RECORD
             try:
+                mark = f"{JOB_NAME}={environment[JOB_NAME]}"
+                with replacing(record) as temporary:
+                    temporary.write_text(json.dumps(asdict(Group(Process.of(process.pid), mark))), encoding="utf-8")
                 return _wait(process, limit)
             finally:
                 if not self.stopping.is_set():  # `stop` grants the group a grace period
                     _signal(process, signal.SIGKILL)  # processes that the job left behind
+                    record.unlink(missing_ok=True)
                 with self._lock:
                     self._running.discard(process)
 
@@ -99,13 +115,15 @@ def _wait(process: "subprocess.Popen[bytes]", limit: float | None) -> int:
 def _stop(processes: list["subprocess.Popen[bytes]"]) -> None:
     """Stop whole process groups: the leader may be a shell that exits before the job it started."""
     deadline = time.monotonic() + SIGNAL_GRACE_SECONDS
+    remaining = processes
     try:
         for process in processes:
             _signal(process, signal.SIGTERM)
-        while time.monotonic() < deadline and any(_has_members(process) for process in processes):
+        # The id of a group that has ended may be that of another one later: it gets no more signals.
+        while (remaining := [each for each in remaining if _has_members(each)]) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
     finally:
-        for process in processes:
+        for process in remaining:
             _signal(process, signal.SIGKILL)
 
 
@@ -124,14 +142,12 @@ def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
 
 
 def stop_orphans(folder: Path) -> None:
-    """Kill jobs that outlived the run's process: those with a path of the run's folder in their command."""
-    if shutil.which("ps") is None:
-        return
-    listing = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=", "-o", "command="], capture_output=True, text=True, check=False
-    )
-    for line in listing.stdout.splitlines():
-        number, _, command = line.strip().partition(" ")
-        if f"/{folder.name}/" in command and CONTAINER_ROOT in command and number.isdigit():
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(os.getpgid(int(number)), signal.SIGKILL)
+    """Kill the jobs of a run that outlived its process: those that it has recorded and that still run.
+
+    Raises:
+        MlopsError: A record is damaged.
+    """
+    for record in sorted(folder.glob(f"*/{RECORD}")):
+        remedy = f"End the job of {record.parent} if it still runs, and delete {record}."
+        read_document(record, Group, "The record of a job's processes", remedy).kill()
+        record.unlink(missing_ok=True)

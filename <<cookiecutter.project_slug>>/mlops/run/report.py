@@ -21,7 +21,7 @@ def write_report(target: Target, folder: RunFolder, state: RunState) -> None:
     Raises:
         MlopsError: The file cannot be written, or a step wrote a document that is not JSON.
     """
-    store, cache = LocalStore.of(target), target.project.state / "cache" / "pages"
+    store = LocalStore.of(target)
     content = {
         "project_name": target.project.answer("project_name"),
         "state": state,
@@ -31,26 +31,25 @@ def write_report(target: Target, folder: RunFolder, state: RunState) -> None:
         "lineage": _lineage(state),
     }
     try:
-        text = page("run", cache, **content, evaluation=_document(store, state, _EVALUATION), unreadable="")
+        text = page("run", **content, evaluation=_document(store, state, _EVALUATION), unreadable="")
     except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A project's own evaluation may have a different structure.
-        text = page("run", cache, **content, evaluation={}, unreadable=str(error))
+        text = page("run", **content, evaluation={}, unreadable=str(error))
     write_text(folder.report, text)
 
 
-def _document(store: LocalStore, state: RunState, file: str) -> dict[str, Any]:
-    """Return the JSON document of a name among the outputs of the steps; empty if no step wrote it."""
+def _document(store: LocalStore, state: RunState, file: str) -> Any:
+    """Return the JSON document of a name among the outputs of the steps; an empty one if no step wrote it."""
     for step in state.steps.values():
         for output in step.properties.get("ProcessingOutputConfig", {}).get("Outputs", {}).values():
             uri = f"{output['S3Output']['S3Uri'].rstrip('/')}/{file}"
             if store.path(uri).is_file():
-                document: dict[str, Any] = store.read_json(uri)
-                return document
+                return store.read_json(uri)
     return {}
 
 
-def _data(validation: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in validation.items():
+def _data(validation: Any) -> Iterator[tuple[str, str]]:
+    for name, value in validation.items() if isinstance(validation, dict) else ():
         if isinstance(value, dict):
             yield from ((f"{name}: {nested}", figure) for nested, figure in _data(value))
         elif isinstance(value, bool):

@@ -14,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlops.base.clocks import require_past
 from mlops.base.commands import MLOPS
+from mlops.base.documents import read_document
 from mlops.base.errors import MlopsError
-from mlops.base.files import is_locked, locked, read_json, write_json
+from mlops.base.files import is_locked, locked, write_json
 from mlops.pipeline.bundle import current
 from mlops.pipeline.definition import Definition
 from mlops.project.lineage import data_version
@@ -140,18 +142,21 @@ class Guard:
         """Read the state of the policy.
 
         Raises:
-            MlopsError: The file is damaged.
+            MlopsError: The file is damaged, or has times in the future: cool-down and budget would count from these.
         """
         if not self._path.exists():
             return State()
         what = "The state of retraining"
         path = shlex.quote(str(self._path))
         remedy = f"Move it away: mv {path} {path}.damaged; this resets cool-down, budget and pending runs."
-        content = read_json(self._path, what, remedy)
+        content = read_document(self._path, dict[str, Any], what, remedy)
         try:
-            return from_document(content)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise MlopsError(f"{what} is damaged: {self._path} ({error!r}).", remedy) from None
+            state = from_document(content)
+        except ValueError as error:
+            raise MlopsError(f"{what} is damaged: {self._path} ({error}).", remedy) from None
+        if state.latest:
+            require_past(state.latest, f"The latest time in {self._path}", remedy)
+        return state
 
     def newest(self) -> Newest | None:
         """Return the newest registered version; None if there is none.
@@ -252,7 +257,7 @@ class Guard:
         try:
             folder = find_run(self.target.project, run.execution)
             state = folder.load()
-            kinds = {step.name: step.type for step in Definition.from_text(folder.read_definition()).all_steps}
+            kinds = {step.name: step.type for step in Definition.from_text(folder.read_definition(state)).all_steps}
         except MlopsError:  # it was never prepared, or was removed
             return Status.FAILED
         if state.status in (EXECUTING, SUCCEEDED):

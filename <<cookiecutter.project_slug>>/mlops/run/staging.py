@@ -6,9 +6,11 @@ A job that succeeded leaves no copies of its data. Its `command.sh` calls this m
 import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from mlops.base.documents import read_document
 from mlops.base.errors import MlopsError
 from mlops.pipeline.definition import as_text
 from mlops.run.sandbox import Sandbox
@@ -18,6 +20,12 @@ from modelkit.archives import ArchiveError, unpack
 HOST = "algo-1"
 REQUEST = "request.json"
 """The kind of a job and its arguments, in its folder."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    kind: Literal["processing", "training", "transform", "function"]
+    arguments: dict[str, Any]
 
 
 def stage(kind: str, arguments: Mapping[str, Any], sandbox: Sandbox, store: LocalStore, python: Path) -> None:
@@ -118,9 +126,9 @@ def main(arguments: list[str]) -> int:
         arguments: The job's folder, the root of the store, and the interpreter of the runtime environment.
     """
     sandbox = Sandbox(Path(arguments[0]))
-    request = json.loads((sandbox.folder / REQUEST).read_text(encoding="utf-8"))
     try:
-        stage(request["kind"], request["arguments"], sandbox, LocalStore(Path(arguments[1])), Path(arguments[2]))
+        request = read_document(sandbox.folder / REQUEST, _Request, "The request of the job", "Run the pipeline again.")
+        stage(request.kind, request.arguments, sandbox, LocalStore(Path(arguments[1])), Path(arguments[2]))
     except MlopsError as error:
         sandbox.clear()
         print(f"Cannot repeat the job: {error.message} {error.remedy}", file=sys.stderr)

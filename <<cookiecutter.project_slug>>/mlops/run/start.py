@@ -135,8 +135,9 @@ def execute(target: Target, folder: RunFolder, *, use_cache: bool, listener: Lis
         KeyboardInterrupt: The run was interrupted.
     """
     with folder.hold():
-        definition = Definition.from_text(folder.read_definition())
-        bundle, state = folder.read_bundle(), folder.load()
+        state = folder.load()
+        definition = Definition.from_text(folder.read_definition(state))
+        bundle = folder.read_bundle()
         store = LocalStore.of(target)
         if state.status != SUCCEEDED:
             run = LocalRun(

@@ -1,18 +1,22 @@
 """The state of a local run, which survives a crash so that the run can be resumed."""
 
+import hashlib
 import json
+import re
 import secrets
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mlops.base.commands import MLOPS
+from mlops.base.documents import conform, read_document
 from mlops.base.errors import MlopsError, UsageError
-from mlops.base.files import is_locked, locked, read_json, write_text
+from mlops.base.files import is_locked, locked, write_text
 from mlops.pipeline.bundle import Manifest
 from mlops.project.project import Project
 
@@ -21,6 +25,7 @@ NOT_STARTED, SKIPPED, INTERRUPTED = "NotStarted", "Skipped", "Interrupted"
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 3
+_ID = re.compile("[0-9a-y][0-9a-z]{11}")
 RUNS = "runs"
 """The folder of the training pipeline's runs."""
 
@@ -33,13 +38,57 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def new_run_id() -> str:
-    """Create an id of twelve letters and digits, like SageMaker's execution ids, that sorts by time."""
+def new_run_id(after: str = "") -> str:
+    """Create an id of twelve letters and digits, like SageMaker's execution ids, that sorts by time.
+
+    Args:
+        after: An id that sorts before it, whatever the clock says; empty for none.
+    """
     number, digits = time.time_ns() // 1_000_000, ""
+    if after:
+        number = max(number, int(after[:-_RANDOM_LENGTH], len(_ALPHABET)) + 1)
     while number:
         number, remainder = divmod(number, len(_ALPHABET))
         digits = _ALPHABET[remainder] + digits
     return digits.rjust(12 - _RANDOM_LENGTH, "0") + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
+
+
+class _S3Output(TypedDict):
+    S3Uri: str
+
+
+class _Output(TypedDict):
+    S3Output: _S3Output
+
+
+class _Outputs(TypedDict):
+    Outputs: dict[str, _Output]
+
+
+class _Artifacts(TypedDict):
+    S3ModelArtifacts: str
+
+
+class _Metric(TypedDict):
+    MetricName: str
+    Value: float
+
+
+class Properties(TypedDict, total=False):
+    """The properties of a step that this package reads."""
+
+    ProcessingOutputConfig: _Outputs
+    ModelArtifacts: _Artifacts
+    FinalMetricDataList: list[_Metric]
+    OutputParameters: dict[str, Any]
+    ModelName: str
+    PrimaryContainer: dict[str, Any]
+    Containers: list[dict[str, Any]]
+    ModelPackageArn: str
+    ModelPackageGroupName: str
+    ModelPackageVersion: int
+    ModelApprovalStatus: str
+    CustomerMetadataProperties: dict[str, str]
 
 
 @dataclass
@@ -93,7 +142,7 @@ class RunState:
     status: str
     started: str
     ended: str
-    parameters: dict[str, Any]
+    parameters: dict[str, str | int | float | bool]
     steps: dict[str, StepState]
     failure: str = ""
 
@@ -149,27 +198,34 @@ class RunFolder:
         Raises:
             MlopsError: The file is missing or damaged.
         """
-        what = f"The state of run {self.path.name}"
-        content = read_json(self.path / "run.json", what, self._remedy)
+        path, what = self.path / "run.json", f"The state of run {self.path.name}"
+        state = read_document(path, RunState, what, self._remedy)
         try:
-            steps = {name: StepState(**step) for name, step in content.pop("steps").items()}
-            state = RunState(**content, steps=steps)
-        except (TypeError, AttributeError, KeyError) as error:
-            raise MlopsError(f"{what} is damaged: {self.path / 'run.json'} ({error}).", self._remedy) from None
+            for name, step in state.steps.items():
+                conform(step.properties, Properties, f"steps.{name}.properties")
+        except ValueError as error:
+            raise MlopsError(f"{what} is damaged: {path} ({error}).", self._remedy) from None
         if state.status == EXECUTING and not is_locked(self._lock):
             state.status = INTERRUPTED
         return state
 
-    def read_definition(self) -> str:
+    def read_definition(self, state: RunState) -> str:
         """Read the definition of the run.
 
+        Args:
+            state: The state of the run.
+
         Raises:
-            MlopsError: The file is missing or cannot be read.
+            MlopsError: The file is missing, or is not the one that the run was started with.
         """
+        what = f"The definition of run {self.path.name}"
         try:
-            return self.definition.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MlopsError(f"The definition of run {self.path.name} cannot be read: {error}.", self._remedy) from None
+            content = self.definition.read_bytes()
+        except OSError as error:
+            raise MlopsError(f"{what} cannot be read: {error}.", self._remedy) from None
+        if hashlib.sha256(content).hexdigest() != state.definition_sha256:
+            raise MlopsError(f"{what} is damaged: {self.definition} has another SHA-256.", self._remedy)
+        return content.decode()
 
     def read_bundle(self) -> Manifest:
         """Read the manifest of the run's bundle.
@@ -177,8 +233,8 @@ class RunFolder:
         Raises:
             MlopsError: The file is missing or damaged.
         """
-        manifest: Manifest = read_json(self.bundle, f"The bundle's manifest of run {self.path.name}", self._remedy)
-        return manifest
+        what = f"The bundle's manifest of run {self.path.name}"
+        return read_document(self.bundle, Manifest, what, self._remedy)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -198,24 +254,24 @@ class RunFolder:
 
     @property
     def _remedy(self) -> str:
-        return f"Remove the run: `rm -r {self.path}`. Then start a new one."
+        return f"Remove the run: `rm -r {shlex.quote(str(self.path))}`. Then start a new one."
 
 
 def runs(project: Project) -> list[RunFolder]:
     """Return the runs of a project, newest first."""
-    folder = _folder(project)
-    paths = (path for path in folder.iterdir() if (path / "run.json").exists()) if folder.is_dir() else ()
+    paths = (path for path in _folders(project, RUNS) if (path / "run.json").exists())
     return [RunFolder(path) for path in sorted(paths, reverse=True)]
 
 
 def new_run_folder(project: Project, kind: str = RUNS) -> RunFolder:
-    """Return a folder for a new run; it does not exist yet.
+    """Return a folder for a new run; it does not exist yet. Its name sorts after those of all others.
 
     Args:
         project: The project.
         kind: The folder of the runs of a pipeline.
     """
-    return RunFolder(project.state / kind / new_run_id())
+    names = (path.name for path in _folders(project, kind) if _ID.fullmatch(path.name))
+    return RunFolder(project.state / kind / new_run_id(max(names, default="")))
 
 
 def find_run(project: Project, run_id: str) -> RunFolder:
@@ -224,7 +280,7 @@ def find_run(project: Project, run_id: str) -> RunFolder:
     Raises:
         MlopsError: The run does not exist.
     """
-    folder = RunFolder(_folder(project) / run_id)
+    folder = RunFolder(project.state / RUNS / run_id)
     if not run_id.isalnum() or not folder.path.is_dir():
         raise UsageError(f"Run {run_id!r} does not exist.", f"List the runs: {MLOPS} runs")
     return folder
@@ -245,5 +301,6 @@ def last_unfinished(project: Project) -> RunFolder:
     return newest
 
 
-def _folder(project: Project) -> Path:
-    return project.state / RUNS
+def _folders(project: Project, kind: str) -> list[Path]:
+    folder = project.state / kind
+    return list(folder.iterdir()) if folder.is_dir() else []

@@ -4,9 +4,8 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from mlops.base.errors import MlopsError
+from mlops.base.documents import parse_document, read_document
 from mlops.base.payloads import ASYNC, REALTIME
 
 TWIN_FILE = "twin.onnx"
@@ -56,19 +55,16 @@ class Settings:
         Raises:
             MlopsError: The file is missing or damaged, or has an unknown setting.
         """
-        try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise MlopsError(f"Cannot read the server's settings {path}: {error}.") from None
+        return read_document(path, cls, "The file of the server's settings", "Start the server again.")
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
-        """Parse the output of `as_json`."""
-        values: dict[str, Any] = json.loads(text)
-        for name in ("model", "capture"):
-            if values.get(name) is not None:
-                values[name] = Path(values[name])
-        return cls(**values)
+        """Parse the output of `as_json`.
+
+        Raises:
+            MlopsError: The text is damaged, or has an unknown setting.
+        """
+        return parse_document(text, cls, "The server's settings are damaged", "Start the server again.")
 
     def as_json(self) -> str:
         """Return the settings as JSON."""

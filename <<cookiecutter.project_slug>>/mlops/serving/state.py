@@ -4,10 +4,13 @@ The folder contains `settings.json` (written by that process; read at the start 
 by the server), `lock` (held while the server runs) and `log`.
 """
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mlops.base.files import read_json, write_json
+from mlops.base.documents import read_document
+from mlops.base.files import write_json
+from mlops.base.processes import Process
 
 SETTINGS_FILE, STATE_FILE, LOCK_FILE, LOG_FILE = "settings.json", "state.json", "lock", "log"
 
@@ -15,6 +18,13 @@ CREATING, IN_SERVICE, UPDATING, FAILED = "Creating", "InService", "Updating", "F
 
 READY = "ready"
 """The message of a worker that can serve; any other message is the reason why it cannot."""
+
+
+def end_holder(folder: Path) -> str:
+    """Return how to end a server whose state does not tell its process."""
+    return (
+        f"Find the process that holds {folder / LOCK_FILE} (`lsof {shlex.quote(str(folder / LOCK_FILE))}`), and end it."
+    )
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class State:
         version: The version of the model that is served.
         deployment: The id of the settings that were applied last.
         failure: Why these are not in effect; empty if they are.
+        process_started: When the process was started, as the operating system says it (see `base.processes`).
     """
 
     pid: int
@@ -42,6 +53,12 @@ class State:
     version: int
     deployment: str
     failure: str = ""
+    process_started: str = ""
+
+    @property
+    def process(self) -> Process:
+        """The supervisor."""
+        return Process(self.pid, self.process_started)
 
     @classmethod
     def read(cls, folder: Path) -> "State":
@@ -50,8 +67,7 @@ class State:
         Raises:
             MlopsError: The file is missing or damaged.
         """
-        remedy = f"Kill the server, which holds {folder / LOCK_FILE}, and start it again."
-        return cls(**read_json(folder / STATE_FILE, "The server's state", remedy))
+        return read_document(folder / STATE_FILE, cls, "The server's state", end_holder(folder))
 
     def write(self, folder: Path) -> None:
         """Write the state to a folder."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.errors import MlopsError, UsageError
+from mlops.base.processes import Process
 from mlops.serving.metrics import Ledger
 from mlops.serving.settings import TWIN_FILE, Settings
 from mlops.serving.state import CREATING, FAILED, IN_SERVICE, READY, UPDATING, State
@@ -104,7 +105,10 @@ class Supervisor:
         self._listener = _listen(self._requested.host, self._requested.port)
         host, port = self._listener.getsockname()[:2]
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        self._state = State(os.getpid(), started, CREATING, host, port, 0, self._requested.version, "")
+        this = Process.of(os.getpid())
+        self._state = State(
+            this.pid, started, CREATING, host, port, 0, self._requested.version, "", process_started=this.started
+        )
         self._workers: list[Worker] = []
         self._failure = ""
         self._is_healthy = False

@@ -1,16 +1,18 @@
 """A local folder in place of S3: `s3://bucket/key` is `<root>/bucket/key`."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops.base.commands import MLOPS
+from mlops.base.documents import is_path, read_document
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import all_files_below, copy_file, sha256_of_file
 from mlops.project.target import Target
-from mlops.store.objects import ObjectVersion, relative, split_uri
+from mlops.store.objects import ObjectVersion, manifest_entries, relative, split_uri
+
+_RUN = f"{MLOPS} run --no-cache"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class LocalStore:
         """
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         parts = [part for part in key.split("/") if part]
-        if not uri.startswith("s3://") or not bucket or ".." in (bucket, *parts):
+        if not uri.startswith("s3://") or not bucket or ".." in (bucket, *parts) or not is_path(uri):
             raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key).")
         return self.root.joinpath(bucket, *parts)
 
@@ -94,14 +96,8 @@ class LocalStore:
         Raises:
             MlopsError: The manifest or an object is missing, or the manifest is not one.
         """
-        try:
-            (first, *names) = self.read_json(uri)
-            prefix = first["prefix"]
-            objects = [(name, f"{prefix}{name}") for name in names]
-        except (ValueError, TypeError, KeyError) as error:
-            raise MlopsError(
-                f"{uri} is not a manifest: {error!r}.", "See API_S3DataSource in SageMaker's API."
-            ) from None
+        prefix, names = manifest_entries(self.read_json(uri), uri)
+        objects = [(name, f"{prefix}{name}") for name in names]
         if not objects:
             raise MlopsError(f"The manifest {uri} lists no objects.")
         for name, listed in objects:
@@ -123,18 +119,15 @@ class LocalStore:
             for name, path in all_files_below(source):
                 copy_file(path, target / name)
 
-    def read_json(self, uri: str) -> Any:
+    def read_json(self, uri: str, shape: Any = Any) -> Any:
         """Read the JSON document at a URI (see `Store.read_json`)."""
         path = self.path(uri)
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, IsADirectoryError):
-            raise self._missing(uri) from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise MlopsError(f"{uri} is not JSON: {error}.") from None
+        if not path.is_file():
+            raise self._missing(uri)
+        return read_document(path, shape, f"The object {uri}", f"To write it again: {_RUN}")
 
     def _missing(self, uri: str) -> MlopsError:
         return MlopsError(
             f"No object at {uri} (locally {self.path(uri)}).",
-            f"It was deleted or never written. To create it again: {MLOPS} run --no-cache",
+            f"It was deleted or never written. To create it again: {_RUN}",
         )

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
-from mlops.base.errors import UsageError
+from mlops.base.documents import conform
+from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import DIGEST_LENGTH, is_data
 
 UNVERSIONED = "null"
@@ -68,6 +69,30 @@ def data_version(objects: Iterable[ObjectVersion]) -> str:
     for key, version, size in sorted(objects):
         digest.update(f"{key}\0{version}\0{size}\n".encode())
     return digest.hexdigest()[:DIGEST_LENGTH]
+
+
+class _Prefix(TypedDict):
+    prefix: str
+
+
+def manifest_entries(document: Any, uri: str) -> tuple[str, list[str]]:
+    """Return the prefix of a manifest, as S3DataSource has them, and the names below it.
+
+    Args:
+        document: The manifest.
+        uri: Its URI, for the message.
+
+    Raises:
+        MlopsError: It is not a manifest.
+    """
+    try:
+        first, *rest = conform(document, list[Any])
+        prefix, names = conform(first, _Prefix, "0")["prefix"], conform(rest, list[str])
+        if absolute := [name for name in names if name.startswith("/")]:
+            raise ValueError(f"{absolute[0]!r:.100} begins with a slash")
+    except ValueError as error:
+        raise MlopsError(f"{uri} is not a manifest: {error}.", "See API_S3DataSource in SageMaker's API.") from None
+    return prefix, names
 
 
 def split_uri(uri: str) -> tuple[str, str]:

@@ -10,11 +10,15 @@ from mlops.store.objects import ObjectVersion
 class Store(Protocol):
     """Objects by S3 URI (`s3://bucket/key`)."""
 
-    def read_json(self, uri: str) -> Any:
+    def read_json(self, uri: str, shape: Any = Any) -> Any:
         """Read the JSON document at a URI.
 
+        Args:
+            uri: The URI.
+            shape: The structure that it must have (see `base.documents`).
+
         Raises:
-            MlopsError: The object does not exist, or is not JSON.
+            MlopsError: The object does not exist, or is not such a document.
         """
 
     def download(self, uri: str, folder: Path) -> Path:

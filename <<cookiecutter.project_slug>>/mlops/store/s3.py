@@ -1,11 +1,11 @@
 """The object store of an environment: its S3 bucket."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops.base.commands import MLOPS
+from mlops.base.documents import parse_document
 from mlops.base.errors import MlopsError
 from mlops.base.files import files_below, unwritable
 from mlops.project.account import Account, aws_errors, if_exists
@@ -81,15 +81,12 @@ class S3Store:
         with aws_errors(f"copy s3://{bucket}/{version.key}, version {id_}, to {uri}"):
             self.account.s3.copy({"Bucket": bucket, "Key": version.key, "VersionId": id_}, target, key)
 
-    def read_json(self, uri: str) -> Any:
+    def read_json(self, uri: str, shape: Any = Any) -> Any:
         """Read the JSON document at a URI (see `Store.read_json`)."""
         bucket, key = split_uri(uri)
         with aws_errors(f"read {uri}"):
             text = self.account.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise MlopsError(f"{uri} is not JSON: {error}.") from None
+        return parse_document(text, shape, f"The object {uri} is damaged", "Restore an earlier version of it.")
 
     def download(self, uri: str, folder: Path) -> Path:
         """Copy the object at a URI into a folder (see `Store.download`)."""

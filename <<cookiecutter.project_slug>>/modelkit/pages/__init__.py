@@ -4,26 +4,22 @@ from pathlib import Path
 from typing import Any
 
 
-def page(name: str, cache: Path | None = None, **content: Any) -> str:
+def page(name: str, **content: Any) -> str:
     """Render the template of a page.
 
     Args:
         name: The name of the template, without suffixes.
-        cache: The folder for compiled templates; None to compile them again each time.
         content: The variables of the template, including `project_name`.
 
     Raises:
         jinja2.TemplateError: A variable of the template is missing.
     """
     # Only reports need jinja2: the other modules run in environments without it.
-    from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined, select_autoescape
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-    if cache is not None:
-        cache.mkdir(parents=True, exist_ok=True)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(["html.jinja"]),
         undefined=StrictUndefined,
-        bytecode_cache=None if cache is None else FileSystemBytecodeCache(str(cache)),
     )
     return environment.get_template(f"{name}.html.jinja").render(content)

@@ -12,7 +12,6 @@ from mlops.base.files import (
     files_below,
     is_locked,
     locked,
-    read_json,
     sha256_of_files,
     write_json,
     write_text,
@@ -40,20 +39,6 @@ def test_a_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MlopsError, match="Cannot write"):
         write_json(tmp_path / "file" / "state.json", {})
-
-
-@pytest.mark.parametrize("content", [b"", b'{"id": ', b"\xff\xfe"])
-def test_a_torn_file_is_said_with_its_remedy(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "state.json"
-    path.write_bytes(content)
-    with pytest.raises(MlopsError, match=r"The state is damaged: .*state\.json") as refusal:
-        read_json(path, "The state", "Start anew.")
-    assert refusal.value.remedy == "Start anew."
-
-
-def test_a_missing_file_is_said_with_its_remedy(tmp_path: Path) -> None:
-    with pytest.raises(MlopsError, match="The state is missing"):
-        read_json(tmp_path / "none", "The state", "Start anew.")
 
 
 def test_a_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from mlops.base.errors import MlopsError
 from mlops.base.payloads import ENDPOINTS, SERVERLESS, Payload
+from mlops.base.processes import Process
 from mlops.registry.versions import find
 from mlops.serving.settings import Settings
 from tests.machinery.endpoints.registered import endpoint, free_port, register
@@ -99,6 +102,36 @@ def test_what_a_killed_server_left_behind_is_recognised(project: Path) -> None:
     assert served.stop() is None
     mlops(project, "serve", "--detach", "--version", "2", "--port", free_port())
     assert ask(project, "21")[0] == "63\n"
+
+
+def test_a_state_that_names_another_process_ends_none(project: Path) -> None:
+    mlops(project, "serve", "--detach", "--version", "1", "--port", free_port())
+    path = endpoint(project).folder / "state.json"
+    state = json.loads(path.read_text())
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True) as bystander:
+        try:
+            for pid in (-1, 0, 1, os.getpid(), bystander.pid, -bystander.pid, 2**40):
+                for started in (
+                    {},
+                    {"process_started": ""},
+                    {"process_started": Process.of(bystander.pid).started[:-1]},
+                ):
+                    path.write_text(json.dumps(state | {"pid": pid} | started))
+                    for arguments in (["--stop"], ["--detach", "--version", "2"]):
+                        refused = mlops(project, "serve", *arguments, check=False)
+                        assert refused.returncode == 1
+                        assert f"names process {pid}, which is not known to be the server" in refused.stderr
+                        assert f"{path.parent / 'lock'}" in refused.stderr
+            for damaged in ({"pid": str(state["pid"])}, {"pid": True}, {"pid": None}, {"pid": 1.5}):
+                path.write_text(json.dumps(state | damaged))
+                refused = mlops(project, "serve", "--stop", check=False)
+                assert (refused.returncode, "server's state is damaged" in refused.stderr) == (1, True)
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
+    path.write_text(json.dumps(state))
+    assert ask(project, "21")[0] == "42\n"
+    assert "Version 1 is no longer served." in mlops(project, "serve", "--stop").stdout
 
 
 def test_a_port_in_use_is_said_with_a_remedy(project: Path) -> None:

@@ -58,6 +58,14 @@ class Compiler:
         (output / DEFINITION).write_text(json.dumps({"Version": "2020-12-01", "Made": digest}))
         manifest = {
             "pipeline": "visits-training",
+            "environment": target.environment,
+            "code_digest": "",
+            "packages_digest": None,
+            "template_version": "",
+            "python": "",
+            "sagemaker": "",
+            "limits": {},
+            "images": [],
             "definition_sha256": sha256_of_file(output / DEFINITION),
             "inputs_digest": digest,
             "git_commit": git_commit(target.project.root),

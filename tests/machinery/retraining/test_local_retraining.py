@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mlops.base.errors import MlopsError
+from mlops.base.files import sha256_of_file
 from mlops.cli.main import main
 from mlops.pipeline.bundle import Bundle
 from mlops.project.project import Project
@@ -67,7 +68,25 @@ def bundle(folder: Path, *, good: bool) -> Bundle:
     folder.mkdir(exist_ok=True)
     (folder / "definition.json").write_text(json.dumps(definition))
     (folder / "manifest.json").write_text(
-        json.dumps({"pipeline": "p", "definition_sha256": "0", "limits": {}, "objects": []})
+        json.dumps(
+            {
+                "pipeline": "p",
+                "environment": "local",
+                "definition_sha256": sha256_of_file(folder / "definition.json"),
+                "limits": {},
+                "images": [],
+                "objects": [],
+                "inputs_digest": "",
+                "git_commit": None,
+                "image_digest": None,
+                "keys": {},
+                "code_digest": "",
+                "packages_digest": None,
+                "template_version": "",
+                "python": "",
+                "sagemaker": "",
+            }
+        )
     )
     return Bundle(folder)
 

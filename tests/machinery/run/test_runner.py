@@ -8,13 +8,18 @@ import sys
 import tarfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlops.base.errors import MlopsError
-from mlops.run.runner import check_runnable
+from mlops.base.processes import Group, Process
+from mlops.run.processes import JOB_NAME, RECORD, stop_orphans
+from mlops.run.runner import LocalRun, check_runnable
 from mlops.run.state import RunState
 from tests.machinery.pipeline.definitions import (
     JOINED,
@@ -28,6 +33,7 @@ from tests.machinery.pipeline.definitions import (
     pieces,
     processing,
 )
+from tests.machinery.serving.served import until
 from tests.places import DATA_KEY, ROLE
 
 pytestmark = pytest.mark.alone
@@ -437,16 +443,111 @@ def test_a_job_that_outruns_its_limit_has_time_to_end_properly(tmp_path: Path) -
     assert ended.exists()
 
 
+JOB = "pipelines-run-First-1"
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def started(*command: str, name: str = JOB, **options: Any) -> "subprocess.Popen[bytes]":
+    """A process in a group of its own, with the name of a job in its environment."""
+    environment = {**os.environ, JOB_NAME: name}
+    return subprocess.Popen(command, start_new_session=True, env=environment, stdout=subprocess.PIPE, **options)
+
+
+def is_gone(process: Process) -> bool:
+    """Whether a process has ended; where no init process reaps it, it stays as a zombie."""
+    listing = subprocess.run(["ps", "-o", "stat=", "-p", str(process.pid)], capture_output=True, text=True, check=False)
+    return listing.stdout.strip().startswith("Z") or not process.is_running()
+
+
+def recorded(run: LocalRun, leader: Process) -> None:
+    """A run whose process was killed while it executed a job."""
+    folder = run.folder.path / "First-1"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).write_text(json.dumps(asdict(Group(leader, f"{JOB_NAME}={JOB}"))))
+
+
+@contextmanager
+def survivor(*command: str, **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that must not be ended."""
+    with started(*command, **options) as process:
+        try:
+            yield process
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
 def test_a_job_that_outlived_its_run_is_ended_when_the_run_is_resumed(tmp_path: Path) -> None:
     run = local_run(tmp_path, definition(processing("First", WRITE)))
-    orphan = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)", f"{run.folder.path}/First-1/opt/ml/model"],
-        start_new_session=True,
-    )
-    (run.folder.path / "First-1").mkdir(parents=True)
-    assert run.execute().status == "Succeeded"
-    assert orphan.wait(10) == -signal.SIGKILL
+    with started(*SLEEP) as orphan:
+        recorded(run, Process.of(orphan.pid))
+        assert run.execute().status == "Succeeded"
+        assert orphan.wait(10) == -signal.SIGKILL
     assert run.state.steps["First"].folder == "First-2"
+    assert not list(run.folder.path.glob(f"*/{RECORD}"))
+
+
+def test_a_job_whose_leader_has_ended_is_ended_too(tmp_path: Path) -> None:
+    run = local_run(tmp_path, definition(processing("First", WRITE)))
+    with started("sh", "-c", "sleep 60 >/dev/null & echo $!; wait") as shell:
+        leader = Process.of(shell.pid)
+        assert shell.stdout
+        job = Process.of(int(shell.stdout.readline()))
+        shell.kill()
+        shell.wait()
+        assert job.is_running()
+        recorded(run, leader)
+        assert run.execute().status == "Succeeded"
+        until(lambda: is_gone(job))
+
+
+def test_bystanders_survive_that_a_run_is_resumed(tmp_path: Path) -> None:
+    run = local_run(tmp_path, definition(processing("First", WRITE)))
+    log = run.folder.path / "First-1/job.log"
+    paths = [f"{run.folder.path}/First-1/opt/ml/model", str(log)]
+    log.parent.mkdir(parents=True)
+    log.touch()
+    with (
+        survivor(*SLEEP, *paths) as editor,
+        survivor("sh", "-c", f"cd {run.folder.path.parent}; exec tail -f {paths[1]} /dev/null"),
+        survivor(*SLEEP) as recycled,
+        survivor(*SLEEP, name=f"{JOB}0") as namesake,
+        started(*SLEEP) as ended,
+    ):
+        ended.kill()
+        ended.wait()
+        recorded(run, Process(recycled.pid, Process.of(editor.pid).started + "0"))
+        for number, leader in enumerate((Process(namesake.pid, ""), Process.of(ended.pid))):
+            folder = run.folder.path / f"Second-{number}"
+            folder.mkdir()
+            (folder / RECORD).write_text(json.dumps(asdict(Group(leader, f"{JOB_NAME}={JOB}"))))
+        assert run.execute().status == "Succeeded"
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 1, os.getpid(), os.getppid(), 2**40])
+def test_a_record_of_a_process_that_is_no_job_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int
+) -> None:
+    sent: list[int] = []
+    for name in ("kill", "killpg"):
+        monkeypatch.setattr(os, name, lambda target, number: sent.append(target))
+    record = tmp_path / "First-1" / RECORD
+    record.parent.mkdir()
+    for leader in (Process(pid, ""), Process(pid, "x"), Process.of(pid)):
+        for mark in (f"{JOB_NAME}={JOB}", ""):
+            record.write_text(json.dumps(asdict(Group(leader, mark))))
+            stop_orphans(tmp_path)
+    assert sent == []
+
+
+def test_a_damaged_record_of_a_job_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "First-1").mkdir()
+    record = tmp_path / "First-1" / RECORD
+    for content in ("[]", "{", '{"leader": {"pid": "1", "started": "x"}, "mark": ""}'):
+        record.write_text(content)
+        with pytest.raises(MlopsError, match="record of a job's processes is damaged") as refusal:
+            stop_orphans(tmp_path)
+        assert f"delete {record}" in refusal.value.remedy
 
 
 def test_a_policy_of_minutes_retries_until_they_are_over(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_document_is_read(stored: tuple[Store, Put]) -> None:
 def test_what_is_not_json_is_refused_with_its_uri(stored: tuple[Store, Put]) -> None:
     store, put = stored
     put("report.json", b"{")
-    with pytest.raises(MlopsError, match=rf"s3://{BUCKET}/report\.json is not JSON"):
+    with pytest.raises(MlopsError, match=rf"s3://{BUCKET}/report\.json is damaged"):
         store.read_json(f"s3://{BUCKET}/report.json")
 
 
