@@ -87,6 +87,8 @@ IMAGE = (
     "mlops/base/handlers.py",
     "mlops/base/payloads.py",
     "mlops/base/processes.py",
+    "mlops/base/sealed.py",
+    "mlops/base/twin_file.py",
     "mlops/serving/*.py",
 )
 """The files of the server in the project's own image."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.errors import MlopsError, UsageError
+from mlops.base.sealed import require_intact
+from mlops.base.twin_file import TWIN_FILES
 
 _MODULE = "inference"
 _OF_THE_ARCHIVE = (_MODULE, "model", "modelkit")
@@ -61,9 +63,12 @@ def load_unpacked(folder: Path, what: str) -> Handlers:
         what: What the model is, for the message.
 
     Raises:
-        MlopsError: Its handlers cannot be loaded, or import `model` or `modelkit` from elsewhere.
+        MlopsError: A file of it was changed, or its handlers cannot be loaded, or import `model` or `modelkit` from
+            elsewhere.
     """
+    require_intact(folder, TWIN_FILES)
     code = (folder / "code").absolute()
+    sys.dont_write_bytecode = True  # the folder keeps the files that it was unpacked with
     for name in [name for name in sys.modules if name.partition(".")[0] in _OF_THE_ARCHIVE]:
         del sys.modules[name]
     sys.path.insert(0, str(code))

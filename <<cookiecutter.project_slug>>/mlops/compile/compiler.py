@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import platform
+import shutil
 import sys
 import tempfile
 import warnings
@@ -217,6 +218,8 @@ def _stage(project: Project, code: Mapping[str, bytes]) -> str:
     It is named after its content, because the SDK writes the path into the definition.
     """
     folder = project.state / "code" / digest_of(code)
+    if folder.is_dir() and _read(all_files_below(folder)) != code:
+        shutil.rmtree(folder)  # it was changed
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".staging-") as temporary:

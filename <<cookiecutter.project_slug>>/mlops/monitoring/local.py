@@ -11,7 +11,7 @@ from mlops.monitoring.place import Layout, Listed
 from mlops.project.project import RUNTIME_ENVIRONMENT
 from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
-from mlops.registry.archives import schema_file, unpacked
+from mlops.registry.archives import schema, unpacked
 from mlops.registry.versions import ModelVersion, champion, find
 from mlops.store.local import LocalStore
 
@@ -87,7 +87,7 @@ class LocalPlace:
         """
         project = self.target.project
         model = unpacked(registry_of(self.target), version, project.state / "models")
-        return schema_file(model, project.python(RUNTIME_ENVIRONMENT)).read_bytes()
+        return schema(model, project.python(RUNTIME_ENVIRONMENT))
 
     def live(self, environment: str) -> int | None:
         """Return the number of the version in use; None if none is approved."""

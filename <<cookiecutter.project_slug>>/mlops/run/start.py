@@ -1,6 +1,5 @@
 """Prepare a local run from a bundle and a folder of data, execute it, and write its manifest."""
 
-import py_compile
 import shutil
 import sys
 from collections.abc import Mapping
@@ -8,14 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlops.base.errors import UsageError
-from mlops.base.files import data_files, files_below, sha256_of_file, unwritable, write_json, write_text
+from mlops.base.errors import DamagedError, UsageError
+from mlops.base.files import data_files, sha256_of_file, unwritable, write_json, write_text
 from mlops.pipeline.bundle import Bundle, Manifest
 from mlops.pipeline.definition import Definition
 from mlops.project.lineage import data_version
 from mlops.project.project import RUNTIME_ENVIRONMENT
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
+from mlops.run import code
 from mlops.run.cache import StepCache
 from mlops.run.local_functions import FUNCTIONS
 from mlops.run.runner import Listener, LocalFunction, LocalRun, check_runnable
@@ -34,7 +34,6 @@ from mlops.store.local import LocalStore
 from mlops.store.objects import split_uri
 
 _SHOWN = 10
-_BY_HASH = py_compile.PycInvalidationMode.CHECKED_HASH
 
 
 def new_run(
@@ -68,12 +67,7 @@ def new_run(
         values.setdefault("InputDataUri", folder_of_data)
     parameters = definition.values(values)
     bundle.require_within_limits(overrides)
-    for name, path in files_below(bundle.objects):
-        if not (store.root / name).exists():
-            store.upload(path, f"s3://{name}")
-            if path.suffix == ".py":
-                # Every job gets a copy of the code, including bytecode, which stays valid if it is checked by hash.
-                py_compile.compile(str(store.root / name), invalidation_mode=_BY_HASH, quiet=2)
+    code.place(store, bundle.manifest["objects"], bundle.objects)
     if source and "InputDataUri" not in overrides:
         _place(source, store.path(str(values["InputDataUri"])))
     folder = new_run_folder(project, kind)
@@ -140,6 +134,11 @@ def execute(target: Target, folder: RunFolder, *, use_cache: bool, listener: Lis
         bundle = folder.read_bundle()
         store = LocalStore.of(target)
         if state.status != SUCCEEDED:
+            if state.steps.keys() != definition.steps.keys():
+                raise DamagedError(
+                    f"The state of run {state.id} has not the steps of its definition.", "Start a new run."
+                )
+            code.place(store, bundle["objects"], store.root)
             run = LocalRun(
                 definition=definition,
                 folder=folder,

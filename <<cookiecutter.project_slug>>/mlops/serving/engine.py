@@ -7,8 +7,8 @@ import numpy as np
 
 from mlops.base.errors import MlopsError
 from mlops.base.handlers import Handlers, load_unpacked
+from mlops.base.twin_file import TWIN_FILE
 from mlops.serving import probes, twin
-from mlops.serving.settings import TWIN_FILE
 from mlops.serving.twin import Matrix, Predict
 
 LARGEST_FOR_TWIN = 100

@@ -8,9 +8,6 @@ from pathlib import Path
 from mlops.base.documents import parse_document, read_document
 from mlops.base.payloads import ASYNC, REALTIME
 
-TWIN_FILE = "twin.onnx"
-"""The ONNX twin of a model, in the model's folder."""
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -21,10 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops.base import twin_file
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.processes import Process
 from mlops.serving.metrics import Ledger
-from mlops.serving.settings import TWIN_FILE, Settings
+from mlops.serving.settings import Settings
 from mlops.serving.state import CREATING, FAILED, IN_SERVICE, READY, UPDATING, State
 
 UPDATE = signal.SIGUSR1
@@ -281,8 +282,8 @@ def _one_thread() -> dict[str, str]:
 
 
 def _make_twin(folder: Path) -> None:
-    """Create the ONNX twin of a model if there is none; if that fails, the model is served without it."""
-    if (folder / TWIN_FILE).is_file() or not (folder / "code").is_dir():
+    """Create the ONNX twin of a model if there is none, or a changed one; if that fails, it is served without one."""
+    if twin_file.is_intact(folder) or not (folder / "code").is_dir():
         return
     command = [sys.executable, "-m", "mlops.serving.twin", str(folder)]
     try:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mlops.base import twin_file
 from mlops.base.handlers import load_unpacked
-from mlops.serving.settings import TWIN_FILE
+from mlops.base.twin_file import TWIN_FILE
 
 TOLERANCE = 1e-5
 """The allowed difference between a probability of the twin and of the model."""
@@ -29,9 +30,7 @@ def make(folder: Path) -> None:
     """
     model = load_unpacked(folder, f"The model in {folder}").model
     graph: bytes = import_module("model.onnx_twin").to_onnx(model)
-    partial = folder / f".{TWIN_FILE}"
-    partial.write_bytes(graph)
-    partial.replace(folder / TWIN_FILE)
+    twin_file.write(folder, graph)
 
 
 def load(folder: Path, rows: Matrix, expected: Matrix) -> Predict:
@@ -46,9 +45,11 @@ def load(folder: Path, rows: Matrix, expected: Matrix) -> Predict:
         A function from a matrix to probabilities.
 
     Raises:
-        ValueError: The twin differs from the model.
+        ValueError: The file was changed since it was created, or the twin differs from the model.
         Exception: Anything that ONNX Runtime raises when the file is damaged.
     """
+    if not twin_file.is_intact(folder):
+        raise ValueError(f"{folder / TWIN_FILE} was changed since it was created")
     predict = _session(folder / TWIN_FILE)
     difference = np.abs(predict(rows) - expected).max()
     if not difference <= TOLERANCE:

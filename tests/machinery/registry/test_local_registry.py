@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,85 @@ def test_a_deleted_archive_is_said_when_it_is_asked_for(registry: LocalRegistry,
     (version,) = registry.versions()
     with pytest.raises(MlopsError, match="model archive of version 1 is missing"):
         registry.download_model(version, tmp_path / "download")
+
+
+def test_an_archive_that_is_not_the_registered_one_is_refused(registry: LocalRegistry, tmp_path: Path) -> None:
+    register(registry)
+    registry.store.path(MODEL).write_bytes(b"modem")
+    (version,) = registry.versions()
+    with pytest.raises(MlopsError, match="model archive of version 1 is damaged"):
+        registry.download_model(version, tmp_path / "download")
+
+
+def test_a_version_of_release_0_4_0_has_no_digest_and_is_used(registry: LocalRegistry, tmp_path: Path) -> None:
+    register(registry)
+    change(registry, 1, lambda record: record.pop("ModelDataSha256"))
+    (version,) = registry.versions()
+    assert registry.download_model(version, tmp_path / "download").read_bytes() == b"model"
+
+
+def change(registry: LocalRegistry, number: int, how: Callable[[dict[str, Any]], object]) -> None:
+    """Change the record of a version."""
+    path = registry.folder / f"{number}.json"
+    record = json.loads(path.read_text())
+    how(record)
+    path.write_text(json.dumps(record))
+
+
+def test_an_approval_by_a_clock_that_was_ahead_does_not_outrank_later_ones(registry: LocalRegistry) -> None:
+    for number in (1, 2, 3):
+        register(registry)
+        registry.decide(number, APPROVED, "")
+    change(registry, 1, lambda record: record["Decisions"][-1].update(Time="2999-01-01T00:00:00+00:00"))
+    best = champion(registry.versions())
+    assert best
+    assert best.version == 3
+    registry.decide(2, APPROVED, "")
+    best = champion(registry.versions())
+    assert best
+    assert best.version == 2
+
+
+def test_decisions_of_release_0_4_0_are_ordered_by_time_and_precede_numbered_ones(registry: LocalRegistry) -> None:
+    for number in (1, 2):
+        register(registry)
+        registry.decide(number, APPROVED, "")
+    for number, time in ((1, "2999-01-01T00:00:00+00:00"), (2, "2025-01-01T00:00:00+00:00")):
+        change(registry, number, lambda record, time=time: record["Decisions"][-1].update(Time=time))  # type: ignore[misc]
+        change(registry, number, lambda record: record["Decisions"][-1].pop("Number"))
+    best = champion(registry.versions())
+    assert best
+    assert best.version == 1
+    registry.decide(2, APPROVED, "")
+    best = champion(registry.versions())
+    assert best
+    assert best.version == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ModelPackageVersion", 2),
+        ("ModelPackageVersion", "1"),
+        ("ModelApprovalStatus", "Maybe"),
+        ("CreationTime", "2025-01-01T00:00:00"),
+        ("CreationTime", 5),
+        ("Decisions", {}),
+        ("Decisions", [{"Status": "Approved"}]),
+        ("Decisions", [{"Status": "Approved", "Time": "soon", "Comment": ""}]),
+        ("InferenceSpecification", {"Containers": []}),
+        ("ModelMetrics", {"ModelQuality": {"Statistics": "s3://"}}),
+        ("CustomerMetadataProperties", {"GitCommit": 1}),
+        ("DriftCheckBaselines", {"ModelDataQuality": {"Statistics": {}}}),
+        ("ModelDataSha256", None),
+    ],
+)
+def test_a_record_with_a_wrong_member_is_damaged(registry: LocalRegistry, name: str, value: object) -> None:
+    register(registry)
+    change(registry, 1, lambda record: record.update({name: value}))
+    with pytest.raises(MlopsError, match=r"record of version 1 is damaged: .*1\.json") as refusal:
+        registry.versions()
+    assert "mv " in refusal.value.remedy
 
 
 def test_every_decision_is_kept(registry: LocalRegistry) -> None:

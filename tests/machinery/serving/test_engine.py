@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops.base import twin_file
 from mlops.serving import probes, twin
 from mlops.serving.batching import Batcher
 from mlops.serving.engine import LARGEST_FOR_TWIN, Engine, load
@@ -100,6 +102,19 @@ def test_a_damaged_twin_is_not_used_and_the_log_says_why(copy: Path, caplog: pyt
     assert answers(engine, requests(3)) == natively(requests(3), copy)
     assert "optimizations are disabled" in caplog.text
     assert engine.in_halves
+
+
+def test_flipped_bits_in_a_twin_are_found(copy: Path) -> None:
+    content, generator = (copy / "twin.onnx").read_bytes(), random.Random(0)
+    for _ in range(60):
+        flipped = bytearray(content)
+        flipped[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
+        (copy / "twin.onnx").write_bytes(flipped)
+        assert not twin_file.is_intact(copy)
+    assert load(copy)._small is None
+    (copy / "twin.onnx").write_bytes(content)
+    assert twin_file.is_intact(copy)
+    assert load(copy)._small is not None
 
 
 def test_a_twin_of_another_model_is_not_used(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
