@@ -1,7 +1,6 @@
 """Reading of the data set that a baseline describes."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from modelkit import limits, parquet_files
 from modelkit.job import JobError
 
 STATISTICS_FILE = "statistics.json"
@@ -19,11 +19,7 @@ PREDICTIONS_FILE = "predictions.json"
 PREDICTION = "prediction"
 """The name of the predictions in the latter, as that of a feature."""
 
-_READERS = {
-    ".parquet": partial(parquet.read_table, partitioning=None),  # names of folders add no column
-    ".csv": arrow_csv.read_csv,
-    ".csv.gz": arrow_csv.read_csv,
-}
+_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> Any:
@@ -41,7 +37,8 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Any:
     files = [file for file in files if not file.name.startswith((".", "_"))]
     if not files:
         raise JobError(f"{path}: no files to read; pass a folder of .parquet or .csv files as --data")
-    tables = [_read_file(file, columns) for file in files]
+    budget = limits.of_data(((file.name, file.stat().st_size) for file in files), in_memory=True)
+    tables = [_read_file(file, columns, budget) for file in files]
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
@@ -54,13 +51,18 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Any:
     return table
 
 
-def _read_file(path: Path, columns: Sequence[str] | None) -> Any:
-    reader = next((reader for suffix, reader in _READERS.items() if path.name.endswith(suffix)), None)
-    if reader is None:
-        raise JobError(f"{path}: not a data file; files must end in {', '.join(_READERS)}")
+def _read_file(path: Path, columns: Sequence[str] | None, budget: limits.Budget) -> Any:
+    if not path.name.endswith(_SUFFIXES):
+        raise JobError(f"{path}: not a data file; files must end in {', '.join(_SUFFIXES)}")
     try:
-        table = reader(path)
-    except (pa.ArrowException, OSError) as error:
+        if path.suffix == ".parquet":
+            flat = parquet_files.flat(parquet.read_schema(path))
+            table = pa.concat_tables(parquet_files.pieces(path, flat, budget))
+        else:
+            for _ in limits.text(path, budget):
+                pass  # counted before it is read
+            table = arrow_csv.read_csv(path)
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         raise JobError(f"{path}: the file cannot be read: {error}") from error
     if columns is None:
         return table

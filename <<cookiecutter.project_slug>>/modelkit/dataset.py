@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from modelkit import limits, parquet_files
 from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start
 from modelkit.job import JobError
+from modelkit.parquet_pages import DamagedError
 from modelkit.parsing import parse
 from modelkit.schema import Schema, listed
 
@@ -76,6 +78,10 @@ class Files:
     data: list[tuple[str, Path]]
     left_out: list[str]
 
+    def budget(self) -> limits.Budget:
+        """Return what all of them together may unpack to, as one table."""
+        return limits.of_data(((name, path.stat().st_size) for name, path in self.data), in_memory=True)
+
 
 def is_data(name: str) -> bool:
     """Return whether a file is data: no part of its name below the folder of the data set begins with `.` or `_`."""
@@ -112,27 +118,34 @@ def _below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
             raise FileError("file_missing", f"{target}; fetch that file, or remove the link")
 
 
-def read_source(name: str, path: Path) -> Source:
+def read_source(name: str, path: Path, budget: limits.Budget) -> Source:
     """Read one file.
 
     Args:
         name: Its name below the folder of the data set.
         path: The file.
+        budget: What it may unpack to.
 
     Raises:
-        FileError: It has another suffix, or is empty, not UTF-8, damaged, or something else than a table; the message
-            says what.
+        FileError: It has another suffix, or is empty, not UTF-8, damaged, too large, or something else than a table;
+            the message says what.
     """
     if not name.endswith(SUFFIXES):
         raise FileError("file_type", f"{name}: not a data file; expected {', '.join(SUFFIXES)}")
     if path.stat().st_size == 0:
         raise FileError("file_empty", f"{name}: the file has 0 bytes")
     require_content(name, path)
+    spent = budget.spent
     try:
-        return Source(name, _read_parquet(path)) if path.suffix == ".parquet" else _read_csv(name, path)
+        if path.suffix == ".parquet":
+            return Source(name, _read_parquet(path, budget))
+        return _read_csv(name, path, budget)
+    except limits.LimitError as error:
+        budget.spent = spent  # nothing of it is kept
+        raise FileError("file_too_large", f"{name}: {error}") from None
     except UnicodeDecodeError as error:
         raise FileError("file_encoding", f"{name}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
-    except (pa.ArrowException, csv.Error, EOFError, OSError) as error:
+    except (pa.ArrowException, csv.Error, EOFError, OSError, DamagedError) as error:
         if "invalid UTF8" in str(error):
             raise FileError("file_encoding", f"{name}: not UTF-8 text; save it as UTF-8 ({error})") from error
         raise FileError("file_unreadable", f"{name}: damaged ({error})") from error
@@ -156,7 +169,9 @@ def read_sources(path: Path) -> list[Source]:
     Raises:
         FileError: There are no files, or one cannot be read.
     """
-    return [read_source(name, file) for name, file in find_files(path).data]
+    files = find_files(path)
+    budget = files.budget()
+    return [read_source(name, file, budget) for name, file in files.data]
 
 
 def read_typed(path: Path, schema: Schema) -> Any:
@@ -231,13 +246,21 @@ def _typed(source: Source, schema: Schema) -> Any:
     return pa.table(columns, names=schema.names)
 
 
-def _read_parquet(path: Path) -> Any:
-    return parquet.read_table(path, partitioning=None)  # names of folders, such as year=2026, add no column
+def _read_parquet(path: Path, budget: limits.Budget) -> Any:
+    """Read a file; rows have empty lists in the columns of lists and structs, which are not read."""
+    schema = parquet.read_schema(path)
+    names = parquet_files.flat(schema)
+    if not names:
+        raise FileError("file_unreadable", f"{path.name}: all columns hold lists or structs; write one value per row")
+    table = pa.concat_tables(parquet_files.pieces(path, names, budget))
+    read = iter(table.columns)
+    empty = pa.ListArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), table.num_rows + 1), pa.nulls(0))
+    return pa.table([next(read) if name in names else empty for name in schema.names], names=schema.names)
 
 
-def _read_csv(name: str, path: Path) -> Source:
+def _read_csv(name: str, path: Path, budget: limits.Budget) -> Source:
     header = read_header(name, path)
-    block = block_of(path)
+    block = block_of(path, budget)
     try:
         return Source(name, _read_rows(path, header, block))
     except pa.ArrowInvalid as error:
@@ -265,7 +288,7 @@ class Block:
     quoted: bool
 
 
-def block_of(path: Path, size: int = _BLOCK) -> Block:
+def block_of(path: Path, budget: limits.Budget, size: int = _BLOCK) -> Block:
     """Find out how to cut a CSV file.
 
     Arrow loses a byte of a CRLF in quotes at the end of a block (https://github.com/apache/arrow/issues/51368), so such
@@ -273,19 +296,18 @@ def block_of(path: Path, size: int = _BLOCK) -> Block:
 
     Args:
         path: The file.
+        budget: What it may unpack to.
         size: The size of the blocks of other files.
+
+    Raises:
+        LimitError: It unpacks to more.
     """
     quoted = returns = False
     total = 0
-    with _opened(path) as file:
-        while chunk := file.read(_BLOCK):
-            total += len(chunk)
-            quoted, returns = quoted or b'"' in chunk, returns or b"\r" in chunk
+    for chunk in limits.text(path, budget):
+        total += len(chunk)
+        quoted, returns = quoted or b'"' in chunk, returns or b"\r" in chunk
     return Block(min(max(size, total + 1), _LARGEST_BLOCK) if quoted and returns else size, quoted)
-
-
-def _opened(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def _read_rows(path: Path, header: list[str], block: Block, on_ragged: Callable[[Any], str] | None = None) -> Any:
@@ -308,14 +330,25 @@ def read_header(name: str, path: Path) -> list[str]:
     """Return the names of the columns of a CSV file.
 
     Raises:
-        FileError: It has no header, or one that shows that its columns are separated otherwise or not all named.
+        FileError: It has no header, or one that is too long or shows that its columns are separated otherwise or not
+            all named.
     """
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file), [])
+        header = next(csv.reader(_limited(name, file)), [])
     if not any(header):
         raise FileError("file_empty", f"{name}: the file has no header")
     fault = fault_of_header(header)
     if fault:
         raise FileError("file_header", f"{name}: {fault}")
     return header
+
+
+def _limited(name: str, file: Any) -> Iterator[str]:
+    """Yield the lines of the header."""
+    left = limits.HEADER_BYTES
+    while line := file.readline(left + 1):
+        left -= len(line)
+        if left < 0:
+            raise FileError("file_header", f"{name}: no header within {limits.HEADER_BYTES:,} characters; is it CSV?")
+        yield line

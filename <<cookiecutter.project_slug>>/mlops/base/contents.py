@@ -18,6 +18,9 @@ BASELINE = (
     "modelkit/job.py",
     "modelkit/jobs/__init__.py",
     "modelkit/jobs/baseline.py",
+    "modelkit/limits.py",
+    "modelkit/parquet_files.py",
+    "modelkit/parquet_pages.py",
     "modelkit/statistics.py",
     "modelkit/summaries.py",
 )
@@ -72,7 +75,10 @@ FUNCTIONS = (
     "mlops/store/history.py",
     "mlops/store/objects.py",
     "modelkit/__init__.py",
+    "modelkit/archives.py",
     "modelkit/contents.py",
+    "modelkit/job.py",
+    "modelkit/limits.py",
     "modelkit/schema.py",
 )
 """The files of the Lambda functions."""

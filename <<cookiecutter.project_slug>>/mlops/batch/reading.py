@@ -13,6 +13,7 @@ import pyarrow.parquet as parquet
 
 from mlops.base.errors import UsageError
 from mlops.base.files import data_files
+from modelkit import limits, parquet_files
 from modelkit.dataset import FileError, block_of, read_header, require_content
 from modelkit.schema import bounded
 
@@ -64,7 +65,10 @@ class InputFile:
             MlopsError: The file is damaged, or a row has too few or too many values.
         """
         with _readable(self.path):
-            yield from _parquet_pieces(self, columns) if self.path.suffix == PARQUET else _csv_pieces(self, columns)
+            budget = limits.of_data([(self.name, self.path.stat().st_size)], in_memory=False)
+            read = _parquet_pieces if self.path.suffix == PARQUET else _csv_pieces
+            for table in read(self, columns, budget):
+                yield from (table.slice(start, PIECE_ROWS) for start in range(0, max(1, table.num_rows), PIECE_ROWS))
 
 
 def find_files(path: Path) -> list[InputFile]:
@@ -88,14 +92,14 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except FileError as error:
         raise UsageError(bounded(f"{error}.")) from None
-    except (pa.ArrowException, csv.Error, EOFError, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, csv.Error, EOFError, OSError, ValueError) as error:
         raise UsageError(bounded(f"{path} cannot be read: {error}.")) from None
 
 
-def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
+def _csv_pieces(file: InputFile, columns: Sequence[str], budget: limits.Budget) -> Iterator[Any]:
     positions = {name: str(position) for position, name in enumerate(file.columns)}
     ragged: list[Any] = []
-    block = block_of(file.path, BLOCK_BYTES)
+    block = block_of(file.path, budget, BLOCK_BYTES)
 
     def refuse(row: Any) -> str:
         ragged.append(row)
@@ -120,8 +124,7 @@ def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
         )
         yield pa.table([[]] * len(columns), pa.schema([(name, pa.string()) for name in columns]))
         for read in reader:
-            table = pa.table(read.columns, names=list(columns))
-            yield from (table.slice(start, PIECE_ROWS) for start in range(0, table.num_rows, PIECE_ROWS))
+            yield pa.table(read.columns, names=list(columns))
     except pa.ArrowInvalid:
         if not ragged:
             raise
@@ -131,8 +134,9 @@ def _csv_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
         ) from None
 
 
-def _parquet_pieces(file: InputFile, columns: Sequence[str]) -> Iterator[Any]:
-    with parquet.ParquetFile(file.path) as source:
-        yield source.schema_arrow.empty_table().select(list(columns))
-        for piece in source.iter_batches(batch_size=PIECE_ROWS, columns=list(columns)):
-            yield pa.Table.from_batches([piece]).select(list(columns))
+def _parquet_pieces(file: InputFile, columns: Sequence[str], budget: limits.Budget) -> Iterator[Any]:
+    nested = sorted({*columns} - {*parquet_files.flat(parquet.read_schema(file.path))})
+    if nested:
+        raise UsageError(f"{file.path}: columns of lists or structs are not rows of values: {', '.join(nested)}.")
+    for piece in parquet_files.pieces(file.path, columns, budget):
+        yield piece.select(list(columns))

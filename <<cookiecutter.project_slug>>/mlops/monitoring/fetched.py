@@ -11,7 +11,7 @@ from typing import Any
 
 from mlops.base.commands import MLOPS
 from mlops.base.environments import ENVIRONMENTS, LOCAL, SHARED
-from mlops.base.errors import UsageError
+from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import write_bytes
 from mlops.monitoring.collect import Request, collect
 from mlops.monitoring.objects import LATENESS, Objects, schema_in_archive
@@ -25,6 +25,7 @@ from mlops.registry.versions import ModelVersion, find
 from mlops.store.local import LocalStore
 from mlops.store.objects import manifest_entries, split_uri
 from mlops.store.s3 import S3Store
+from modelkit.archives import ArchiveError
 
 _COPIES = "copy_captured_data"
 
@@ -88,8 +89,15 @@ class FetchedPlace(Objects):
         return find(AwsRegistry.of(self.target).versions(), number)
 
     def archived_schema(self, version: ModelVersion) -> bytes | None:
-        """Return the schema file in the archive of a version; None if it has none."""
-        return schema_in_archive(self.target.registry.account.s3, version.model_uri)
+        """Return the schema file in the archive of a version; None if it has none.
+
+        Raises:
+            MlopsError: The archive is damaged.
+        """
+        try:
+            return schema_in_archive(self.target.registry.account.s3, version.model_uri)
+        except ArchiveError as error:
+            raise MlopsError(f"Version {version.version}: {error}.") from None
 
     def live(self, environment: str) -> int | None:
         """Return the number of the version in use; None if none is."""

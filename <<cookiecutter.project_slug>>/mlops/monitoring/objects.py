@@ -1,16 +1,18 @@
 """What monitoring reads from S3, in the account of an environment or with a person's rights."""
 
-import tarfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from tarfile import TarInfo
+from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
 from mlops.monitoring.collect import SCHEMA
 from mlops.monitoring.place import Listed
 from mlops.store.objects import split_uri
+from modelkit.archives import visit_members
+from modelkit.limits import SCHEMA_BYTES, LimitError
 
 LATENESS = timedelta(minutes=15)
 """AWS does not document how soon captured data are in S3; they have been seen after a few minutes."""
@@ -67,10 +69,15 @@ class Objects(ABC):
 def schema_in_archive(s3: Any, uri: str) -> bytes | None:
     """Return the schema file of an archive in S3, which is read only up to it; None if it has none."""
     bucket, key = split_uri(uri)
-    body = s3.get_object(Bucket=bucket, Key=key)["Body"]
-    with tarfile.open(fileobj=body, mode="r|gz") as archive:
-        for member in archive:
-            if member.isfile() and member.name.removeprefix("./") == SCHEMA:
-                content = archive.extractfile(member)
-                return content.read() if content else None
-    return None
+    response = s3.get_object(Bucket=bucket, Key=key)
+    found: list[bytes] = []
+
+    def visit(member: TarInfo, content: IO[bytes] | None) -> bool:
+        if content and member.name.removeprefix("./") == SCHEMA:
+            if member.size > SCHEMA_BYTES:
+                raise LimitError(f"its schema has {member.size:,} bytes; at most {SCHEMA_BYTES:,} are read")
+            found.append(content.read())
+        return not found
+
+    visit_members(response["Body"], response["ContentLength"], uri, visit)
+    return found[0] if found else None

@@ -167,9 +167,10 @@ def _read(path: Path) -> tuple[list[Source], list[Violation], list[str]]:
         files = find_files(path)
     except FileError as error:
         return sources, [Violation(None, error.rule, 0, str(error))], []
+    budget = files.budget()
     for name, file in files.data:
         try:
-            sources.append(read_source(name, file))
+            sources.append(read_source(name, file, budget))
         except FileError as error:
             violations.append(Violation(None, error.rule, 0, str(error)))
     return sources, violations, files.left_out

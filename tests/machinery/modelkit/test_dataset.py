@@ -14,7 +14,7 @@ import pytest
 from mlops.base import files
 from mlops.base.errors import MlopsError
 from modelkit import dataset, owner
-from modelkit.dataset import FileError, find_files, read_source
+from modelkit.dataset import FileError, Source, find_files, read_source
 from modelkit.jobs import validate
 from modelkit.parsing import parse
 from modelkit.schema import PLAIN, Column, Notation, Schema
@@ -24,8 +24,12 @@ PERSON = Column("person", "integer", "attribute", "an identifier")
 
 
 def read(path: Path) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = read_source(path.name, path).table.to_pylist()
+    rows: list[dict[str, object]] = source(path).table.to_pylist()
     return rows
+
+
+def source(path: Path, name: str = "") -> Source:
+    return read_source(name or path.name, path, find_files(path).budget())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,7 @@ def test_line_ends_in_quotes_are_read_at_any_place(tmp_path: Path, end: str, *, 
     path = tmp_path / ("a.csv.gz" if packed else "a.csv")
     path.write_bytes(gzip.compress(text.encode(), 1) if packed else text.encode())
     assert path.name == "a.csv.gz" or path.stat().st_size > 2 * (1 << 20)  # several blocks
-    table = read_source(path.name, path).table
+    table = source(path).table
     assert list(zip(table["a"].to_pylist(), table["note"].to_pylist(), strict=True)) == rows
 
 
@@ -138,8 +142,8 @@ def test_names_of_folders_add_no_column_to_parquet(tmp_path: Path, key: str) -> 
     folder.mkdir(parents=True)
     parquet.write_table(pa.table({"year": [1, 2]}), folder / "part-0.parquet")
     [(name, path)] = find_files(tmp_path / "year=2026").data
-    source = read_source(name, path)
-    assert (source.name, source.table.to_pydict()) == (f"{key}=1/part-0.parquet", {"year": [1, 2]})
+    found = source(path, name)
+    assert (found.name, found.table.to_pydict()) == (f"{key}=1/part-0.parquet", {"year": [1, 2]})
 
 
 @pytest.mark.parametrize(
