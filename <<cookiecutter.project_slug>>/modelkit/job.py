@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from modelkit.schema import bounded
+from modelkit.terminal import clean, protect
 
 
 class JobError(Exception):
@@ -43,6 +44,8 @@ def run(parser: Callable[[], JobParser], work: Callable[[argparse.Namespace], No
     Raises:
         Exception: A bug in the step's code; `--failure-file` has its type, message and line.
     """
+    if argv is None:
+        protect()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         work(parser().parse_args(arguments))
@@ -73,7 +76,7 @@ def _failure_file(arguments: list[str]) -> Path | None:
 
 
 def _report(message: str, failure_file: Path | None) -> None:
-    message = bounded(message)
+    message = bounded(clean(message))  # SageMaker shows it as the reason of the failure
     print(f"error: {message}", file=sys.stderr)
     if failure_file is None:
         return

@@ -23,6 +23,7 @@ BASELINE = (
     "modelkit/parquet_pages.py",
     "modelkit/statistics.py",
     "modelkit/summaries.py",
+    "modelkit/terminal.py",
 )
 """The code that describes the training data; other changes leave the baseline as it is."""
 
@@ -80,6 +81,7 @@ FUNCTIONS = (
     "modelkit/job.py",
     "modelkit/limits.py",
     "modelkit/schema.py",
+    "modelkit/terminal.py",
 )
 """The files of the Lambda functions."""
 
@@ -95,6 +97,7 @@ IMAGE = (
     "mlops/base/processes.py",
     "mlops/base/sealed.py",
     "mlops/base/twin_file.py",
+    "mlops/base/terminal.py",
     "mlops/serving/*.py",
 )
 """The files of the server in the project's own image."""

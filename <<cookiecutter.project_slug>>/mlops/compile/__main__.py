@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlops.base.errors import MlopsError
+from mlops.base.terminal import protect
 from mlops.compile.compiler import compile_bundle
 from mlops.compile.mistakes import explain
 from mlops.project import pipelines
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    protect()
     # Importing the SDK creates a million permanent objects: collecting garbage among them takes a third of the time.
     gc.disable()
     sys.exit(main())

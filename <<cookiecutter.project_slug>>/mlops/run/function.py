@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.documents import read_document
+from mlops.base.terminal import protect
 
 
 def main(arguments: list[str]) -> int:
@@ -28,4 +29,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    protect()
     sys.exit(main(sys.argv[1:]))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mlops.base.terminal import clean, terminal
 from mlops.run.runner import Listener
 from mlops.run.state import EXECUTING, FAILED, NOT_STARTED, SKIPPED, STOPPED, SUCCEEDED, RunState, StepState
 
@@ -62,7 +63,7 @@ def _live() -> Iterator[Callable[[RunState], None]]:
     def render() -> "Table":
         return _table(seen[0] if seen else None, started)
 
-    console = Console(stderr=True)
+    console = Console(file=terminal())
     with Live(get_renderable=render, console=console, refresh_per_second=_REFRESHES_PER_SECOND) as live:
 
         def update(state: RunState) -> None:
@@ -87,5 +88,5 @@ def _table(state: RunState | None, started: dict[str, float]) -> "Table":
         seconds = time.monotonic() - started.get(name, time.monotonic()) if running else step.seconds
         shown = f"{seconds:.1f}" if step.status not in (NOT_STARTED, SKIPPED) else ""
         status = "" if step.status == NOT_STARTED else step.status
-        table.add_row(Text(name), Text(status, style=_STYLES.get(step.status, "")), shown, Text(details(step)))
+        table.add_row(Text(name), Text(status, style=_STYLES.get(step.status, "")), shown, Text(clean(details(step))))
     return table

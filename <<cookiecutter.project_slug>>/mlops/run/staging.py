@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from mlops.base.documents import read_document
 from mlops.base.errors import MlopsError
+from mlops.base.terminal import protect
 from mlops.pipeline.definition import as_text
 from mlops.run.sandbox import Sandbox
 from mlops.store.local import LocalStore
@@ -137,4 +138,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    protect()
     sys.exit(main(sys.argv[1:]))

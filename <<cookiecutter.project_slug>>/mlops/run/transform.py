@@ -9,6 +9,7 @@ from mlops.base.errors import MlopsError
 from mlops.base.files import all_files_below, write_text
 from mlops.base.handlers import load_unpacked
 from mlops.base.payloads import MEGABYTE
+from mlops.base.terminal import protect
 
 SINGLE_RECORD = "SingleRecord"
 
@@ -65,4 +66,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    protect()
     sys.exit(main(sys.argv[1:]))

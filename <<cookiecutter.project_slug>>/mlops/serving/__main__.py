@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mlops.base.errors import MlopsError
 from mlops.base.files import locked
+from mlops.base.terminal import protect
 from mlops.serving import logs
 from mlops.serving.settings import Settings
 from mlops.serving.state import LOCK_FILE, SETTINGS_FILE, STATE_FILE
@@ -48,4 +49,5 @@ def _serve_from(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    protect()
     sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,8 @@
 import logging
 import sys
 
+from mlops.base.terminal import clean
+
 PERIOD_SECONDS = 10.0
 """The same message is logged once in this period; the next one gives the number of suppressed ones."""
 
@@ -31,10 +33,18 @@ class Sparse(logging.Filter):
         return True
 
 
+class Clean(logging.Formatter):
+    """Cleans messages and tracebacks, which quote requests and what the model's code says of them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or lines, of a record."""
+        return clean(super().format(record))
+
+
 def set_up() -> None:
     """Log to standard error; from libraries, only warnings and errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Sparse())
-    form = "%(asctime)s %(process)d %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.WARNING, format=form, handlers=[handler])
+    handler.setFormatter(Clean("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("mlops").setLevel(logging.INFO)

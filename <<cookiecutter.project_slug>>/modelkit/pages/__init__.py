@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from modelkit.terminal import clean
+
 
 def page(name: str, **content: Any) -> str:
     """Render the template of a page.
@@ -21,5 +23,11 @@ def page(name: str, **content: Any) -> str:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(["html.jinja"]),
         undefined=StrictUndefined,
+        finalize=_shown,
     )
     return environment.get_template(f"{name}.html.jinja").render(content)
+
+
+def _shown(value: Any) -> Any:
+    """Clean a value before it is escaped; what a template made of it is a `Markup`, which stays one."""
+    return type(value)(clean(value)) if isinstance(value, str) else value
