@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlops.base.files import unwritable
+from mlops.base.sources import require_public
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _READABLE = 0o644 << 16
@@ -37,14 +38,19 @@ def zipped(files: Iterable[tuple[str, Path]]) -> bytes:
     """Return files, by name, as a zip archive: the same content gives the same bytes on every machine.
 
     The archive is not compressed, because the output of zlib differs between versions.
+
+    Raises:
+        MlopsError: A file has keys or credentials in it.
     """
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for name, path in files:
+    found = [(name, path.read_bytes()) for name, path in files]
+    require_public(found)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in found:
             member = zipfile.ZipInfo(name, _EPOCH)
             member.external_attr = _READABLE
-            archive.writestr(member, path.read_bytes())
-    return content.getvalue()
+            archive.writestr(member, content)
+    return packed.getvalue()
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:

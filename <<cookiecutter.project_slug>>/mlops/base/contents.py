@@ -7,7 +7,7 @@ image and the trigger of its pipeline against them, and follow the imports of ea
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlops.base.files import files_below
+from mlops.base import sources
 
 JOBS = {"model": "src/model", "modelkit": "modelkit"}
 """The packages of the jobs' code by name, with their folders; each model archive contains a copy."""
@@ -104,10 +104,12 @@ IMAGE = (
 
 
 def job_files(root: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files of `JOBS`, with their names on the machine that runs them."""
+    """Yield the files of `JOBS`, with their names on the machine that runs them; those that git ignores stay here."""
+    found = sources.find(root, tuple(JOBS.values())).files
     for package, folder in JOBS.items():
-        for name, path in files_below(root / folder):
-            yield f"{package}/{name}", path
+        for name, path in found:
+            if name.startswith(f"{folder}/"):
+                yield f"{package}{name.removeprefix(folder)}", path
 
 
 def listed(root: Path, names: Iterable[str]) -> Iterator[tuple[str, Path]]:

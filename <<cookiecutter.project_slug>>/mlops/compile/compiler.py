@@ -19,6 +19,7 @@ import yaml
 from mlops.base import contents
 from mlops.base.errors import MlopsError, UsageError, did_you_mean
 from mlops.base.files import all_files_below, sha256_of_file, write_json, write_text
+from mlops.base.sources import find, require_public, shortened
 from mlops.compile.content import ContentStore, digest_of, settle
 from mlops.compile.offline import OfflineAws, isolate, offline_session
 from mlops.pipeline.bundle import (
@@ -84,11 +85,30 @@ def compile_bundle(target: Target, pipeline: str, output: Path) -> None:
     compiled = Bundle(output)
     declared = Definition(definition).parameters
     compiled.require_within_limits({name: each.default for name, each in declared.items() if each.default is not None})
+    if pipeline == pipelines.TRAINING:
+        _warn_of_files(project.root)
     if made_from["git_commit"] is None and pipeline == pipelines.TRAINING:
         print(
             "Warning: this project is not in git yet, so its models do not record the commit of their code.\n"
             "  Commit the untouched output of the template first:\n"
             "  git init --initial-branch main && git add . && git commit -m 'Generate'",
+            file=sys.stderr,
+        )
+
+
+def _warn_of_files(root: Path) -> None:
+    """Name the files that others will miss, and those that jobs will."""
+    found = find(root, (*contents.JOBS.values(), "pipelines"))
+    if found.untracked:
+        names = shortened(found.untracked)
+        print(
+            f"Warning: not in git yet, but part of the jobs: {names}\n  A build from git lacks them: add them to git.",
+            file=sys.stderr,
+        )
+    if found.ignored:
+        print(
+            f"Warning: git ignores these files, so jobs and models do not have them: {shortened(found.ignored)}\n"
+            "  If a job needs one, remove its pattern from .gitignore.",
             file=sys.stderr,
         )
 
@@ -171,6 +191,7 @@ def _context(target: Target, pipeline: str, session: Any, store: ContentStore, m
 
     project, environment = target.project, target.settings
     root = project.root
+    require_public((name, path.read_bytes()) for name, path in find(root, tuple(contents.JOBS.values())).files)
     code = _read(contents.job_files(root))
     no_champion = "This prefix is used when there is no champion: it contains no model archive.\n"
     framework, own_image = project.answer("framework"), image.uri(target)

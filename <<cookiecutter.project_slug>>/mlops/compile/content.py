@@ -10,6 +10,7 @@ from typing import Any
 
 from mlops.base.errors import MlopsError
 from mlops.base.files import DIGEST_LENGTH, unwritable
+from mlops.base.sources import require_public
 
 
 class ContentStore:
@@ -38,8 +39,9 @@ class ContentStore:
         """Write files unchanged under a prefix that ends in a slash; return its URI.
 
         Raises:
-            MlopsError: The disk is full or the folder cannot be written.
+            MlopsError: The disk is full or the folder cannot be written, or a file has keys or credentials in it.
         """
+        require_public(files.items())
         for name, content in files.items():
             path = self.folder / self.bucket / f"{prefix}{name}"
             try:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +21,13 @@ from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import (
     DIGEST_LENGTH,
     all_files_below,
-    files_below,
     locked,
     sha256_of_file,
     sha256_of_files,
     unwritable,
     write_json,
 )
+from mlops.base.sources import find
 from mlops.pipeline.definition import Definition
 from mlops.pipeline.validation import require_usable
 from mlops.project import image, keys, pipelines
@@ -234,15 +234,7 @@ def packages_digest(project: Project) -> str | None:
 
 
 def _digest(project: Project, *names: str) -> str:
-    return sha256_of_files(file for name in names for file in _files(project.root, name))
-
-
-def _files(root: Path, name: str) -> Iterator[tuple[str, Path]]:
-    path = root / name
-    if path.is_file():
-        yield name, path
-    for relative, file in files_below(path) if path.is_dir() else ():
-        yield f"{name}/{relative}", file
+    return sha256_of_files(find(project.root, names).files)
 
 
 def _up_to_date(folder: Path, made_from: Sources) -> Bundle | None:

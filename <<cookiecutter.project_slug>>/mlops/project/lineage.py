@@ -1,14 +1,12 @@
 """The lineage of a model: the commit of its code and the version of its data."""
 
 import os
-import shlex
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import UsageError
 from mlops.base.files import DIGEST_LENGTH, data_files, sha256_of_digests, sha256_of_file
+from mlops.base.git import git, has_repository
 
 SOURCE_COMMIT = "SOURCE_COMMIT"
 """The environment variable with the commit of sources without a repository, as in a build."""
@@ -35,40 +33,15 @@ def _checked_out(root: Path) -> str | None:
     The folder `data` is ignored, because data has a separate version. A folder inside another repository, or in one
     without commits, counts as outside git.
     """
-    if shutil.which("git") is None or not _is_below_repository(root):
+    if not has_repository(root):
         return None
-    status = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".", ":(exclude)data")
+    status = git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", ".", ":(exclude)data")
     lines = status.splitlines()
     commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid ")), "(initial)")
-    if commit == "(initial)" or not _git(root, "ls-files", "--", "project.yaml"):
+    if commit == "(initial)" or not git(root, "ls-files", "--", "project.yaml"):
         return None
     dirty = any(not line.startswith("# ") for line in lines)
     return f"{commit}-dirty" if dirty else commit
-
-
-def _is_below_repository(root: Path) -> bool:
-    above = root.absolute()
-    return "GIT_DIR" in os.environ or any(os.path.lexists(folder / ".git") for folder in (above, *above.parents))
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """Return what git prints.
-
-    Raises:
-        MlopsError: It fails: the repository belongs to another user, or is damaged. Message and remedy are git's.
-    """
-    try:
-        result = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
-    except OSError as error:
-        raise MlopsError(f"git cannot be started: {error}.", "Install it again: models record their commit.") from None
-    if result.returncode:
-        said, _, more = result.stderr.decode(errors="replace").strip().partition("\n")
-        raise MlopsError(
-            f"git does not read the repository of {root}, so that models could not record their commit: "
-            f"{said or f'exit status {result.returncode}'}",
-            more.strip() or f"Correct the repository until this succeeds: git -C {shlex.quote(str(root))} status",
-        )
-    return result.stdout.decode(errors="replace")
 
 
 def data_version(source: Path) -> str:
