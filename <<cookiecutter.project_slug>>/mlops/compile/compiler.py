@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import math
 import platform
 import shutil
 import sys
@@ -41,12 +40,15 @@ from mlops.project import image, keys, pipelines, security
 from mlops.project.configuration import IMAGES
 from mlops.project.environment import Environment
 from mlops.project.project import Project
+from mlops.project.ranges import PARAMETERS, RANGES
 from mlops.project.target import Target
+from modelkit.schema import FLOAT32_MAXIMUM
 
 _STAGING = "compiler-uploads"
 # The SDK chooses between CPU and GPU images by the instance type.
 _CPU_INSTANCE = "ml.m5.large"
 _NOTHING = "none"
+_MOST = {int: 2**31 - 1, float: FLOAT32_MAXIMUM}  # what the frameworks compute with
 
 
 def compile_bundle(target: Target, pipeline: str, output: Path) -> None:
@@ -70,7 +72,9 @@ def compile_bundle(target: Target, pipeline: str, output: Path) -> None:
     made_from = provenance(target)
     context = _context(target, pipeline, session, store, made_from)
     sys.path.insert(0, str(project.root / "src"))  # the pipeline reads what src/model declares
-    ends = limits(environment) if pipeline == pipelines.TRAINING else {}
+    ends = {name: [RANGES[key].least, RANGES[key].most] for name, key in PARAMETERS.items()}
+    if pipeline == pipelines.TRAINING:
+        ends |= limits(environment)
     built = _build(context, pipeline)
     with warnings.catch_warnings():
         # The SDK says of each Lambda step that it does not change the function's code, which is what we want.
@@ -153,8 +157,8 @@ def image_uri(project: Project, framework: str, scope: str) -> str:
     return f"{uri.rpartition(':')[0]}@{digest}" if digest else uri
 
 
-def limits(environment: Environment) -> dict[str, list[float | None]]:
-    """Return the minimum and the maximum of each parameter that sets a hyperparameter; None where there is none.
+def limits(environment: Environment) -> dict[str, list[float]]:
+    """Return the minimum and the maximum of each parameter that sets a hyperparameter, within C's int and float.
 
     Raises:
         MlopsError: The configuration sets an unknown hyperparameter.
@@ -170,7 +174,7 @@ def limits(environment: Environment) -> dict[str, list[float | None]]:
             f"{did_you_mean(unknown[0], names)}src/model/hyperparameters.py declares {', '.join(names)}.",
         )
     return {
-        known.parameter: [bound if math.isfinite(bound) else None for bound in (known.minimum, known.maximum)]
+        known.parameter: [max(known.minimum, -_MOST[known.kind]), min(known.maximum, _MOST[known.kind])]
         for known in HYPERPARAMETERS
     }
 
@@ -259,7 +263,7 @@ def _write(
     name: str,
     context: Any,
     made_from: Provenance,
-    ends: dict[str, list[float | None]],
+    ends: dict[str, list[float]],
 ) -> None:
     text = json.dumps(definition, indent=2, ensure_ascii=False) + "\n"
     write_text(output / DEFINITION, text)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from mlops.project.environment import Environment
+from mlops.project.ranges import RANGES
 
 PARAMETERS: Mapping[str, str] = {
     "MinRows": "min_rows",
@@ -14,9 +15,6 @@ PARAMETERS: Mapping[str, str] = {
     "LabelDelayHours": "label_delay_hours",
 }
 """The parameters of the pipeline, and of the stack `observability`, that these set."""
-
-_WHOLE = ("min_rows",)
-_MOST = {"min_rows": 10**9, "label_delay_hours": 24 * 366}
 
 
 def values(environment: Environment) -> dict[str, str]:
@@ -29,7 +27,6 @@ def values(environment: Environment) -> dict[str, str]:
 
 
 def _text(environment: Environment, name: str) -> str:
-    key, least, most = f"monitoring.{name}", int(name in _WHOLE), _MOST.get(name, 1)
-    value = environment.integer(key) if name in _WHOLE else environment.number(key)
-    environment.require_range(key, value, least, most)
+    key = f"monitoring.{name}"
+    value = environment.integer(key) if RANGES[key].whole else environment.number(key)
     return f"{Decimal(str(value)):f}"

@@ -70,12 +70,12 @@ class Provenance(Sources):
 
 
 class Manifest(Provenance):
-    """The manifest of a bundle; `limits` are the minimum and the maximum of each hyperparameter's parameter."""
+    """The manifest of a bundle; `limits` are the minimum and the maximum of parameters that are numbers."""
 
     pipeline: str
     environment: str
     definition_sha256: str
-    limits: dict[str, list[float | None]]
+    limits: dict[str, list[float]]
     images: list[str]
     objects: list[Object]
 
@@ -142,12 +142,10 @@ class Bundle:
                 number = float(str(value))
             except ValueError:
                 continue  # not given, or not a number, which the definition reports
-            if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
-                bounds = [f"at least {minimum:g}"] if minimum is not None else []
-                bounds += [f"at most {maximum:g}"] if maximum is not None else []
+            if not minimum <= number <= maximum:
                 raise UsageError(
                     f"Parameter {name} cannot be {value}.",
-                    f"Give a value of {' and '.join(bounds)}. Defaults are in config/, under `hyperparameters`.",
+                    f"Give a value of at least {minimum:.15g} and at most {maximum:.15g}. Defaults are in config/.",
                 )
 
     def is_complete(self) -> bool:

@@ -60,7 +60,10 @@ class Parameter:
 def _integer(given: object) -> int:
     if isinstance(given, bool | float):
         raise ValueError(given)
-    return int(str(given))
+    value = int(str(given))
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(given)
+    return value
 
 
 def _float(given: object) -> float:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mlops.base.environments import LOCAL, SHARED
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import MlopsError, UsageError, errors_of, require_none
 from mlops.project.configuration import ACCOUNT, BASE, FURTHER_ACCOUNTS, PLACE, STACKS, file_of, shown
+from mlops.project.ranges import RANGES
 
 _REQUIRED = ("account", "bucket", "pipeline_role")
 
@@ -66,15 +68,20 @@ class Environment:
         """Return the number at a dotted key.
 
         Raises:
-            MlopsError: The key is missing, or its value is not a number.
+            MlopsError: The key is missing, or its value is not a number, or out of its range.
         """
-        return float(self._typed(key, (int, float), "a number such as 0.1 (1.0e-2, not 1e-2)"))
+        wanted = "a number such as 0.1 (1.0e-2, not 1e-2)"
+        value = self._typed(key, (int, float), wanted)
+        try:
+            return float(value)
+        except OverflowError:
+            raise self._invalid(key, value, wanted) from None
 
     def integer(self, key: str) -> int:
         """Return the whole number at a dotted key.
 
         Raises:
-            MlopsError: The key is missing, or its value is not a whole number.
+            MlopsError: The key is missing, or its value is not a whole number, or out of its range.
         """
         return int(self._typed(key, (int,), "a whole number"))
 
@@ -86,24 +93,34 @@ class Environment:
         """
         value = self[key]
         if not isinstance(value, bool):
-            raise UsageError(f"{self.file(key)} has an invalid value: `{key}: {shown(value)}`.", "Use true or false.")
+            raise self._invalid(key, value, "true or false")
         return value
 
-    def require_range(self, key: str, value: float, least: float, most: float) -> None:
-        """Reject the number at a dotted key if it is out of range.
+    def require_ranges(self) -> None:
+        """Reject numbers that are out of their range.
 
         Raises:
-            MlopsError: It is too low or too high.
+            MlopsError: At least one is; the message lists all.
         """
-        if not least <= value <= most:
-            what = "low" if value < least else "high"
-            raise UsageError(f"`{key}: {value}` in {self.file(key)} is too {what}.", f"Use {least} to {most}.")
+        reads = {key: self.integer if allowed.whole else self.number for key, allowed in RANGES.items()}
+        given = [partial(read, key) for key, read in reads.items() if not self.missing(key)]
+        require_none(error for read in given for error in errors_of(read))
 
     def _typed(self, key: str, types: tuple[type, ...], wanted: str) -> Any:
         value = self[key]
         if isinstance(value, bool) or not isinstance(value, types):
-            raise UsageError(f"{self.file(key)} has an invalid value: `{key}: {shown(value)}`.", f"Use {wanted}.")
+            raise self._invalid(key, value, wanted)
+        self._require_range(key, value)
         return value
+
+    def _require_range(self, key: str, value: Any) -> None:
+        allowed = RANGES.get(key)
+        if allowed and not allowed.least <= value <= allowed.most:
+            what = "low" if value < allowed.least else "high"
+            raise UsageError(f"`{key}: {value}` in {self.file(key)} is too {what}.", f"Use {allowed}.")
+
+    def _invalid(self, key: str, value: Any, wanted: str) -> UsageError:
+        return UsageError(f"{self.file(key)} has an invalid value: `{key}: {shown(value)}`.", f"Use {wanted}.")
 
     def require_place(self) -> None:
         """Reject an environment whose place is not configured yet.

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops.base.errors import UsageError
+from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import DIGEST_LENGTH, data_files, sha256_of_digests, sha256_of_file
 from mlops.base.git import git, has_repository
 

@@ -150,7 +150,7 @@ class Project:
 
         Raises:
             MlopsError: There is no such environment, a file is missing or is not a YAML mapping, a key has no effect,
-                or a value that locates the environment is invalid.
+                a number is out of its range, or a value that locates the environment is invalid.
         """
         readers = self.readers
         overlays = readers.overlays()
@@ -191,6 +191,7 @@ class Project:
         environment = Environment(
             name, settings, overlay, self.region, files, has_own_account, account_name, keys, lake
         )
+        environment.require_ranges()
         self._require_different_accounts(environment)
         settings |= {key: value for key, value in self._made(environment).items() if settings.get(key) is None}
         return environment

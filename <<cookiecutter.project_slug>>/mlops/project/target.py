@@ -215,7 +215,4 @@ class Target:
         """
         if not self.is_local or self.project.answer("monitoring") != "on":
             return 0
-        percentage = self.settings.number("capture.percentage")
-        if not 0 <= percentage <= 100:
-            raise UsageError(f"capture.percentage must be between 0 and 100, not {percentage:g}.")
-        return percentage
+        return self.settings.number("capture.percentage")

@@ -1,5 +1,6 @@
 """Reading YAML files: a mapping of keys to values, each key once, each value as it is written."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,14 @@ class ExactLoader(Loader):
 
 def _unchanged(loader: ExactLoader, node: yaml.ScalarNode) -> Any:
     kind = node.tag.rpartition(":")[2]
-    value = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")(loader, node)
+    try:
+        value = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")(loader, node)
+    except ValueError as error:  # no such date, too many digits
+        reason = f"`{node.value:.40}`: {error}; put text in quotes"
+        raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from None
+    if isinstance(value, float) and not math.isfinite(value):
+        reason = f"`{node.value}` is not a finite number: write one, or '{node.value}' in quotes for the text"
+        raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark)
     if _PLAIN[kind].fullmatch(node.value):
         return value
     means = str(value).lower()
@@ -73,7 +81,7 @@ def parse_yaml(text: str, path: Path, loader: type[Loader] = Loader) -> dict[str
     """
     try:
         content = yaml.load(text, Loader=loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         reason = str(error).replace("<unicode string>", str(path))
         raise UsageError(f"Cannot read {path}: {reason}", "Correct the file.") from None
     if content is None:

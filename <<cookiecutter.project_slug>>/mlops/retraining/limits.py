@@ -11,8 +11,6 @@ COOLDOWN, RUNS, GATES = "cooldown_minutes", "runs_per_day", "failed_gates"
 PARAMETERS: Mapping[str, str] = {"CooldownMinutes": COOLDOWN, "RunsPerDay": RUNS, "FailedGates": GATES}
 """The parameters of the stack `retraining` that these set."""
 
-_RANGES = {COOLDOWN: (0, 525_600), RUNS: (1, 1000), GATES: (1, 1000)}
-
 
 def limit(environment: Environment, name: str) -> int:
     """Return one of the limits, a whole number.
@@ -20,10 +18,7 @@ def limit(environment: Environment, name: str) -> int:
     Raises:
         MlopsError: It is missing, not a whole number, too low or too high.
     """
-    key, (least, most) = f"retraining.{name}", _RANGES[name]
-    value = environment.integer(key)
-    environment.require_range(key, value, least, most)
-    return value
+    return environment.integer(f"retraining.{name}")
 
 
 def policy(environment: Environment, gathering: timedelta, lease: timedelta) -> Policy:

@@ -161,8 +161,8 @@ def test_without_a_registered_model_nothing_is_served(default_project: Path) -> 
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("percentage: 100", "percentage: 101", "capture.percentage must be between 0 and 100"),
-        ("max_payload_mb: 25", "max_payload_mb: 0", "must be greater than 0"),
+        ("percentage: 100", "percentage: 101", "`capture.percentage: 101`"),
+        ("max_payload_mb: 25", "max_payload_mb: 0", "`serving.max_payload_mb: 0`"),
         ("max_payload_mb: 25", "max_payload_mb: 25.5", "a real-time endpoint takes requests of up to 25 MB"),
         ("max_payload_mb: 25", "max_payload_mb: lots", "Use a number"),
         ("metrics: true", "metrics: maybe", "Use true or false"),
