@@ -68,6 +68,18 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def below(folder: Path, name: str) -> Path:
+    """Return the path of a name, with `/`, that comes from outside: that of a file, an object, a request or a user.
+
+    Raises:
+        MlopsError: It is not the name of something in the folder.
+    """
+    parts = name.split("/")
+    if not name.strip("/") or name.startswith("/") or ".." in parts or "." in parts or "\0" in name:
+        raise UsageError(f"{name!r} is not the name of anything in {folder}.", "Use a relative name without `..`.")
+    return folder.joinpath(*(part for part in parts if part))
+
+
 def unwritable(path: Path, error: OSError) -> MlopsError:
     """Return the error for a file that could not be written."""
     remedy = (

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlops.base.errors import MlopsError
-from mlops.base.files import DIGEST_LENGTH, unwritable
+from mlops.base.files import DIGEST_LENGTH, below, unwritable
 from mlops.base.sources import require_public
 
 
@@ -43,7 +43,7 @@ class ContentStore:
         """
         require_public(files.items())
         for name, content in files.items():
-            path = self.folder / self.bucket / f"{prefix}{name}"
+            path = below(self.folder, f"{self.bucket}/{prefix}{name}")
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)

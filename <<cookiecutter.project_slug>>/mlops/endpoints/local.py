@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -29,7 +29,10 @@ from mlops.store.local import LocalStore
 HOST, PORT = "127.0.0.1", 8080
 """The default address of a server, reachable from this machine only."""
 
-_ANY_ADDRESS = ("0.0.0.0", "::")
+_ANY_ADDRESS = {"0.0.0.0": HOST, "::": "::1"}
+"""The address of this machine at a server that listens on any; Python's servers on `::` do not take IPv4."""
+
+_HIGHEST_PORT = 65_535
 _START_SECONDS = 300
 _RESPONSE_SECONDS = 60
 _STOP_SECONDS = 30
@@ -95,7 +98,7 @@ class LocalEndpoint:
             running = self._state()
             if running and (host or running.host, port or running.port) != (running.host, running.port):
                 raise MlopsError(
-                    f"{self.name} is already served at {running.host}:{running.port}.",
+                    f"{self.name} is already served at {_deployment(running).url}.",
                     f"Stop it first: {MLOPS} serve --stop",
                 )
             settings = self._settings(version, host, port, workers)
@@ -225,6 +228,8 @@ class LocalEndpoint:
                 capture.prefix(environment["bucket"], self.target.project.slug, version.version, self.name)
             ),
         )
+        if not 0 <= settings.port <= _HIGHEST_PORT:
+            raise UsageError(f"There is no port {settings.port}.", f"Use 1 to {_HIGHEST_PORT}, or 0 for any free one.")
         for name in ("workers", "read_timeout_seconds"):
             if getattr(settings, name) <= 0:
                 raise UsageError(f"{name} must be greater than 0, not {getattr(settings, name)}.")
@@ -266,11 +271,12 @@ class LocalEndpoint:
 
 
 def _deployment(state: State) -> Deployment:
-    return Deployment(state.version, f"http://{_reachable(state.host)}:{state.port}", state.status, state.started)
+    reachable = replace(state, host=_reachable(state.host))
+    return Deployment(state.version, f"http://{reachable.address}", state.status, state.started)
 
 
 def _reachable(host: str) -> str:
-    return HOST if host in _ANY_ADDRESS else host
+    return _ANY_ADDRESS.get(host, host)
 
 
 def _reason(text: str) -> str:

@@ -21,6 +21,7 @@ from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import (
     DIGEST_LENGTH,
     all_files_below,
+    below,
     locked,
     sha256_of_file,
     sha256_of_files,
@@ -238,7 +239,8 @@ def _digest(project: Project, *names: str) -> str:
 def _up_to_date(folder: Path, made_from: Sources) -> Bundle | None:
     pointer = folder / "current.json"
     try:
-        bundle = Bundle(folder / read_document(pointer, _Pointer, "The pointer to the current bundle", "").folder.name)
+        found = read_document(pointer, _Pointer, "The pointer to the current bundle", "")
+        bundle = Bundle(below(folder, found.folder.name))
         fresh = made_from.items() <= bundle.manifest.items()
     except MlopsError:
         return None  # it is compiled again

@@ -1,5 +1,6 @@
 """This project in one environment: resolved once by the command line and passed down."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,8 @@ from mlops.project.stacks import ACCOUNTS, ARTIFACTS, DEVELOPMENT, EXPERIMENTATI
 
 if TYPE_CHECKING:
     from mlops.project.account import Account
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class Target:
     project: Project
     environment: str
     part: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none of an environment, before it is part of a path."""
+        if not _NAME.fullmatch(self.environment):
+            raise UsageError(f"There is no environment {self.environment!r}.")
 
     @cached_property
     def settings(self) -> Environment:

@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 
 from mlops.base.documents import conform, read_document
 from mlops.base.errors import MlopsError
-from mlops.base.files import locked, sha256_of_file, write_json
+from mlops.base.files import below, locked, sha256_of_file, write_json
 from mlops.project.target import Target
 from mlops.registry.versions import (
     APPROVED,
@@ -101,8 +101,8 @@ class LocalRegistry:
             target: The environment.
             group: The model package group; None for the project's.
         """
-        folder = target.project.state / "registry" / target.environment / (group or target.model_package_group)
-        return cls(folder, LocalStore.of(target))
+        folder = target.project.state / "registry" / target.environment
+        return cls(below(folder, group or target.model_package_group), LocalStore.of(target))
 
     def register(self, arguments: dict[str, Any], arn_prefix: str, created_by: str) -> dict[str, Any]:
         """Add a version from the arguments of CreateModelPackage and return its record.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops.base.files import unwritable
+from mlops.base.files import below, unwritable
 
 CONTAINER_ROOT = "/opt/ml"
 
@@ -59,8 +59,12 @@ class Sandbox:
             program.chmod(0o755)
 
     def path(self, container_path: str) -> Path:
-        """Return the local path of a path in the container."""
-        return self.folder / container_path.lstrip("/")
+        """Return the local path of a path in the container.
+
+        Raises:
+            MlopsError: It leads out of the container.
+        """
+        return below(self.folder, container_path.lstrip("/"))
 
     def rewrite(self, text: str) -> str:
         """Return `text` with `/opt/ml` replaced by this folder in every path."""

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 from mlops.base.commands import MLOPS
 from mlops.base.documents import conform, read_document
 from mlops.base.errors import MlopsError, UsageError
-from mlops.base.files import is_locked, locked, write_text
+from mlops.base.files import below, is_locked, locked, write_text
 from mlops.pipeline.bundle import Manifest
 from mlops.project.project import Project
 
@@ -202,8 +202,9 @@ class RunFolder:
         state = read_document(path, RunState, what, self._remedy)
         try:
             for name, step in state.steps.items():
+                below(self.path, step.folder or "none")
                 conform(step.properties, Properties, f"steps.{name}.properties")
-        except ValueError as error:
+        except (ValueError, UsageError) as error:
             raise MlopsError(f"{what} is damaged: {path} ({error}).", self._remedy) from None
         if state.status == EXECUTING and not is_locked(self._lock):
             state.status = INTERRUPTED

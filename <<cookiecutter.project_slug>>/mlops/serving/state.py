@@ -60,6 +60,11 @@ class State:
         """The supervisor."""
         return Process(self.pid, self.process_started)
 
+    @property
+    def address(self) -> str:
+        """The host and the port as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     @classmethod
     def read(cls, folder: Path) -> "State":
         """Read the state of the server in a folder.

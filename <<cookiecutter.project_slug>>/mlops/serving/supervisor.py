@@ -225,7 +225,7 @@ class Supervisor:
             status=status, version=version, workers=self._current.workers, deployment=tried.deployment,
             failure=self._failure,
         )  # fmt: skip
-        _log.info("version %d at http://%s:%d is %s", version, self._state.host, self._state.port, status)
+        _log.info("version %d at http://%s is %s", version, self._state.address, status)
         if self._update_again:
             self._update_again = False
             self._update()
@@ -262,7 +262,7 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         if getattr(error, "errno", None) == errno.EADDRINUSE:
             raise MlopsError(f"Port {port} of {host} is in use.", "Choose another, for example --port 8081.") from None
         raise UsageError(f"Cannot listen on {host}:{port}: {str(error).rstrip('.')}.") from None

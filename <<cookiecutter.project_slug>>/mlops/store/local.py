@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mlops.base.commands import MLOPS
-from mlops.base.documents import is_path, read_document
+from mlops.base.documents import read_document
 from mlops.base.errors import MlopsError, UsageError
-from mlops.base.files import all_files_below, copy_file, sha256_of_file
+from mlops.base.files import all_files_below, below, copy_file, sha256_of_file
 from mlops.project.target import Target
 from mlops.store.objects import ObjectVersion, manifest_entries, relative, split_uri
 
@@ -36,11 +36,11 @@ class LocalStore:
         Raises:
             MlopsError: The URI is not an S3 URI, or points outside the store.
         """
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        parts = [part for part in key.split("/") if part]
-        if not uri.startswith("s3://") or not bucket or ".." in (bucket, *parts) or not is_path(uri):
-            raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key).")
-        return self.root.joinpath(bucket, *parts)
+        bucket, key = split_uri(uri)
+        try:
+            return below(self.root, f"{bucket}/{key}")
+        except UsageError:
+            raise UsageError(f"{uri!r} is not an S3 URI (s3://bucket/key) without `.` and `..`.") from None
 
     def objects(self, uri: str) -> Iterator[tuple[str, Path]]:
         """Yield key and path of each object whose URI starts with a URI, as S3 matches prefixes, sorted by key.
@@ -88,7 +88,7 @@ class LocalStore:
         if not found:
             raise self._missing(uri)
         for key, path in found:
-            copy_file(path, destination / relative(key, uri))
+            copy_file(path, below(destination, relative(key, uri)))
 
     def download_manifest(self, uri: str, destination: Path) -> None:
         """Copy the objects that a manifest lists into a folder, as SageMaker does for a ManifestFile input.
@@ -104,7 +104,7 @@ class LocalStore:
             source = self.path(listed)
             if not source.is_file():
                 raise self._missing(listed)
-            copy_file(source, destination / name)
+            copy_file(source, below(destination, name))
 
     def upload(self, source: Path, uri: str) -> None:
         """Copy a file to a URI, or all files of a folder below it. Each object is written atomically, as in S3.

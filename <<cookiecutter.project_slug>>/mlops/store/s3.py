@@ -7,7 +7,7 @@ from typing import Any
 from mlops.base.commands import MLOPS
 from mlops.base.documents import parse_document
 from mlops.base.errors import MlopsError
-from mlops.base.files import files_below, unwritable
+from mlops.base.files import below, files_below, unwritable
 from mlops.project.account import Account, aws_errors, if_exists
 from mlops.store.objects import UNVERSIONED, ObjectVersion, all_versions, split_uri
 
@@ -91,7 +91,7 @@ class S3Store:
     def download(self, uri: str, folder: Path) -> Path:
         """Copy the object at a URI into a folder (see `Store.download`)."""
         bucket, key = split_uri(uri)
-        target = folder / Path(key).name
+        target = below(folder, key.rpartition("/")[2])
         partial = target.with_name(f".{target.name}.part")
         try:
             folder.mkdir(parents=True, exist_ok=True)
