@@ -117,15 +117,14 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return the sums over all workers in Prometheus' text format."""
-        slots = [self._cells]
+        import numpy as np  # 0.1 s, which the supervisor does not need; a worker has imported it with its model
+
+        memory: memoryview | bytes = self._cells
         if self._descriptor >= 0:
-            content = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
-            memory = memoryview(content).cast("q")
-            step = _SLOT_BYTES // _INTEGER
-            slots = [memory[start : start + _CELLS] for start in range(0, len(memory), step)]
-        sums = [sum(cells) for cells in zip(*slots, strict=False)]
-        versions = sorted({slot[_VERSION] for slot in slots if slot[_READY]})
-        return "".join(f"{line}\n" for line in _lines(sums, versions)).encode()
+            memory = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        slots = np.frombuffer(memory, np.int64).reshape(-1, _SLOT_BYTES // _INTEGER)
+        versions = sorted({*slots[slots[:, _READY] == 1, _VERSION].tolist()})
+        return "".join(f"{line}\n" for line in _lines(slots.sum(axis=0).tolist(), versions)).encode()
 
 
 def _memory() -> int:
