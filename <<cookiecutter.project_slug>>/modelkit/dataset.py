@@ -15,9 +15,10 @@ import pyarrow.parquet as parquet
 from modelkit import limits, parquet_files
 from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start
 from modelkit.job import JobError
+from modelkit.messages import listed
 from modelkit.parquet_pages import DamagedError
 from modelkit.parsing import parse
-from modelkit.schema import Schema, listed
+from modelkit.schema import Schema
 
 _BLOCK = 1 << 20
 _LARGEST_BLOCK = (1 << 31) - 1

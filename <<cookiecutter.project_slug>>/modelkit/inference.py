@@ -21,17 +21,8 @@ from model import algorithm
 from model.derive import DERIVED
 from model.schema import SCHEMA
 from modelkit.derived import completed
-from modelkit.schema import (
-    FEATURES,
-    FLOAT32_MAXIMUM,
-    INTEGER_LIMIT,
-    LISTED,
-    NUMBER_PATTERN,
-    OTHER,
-    Column,
-    bounded,
-    listed,
-)
+from modelkit.messages import LISTED, bounded, listed
+from modelkit.schema import FEATURES, FLOAT32_MAXIMUM, INTEGER_LIMIT, NUMBER_PATTERN, OTHER, Column
 from modelkit.signature import require_same
 
 CSV = "text/csv"

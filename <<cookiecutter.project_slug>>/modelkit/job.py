@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from modelkit.schema import bounded
+from modelkit.messages import bounded
 from modelkit.terminal import clean, protect
 
 

@@ -15,6 +15,10 @@ The probability of more is 0.005 by the normal approximation, and at most 0.01 w
 DEFAULT_THRESHOLD = 0.5
 """The threshold of evaluations of older releases, which do not name it."""
 
+_OF_POSITIVES = ("precision", "recall", "true_positive_rate", "false_negative_rate", "f1")
+_OF_NEGATIVES = ("true_negative_rate", "false_positive_rate")
+"""The metrics that are not defined without true, and without false labels, in addition to the AUC."""
+
 
 class ModelQuality(TypedDict):
     """The quality of a version's predictions for labelled rows.
@@ -27,9 +31,9 @@ class ModelQuality(TypedDict):
         mismatched: The number of requests with more or fewer labels than rows, which are left out.
         auc: The area under the ROC curve; None if all labels are the same.
         accuracy: The share of correctly classified rows.
-        precision: The share of true positives among the rows classified as positive.
-        recall: The share of true positives among the positive rows.
-        f1: The harmonic mean of precision and recall.
+        precision: The share of true positives among the rows classified as positive; None if no label is true.
+        recall: The share of true positives among the positive rows; None if no label is true.
+        f1: The harmonic mean of precision and recall; None if no label is true.
         log_loss: The mean log loss.
         baseline_auc: The AUC on the test set; None if the version has no evaluation in the format of Model Monitor.
         evaluated: Whether there are enough labels, of both classes, and an evaluation to compare with.
@@ -43,9 +47,9 @@ class ModelQuality(TypedDict):
     mismatched: int
     auc: float | None
     accuracy: float
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     log_loss: float
     baseline_auc: float | None
     evaluated: bool
@@ -53,7 +57,7 @@ class ModelQuality(TypedDict):
 
 
 def figures(labels: metrics.Labels, predictions: metrics.Values, evaluated: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the metrics of n > 0 labelled predictions in the format of Model Monitor, without the AUC for one class.
+    """Return the metrics of n > 0 labelled predictions in the format of Model Monitor, if the labels define them.
 
     Args:
         labels: The true labels, n booleans.
@@ -61,8 +65,11 @@ def figures(labels: metrics.Labels, predictions: metrics.Values, evaluated: dict
         evaluated: The version's `evaluation.json`; None if it has none.
     """
     threshold = (evaluated or {}).get("threshold", DEFAULT_THRESHOLD)
-    of_both = labels.any() and not labels.all()
-    return (evaluation.quality if of_both else evaluation.classification)(labels, predictions, threshold)
+    if labels.any() and not labels.all():
+        return evaluation.quality(labels, predictions, threshold)
+    undefined = _OF_NEGATIVES if labels.all() else _OF_POSITIVES
+    found = evaluation.classification(labels, predictions, threshold)
+    return {name: value for name, value in found.items() if name not in undefined}
 
 
 def model_quality(
@@ -79,7 +86,7 @@ def model_quality(
     """
     (tn, fp), (fn, tp) = _confusion(found)
     rows = tn + fp + fn + tp
-    area = found["auc"]["value"] if "auc" in found else None
+    area = _value(found, "auc")
     before = (evaluated or {}).get("binary_classification_metrics", {})
     comparable = {"auc", "confusion_matrix"} <= before.keys()  # a project's own evaluation may have other metrics
     enough = comparable and rows >= min_rows and area is not None
@@ -91,9 +98,9 @@ def model_quality(
         "mismatched": joined.mismatched,
         "auc": area,
         "accuracy": found["accuracy"]["value"],
-        "precision": found["precision"]["value"],
-        "recall": found["recall"]["value"],
-        "f1": found["f1"]["value"],
+        "precision": _value(found, "precision"),
+        "recall": _value(found, "recall"),
+        "f1": _value(found, "f1"),
         "log_loss": found["log_loss"]["value"],
         "baseline_auc": before["auc"]["value"] if comparable else None,
         "evaluated": enough,
@@ -120,6 +127,10 @@ def is_degraded(before: dict[str, Any], now: dict[str, Any], max_loss: float) ->
         (tn, fp), (fn, tp) = _confusion(side)
         errors.append(max(metrics.auc_standard_deviation(area, fn + tp, tn + fp) for area in areas))
     return bool(areas[1] < areas[0] - max_loss - ERRORS * math.hypot(*errors))
+
+
+def _value(found: dict[str, Any], name: str) -> float | None:
+    return found[name]["value"] if name in found else None
 
 
 def _confusion(found: dict[str, Any]) -> list[list[int]]:

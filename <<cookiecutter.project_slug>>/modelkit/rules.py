@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 
 from modelkit.bias import DataBias
 from modelkit.dataset import Source
+from modelkit.messages import listed
 from modelkit.parsing import outside_categories, parse
-from modelkit.schema import Column, Facet, Notation, Schema, listed
+from modelkit.schema import Column, Facet, Notation, Schema
 
 UNKNOWN = "unknown"
 """The rule of values that are none of the categories, in a column that allows them: no violation."""

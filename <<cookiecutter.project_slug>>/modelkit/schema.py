@@ -4,10 +4,12 @@ Only the standard library is imported, because the server imports this module, t
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
+
+from modelkit.messages import listed
 
 ColumnType = Literal["integer", "number", "string", "boolean"]
 Role = Literal["feature", "target", "attribute", "ignored"]
@@ -27,30 +29,6 @@ INTEGER_LIMIT = 2.0**63
 
 NUMBER_PATTERN = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 """A number as text, in files and in requests: no blanks, no hexadecimal, no `nan`, no `inf`."""
-
-
-LISTED = 10
-"""The most names or values that a message lists."""
-
-
-MESSAGE_BYTES = 2000
-"""The most bytes of a message, as ASCII in JSON."""
-
-
-def listed(names: Sequence[str], most: int = LISTED) -> str:
-    """Return names or values for a message: the first `most`, cut to 40 characters, and how many more there are."""
-    shown = ", ".join(f"{name:.40}" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def bounded(message: str) -> str:
-    """Return a message, cut to `MESSAGE_BYTES`: names and values in it may be of any length."""
-    size = 0
-    for place, character in enumerate(message):
-        size += len(json.dumps(character)) - 2
-        if size > MESSAGE_BYTES:
-            return f"{message[:place]} ..."
-    return message
 
 
 @dataclass(frozen=True)

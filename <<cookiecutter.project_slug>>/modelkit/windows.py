@@ -100,9 +100,8 @@ def metrics(live: WindowDocument | None, min_rows: int) -> dict[str, float]:
         if live["prediction_drift"]:
             found["PredictionDistance"] = live["prediction_drift"]["distance"]
     if quality := live["model_quality"]:
-        found |= {"LabelledRows": quality["rows"], "Accuracy": quality["accuracy"], "F1": quality["f1"]}
-        if quality["auc"] is not None:
-            found["Auc"] = quality["auc"]
+        found |= {"LabelledRows": quality["rows"], "Accuracy": quality["accuracy"]}
+        found |= {name: value for name, value in (("F1", quality["f1"]), ("Auc", quality["auc"])) if value is not None}
         if quality["evaluated"]:
             found["ModelQualityDegraded"] = int(quality["degraded"])
     return found

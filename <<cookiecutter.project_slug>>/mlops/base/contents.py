@@ -19,6 +19,7 @@ BASELINE = (
     "modelkit/jobs/__init__.py",
     "modelkit/jobs/baseline.py",
     "modelkit/limits.py",
+    "modelkit/messages.py",
     "modelkit/parquet_files.py",
     "modelkit/parquet_pages.py",
     "modelkit/statistics.py",
@@ -80,6 +81,7 @@ FUNCTIONS = (
     "modelkit/contents.py",
     "modelkit/job.py",
     "modelkit/limits.py",
+    "modelkit/messages.py",
     "modelkit/schema.py",
     "modelkit/terminal.py",
 )

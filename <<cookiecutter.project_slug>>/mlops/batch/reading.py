@@ -15,7 +15,7 @@ from mlops.base.errors import UsageError
 from mlops.base.files import data_files
 from modelkit import limits, parquet_files
 from modelkit.dataset import FileError, block_of, read_header, require_content
-from modelkit.schema import bounded
+from modelkit.messages import bounded
 
 PARQUET = ".parquet"
 SUFFIXES = (".csv", ".csv.gz", PARQUET)

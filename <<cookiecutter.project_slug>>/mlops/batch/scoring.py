@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.handlers import Handlers
 from mlops.batch.reading import InputFile
-from modelkit.schema import bounded, listed
+from modelkit.messages import bounded, listed
 
 CSV = "text/csv"
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as parquet
 from mlops.base.errors import UsageError
 from mlops.batch.reading import PARQUET, InputFile
 from mlops.batch.scoring import Scored
-from modelkit.schema import listed
+from modelkit.messages import listed
 
 PREDICTION = "prediction"
 """The name of the column that is put beside the others."""

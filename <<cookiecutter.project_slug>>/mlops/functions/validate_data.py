@@ -20,7 +20,7 @@ import boto3
 from mlops.base.files import is_data
 from mlops.store.objects import relative
 from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start
-from modelkit.schema import listed
+from modelkit.messages import listed
 
 OBJECTS, SAMPLED, REASONS, EXAMPLES = 10_000, 20, 20, 3
 """The maximum of listed objects, of sampled objects, of reasons returned, and of examples in a reason."""

@@ -127,6 +127,7 @@ def _work(arguments: argparse.Namespace) -> None:
         _require_both_classes(train, validation)
     with together(hosts, current) as leads:
         trained = fit(train, validation, hyperparameters, available_threads())
+        require_defined(trained)
         if leads:
             rows = {"train": len(train.labels), "validation": len(validation.labels)}
             _write(trained, arguments, hyperparameters, rows)
@@ -148,6 +149,23 @@ def _require_both_classes(train: Rows, validation: Rows) -> None:
                     f"no {name} row has '{target}' {value}: there are {sum(counts.values())} such rows in "
                     "training and validation together; bring more data, or change the shares in `split` of "
                     "config/base.yaml or the parameter Seed"
+                )
+
+
+def require_defined(trained: Trained) -> None:
+    """Reject a model whose learning curve has a value that is not a number.
+
+    Raises:
+        JobError: All rows that a metric was computed from have the same label, as on several instances or in the sample
+            that scikit-learn takes, or a prediction is not finite.
+    """
+    target = owner.load("schema", "SCHEMA").target
+    for split, each in trained.curve.items():
+        for metric, values in each.items():
+            if not np.isfinite(values).all():
+                raise JobError(
+                    f"the {metric} of the {split} rows is not defined: all rows that it is computed from have the "
+                    f"same '{target}', or a prediction is not finite; bring more rows of the rarer value"
                 )
 
 

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from modelkit import bias, features, owner, rules
 from modelkit.dataset import FileError, Source, find_files, read_source
 from modelkit.job import JobError, JobParser, run, write_json
+from modelkit.messages import LISTED, listed
 from modelkit.parsing import ARROW_TYPES
 from modelkit.rules import Finding, Violation
-from modelkit.schema import LISTED, Column, Notation, Schema, listed
+from modelkit.schema import Column, Notation, Schema
 
 REPORT_FILE = "report.json"
 _MOST_BYTES = 1900

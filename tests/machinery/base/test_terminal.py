@@ -127,7 +127,7 @@ def test_a_page_shows_text_and_runs_nothing() -> None:
     facts = dict.fromkeys(("id", "status", "started", "environment", "definition_sha256", "failure"), text)
     state = SimpleNamespace(**facts, steps={text: step}, resolved={text: text})
     rows = [(text, text)]
-    shown = page("run", None, project_name=text, state=state, details=lambda _: text, gate=[text], data=rows,
+    shown = page("run", project_name=text, state=state, details=lambda _: text, gate=[text], data=rows,
                  lineage=rows, evaluation={}, unreadable=text)  # fmt: skip
     assert shown.count("&lt;script&gt;alert(1)&lt;/script&gt;\\u202e\\x1b") > 10
     assert "<script>" not in shown

@@ -228,6 +228,31 @@ def changed(rows: Rows, *columns: float) -> Rows:
     return Rows(features, rows.labels)
 
 
+def rare(rows: Rows, count: int) -> Rows:
+    """Some thousand rows of which the first ones are positive."""
+    features = np.tile(rows.features, (12_000 // len(rows.labels) + 1, 1))[:12_000]
+    return Rows(features, (np.arange(len(features)) < count).astype(np.float32))
+
+
+@pytest.mark.parametrize("positives", [1, 3])
+def test_a_rare_class_is_learned_or_the_curve_is_refused(
+    framework: Framework, rows: Rows, held_out: Rows, positives: int
+) -> None:
+    trained = framework.fit_quickly(rare(rows, positives), held_out)
+    if np.isfinite(trained.curve["train"]["auc"]).all():
+        train.require_defined(trained)
+        assert np.isfinite(framework.algorithm.predict(held_out.features, trained.model)).all()
+    else:
+        with pytest.raises(JobError, match=r"the auc of the train rows is not defined: .* bring more rows"):
+            train.require_defined(trained)
+
+
+def test_a_curve_that_is_not_a_number_is_refused() -> None:
+    for value in (math.nan, math.inf):
+        with pytest.raises(JobError, match="the auc of the validation rows is not defined"):
+            train.require_defined(Trained(None, 0, {"train": {"auc": [0.5, 0.6]}, "validation": {"auc": [0.5, value]}}))
+
+
 def test_a_column_of_one_value_can_be_trained_on(framework: Framework, rows: Rows, held_out: Rows) -> None:
     train, validation = (changed(part, 1.0, FLOAT32_MAXIMUM) for part in (rows, held_out))
     model = framework.fit_quickly(train, validation).model

@@ -184,13 +184,21 @@ def test_labels_that_contradict_the_predictions_degrade_the_quality(folder: Path
     assert "retrain on recent data with labels" in (folder / "output/report.html").read_text()
 
 
-def test_labels_of_one_class_have_no_auc(folder: Path) -> None:
+@pytest.mark.parametrize("label", [False, True])
+def test_labels_of_one_class_leave_out_what_they_do_not_define(folder: Path, label: bool) -> None:
     write_captured(folder / "captured", *lines(draw(ROWS, seed=1)))
-    with_labels(folder, label_lines({"labels": np.ones(ROWS, bool)}))
+    with_labels(folder, label_lines({"labels": np.full(ROWS, label)}))
     found = run(folder)["versions"]["1"]["model_quality"]
     assert (found["auc"], found["evaluated"], found["degraded"]) == (None, False, False)
-    assert found["accuracy"] == found["recall"]
-    assert "Auc" not in metrics(folder)
+    assert found["recall"] == found["accuracy"] if label else found["recall"] is None
+    assert (found["f1"] is None, found["precision"] is None) == (not label, not label)
+    assert not {"Auc", "ModelQualityDegraded"} & metrics(folder).keys()
+    assert ("F1" in metrics(folder)) == label
+    written = json.loads((folder / "output/1/model_quality.json").read_text())["binary_classification_metrics"]
+    assert {"auc", "true_negative_rate" if label else "true_positive_rate"}.isdisjoint(written)
+    report = (folder / "output/report.html").read_text()
+    assert f"All labels are {str(label).lower()}, so " in report
+    assert "nan" not in report.lower().replace("nano", "")
 
 
 def test_the_labels_of_earlier_requests_are_joined_without_counting_these_in_the_window(folder: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from model.schema import SCHEMA
 from modelkit import inference
-from modelkit.schema import LISTED, Column, Schema
+from modelkit.messages import LISTED
+from modelkit.schema import Column, Schema
 
 CSV, JSON, LINES = FORMATS = ("text/csv", "application/json", "application/jsonlines")
 MOST_BYTES = 2048
@@ -94,7 +96,7 @@ def test_a_repeated_name_is_counted_with_the_others(handlers: ModuleType) -> Non
 
 def test_the_names_that_are_not_listed_are_counted() -> None:
     names = [f"stray-{number}" for number in range(30)]
-    reason = refusal(inference, body(JSON, [*inference.SCHEMA.feature_names, *names], [1] * 47), JSON)
+    reason = refusal(inference, body(JSON, [*SCHEMA.feature_names, *names], [1] * 47), JSON)
     listed = ", ".join(map(repr, names[:LISTED]))
     assert reason == f"row 1 has unknown {listed} and 20 more; the model has 17 columns"
 

@@ -44,7 +44,7 @@ def run(target: Target, options: Namespace) -> int:
     from mlops.batch.reading import find_files
     from mlops.batch.scoring import Scorer
     from mlops.batch.writing import check_join
-    from modelkit.schema import listed
+    from modelkit.messages import listed
 
     files = find_files(options.input)
     source = registry_of(target)

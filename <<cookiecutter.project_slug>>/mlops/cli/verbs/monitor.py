@@ -151,7 +151,9 @@ def _quality_text(comparison: WindowDocument) -> list[str]:
     quality = comparison["model_quality"]
     if not quality:
         return []
-    figures = f"AUC {quality['auc']:.3f}, " if quality["auc"] is not None else ""
+    only = "true" if quality["positives"] else "false"
+    undefined = f"all labels are {only}, so the AUC is not defined and quality not judged: it takes labels of both; "
+    figures = f"AUC {quality['auc']:.3f}, " if quality["auc"] is not None else undefined
     before = f"; on the test set AUC {quality['baseline_auc']:.3f}" if quality["baseline_auc"] is not None else ""
     verdict = "MODEL QUALITY" if quality["degraded"] else "quality"
     rows = _count(quality["rows"], "labelled row")
