@@ -70,8 +70,8 @@ def _work(arguments: argparse.Namespace) -> None:
     data, labels = features.matrix(table, schema, derived), features.labels(table, schema) > 0
     if labels.all() or not labels.any():
         raise JobError(
-            f"{arguments.test}: all {len(labels)} rows have the same '{schema.target}'; both values are needed: bring more "
-            "data, or change the shares in `split` of config/base.yaml or the parameter Seed"
+            f"{arguments.test}: all {len(labels)} rows have the same '{schema.target}'; both values are needed: bring "
+            "more data, or change the shares in `split` of config/base.yaml or the parameter Seed"
         )
     predict = _predictor(arguments.model)
     probabilities = predict(data)
