@@ -22,8 +22,8 @@ from served_project import model, ours, prepared, process_tree, python, rows, ru
 
 CONNECTIONS, WORKERS, ROWS = 64, 2, 1000
 CLASSIC, NULL, CAPTURING, NOT_CAPTURING = "classic recipe", "transport only", "ours, capture on", "ours, capture off"
-GOALS = {CAPTURING: (20, 0.45), NOT_CAPTURING: (22, 0.60)}
-P99_GOAL_MS, START_GOAL_SECONDS = 12, 0.5
+GOALS = dict.fromkeys((CAPTURING, NOT_CAPTURING), (40, 0.65))
+P99_GOAL, START_GOAL = 1.5, 1.3
 LARGEST_DIFFERENCE = 1e-5
 CLASSIC_PACKAGES = ("flask", "gunicorn", "gevent", "packaging", "pandas", "scikit-learn", "xgboost-cpu==3.2.0")
 
@@ -240,20 +240,23 @@ def report(found: dict[str, list[Round]], start: float, floor: float) -> None:
     def median(kind: str, figure: str) -> float:
         return float(statistics.median(getattr(result, figure) for result in found[kind]))
 
-    print(f"{'':<20}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}{'x classic':>11}{'of transport':>14}")
+    print(
+        f"{'':<20}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}"
+        f"{'x classic':>11}{'of transport':>14}{'its p99 x':>11}"
+    )
     for kind in found:
         rate, cpu = median(kind, "rate"), median(kind, "cpu")
         times = statistics.median(
             mine.rate / theirs.rate for mine, theirs in zip(found[kind], found[CLASSIC], strict=True)
         )
-        share = statistics.median(
-            mine.rate / theirs.rate for mine, theirs in zip(found[kind], found[NULL], strict=True)
-        )
+        pairs = list(zip(found[kind], found[NULL], strict=True))
+        share = statistics.median(mine.rate / theirs.rate for mine, theirs in pairs)
+        delay = statistics.median(mine.p99 / theirs.p99 for mine, theirs in pairs)
         goal = "   (goals: {} x, {:.0%})".format(*GOALS[kind]) if kind in GOALS else ""
         p50, p99 = median(kind, "p50"), median(kind, "p99")
-        print(f"{kind:<20}{rate:8.0f}{p50:9.1f}{p99:9.1f}{cpu:9.1f}{times:11.1f}{share:14.0%}{goal}")
-    print(f"goal for p99: <= {P99_GOAL_MS} ms")
-    print(f"start, one worker: {start:.2f} s (goal: <= {START_GOAL_SECONDS} s); `import xgboost` alone: {floor:.2f} s")
+        print(f"{kind:<20}{rate:8.0f}{p50:9.1f}{p99:9.1f}{cpu:9.1f}{times:11.1f}{share:14.0%}{delay:11.1f}{goal}")
+    print(f"goal for p99: <= {P99_GOAL} x that of the transport")
+    print(f"start, one worker: {start:.2f} s (goal: <= {START_GOAL} x `import xgboost`, which takes {floor:.2f} s)")
 
 
 if __name__ == "__main__":

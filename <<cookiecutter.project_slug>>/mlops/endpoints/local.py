@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from mlops.base import capture
 from mlops.base.commands import MLOPS
@@ -33,7 +33,7 @@ _ANY_ADDRESS = {"0.0.0.0": HOST, "::": "::1"}
 """The address of this machine at a server that listens on any; Python's servers on `::` do not take IPv4."""
 
 _HIGHEST_PORT = 65_535
-_START_SECONDS = 300
+_START_SECONDS = 30
 _RESPONSE_SECONDS = 60
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.02
@@ -109,7 +109,7 @@ class LocalEndpoint:
                 process = None
             else:
                 process = self._spawn()
-            state = self._wait_for(settings.deployment, process, log_end)
+            state = self._wait_for(settings, process, log_end)
             if state.failure:
                 if state.status == FAILED:
                     self.stop()
@@ -210,6 +210,11 @@ class LocalEndpoint:
 
     def _settings(self, version: ModelVersion, host: str | None, port: int | None, workers: int | None) -> Settings:
         environment = self.target.settings
+        optional: dict[str, Any] = {
+            name: environment.number(f"serving.{name}")
+            for name in ("write_timeout_seconds", "load_timeout_seconds")
+            if not environment.missing(f"serving.{name}")
+        }
         if workers is None and not environment.missing("serving.workers"):
             workers = environment.integer("serving.workers")
         settings = Settings(
@@ -222,6 +227,7 @@ class LocalEndpoint:
             max_payload_mb=max_payload_mb(self.target),
             max_response_mb=payload_of(self.target).response,
             read_timeout_seconds=environment.number("serving.read_timeout_seconds"),
+            **optional,
             capture_percentage=self.target.capture_percentage,
             metrics=bool(environment.missing("serving.metrics")) or environment.flag("serving.metrics"),
             capture=LocalStore.of(self.target).path(
@@ -230,7 +236,7 @@ class LocalEndpoint:
         )
         if not 0 <= settings.port <= _HIGHEST_PORT:
             raise UsageError(f"There is no port {settings.port}.", f"Use 1 to {_HIGHEST_PORT}, or 0 for any free one.")
-        for name in ("workers", "read_timeout_seconds"):
+        for name in ("workers", "read_timeout_seconds", *optional):
             if getattr(settings, name) <= 0:
                 raise UsageError(f"{name} must be greater than 0, not {getattr(settings, name)}.")
         return settings
@@ -242,27 +248,28 @@ class LocalEndpoint:
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
-    def _wait_for(self, deployment: str, process: "subprocess.Popen[bytes] | None", log_end: int) -> State:
+    def _wait_for(self, settings: Settings, process: "subprocess.Popen[bytes] | None", log_end: int) -> State:
         """Wait until the server has completed a deployment, and return its state.
 
         Args:
-            deployment: The id of the deployment.
+            settings: The settings that are deployed.
             process: The server process, if it was started for this deployment.
             log_end: The size of the log before the deployment, in bytes.
 
         Raises:
             MlopsError: The server exited, or takes too long.
         """
-        deadline = time.monotonic() + _START_SECONDS
+        patience = _START_SECONDS + 2 * settings.load_timeout_seconds  # the model is also loaded to create its twin
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             ended = process.poll() is not None if process else not is_locked(self.folder / LOCK_FILE)
             state = self._state()
-            if state and state.deployment == deployment:
+            if state and state.deployment == settings.deployment:
                 return state
             if ended:
                 raise MlopsError(f"The server exited.\n{self._log_tail(log_end)}", f"Full log: {self.log}")
             time.sleep(_POLL_SECONDS)
-        raise MlopsError(f"The server is not ready after {_START_SECONDS} s.", f"Log: {self.log}")
+        raise MlopsError(f"The server is not ready after {patience:g} s.", f"Log: {self.log}")
 
     def _log_tail(self, log_end: int) -> str:
         with self.log.open("rb") as stream:

@@ -126,7 +126,18 @@ KEYS: Mapping[str, Key] = {
     ),
     "copy_captured_data": Key(ENVIRONMENTS, when={**_MONITORS, **_DEPLOYS, **_SEVERAL_ACCOUNTS}),
     "retraining": Key(_TRAINING, ("cooldown_minutes", "runs_per_day", "failed_gates"), _TRAINS),
-    "serving": Key(_TRAINING, ("max_payload_mb", "metrics", "read_timeout_seconds", "workers"), _SERVES),
+    "serving": Key(
+        _TRAINING,
+        (
+            "max_payload_mb",
+            "metrics",
+            "read_timeout_seconds",
+            "write_timeout_seconds",
+            "load_timeout_seconds",
+            "workers",
+        ),
+        _SERVES,
+    ),
     "smoke": Key(ALL, ("max_p99_ms", "max_error_share"), _SERVES),
     "capture": Key((LOCAL,), ("percentage",), _MONITORS),
 }

@@ -44,6 +44,7 @@ class Application:
     Attributes:
         answered: The number of requests answered with predictions.
         refused: The number of rejected requests by status.
+        metrics: What is counted for `GET /metrics`.
     """
 
     def __init__(
@@ -71,11 +72,11 @@ class Application:
         self.answered = 0
         self.refused: Counter[int] = Counter()
         self._engine = engine
-        self._metrics = metrics or Metrics()
+        self.metrics = metrics or Metrics()
         self._shows_metrics = shows_metrics
         self._batcher: Batcher | None = None
         if isinstance(engine, Engine) and engine.in_halves:
-            self._batcher = Batcher(engine, self._metrics.observe_batch)
+            self._batcher = Batcher(engine, self.metrics.observe_batch)
         self._negotiator = Negotiator(lambda media_type: self._model().writes(media_type))
         self._largest_body = largest_body
         self._largest_response = largest_response
@@ -103,7 +104,7 @@ class Application:
             await self._refuse(refusal, send)
         except Exception as error:  # the handlers are the user's code, which may raise anything
             _log.exception(f"{type(error).__name__} in the model's code")
-            self._metrics.count_model_error()
+            self.metrics.count_model_error()
             self._count(path, 500, started)
             await self._refuse(RefusalError(500, "the model's code failed; see the server's log"), send)
 
@@ -132,21 +133,21 @@ class Application:
         await _respond(send, 200, response, exchange.header)
         self.answered += 1
         if self._recorder is not None and (self._share >= 1 or random.random() < self._share):
-            self._metrics.count_record()
+            self.metrics.count_record()
             name = headers.get(b"x-amzn-sagemaker-inference-id", b"").decode("latin-1")
             attributes = headers.get(b"x-amzn-sagemaker-custom-attributes", b"").decode("latin-1")
             self._recorder.add(exchange.encoder.record(body, response, name, attributes))
 
     def _count(self, path: str, status: int, started: int) -> None:
         if path == "/invocations":
-            self._metrics.observe_invocation(time.perf_counter_ns() - started)
+            self.metrics.observe_invocation(time.perf_counter_ns() - started)
         if path not in _UNCOUNTED:
-            self._metrics.count_response(status)
+            self.metrics.count_response(status)
 
     def _exposition(self) -> bytes:
         if not self._shows_metrics:
             raise RefusalError(404, "metrics are switched off; `serving.metrics: true` in the configuration shows them")
-        return self._metrics.exposition()
+        return self.metrics.exposition()
 
     def _model(self) -> Engine:
         if isinstance(self._engine, str):

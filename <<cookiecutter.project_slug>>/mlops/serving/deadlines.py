@@ -1,70 +1,83 @@
-"""Request deadlines: close connections whose request does not arrive in time. uvicorn itself waits forever.
+"""Deadlines: for the arrival of a request, for taking its response, and for idle connections.
 
-All connections are checked periodically, which is cheaper than one timer per request.
+All connections are checked periodically, which is cheaper than timers for each request.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable
-from typing import Any
+import logging
+from collections.abc import Iterable
+
+from mlops.serving.negotiation import RefusalError
+from mlops.serving.settings import Settings
+from mlops.serving.transport import HttpProtocol, Phase
+
+KEEP_ALIVE_SECONDS = 75.0
+"""How long a connection may be idle after a response."""
+
+LINGER_SECONDS = 2.0
+"""How long the server reads and ignores what a client sends after it has been refused."""
 
 _CHECKS_PER_DEADLINE = 10
 _LONGEST_CHECK_INTERVAL = 1.0
-_BODY = b'{"error": "the request did not arrive in time"}'
-_RESPONSE = (
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"
-    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
-)
+_log = logging.getLogger(__name__)
 
 
 class Deadlines:
-    """Enforces the deadlines of a uvicorn server's requests.
+    """Enforces the deadlines of a server's connections.
 
     Attributes:
-        ended: The number of connections that were closed.
+        untaken: The number of connections closed because the client did not take a response.
     """
 
-    def __init__(
-        self, connections: Iterable[Any], seconds: float, count: Callable[[int], None] = lambda _: None
-    ) -> None:
-        """Set the deadline.
+    def __init__(self, connections: Iterable[HttpProtocol], settings: Settings) -> None:
+        """Set the deadlines.
 
         Args:
-            connections: The server's protocols (`server_state.connections`), a live collection.
-            seconds: How long a request may take to arrive, from its first byte or the opening of its connection.
-            count: Called with the status of each response.
+            connections: The server's protocols, a live collection.
+            settings: The settings of the server.
         """
-        self.ended = 0
+        self.untaken = 0
         self._connections = connections
-        self._seconds = seconds
-        self._count = count
-        self._since: dict[Any, tuple[object, float]] = {}
+        self._read_seconds = settings.read_timeout_seconds
+        self._write_seconds = settings.write_timeout_seconds
+        self._unsent: dict[HttpProtocol, tuple[int, float]] = {}
 
     async def watch(self) -> None:
         """Check periodically until cancelled."""
+        shortest = min(self._read_seconds, self._write_seconds)
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(min(self._seconds / _CHECKS_PER_DEADLINE, _LONGEST_CHECK_INTERVAL))
-            self.check(time.monotonic())
+            await asyncio.sleep(min(shortest / _CHECKS_PER_DEADLINE, _LONGEST_CHECK_INTERVAL))
+            self.check(loop.time())
 
     def check(self, now: float) -> None:
-        """Close the connections whose current request is overdue."""
-        since: dict[Any, tuple[object, float]] = {}
-        for connection in self._connections:
-            if _is_receiving(connection):
-                request, first_seen = self._since.get(connection, (None, now))
-                since[connection] = (connection.cycle, first_seen if request is connection.cycle else now)
-        self._since = since
-        for connection, (_, first_seen) in since.items():
-            if now - first_seen > self._seconds and not connection.transport.is_closing():
-                self.ended += 1
-                self._count(408)
-                connection.transport.write(_RESPONSE)
+        """End the connections that are overdue."""
+        connections = list(self._connections)
+        self._check_unsent(connections, now)
+        for connection in connections:
+            passed = now - connection.since
+            if connection.phase is Phase.ARRIVING:
+                if passed > self._read_seconds:
+                    connection.refuse(RefusalError(408, "the request did not arrive in time"))
+            elif (connection.phase is Phase.IDLE and passed > KEEP_ALIVE_SECONDS) or (
+                connection.phase is Phase.ENDING and passed > LINGER_SECONDS
+            ):
                 connection.transport.close()
 
-
-def _is_receiving(connection: Any) -> bool:
-    """Return whether a request is arriving: not while it is processed, nor while the connection is idle."""
-    cycle = connection.cycle
-    if cycle is None or cycle.response_complete:
-        return connection.timeout_keep_alive_task is None
-    return bool(cycle.more_body) and not connection.pipeline
+    def _check_unsent(self, connections: Iterable[HttpProtocol], now: float) -> None:
+        """Abort the connections that still have unsent what was to be sent a deadline ago."""
+        unsent: dict[HttpProtocol, tuple[int, float]] = {}
+        for connection in connections:
+            size = connection.transport.get_write_buffer_size()
+            if size:
+                goal, since = self._unsent.get(connection, (connection.sent, now))
+                if connection.sent - size >= goal:
+                    goal, since = connection.sent, now
+                unsent[connection] = goal, since
+                if now - since > self._write_seconds:
+                    self.untaken += 1
+                    _log.warning(
+                        "closed a connection: the client did not take its response within %g s", self._write_seconds
+                    )
+                    connection.transport.abort()
+        self._unsent = unsent

@@ -29,7 +29,8 @@ _STATUSES = 600
 _DURATION = _STATUSES
 _BATCH = _DURATION + len(_DURATIONS) + 2
 _MODEL_ERRORS = _BATCH + len(_BATCHES) + 2
-_TAKEN, _WRITTEN, _LOST, _EXITS, _READY, _VERSION, _CELLS = range(_MODEL_ERRORS + 1, _MODEL_ERRORS + 8)
+_TAKEN, _WRITTEN, _UNWRITTEN, _DELETED = range(_MODEL_ERRORS + 1, _MODEL_ERRORS + 5)
+_EXITS, _READY, _VERSION, _CELLS = range(_DELETED + 1, _DELETED + 5)
 
 _INTEGER = 8
 _SLOT_BYTES = -(-_CELLS * _INTEGER // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
@@ -69,7 +70,7 @@ class Ledger:
         cells = self._slots[slot]
         cells[_READY] = 0
         cells[_EXITS] += not expected
-        cells[_LOST] = cells[_TAKEN] - cells[_WRITTEN]
+        cells[_UNWRITTEN] = cells[_TAKEN] - cells[_WRITTEN]
         self._free.append(slot)
 
 
@@ -85,7 +86,7 @@ class Metrics:
         """
         self._descriptor = descriptor
         self._cells = _mapped(descriptor, slot)
-        self._before = self._cells[_WRITTEN], self._cells[_LOST]
+        self._before = self._cells[_WRITTEN : _DELETED + 1].tolist()
 
     def count_response(self, status: int) -> None:
         """Count a response, to any request but for /ping and /metrics."""
@@ -109,11 +110,10 @@ class Metrics:
         """Count a captured record, which is to be written."""
         self._cells[_TAKEN] += 1
 
-    def set_records(self, written: int, lost: int) -> None:
-        """Set how many captured records this worker has written and lost so far."""
-        before_written, before_lost = self._before
-        self._cells[_WRITTEN] = before_written + written
-        self._cells[_LOST] = before_lost + lost
+    def set_records(self, written: int, unwritten: int, deleted: int) -> None:
+        """Set how many captured records this worker has written, failed to write, and found deleted so far."""
+        for offset, (before, records) in enumerate(zip(self._before, (written, unwritten, deleted), strict=True)):
+            self._cells[_WRITTEN + offset] = before + records
 
     def exposition(self) -> bytes:
         """Return the sums over all workers in Prometheus' text format."""
@@ -152,14 +152,19 @@ def _lines(sums: Sequence[int], versions: Iterable[int]) -> Iterator[str]:
         "mlops_batch_requests", "Requests that were predicted together by dynamic batching.",
         sums[_BATCH:_MODEL_ERRORS], _BATCHES, 1,
     )  # fmt: skip
-    for name, cell, meaning in (
-        ("mlops_model_errors_total", _MODEL_ERRORS, "Requests in which the model's code failed."),
-        ("mlops_capture_records_written_total", _WRITTEN, "Captured requests that are in files."),
-        ("mlops_capture_records_lost_total", _LOST, "Captured requests that were not written."),
-        ("mlops_worker_exits_total", _EXITS, "Worker processes that exited unexpectedly."),
+    lost = sums[_UNWRITTEN] + sums[_DELETED]
+    for name, total, meaning in (
+        ("mlops_model_errors_total", sums[_MODEL_ERRORS], "Requests in which the model's code failed."),
+        ("mlops_capture_records_written_total", sums[_WRITTEN], "Captured requests that were written to files."),
+        (
+            "mlops_capture_records_lost_total",
+            lost,
+            "Captured requests that were not written, or whose file was deleted.",
+        ),
+        ("mlops_worker_exits_total", sums[_EXITS], "Worker processes that exited unexpectedly."),
     ):
         yield from _head(name, "counter", meaning)
-        yield f"{name} {sums[cell]}"
+        yield f"{name} {total}"
     yield from _head("mlops_workers", "gauge", "Worker processes with a loaded model.")
     yield f"mlops_workers {sums[_READY]}"
     yield from _head("mlops_model_info", "gauge", "Versions of the model that are served; the value is 1.")

@@ -23,7 +23,9 @@ class Settings:
         max_payload_mb: The maximum size of a request in megabytes.
         max_response_mb: The maximum size of a response in megabytes; None for no limit.
         read_timeout_seconds: How long a request may take to arrive.
-        shutdown_seconds: How long requests in flight may take when the server is stopped.
+        write_timeout_seconds: How long a client may take to receive a response.
+        load_timeout_seconds: How long the model may take to load.
+        shutdown_seconds: How long the server accepts and finishes requests when it is stopped.
         capture: The folder of captured requests; None to capture nothing.
         capture_percentage: The percentage of answered requests to capture.
         metrics: Whether `GET /metrics` returns the counts of the server.
@@ -40,6 +42,8 @@ class Settings:
     max_payload_mb: float = field(default_factory=lambda: _max_payload_mb())
     max_response_mb: float | None = None
     read_timeout_seconds: float = 20
+    write_timeout_seconds: float = 20
+    load_timeout_seconds: float = 300
     shutdown_seconds: int = 20
     capture: Path | None = None
     capture_percentage: float = 100

@@ -19,6 +19,9 @@ CREATING, IN_SERVICE, UPDATING, FAILED = "Creating", "InService", "Updating", "F
 READY = "ready"
 """The message of a worker that can serve; any other message is the reason why it cannot."""
 
+RETIRE = "retire"
+"""The message to a worker that others replace: they accept what it leaves. Without it, the whole server stops."""
+
 
 def end_holder(folder: Path) -> str:
     """Return how to end a server whose state does not tell its process."""

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import importlib.util
 import logging
+import math
 import os
 import selectors
 import signal
@@ -18,15 +19,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mlops.base import twin_file
 from mlops.base.errors import MlopsError, UsageError
 from mlops.base.processes import Process
 from mlops.serving.metrics import Ledger
 from mlops.serving.settings import Settings
-from mlops.serving.state import CREATING, FAILED, IN_SERVICE, READY, UPDATING, State
+from mlops.serving.state import CREATING, FAILED, IN_SERVICE, READY, RETIRE, UPDATING, State
 
 UPDATE = signal.SIGUSR1
 """The signal to reload the settings."""
@@ -34,10 +34,12 @@ UPDATE = signal.SIGUSR1
 RESTART_SECONDS = 0.5
 """The delay before a worker is restarted, so that a crash loop does not keep the machine busy."""
 
+GRACE_SECONDS = 5
+"""A worker that has not exited this long after its deadline for requests is killed."""
+
 _TRANSPORT = ("uvicorn", "uvloop", "httptools")
 _BACKLOG = 2048
 _MESSAGE_BYTES = 64 * 1024
-_GRACE_SECONDS = 5
 _TWIN_SECONDS = 120
 _log = logging.getLogger("mlops.serving")
 
@@ -51,30 +53,102 @@ class Worker:
         process: The process.
         control: This end of its control socket.
         slot: The number of its slot in the metrics.
+        deadline: When it is killed unless it has loaded the model, or exited, by then.
         outcome: Its message about its start; empty until it arrives.
+        is_killed: Whether it has been killed.
     """
 
     settings: Settings
     process: "subprocess.Popen[bytes]"
     control: socket.socket
     slot: int
+    deadline: float
     outcome: str = ""
+    is_killed: bool = False
 
     @classmethod
-    def start(cls, settings: Settings, listener: socket.socket, ledger: Ledger) -> "Worker":
-        """Start a worker in its own process group, because Ctrl-C is for the supervisor."""
+    def start(cls, settings: Settings, listener: socket.socket, ledger: Ledger, reason: str) -> "Worker":
+        """Start a worker in its own process group, because Ctrl-C is for the supervisor.
+
+        Args:
+            settings: What it is started with.
+            listener: The socket whose connections it accepts.
+            ledger: The memory that it counts in.
+            reason: Why it is not to load the model, for its responses; empty to load it.
+        """
         ours, theirs = socket.socketpair()
         slot = ledger.take(settings.version)
         descriptors = (listener.fileno(), theirs.fileno(), ledger.descriptor)
-        command = [sys.executable, "-m", "mlops.serving.worker", settings.as_json(), *map(str, (*descriptors, slot))]
+        arguments = (settings.as_json(), *map(str, (*descriptors, slot)), reason)
         with theirs:
-            process = subprocess.Popen(command, env=_one_thread(), pass_fds=descriptors, process_group=0)
-        return cls(settings, process, ours, slot)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "mlops.serving.worker", *arguments],
+                env=_one_thread(), pass_fds=descriptors, process_group=0,
+            )  # fmt: skip
+        return cls(settings, process, ours, slot, time.monotonic() + settings.load_timeout_seconds)
 
-    def end(self) -> None:
-        """Stop it after its requests in flight; unlike a signal, this cannot arrive before the worker can handle it."""
+    def end(self, message: str = "") -> None:
+        """Stop it after its requests in flight; unlike a signal, this cannot arrive before the worker can handle it.
+
+        Args:
+            message: `RETIRE` if other workers accept what it leaves; empty if the whole server stops.
+        """
         with contextlib.suppress(OSError):  # it is dead
+            self.control.sendall(message.encode())
             self.control.shutdown(socket.SHUT_WR)
+        self.deadline = time.monotonic() + self.settings.shutdown_seconds + GRACE_SECONDS
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.is_killed = True
+        self.deadline = math.inf
+        self.process.kill()
+
+
+@dataclass(eq=False)
+class TwinMaker:
+    """A process that creates the ONNX twin of a model.
+
+    Attributes:
+        process: The process.
+        deadline: When it is killed.
+        output: The end of what it wrote to standard error.
+    """
+
+    process: "subprocess.Popen[bytes]"
+    deadline: float
+    output: bytes = b""
+
+    @classmethod
+    def start(cls, settings: Settings) -> "TwinMaker | None":
+        """Start it, if the model has no twin or a changed one."""
+        folder = settings.model
+        if twin_file.is_intact(folder) or not (folder / "code").is_dir():
+            return None
+        command = [sys.executable, "-m", "mlops.serving.twin", str(folder)]
+        process = subprocess.Popen(
+            command, env=_one_thread(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, process_group=0
+        )
+        return cls(process, time.monotonic() + min(_TWIN_SECONDS, settings.load_timeout_seconds))
+
+    @property
+    def pipe(self) -> IO[bytes]:
+        """Its standard error, which is closed when it exits."""
+        assert self.process.stderr
+        return self.process.stderr
+
+    def end(self, reason: str = "") -> None:
+        """Log why there is no twin, if there is none; the model is served without it.
+
+        Args:
+            reason: Why it is killed; empty if it has closed its standard error, so that it exits.
+        """
+        if reason:
+            self.process.kill()
+        self.pipe.close()
+        if self.process.wait() != 0:
+            last_line = "".join(self.output.decode(errors="replace").strip().splitlines()[-1:])
+            _log.warning("no ONNX twin of the model: %s", reason or last_line)
 
 
 class Supervisor:
@@ -111,7 +185,9 @@ class Supervisor:
             this.pid, started, CREATING, host, port, 0, self._requested.version, "", process_started=this.started
         )
         self._workers: list[Worker] = []
+        self._twin_maker: TwinMaker | None = None  # the workers of the requested settings wait for it
         self._failure = ""
+        self._unloadable = ""  # why the current settings' model is not to be loaded again
         self._is_healthy = False
         self._update_again = False
         self._restart_at: float | None = None
@@ -125,26 +201,57 @@ class Supervisor:
             self._set_state(status=CREATING)
             self._start_requested()
             while not self._stopping:
-                self._handle_events(None if self._restart_at is None else max(0.0, self._restart_at - time.monotonic()))
+                self._handle_events()
                 self._restart()
             self._end()
         return 0
 
-    def _handle_events(self, timeout: float | None) -> None:
-        """Wait for events and handle them."""
-        for key, _ in self._selector.select(timeout):
+    def _handle_events(self) -> None:
+        """Wait for events or a deadline, and handle them."""
+        for key, _ in self._selector.select(self._timeout()):
             if isinstance(key.data, Worker):
                 self._receive(key.data)
+            elif isinstance(key.data, TwinMaker):
+                self._read_from(key.data)
             else:
                 self._handle_signals(key.fileobj)
+        self._kill_overdue()
+        if self._stopping:
+            return
         if (
             self._requested
-            and not self._stopping
+            and not self._twin_maker
             and all(worker.outcome for worker in self._workers_of(self._requested))
         ):
             self._decide(self._requested)
         if self._decided and len(self._workers) == len(self._workers_of(self._current)):
             self._complete(self._decided)
+
+    def _timeout(self) -> float | None:
+        deadlines = [worker.deadline for worker in self._workers]
+        if self._twin_maker:
+            deadlines.append(self._twin_maker.deadline)
+        if self._restart_at is not None:
+            deadlines.append(self._restart_at)
+        earliest = min(deadlines, default=math.inf)
+        return None if earliest == math.inf else max(0.0, earliest - time.monotonic())
+
+    def _kill_overdue(self) -> None:
+        """Kill the workers that have not loaded their model, or not exited, by their deadline."""
+        now = time.monotonic()
+        for worker in self._workers:
+            if now < worker.deadline:
+                continue
+            reason = "it does not stop"
+            if not worker.outcome:
+                reason = f"The model did not load within {worker.settings.load_timeout_seconds:g} s."
+                worker.outcome = self._failure = reason
+                if worker.settings is self._requested:
+                    self._unloadable = reason
+            _log.error("killing worker %d: %s", worker.process.pid, reason)
+            worker.kill()
+        if self._twin_maker and now >= self._twin_maker.deadline:
+            self._end_twin_maker(self._twin_maker, "creating it takes too long")
 
     def _workers_of(self, settings: Settings | None) -> list[Worker]:
         return [worker for worker in self._workers if worker.settings is settings]
@@ -158,10 +265,13 @@ class Supervisor:
 
     def _receive(self, worker: Worker) -> None:
         """Handle a worker's message about its start, or its exit."""
-        worker.outcome = _received(worker.control)
-        if worker.outcome:
-            if worker.outcome != READY:
-                self._failure = worker.outcome
+        message = _received(worker.control)
+        if message:
+            if worker.is_killed:
+                return
+            worker.outcome, worker.deadline = message, math.inf
+            if message != READY:
+                self._failure = message
                 return
             self._ledger.set_ready(worker.slot)
             if worker.settings is self._current:  # a restarted worker
@@ -174,9 +284,24 @@ class Supervisor:
         is_needed = worker.settings is self._requested or worker.settings is self._current
         self._ledger.release(worker.slot, expected=self._stopping or not is_needed)
         if not self._stopping and is_needed:
-            self._failure = f"A worker exited with status {status}."
             self._restart_at = time.monotonic() + RESTART_SECONDS
-            _log.error("worker %d exited with status %d", worker.process.pid, status)
+            if not worker.is_killed:
+                self._failure = f"A worker exited with status {status}."
+                _log.error("worker %d exited with status %d", worker.process.pid, status)
+
+    def _read_from(self, maker: TwinMaker) -> None:
+        """Read what the maker of the twin says, up to its exit."""
+        said = os.read(maker.pipe.fileno(), _MESSAGE_BYTES)
+        maker.output = (maker.output + said)[-_MESSAGE_BYTES:]
+        if not said:
+            self._end_twin_maker(maker)
+
+    def _end_twin_maker(self, maker: TwinMaker, reason: str = "") -> None:
+        self._selector.unregister(maker.pipe)
+        maker.end(reason)
+        self._twin_maker = None
+        if not self._stopping:
+            self._start_workers()
 
     def _update(self) -> None:
         if self._requested or self._decided:
@@ -193,13 +318,20 @@ class Supervisor:
     def _start_requested(self) -> None:
         """Start the workers of the requested settings."""
         assert self._requested
-        self._failure = ""
-        _make_twin(self._requested.model)
+        self._failure = self._unloadable = ""
+        self._twin_maker = TwinMaker.start(self._requested)
+        if self._twin_maker:
+            self._selector.register(self._twin_maker.pipe, selectors.EVENT_READ, self._twin_maker)
+        else:
+            self._start_workers()
+
+    def _start_workers(self) -> None:
+        assert self._requested
         for _ in range(self._requested.workers):
             self._start(self._requested)
 
-    def _start(self, settings: Settings) -> None:
-        worker = Worker.start(settings, self._listener, self._ledger)
+    def _start(self, settings: Settings, reason: str = "") -> None:
+        worker = Worker.start(settings, self._listener, self._ledger, reason)
         self._workers.append(worker)
         self._selector.register(worker.control, selectors.EVENT_READ, worker)
 
@@ -208,12 +340,12 @@ class Supervisor:
         self._requested = None
         leaving: Settings | None
         if self._failure and self._is_healthy:
-            leaving = tried
+            leaving, self._unloadable = tried, ""
             _log.error("version %d is not put into service: %s", tried.version, self._failure)
         else:
             leaving, self._current, self._is_healthy = self._current, tried, not self._failure
         for worker in self._workers_of(leaving):
-            worker.end()
+            worker.end(RETIRE)
         self._decided = tried
 
     def _complete(self, tried: Settings) -> None:
@@ -235,20 +367,19 @@ class Supervisor:
         if self._current and self._restart_at is not None and time.monotonic() >= self._restart_at:
             self._restart_at = None
             for _ in range(self._current.workers - len(self._workers_of(self._current))):
-                self._start(self._current)
+                self._start(self._current, self._unloadable)
 
     def _end(self) -> None:
         self._listener.close()
+        if self._twin_maker:
+            self._end_twin_maker(self._twin_maker, "the server stops")
         for worker in self._workers:
-            worker.end()
-        longest = max((worker.settings.shutdown_seconds for worker in self._workers), default=0)
-        deadline = time.monotonic() + longest + _GRACE_SECONDS
-        while self._workers and (left := deadline - time.monotonic()) > 0:
-            self._handle_events(left)
-        for worker in self._workers:
-            _log.error("worker %d does not stop: killing it", worker.process.pid)
-            worker.process.kill()
-            worker.process.wait()
+            if worker.outcome:
+                worker.end()
+            else:  # it serves nothing yet
+                worker.kill()
+        while self._workers:
+            self._handle_events()
 
     def _set_state(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)
@@ -279,22 +410,6 @@ def _received(control: socket.socket) -> str:
 def _one_thread() -> dict[str, str]:
     """Return the environment, with one thread for libraries that default to one per core: workers share the cores."""
     return {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")}
-
-
-def _make_twin(folder: Path) -> None:
-    """Create the ONNX twin of a model if there is none, or a changed one; if that fails, it is served without one."""
-    if twin_file.is_intact(folder) or not (folder / "code").is_dir():
-        return
-    command = [sys.executable, "-m", "mlops.serving.twin", str(folder)]
-    try:
-        done = subprocess.run(
-            command, env=_one_thread(), capture_output=True, text=True, timeout=_TWIN_SECONDS, process_group=0
-        )
-    except subprocess.TimeoutExpired:
-        _log.warning("no ONNX twin of the model: creating it takes longer than %d s", _TWIN_SECONDS)
-        return
-    if done.returncode != 0:
-        _log.warning("no ONNX twin of the model: %s", "".join(done.stderr.strip().splitlines()[-1:]))
 
 
 @contextlib.contextmanager

@@ -524,7 +524,11 @@ def test_bystanders_survive_that_a_run_is_resumed(tmp_path: Path) -> None:
         assert run.execute().status == "Succeeded"
 
 
-@pytest.mark.parametrize("pid", [-1, 0, 1, os.getpid(), os.getppid(), 2**40])
+@pytest.mark.parametrize(
+    "pid",
+    [-1, 0, 1, os.getpid(), os.getppid(), 2**40],
+    ids=["all", "group", "init", "this", "parent", "none"],
+)
 def test_a_record_of_a_process_that_is_no_job_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int
 ) -> None:

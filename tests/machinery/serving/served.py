@@ -20,7 +20,10 @@ from standin.calls import HOOK
 HANDLERS = """
 import os, time
 from pathlib import Path
-def model_fn(folder): return float(Path(folder, "factor").read_text())
+def model_fn(folder):
+    factor = Path(folder, "factor").read_text()
+    if factor == "hang": time.sleep(10_000)
+    return float(factor)
 def input_fn(body, content_type):
     words = body.decode().split()
     if not words: raise ValueError("nothing to multiply")
@@ -38,7 +41,10 @@ CSV = {"Content-Type": "text/csv"}
 
 
 def archive(folder: Path, factor: str = "2") -> Path:
-    """An unpacked model: it multiplies the numbers of a request. The words sleep, crash and die do what they say."""
+    """An unpacked model: it multiplies the numbers of a request. The words sleep, crash and die do what they say.
+
+    With the factor `hang` it does not load.
+    """
     (folder / "code").mkdir(parents=True)
     (folder / "code/inference.py").write_text(HANDLERS)
     (folder / "factor").write_text(factor)
@@ -110,17 +116,25 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, model: Path, **settings: Any) -> Iterator[Server]:
-    """A server that has begun; it need not have loaded its model."""
+def serving(folder: Path, model: Path, *, descriptors: int | None = None, **settings: Any) -> Iterator[Server]:
+    """A server that has begun; it need not have loaded its model.
+
+    Args:
+        folder: Where its state is kept.
+        model: The folder of its model.
+        descriptors: The number of file descriptors that each of its processes may have.
+        **settings: Settings other than the defaults of these tests.
+    """
     folder.mkdir()
     defaults = {"model": str(model), "version": 1, "deployment": "first", "host": "127.0.0.1", "port": 0, "workers": 1}
     (folder / "settings.json").write_text(json.dumps(defaults | settings))
     path = os.pathsep.join([str(HOOK), str(Path(mlops.__file__).parent.parent)])
     environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "mlops.serving", "--folder", str(folder)]
+    if descriptors:
+        command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlops.serving", "--folder", str(folder)], env=environment, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     server = Server(folder, process)
     try:
         yield server

@@ -4,6 +4,7 @@ import base64
 import errno
 import json
 import os
+import shutil
 import threading
 import uuid
 from datetime import UTC, datetime
@@ -138,6 +139,60 @@ def test_a_full_disk_loses_counted_records_and_never_half_a_line(
     assert lines(tmp_path) == [b"before\n", b"after\n"]
     assert (recorder.written, recorder.lost) == (2, 1)
     assert "No space left on device" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "moved folder"])
+def test_records_in_a_file_that_is_gone_count_as_lost_and_the_next_ones_are_on_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    folder = tmp_path / "captured"
+    recorder = Recorder(folder)
+    recorder.add(b"one\n")
+    recorder.add(b"two\n")
+    until(lambda: recorder.written == 2)
+    if what == "folder":
+        shutil.rmtree(folder)
+    elif what == "file":
+        next(folder.rglob("*.jsonl")).unlink()
+    else:
+        folder.rename(tmp_path / "elsewhere")
+    recorder.add(b"three\n")
+    until(lambda: recorder.written == 1 and lines(folder))
+    assert (recorder.written, recorder.lost) == (1, 2)
+    assert "has been deleted or moved" in caplog.text
+    recorder.close()
+    assert lines(folder) == [b"three\n"]
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_file_deleted_while_it_is_written_is_written_again_or_its_records_are_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    write = os.write
+    left = [times]
+
+    def write_and_delete(descriptor: int, data: Any) -> int:
+        written = write(descriptor, data)
+        if left[0]:
+            left[0] -= 1
+            shutil.rmtree(tmp_path / "captured")
+        return written
+
+    monkeypatch.setattr(os, "write", write_and_delete)
+    recorder = Recorder(tmp_path / "captured")
+    recorder.add(b"a line\n")
+    recorder.close()
+    assert recorder.written == len(lines(tmp_path)) == (times == 1)
+    assert recorder.lost == (times != 1)
+
+
+def test_a_file_deleted_before_the_end_does_not_count_as_written(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "captured")
+    recorder.add(b"a line\n")
+    until(lambda: recorder.written == 1)
+    shutil.rmtree(tmp_path / "captured")
+    recorder.close()
+    assert (recorder.written, recorder.lost) == (0, 1)
 
 
 def test_a_folder_that_cannot_be_made_does_not_stop_the_recorder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -17,17 +19,18 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mlops.base.payloads import MEGABYTE, REALTIME
 from mlops.serving.app import Application
+from mlops.serving.server import IDLE_SECONDS, HttpServer
 from mlops.serving.settings import Settings
-from mlops.serving.worker import http_server
+from mlops.serving.transport import HttpProtocol
 from tests.machinery.serving.served import CSV, PATIENCE, Server, archive, serving, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: here\r\nContent-Type: text/csv\r\n"
+REQUEST = HEAD + b"Content-Length: 2\r\n\r\n21"
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +54,16 @@ def test_it_answers_and_says_that_it_is_well(server: Server) -> None:
 
 
 def test_uvloop_and_httptools_carry_it() -> None:
-    http = http_server(Application("none", 1), Settings())
+    http = HttpServer(Application("none", 1), Settings())
     http.config.load()
     loop_factory = http.config.get_loop_factory()
     assert loop_factory is not None
     loop = loop_factory()
     assert isinstance(loop, uvloop.Loop)
+    protocol = http.config.http_protocol_class(http.config, http.server_state, {}, loop)  # type: ignore[call-arg]
     loop.close()
-    protocol = http.config.http_protocol_class
-    assert isinstance(protocol, type)
-    assert issubclass(protocol, HttpToolsProtocol)
-    assert isinstance(protocol(http.config, http.server_state, {}, loop).parser, httptools.HttpRequestParser)
+    assert isinstance(protocol, HttpProtocol)
+    assert isinstance(protocol.parser, httptools.HttpRequestParser)
 
 
 @pytest.mark.parametrize("library", ["uvloop", "httptools"])
@@ -232,25 +234,199 @@ def test_sigterm_finishes_what_is_under_way_and_writes_what_was_captured(tmp_pat
 def test_an_open_connection_may_be_used_once_more_when_the_server_leaves(tmp_path: Path) -> None:
     with serving(tmp_path / "state", archive(tmp_path / "model")) as server:
         server.wait_for(status="InService")
-        port = server.port
         with server.connect() as connection:
             assert server.ask() == (200, "42")  # so that the first connection is accepted too
             server.process.terminate()
-            until(lambda: not is_open(port))
-            time.sleep(0.3)  # uvicorn by itself ends what is idle within a tenth of a second
-            connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n21")
+            time.sleep(0.5)  # uvicorn by itself ends what is idle within a tenth of a second
+            connection.sendall(REQUEST)
             answer = everything(connection)
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b"connection: close" in answer
         assert server.process.wait(PATIENCE) == 0
 
 
-def is_open(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port)):
-            return True
-    except ConnectionError:
-        return False
+def asked(server: Server, number: int) -> list[socket.socket]:
+    """Connections that have sent a request, which need not be accepted yet."""
+    connections = [server.connect() for _ in range(number)]
+    for connection in connections:
+        connection.sendall(REQUEST)
+    return connections
+
+
+def answers(connections: list[socket.socket]) -> set[bytes]:
+    """The status lines and bodies of the answers."""
+    received = set()
+    for connection in connections:
+        with connection, suppress(ConnectionError):
+            answer = everything(connection)
+            received.add(answer[:13] + answer.rpartition(b"\r\n")[2])
+    return received
+
+
+@pytest.mark.parametrize("ended", ["supervisor", "worker", "both"])
+def test_a_stop_loses_none_of_the_connections_that_wait_to_be_accepted(tmp_path: Path, ended: str) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model")) as server:
+        server.wait_for(status="InService")
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        connections = asked(server, 200)
+        if ended != "worker":
+            server.process.terminate()
+        if ended in ("worker", "both"):
+            os.kill(worker, signal.SIGTERM)
+        os.kill(worker, signal.SIGCONT)
+        assert answers(connections) == {b"HTTP/1.1 200 42"}
+
+
+def test_a_stop_waits_for_the_first_request_of_a_new_connection_and_ends_for_all_that(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model")) as server:
+        server.wait_for(status="InService")
+        with server.connect() as late, server.connect() as silent:
+            server.process.terminate()
+            time.sleep(IDLE_SECONDS + 0.5)
+            late.sendall(REQUEST)
+            assert answers([late]) == {b"HTTP/1.1 200 42"}
+            assert everything(silent) == b""
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_heads_without_end_do_not_fill_the_memory(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model")) as server:
+        server.wait_for(status="InService")
+        before = memory(server)
+        connections = [server.connect() for _ in range(100)]
+        for connection in connections:
+            with suppress(ConnectionError):
+                connection.sendall(HEAD + b"X: " + b"x" * (8 * MEGABYTE))
+            assert server.ask(b"", "/ping", "GET") == (200, "")
+        assert memory(server) - before < 60
+        for connection in connections:
+            connection.close()
+        assert server.end() == 0
+        assert "refused 100 with 431" in server.log
+
+
+def memory(server: Server) -> float:
+    """The memory of the workers, in megabytes."""
+    return sum(
+        int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
+        for pid in server.workers()
+    )
+
+
+def test_when_file_descriptors_run_out_idle_connections_make_room(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), descriptors=128) as server:
+        server.wait_for(status="InService")
+        kept = []
+        for _ in range(300):
+            connection = server.connect()
+            connection.sendall(REQUEST)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            kept.append(connection)
+        for connection in kept[-50:]:  # those that were used last are open
+            connection.sendall(REQUEST)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        for connection in kept:
+            connection.close()
+        assert server.log.count("closing idle connections") <= 3
+        assert server.end() == 0
+        closed = re.search(r"closed (\d+) idle connections for their file descriptors", server.log)
+        assert closed
+        assert int(closed[1]) >= 300 - 128
+
+
+def test_connections_on_which_nothing_arrives_make_room_too(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), descriptors=128) as server:
+        server.wait_for(status="InService")
+        silent = [server.connect() for _ in range(80)]
+        assert server.ask() == (200, "42")
+        time.sleep(1.5)
+        for _ in range(100):
+            assert server.ask() == (200, "42")
+            silent.append(server.connect())
+        for connection in silent:
+            connection.close()
+
+
+def test_without_idle_connections_new_ones_are_told_that_there_are_too_many(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), descriptors=128) as server:
+        server.wait_for(status="InService")
+        busy = [server.connect() for _ in range(100)]
+        for connection in busy:
+            connection.sendall(HEAD)
+        until(lambda: "too many connections" in server.log)
+        for connection in busy[:60]:
+            connection.sendall(b"Content-Length: 2\r\n\r\n21")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        for connection in busy:
+            connection.close()
+        until(lambda: not has_connection(server.port))
+        assert server.ask() == (200, "42")
+
+
+def test_what_is_counted_as_captured_is_on_disk_even_if_the_folder_is_deleted(tmp_path: Path) -> None:
+    captured = tmp_path / "state/captured"
+    with serving(tmp_path / "state", archive(tmp_path / "model"), capture=str(captured)) as server:
+        server.wait_for(status="InService")
+        for _ in range(3):
+            for _ in range(20):
+                assert server.ask() == (200, "42")
+            until(lambda: len(server.captured()) == 20)
+            shutil.rmtree(captured)
+        for _ in range(20):
+            assert server.ask() == (200, "42")
+        assert server.end() == 0
+        assert len(server.captured()) == 20
+        assert "captured 20, lost 60" in server.log
+        assert "has been deleted or moved" in server.log
+
+
+def test_a_model_that_hangs_while_loading_replaces_none_and_blocks_none(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), load_timeout_seconds=4) as server:
+        server.wait_for(status="InService")
+        server.update(model=str(archive(tmp_path / "bad", factor="hang")), version=2, deployment="second", workers=2)
+        server.wait_for(status="Updating")
+        hanging = set(server.workers())
+        assert server.ask() == (200, "42")
+        server.wait_for(deployment="second")
+        assert (server.state["status"], server.state["version"]) == ("InService", 1)
+        assert server.state["failure"] == "The model did not load within 4 s."
+        assert server.ask() == (200, "42")
+        server.update(model=str(archive(tmp_path / "good", factor="3")), version=3, deployment="third")
+        server.wait_for(status="InService", version=3, deployment="third", failure="")
+        assert server.ask() == (200, "63")
+        assert not hanging & set(server.workers())
+
+
+def test_a_first_model_that_hangs_while_loading_is_unavailable_with_the_reason_and_can_be_replaced(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model", factor="hang"), load_timeout_seconds=4) as server:
+        server.wait_for(status="Failed", failure="The model did not load within 4 s.")
+        status, reason = server.ask(b"", "/ping", "GET")
+        assert status == 503
+        assert "did not load within 4 s" in reason
+        server.update(model=str(archive(tmp_path / "good")), version=2, deployment="second")
+        server.wait_for(status="InService", version=2)
+        assert server.ask() == (200, "42")
+
+
+def test_a_server_whose_model_hangs_while_loading_can_be_stopped(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model", factor="hang")) as server:
+        until(lambda: (server.folder / "state.json").exists() and server.workers())
+        assert server.end() == 0
+
+
+def test_an_old_worker_that_does_not_stop_blocks_no_deployment(tmp_path: Path) -> None:
+    with serving(tmp_path / "state", archive(tmp_path / "model"), shutdown_seconds=1) as server:
+        server.wait_for(status="InService")
+        with server.connect() as connection:
+            connection.sendall(HEAD + b"Content-Length: 10\r\n\r\nsleep 9999")
+            assert server.ask(b"", "/ping", "GET") == (200, "")
+            for version in (2, 3):
+                server.update(model=str(archive(tmp_path / f"{version}")), version=version, deployment=str(version))
+                server.wait_for(status="InService", version=version, deployment=str(version))
+        assert "it does not stop" in server.log
 
 
 def has_connection(port: int) -> bool:
