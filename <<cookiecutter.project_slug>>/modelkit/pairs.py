@@ -6,7 +6,6 @@ have the same number of rows and predictions is left out altogether.
 """
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from modelkit import bodies
+from modelkit import bodies, documents
 from modelkit.captured import Answers, Batch, Captured, Values, table_schema
 from modelkit.job import JobError
 from modelkit.records import LONGEST_LINE, UNREADABLE, Lines, blocks, in_portions
@@ -142,10 +141,10 @@ class Pairs:
         if not path.is_file():
             return cls((), ())
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = documents.read(path)
             pairs = tuple(Pair.of(entry, inputs, outputs) for entry in document["pairs"])
             return cls(pairs, tuple(document["unreadable"]))
-        except (OSError, *UNREADABLE) as error:
+        except UNREADABLE as error:
             raise JobError(f"{path}: the list of predictions cannot be read: {error!r}") from error
 
     def read(self, schema: Schema, captured: Captured) -> Iterator[Batch]:

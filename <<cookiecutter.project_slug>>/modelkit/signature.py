@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from modelkit import documents
 from modelkit.schema import Schema
 
 SCHEMA_FILE = "schema.json"
@@ -27,9 +28,9 @@ def read(path: Path) -> tuple[Schema, tuple[str, ...]]:
         ValueError: The file is missing or damaged.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = documents.read(path)
         return Schema.from_document(document), tuple(document["derived"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"the model's schema cannot be read from {path}: {error!r:.200}") from error
 
 

@@ -1,9 +1,9 @@
 """The documents of a window: what to compare, and what was found."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelkit import documents
 from modelkit.intervals import Interval, IntervalDocument
 from modelkit.job import JobError
 from modelkit.labels import LabelCounts
@@ -40,7 +40,7 @@ class Request:
             JobError: It is missing or damaged.
         """
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = documents.read(path)
             labels = document["labels"]
             return cls(
                 Interval.from_document(document),
@@ -49,7 +49,7 @@ class Request:
                 document["project_name"],
                 document["environment"],
             )
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             raise JobError(f"{path}: the window cannot be read: {error!r}") from error
 
 

@@ -157,6 +157,10 @@ def conform(value: Any, shape: Any, place: str = "") -> Any:
         if value not in arguments or type(value) not in map(type, arguments):
             _differs(value, f"one of {', '.join(map(repr, arguments))}", place)
         return value
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        if len(_list(value, place)) != len(arguments):
+            _differs(value, f"a list of {len(arguments)}", place)
+        return tuple(conform(each, arguments[n], _below(place, n)) for n, each in enumerate(value))
     if origin in (list, tuple, Sequence):
         entries = [conform(each, arguments[0], _below(place, n)) for n, each in enumerate(_list(value, place))]
         return entries if origin is list else tuple(entries)

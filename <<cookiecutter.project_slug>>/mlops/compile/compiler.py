@@ -50,6 +50,8 @@ _CPU_INSTANCE = "ml.m5.large"
 _NOTHING = "none"
 _MOST = {int: 2**31 - 1, float: FLOAT32_MAXIMUM}  # what the frameworks compute with
 
+Limits = dict[str, tuple[float, float]]
+
 
 def compile_bundle(target: Target, pipeline: str, output: Path) -> None:
     """Compile a pipeline of an environment into a folder.
@@ -72,7 +74,7 @@ def compile_bundle(target: Target, pipeline: str, output: Path) -> None:
     made_from = provenance(target)
     context = _context(target, pipeline, session, store, made_from)
     sys.path.insert(0, str(project.root / "src"))  # the pipeline reads what src/model declares
-    ends = {name: [RANGES[key].least, RANGES[key].most] for name, key in PARAMETERS.items()}
+    ends: Limits = {name: (RANGES[key].least, RANGES[key].most) for name, key in PARAMETERS.items()}
     if pipeline == pipelines.TRAINING:
         ends |= limits(environment)
     built = _build(context, pipeline)
@@ -157,7 +159,7 @@ def image_uri(project: Project, framework: str, scope: str) -> str:
     return f"{uri.rpartition(':')[0]}@{digest}" if digest else uri
 
 
-def limits(environment: Environment) -> dict[str, list[float]]:
+def limits(environment: Environment) -> Limits:
     """Return the minimum and the maximum of each parameter that sets a hyperparameter, within C's int and float.
 
     Raises:
@@ -174,7 +176,7 @@ def limits(environment: Environment) -> dict[str, list[float]]:
             f"{did_you_mean(unknown[0], names)}src/model/hyperparameters.py declares {', '.join(names)}.",
         )
     return {
-        known.parameter: [max(known.minimum, -_MOST[known.kind]), min(known.maximum, _MOST[known.kind])]
+        known.parameter: (max(known.minimum, -_MOST[known.kind]), min(known.maximum, _MOST[known.kind]))
         for known in HYPERPARAMETERS
     }
 
@@ -263,7 +265,7 @@ def _write(
     name: str,
     context: Any,
     made_from: Provenance,
-    ends: dict[str, list[float]],
+    ends: Limits,
 ) -> None:
     text = json.dumps(definition, indent=2, ensure_ascii=False) + "\n"
     write_text(output / DEFINITION, text)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
@@ -169,15 +170,14 @@ class LocalEndpoint:
         headers = {"Content-Type": content_type, "Accept": accept}
         if inference_id:
             headers["X-Amzn-SageMaker-Inference-Id"] = inference_id
-        connection = http.client.HTTPConnection(_reachable(state.host), state.port, timeout=_RESPONSE_SECONDS)
         try:
-            connection.request("POST", "/invocations", body, headers)
-            response = connection.getresponse()
-            text = response.read().decode(errors="replace")
+            connection = http.client.HTTPConnection(_reachable(state.host), state.port, timeout=_RESPONSE_SECONDS)
+            with closing(connection):
+                connection.request("POST", "/invocations", body, headers)
+                response = connection.getresponse()
+                text = response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:  # such as a damaged address
             raise MlopsError(f"The server at {_deployment(state).url} does not respond: {error}.") from None
-        finally:
-            connection.close()
         if response.status != http.client.OK:
             is_client_error = 400 <= response.status < 500
             raise (UsageError if is_client_error else MlopsError)(

@@ -76,7 +76,7 @@ class Manifest(Provenance):
     pipeline: str
     environment: str
     definition_sha256: str
-    limits: dict[str, list[float]]
+    limits: dict[str, tuple[float, float]]
     images: list[str]
     objects: list[Object]
 

@@ -7,7 +7,6 @@ metrics of the version in use, and a report.
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from modelkit import charts, quality, signature
+from modelkit import charts, documents, quality, signature
 from modelkit.baseline import CONSTRAINTS_FILE, EVALUATION_FILE, PREDICTION, PREDICTIONS_FILE, STATISTICS_FILE
 from modelkit.captured import Captured, table_schema
 from modelkit.charts import histogram
@@ -216,7 +215,7 @@ def _work(arguments: argparse.Namespace) -> None:
         baseline = baselines[number]
         try:
             results[number] = Result.of(found, baseline, labels, limits, arguments.min_rows)
-        except (LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise JobError(f"{baseline.folder}: the baseline is not in Model Monitor's format: {error!r}") from error
         results[number].write(arguments.output / str(number))
     comparisons = {number: result.comparison for number, result in results.items()}
@@ -303,8 +302,8 @@ def _window(
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document: dict[str, Any] = documents.read(path)
+    except ValueError as error:
         raise JobError(f"{path}: the baseline cannot be read: {error}") from error
     return document
 

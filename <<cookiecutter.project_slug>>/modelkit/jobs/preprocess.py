@@ -6,7 +6,6 @@ Any number of instances, each with a share of the files in any order, make the s
 """
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelkit import owner
+from modelkit import documents, owner
 from modelkit.dataset import Source, raw, read_sources, typed, write_parquet
 from modelkit.job import JobError, JobParser, run
 from modelkit.splitting import SPLITS
@@ -95,7 +94,7 @@ def _check_fractions(train: float, validation: float) -> None:
 
 def _current_host(path: Path) -> str:
     try:
-        host = json.loads(path.read_text(encoding="utf-8"))["current_host"]
+        host = documents.read(path)["current_host"]
     except (ValueError, KeyError, TypeError) as error:
         raise JobError(f"{path}: not a resource configuration with a current_host ({error!r})") from error
     return str(host)
