@@ -82,7 +82,6 @@ FUNCTIONS = (
     "modelkit/job.py",
     "modelkit/limits.py",
     "modelkit/messages.py",
-    "modelkit/schema.py",
     "modelkit/terminal.py",
 )
 """The files of the Lambda functions."""

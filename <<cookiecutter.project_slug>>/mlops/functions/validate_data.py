@@ -149,17 +149,19 @@ def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str
         if odd:
             yield rule, f"column{'s' if len(odd) > 1 else ''} {listed(odd)}: {what}"
     found: dict[tuple[str, str], list[str]] = {}
+    columns = [(column, _meanings(column, notation)) for column in schema["columns"] if column["name"] in header]
     for number, row in enumerate(sample.rows, start=1):
         if len(row) != len(header):
             example = f"{len(row)} instead of {len(header)} (row {number})"
             found.setdefault(("ragged_row", "too few or too many fields"), []).append(example)
             continue
         values = dict(zip(header, row, strict=True))
-        for column in schema["columns"]:
-            text = values.get(column["name"])
-            plain = None if text is None else _plain(column, text, notation)
-            problem = None if plain is None else _problem(column, plain, schema["number_pattern"])
-            if problem:
+        for column, meanings in columns:
+            text = values[column["name"]]
+            plain = meanings.get(text, text)
+            if notation["decimal_comma"] and column["type"] in ("integer", "number"):
+                plain = plain.replace(".", "?").replace(",", ".")
+            if problem := _problem(column, plain, schema["number_pattern"]):
                 rule, what = problem
                 about = (rule, f"column '{column['name']}': {what}")
                 found.setdefault(about, []).append(f"{text!r:.60} (row {number})")
@@ -168,15 +170,12 @@ def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str
         yield rule, f"{what} in {rows}, for example {'; '.join(examples[:EXAMPLES])}"
 
 
-def _plain(column: Mapping[str, Any], text: str, notation: Mapping[str, Any]) -> str:
-    """Write a value as if the files had no notation of their own (see `modelkit.schema.Notation`)."""
-    if text in notation["null_values"] and text not in column["categories"]:
-        return ""
+def _meanings(column: Mapping[str, Any], notation: Mapping[str, Any]) -> dict[str, str]:
+    """Return what texts of a notation are in files without one, by text (see `modelkit.schema.Notation`)."""
+    found = dict.fromkeys(set(notation["null_values"]) - set(column["categories"]), "")
     if column["type"] == "boolean":
-        return "1" if text in notation["true_values"] else "0" if text in notation["false_values"] else text
-    if notation["decimal_comma"] and column["type"] in ("integer", "number"):
-        return text.replace(".", "?").replace(",", ".")
-    return text
+        found |= dict.fromkeys(notation["true_values"], "1") | dict.fromkeys(notation["false_values"], "0")
+    return found
 
 
 def _problem(column: Mapping[str, Any], text: str, number_pattern: str) -> tuple[str, str] | None:

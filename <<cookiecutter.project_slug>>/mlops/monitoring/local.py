@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from mlops.base.documents import read_content
 from mlops.base.files import all_files_below, copy_file, write_bytes
+from mlops.monitoring.collect import Request, collect
 from mlops.monitoring.place import Layout, Listed
 from mlops.project.project import RUNTIME_ENVIRONMENT
 from mlops.project.target import Target
@@ -88,6 +89,14 @@ class LocalPlace:
         project = self.target.project
         model = unpacked(registry_of(self.target), version, project.state / "models")
         return schema(model, project.python(RUNTIME_ENVIRONMENT))
+
+    def collect(self, request: Request) -> dict[str, str]:
+        """Collect a window (see `monitoring.collect`).
+
+        Raises:
+            MlopsError: Something cannot be read.
+        """
+        return collect(self, request)
 
     def live(self, environment: str) -> int | None:
         """Return the number of the version in use; None if none is approved."""

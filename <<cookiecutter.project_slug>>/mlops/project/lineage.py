@@ -1,7 +1,7 @@
 """The lineage of a model: the commit of its code and the version of its data."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mlops.base.errors import MlopsError, UsageError
@@ -45,17 +45,31 @@ def _checked_out(root: Path) -> str | None:
 
 
 def data_version(source: Path) -> str:
-    """Return the version of a data file or folder: the first 16 hexadecimal digits of a SHA-256 of names and contents.
+    """Return the version of a data file or folder (see `version_of_files`).
 
     Raises:
         MlopsError: The file or folder does not exist, or the folder contains no files.
     """
-    files, _ = data_files(source)
+    return version_of_files(require_data(source)[0])
+
+
+def require_data(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Return the files of a data file or folder, and the names of those left out (see `base.files.data_files`).
+
+    Raises:
+        MlopsError: The file or folder does not exist, or the folder contains no files.
+    """
+    files, left_out = data_files(source)
     if not files:
         raise UsageError(
             f"No data in {source}{'.' if source.exists() else ': it does not exist.'}",
             "Put CSV or Parquet files there, or name a folder with `--data`.",
         )
+    return files, left_out
+
+
+def version_of_files(files: Iterable[tuple[str, Path]]) -> str:
+    """Return the version of files, by name: the first 16 hexadecimal digits of a SHA-256 of names and contents."""
     return version_of({name: sha256_of_file(path) for name, path in files})
 
 

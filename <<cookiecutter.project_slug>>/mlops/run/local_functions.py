@@ -1,33 +1,35 @@
 """The project's Lambda functions on this machine: the same steps, on the local store and registry."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops.monitoring import publish as publishing
 from mlops.monitoring.collect import Request
-from mlops.monitoring.collect import collect as collected
 from mlops.monitoring.local import LocalPlace
 from mlops.project.target import Target
 from mlops.registry import inputs
 from mlops.run.inputs import LocalInputs
 
+if TYPE_CHECKING:
+    from mlops.monitoring.fetched import FetchedPlace
 
-def _collect(target: Target, event: Mapping[str, Any]) -> dict[str, str]:
-    request = Request.of(event)
-    if request.environment == target.environment:
-        return collected(LocalPlace(target), request)
+
+def _place(target: Target, event: Mapping[str, Any]) -> "LocalPlace | FetchedPlace":
+    """Return the place of the environment whose window is evaluated."""
+    if event["environment"] == target.environment:
+        return LocalPlace(target)
     from mlops.monitoring.fetched import FetchedPlace  # boto3 takes 0.2 s, which this machine's windows do not need
 
-    return FetchedPlace(target.at(request.environment)).collect(request)
+    return FetchedPlace(target.at(event["environment"]))
+
+
+def _collect(target: Target, event: Mapping[str, Any]) -> dict[str, str]:
+    return _place(target, event).collect(Request.of(event))
 
 
 def _publish(target: Target, event: Mapping[str, Any]) -> dict[str, str]:
     """Record that a window has been evaluated; its metrics are in its folder."""
-    if event["environment"] == target.environment:
-        return publishing.publish(LocalPlace(target), event, lambda metrics: None)
-    from mlops.monitoring.fetched import FetchedPlace  # see above
-
-    return publishing.publish(FetchedPlace(target.at(event["environment"])), event, lambda metrics: None)
+    return publishing.publish(_place(target, event), event, lambda metrics: None)
 
 
 def _resolve(target: Target, event: Mapping[str, Any]) -> dict[str, str]:

@@ -2,16 +2,16 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mlops.base.errors import DamagedError, UsageError
-from mlops.base.files import data_files, sha256_of_file, unwritable, write_json, write_text
+from mlops.base.files import sha256_of_file, unwritable, write_json, write_text
 from mlops.pipeline.bundle import Bundle, Manifest
 from mlops.pipeline.definition import Definition
-from mlops.project.lineage import data_version
+from mlops.project.lineage import require_data, version_of_files
 from mlops.project.project import RUNTIME_ENVIRONMENT
 from mlops.project.target import Target
 from mlops.registry.local import LocalRegistry
@@ -55,21 +55,20 @@ def new_run(
     project.python(RUNTIME_ENVIRONMENT)
     definition = Definition.from_text(bundle.definition_text)
     check_runnable(definition, _functions(target))
-    values, source = dict(overrides), None
-    if "InputDataUri" in definition.parameters:
-        source = data or project.root / str(environment["data_folder"])
-        _name_left_out(source)
-        if "InputDataUri" in overrides:
-            if data:
-                raise UsageError("--data and -p InputDataUri exclude each other.", "Leave out one of them.")
-            source = store.path(overrides["InputDataUri"])
-        folder_of_data = f"s3://{environment['bucket']}/{project.slug}/data/{data_version(source)}/"
-        values.setdefault("InputDataUri", folder_of_data)
+    values = dict(overrides)
+    files: list[tuple[str, Path]] = []
+    if "InputDataUri" in definition.parameters.keys() & overrides.keys():
+        if data:
+            raise UsageError("--data and -p InputDataUri exclude each other.", "Leave out one of them.")
+        _require_data(store.path(overrides["InputDataUri"]))
+    elif "InputDataUri" in definition.parameters:
+        files = _require_data(data or project.root / str(environment["data_folder"]))
+        values["InputDataUri"] = f"s3://{environment['bucket']}/{project.slug}/data/{version_of_files(files)}/"
     parameters = definition.values(values)
     bundle.require_within_limits(overrides)
     code.place(store, bundle.manifest["objects"], bundle.objects)
-    if source and "InputDataUri" not in overrides:
-        _place(source, store.path(str(values["InputDataUri"])))
+    if files:
+        _place(files, store.path(str(values["InputDataUri"])))
     folder = new_run_folder(project, kind)
     state = RunState(
         id=folder.path.name,
@@ -88,12 +87,18 @@ def new_run(
     return folder
 
 
-def _name_left_out(source: Path) -> None:
-    _, left_out = data_files(source)
+def _require_data(source: Path) -> list[tuple[str, Path]]:
+    """Return the names and paths of the data files of a source, and name those that are left out.
+
+    Raises:
+        MlopsError: There are none.
+    """
+    found, left_out = require_data(source)
     if left_out:
         shown = ", ".join(left_out[:_SHOWN]) + (", ..." if len(left_out) > _SHOWN else "")
         files = "1 file" if len(left_out) == 1 else f"{len(left_out)} files"
         print(f"Not read: {files} of {source} with . or _ at the start of a name: {shown}", file=sys.stderr)
+    return found
 
 
 def _functions(target: Target) -> dict[str, LocalFunction | str]:
@@ -102,14 +107,14 @@ def _functions(target: Target) -> dict[str, LocalFunction | str]:
     return own | (target.settings.settings.get("functions") or {})
 
 
-def _place(source: Path, target: Path) -> None:
-    """Copy data into the store atomically, unless that version is already there."""
+def _place(files: Iterable[tuple[str, Path]], target: Path) -> None:
+    """Copy files into the store atomically, unless that version is already there."""
     if target.exists():
         return
     partial = target.with_name(f".{target.name}.{new_run_id()}")
     try:
         partial.mkdir(parents=True)
-        for name, path in data_files(source)[0]:
+        for name, path in files:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, partial / name)
         partial.rename(target)
