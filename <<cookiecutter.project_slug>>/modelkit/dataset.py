@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,8 @@ def find_files(path: Path) -> Files:
     """Find the data files of a folder and its subfolders, also behind links.
 
     Raises:
-        FileError: The path does not exist, is a folder without data files, or has a link that leads nowhere or back.
+        FileError: The path does not exist, is a folder without data files, has a link that leads nowhere or back, or a
+            data file whose name is not UTF-8.
     """
     if path.is_file():
         return Files([(path.name, path)], [])
@@ -102,6 +104,9 @@ def find_files(path: Path) -> Files:
     if not data:
         reason = "the folder contains no data files" if path.is_dir() else "no such file or folder"
         raise FileError("file_missing", f"{path}: {reason}; expected {', '.join(SUFFIXES)}")
+    for name, _ in data:
+        if name != os.fsencode(name).decode(errors="replace"):
+            raise FileError("file_missing", f"{name}: the name is not UTF-8; rename the file")
     return Files(data, [name for name, _ in found if not is_data(name)])
 
 

@@ -187,7 +187,8 @@ def data_files(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
         source: The folder, or a file, which is the only one then.
 
     Raises:
-        MlopsError: A link leads nowhere, or to a folder that contains it, or a folder cannot be read.
+        MlopsError: A link leads nowhere, or to a folder that contains it, a folder cannot be read, or the name of a
+            data file is not UTF-8.
     """
     if not source.is_dir():
         _require_target(source)
@@ -200,7 +201,16 @@ def data_files(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
             found.append((name, path))
         else:
             left_out.append(name)
+    _require_utf_8(name for name, _ in found)
     return sorted(found), sorted(left_out)
+
+
+def _require_utf_8(names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"The name of the file {name!a} is not UTF-8, as keys in S3 are.", "Rename it.") from None
 
 
 def _linked_files(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:

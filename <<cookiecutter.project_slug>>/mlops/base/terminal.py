@@ -5,6 +5,7 @@
 
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 _COMMANDS = re.compile(
@@ -32,13 +33,18 @@ class Clean:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write a text and return its length."""
-        self.stream.write(clean(text))
+        """Write a text and return its length; characters that the stream does not have are written as Python does."""
+        shown = clean(text)
+        try:
+            self.stream.write(shown)
+        except UnicodeEncodeError as error:
+            self.stream.write(shown.encode(error.encoding, "backslashreplace").decode(error.encoding))
         return len(text)
 
-    def writelines(self, lines: list[str]) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         """Write texts."""
-        self.stream.writelines(map(clean, lines))
+        for line in lines:
+            self.write(line)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

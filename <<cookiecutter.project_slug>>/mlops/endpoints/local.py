@@ -19,6 +19,7 @@ from mlops.base.errors import MlopsError, UsageError
 from mlops.base.files import is_locked, locked, write_text
 from mlops.endpoints.payload import max_payload_mb, payload_of
 from mlops.endpoints.port import Deployment
+from mlops.project.ranges import RANGES
 from mlops.project.target import Target
 from mlops.registry.archives import unpacked
 from mlops.registry.port import Registry
@@ -236,9 +237,9 @@ class LocalEndpoint:
         )
         if not 0 <= settings.port <= _HIGHEST_PORT:
             raise UsageError(f"There is no port {settings.port}.", f"Use 1 to {_HIGHEST_PORT}, or 0 for any free one.")
-        for name in ("workers", "read_timeout_seconds", *optional):
-            if getattr(settings, name) <= 0:
-                raise UsageError(f"{name} must be greater than 0, not {getattr(settings, name)}.")
+        allowed = RANGES["serving.workers"]
+        if not allowed.least <= settings.workers <= allowed.most:
+            raise UsageError(f"A server cannot have {settings.workers} workers.", f"Use {allowed}.")
         return settings
 
     def _spawn(self) -> "subprocess.Popen[bytes]":

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops.base.environments import ENVIRONMENTS, IN_AWS, LOCAL, SHARED
 from mlops.base.errors import UsageError
+from mlops.base.terminal import clean
 from mlops.project.configuration import (
     ACCOUNT,
     ASSUME_ROLE,
@@ -66,9 +67,13 @@ class Project:
         """Return the project of the working folder.
 
         Raises:
-            MlopsError: The working folder is not a project.
+            MlopsError: The working folder is not a project, or its path cannot be used.
         """
         folder = Path.cwd()
+        if clean(str(folder)) != str(folder):
+            raise UsageError(
+                f"The path {folder} is not UTF-8, or has control characters.", "Rename or move the project's folder."
+            )
         if not (folder / "project.yaml").is_file():
             raise UsageError(f"No project.yaml in {folder}.", "Change to the folder of your project.")
         return cls(folder)

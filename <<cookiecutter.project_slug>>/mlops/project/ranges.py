@@ -54,6 +54,8 @@ RANGES: Mapping[str, Range] = {
     "retraining.failed_gates": Range(1, 1000, whole=True),
     "serving.max_payload_mb": Range(0.001, 1024),
     "serving.read_timeout_seconds": Range(0.1, _HOUR),
+    "serving.write_timeout_seconds": Range(0.1, _HOUR),
+    "serving.load_timeout_seconds": Range(0.1, _HOUR),
     "serving.workers": Range(1, 1000, whole=True),
     "smoke.max_p99_ms": Range(0, _HOUR * 1000),
     "smoke.max_error_share": _SHARE,

@@ -47,10 +47,14 @@ def unpacked(source: Registry, version: ModelVersion, folder: Path) -> Path:
     Its modules are compiled once, and loading it writes no files, so that it keeps those that its seal lists.
 
     Raises:
-        MlopsError: The archive is missing or damaged.
+        MlopsError: The archive is missing or damaged, or the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as temporary:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-"))
+        except OSError as error:
+            raise unwritable(folder, error) from error
         archive = source.download_model(version, Path(temporary))
         digest = sha256_of_file(archive)
         destination = folder / digest[:DIGEST_LENGTH]

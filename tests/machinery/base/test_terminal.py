@@ -132,3 +132,21 @@ def test_a_page_shows_text_and_runs_nothing() -> None:
     assert shown.count("&lt;script&gt;alert(1)&lt;/script&gt;\\u202e\\x1b") > 10
     assert "<script>" not in shown
     assert not RAW.search(shown)
+
+
+def test_a_terminal_without_a_character_shows_how_python_writes_it() -> None:
+    content = io.BytesIO()
+    stream = Clean(io.TextIOWrapper(content, encoding="ascii"))
+    print("Zürich …", file=stream)
+    stream.flush()
+    assert content.getvalue() == b"Z\\xfcrich \\u2026\n"
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "a\x1b[31mb"])
+def test_a_project_in_a_folder_that_cannot_be_named_is_a_message(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "project.yaml").write_text('project_slug: "trial"\n')
+    shown = in_project("-m", "mlops", "runs", folder=tmp_path / name)
+    assert "Rename or move the project's folder." in shown
+    assert "Traceback" not in shown
+    assert not RAW.search(shown)

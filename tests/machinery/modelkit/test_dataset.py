@@ -61,6 +61,16 @@ def test_a_marker_of_a_folder_in_s3_is_no_data() -> None:
     assert not files.is_data("")
 
 
+@pytest.mark.parametrize("name", ["caf\udce9.csv", "caf\udce9/a.csv"])
+def test_a_name_that_is_not_utf_8_is_refused_by_verbs_and_jobs(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("a\n1\n")
+    for find, error in ((find_files, FileError), (files.data_files, MlopsError)):
+        with pytest.raises(error, match="is not UTF-8"):
+            find(tmp_path)
+
+
 Find = Callable[[Path], object]
 each_finder = pytest.mark.parametrize(
     ("find", "error"), [(find_files, FileError), (files.data_files, MlopsError)], ids=["jobs", "verbs"]
