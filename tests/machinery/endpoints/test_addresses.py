@@ -33,7 +33,7 @@ def test_a_url_has_an_address_that_a_client_can_use(host: str, url: str) -> None
     assert local._deployment(replace(STATE, host=host)).url == url
 
 
-@pytest.mark.parametrize("host", ["a..b", "x" * 80, "[::1]", "a\0b", "no.such.host.invalid"])
+@pytest.mark.parametrize("host", ["a..b", "x" * 80, "[::1]", "no.such.host.invalid"])
 def test_an_address_that_is_none_is_a_message(host: str) -> None:
     with pytest.raises(MlopsError, match="Cannot listen on"):
         _listen(host, 0)
