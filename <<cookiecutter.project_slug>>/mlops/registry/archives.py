@@ -1,5 +1,6 @@
 """The archives of registered versions, unpacked once and loaded with the code in them."""
 
+import contextlib
 import os
 import subprocess
 import tempfile
