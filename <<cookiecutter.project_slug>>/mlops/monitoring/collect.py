@@ -142,7 +142,8 @@ def last_end(place: Place, environment: str, now: datetime | None = None) -> dat
     content = place.read(uri)
     if content is None:
         return None
-    remedy = f"Delete {uri}: the next window then begins with the first captured request."
+    here = f".mlops/s3/{uri.removeprefix('s3://')}"
+    remedy = f"Delete it (on this machine {here}): the next window then begins with the first captured request."
     try:
         end = moment(parse_document(content, _LastWindow, f"{uri} is damaged", remedy)["end"])
     except UsageError as error:

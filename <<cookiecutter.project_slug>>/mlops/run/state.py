@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from mlops.base.commands import MLOPS
-from mlops.base.documents import conform, read_document
+from mlops.base.documents import conform, is_path, read_document
 from mlops.base.errors import MlopsError, UsageError
-from mlops.base.files import below, is_locked, locked, write_text
+from mlops.base.files import is_locked, locked, write_text
 from mlops.pipeline.bundle import Manifest
 from mlops.project.project import Project
 
 EXECUTING, SUCCEEDED, FAILED, STOPPED = "Executing", "Succeeded", "Failed", "Stopped"
 NOT_STARTED, SKIPPED, INTERRUPTED = "NotStarted", "Skipped", "Interrupted"
 
+_STATUSES = (EXECUTING, SUCCEEDED, FAILED, STOPPED, NOT_STARTED, SKIPPED)
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 3
 _ID = re.compile("[0-9a-y][0-9a-z]{11}")
@@ -201,10 +202,13 @@ class RunFolder:
         path, what = self.path / "run.json", f"The state of run {self.path.name}"
         state = read_document(path, RunState, what, self._remedy)
         try:
+            _require_status("status", state.status)
             for name, step in state.steps.items():
-                below(self.path, step.folder or "none")
+                _require_status(f"steps.{name}.status", step.status)
+                if "/" in step.folder or not is_path(step.folder):
+                    raise ValueError(f"`steps.{name}.folder` is not a name")
                 conform(step.properties, Properties, f"steps.{name}.properties")
-        except (ValueError, UsageError) as error:
+        except ValueError as error:
             raise MlopsError(f"{what} is damaged: {path} ({error}).", self._remedy) from None
         if state.status == EXECUTING and not is_locked(self._lock):
             state.status = INTERRUPTED
@@ -256,6 +260,11 @@ class RunFolder:
     @property
     def _remedy(self) -> str:
         return f"Remove the run: `rm -r {shlex.quote(str(self.path))}`. Then start a new one."
+
+
+def _require_status(place: str, status: str) -> None:
+    if status not in _STATUSES:
+        raise ValueError(f"`{place}` is {status!r:.50}, not one of {', '.join(_STATUSES)}")
 
 
 def runs(project: Project) -> list[RunFolder]:

@@ -35,6 +35,9 @@ VIOLATIONS_FILE = "constraint_violations.json"
 MODEL_QUALITY_FILE = "model_quality.json"
 
 
+_REMEDY = "restore that document of the version's run, or train and approve a new version"
+
+
 @dataclass(frozen=True)
 class Baseline:
     """What a version is compared with.
@@ -216,7 +219,9 @@ def _work(arguments: argparse.Namespace) -> None:
         try:
             results[number] = Result.of(found, baseline, labels, limits, arguments.min_rows)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise JobError(f"{baseline.folder}: the baseline is not in Model Monitor's format: {error!r}") from error
+            raise JobError(
+                f"{baseline.folder}: the baseline is not in Model Monitor's format: {error!r}; {_REMEDY}"
+            ) from error
         results[number].write(arguments.output / str(number))
     comparisons = {number: result.comparison for number, result in results.items()}
     window = _window(request, comparisons, labels, limits, arguments.min_rows)
@@ -304,7 +309,7 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = documents.read(path)
     except ValueError as error:
-        raise JobError(f"{path}: the baseline cannot be read: {error}") from error
+        raise JobError(f"{path}: the baseline cannot be read: {error}; {_REMEDY}") from error
     return document
 
 

@@ -179,6 +179,8 @@ def test_a_window_begins_where_the_last_one_ended_and_leaves_time_for_late_recor
         ({"start": "2026-11-20T05:00:00Z"}, None, "would start at"),
         ({"start": "auto"}, "{", "last-window.json is damaged"),
         ({"start": "auto"}, '{"end": 7}', "last-window.json is damaged"),
+        ({"start": "auto"}, '{"end": "2026-11-20T06:06:00Z"}', "last-window.json, is in the future: 2026-11-20T06:06"),
+        ({"end": "2026-11-20T06:06:00Z"}, "{}", "The end of the window is in the future: 2026-11-20T06:06:00Z"),
         ({"start": "yesterday"}, None, "'yesterday' is not a time"),
         ({"label_delay_hours": -1}, None, "LabelDelayHours is -1"),
     ],

@@ -352,6 +352,31 @@ def test_a_damaged_memory_is_named_with_what_to_do(
     assert path.read_text() == content
 
 
+@pytest.mark.parametrize("member", ["starts", "last_end", "decisions", "pending"])
+def test_a_time_in_the_future_is_named_instead_of_a_cool_down_that_does_not_end(
+    desk: Desk, capsys: pytest.CaptureFixture[str], member: str
+) -> None:
+    desk.retrain(DRIFT, "t1")
+    path = desk.project.state / "retraining.json"
+    content = json.loads(path.read_text())
+    later = "2999-01-01T00:00:00+00:00"
+    if member == "starts":
+        content["starts"] = [later]
+    elif member == "last_end":
+        content["last_end"] = later
+    elif member == "decisions":
+        content["decisions"][0]["time"] = later
+    else:
+        trigger = {"id": "a", "kind": DRIFT, "reason": "", "time": later, "data": "", "data_version": ""}
+        content["pending"] = {"triggers": [trigger]}
+    path.write_text(json.dumps(content))
+    for arguments in (["retrain"], ["retrain", "--status"]):
+        assert main(arguments) == 1
+        error = capsys.readouterr().err
+        assert f"The latest time in {path} is in the future: 2999-01-01T00:00:00Z; the clock of this machine" in error
+        assert "Move it away: mv" in error
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("runs_per_day", 0), ("failed_gates", 0), ("cooldown_minutes", -1), ("runs_per_day", "many")]
 )
