@@ -240,10 +240,8 @@ def report(found: dict[str, list[Round]], start: float, floor: float) -> None:
     def median(kind: str, figure: str) -> float:
         return float(statistics.median(getattr(result, figure) for result in found[kind]))
 
-    print(
-        f"{'':<20}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}"
-        f"{'x classic':>11}{'of transport':>14}{'its p99 x':>11}"
-    )
+    columns = f"{'':<20}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}"
+    print(f"{columns}{'x classic':>11}{'of transport':>14}{'its p99 x':>11}")
     for kind in found:
         rate, cpu = median(kind, "rate"), median(kind, "cpu")
         times = statistics.median(
