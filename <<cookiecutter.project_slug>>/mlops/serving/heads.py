@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from mlops.serving.negotiation import RefusalError
 
@@ -11,6 +12,7 @@ HEAD_BYTES = 64 * 1024
 HEADERS = 100
 """The maximum number of headers."""
 
+_CACHED = 16
 _VERSIONS = ("1.1", "1.0")
 _HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*", re.ASCII)
 
@@ -43,11 +45,11 @@ def check(version: str, url: bytes, headers: Headers, arrived: int) -> bool:
     if host is None:
         if version == "1.1":
             raise RefusalError(400, "the request has no Host header")
-    elif not _HOST.fullmatch(host):
+    elif not _is_host(host):
         raise RefusalError(400, "the Host header is not a host")
     if b"transfer-encoding" in single:
         _check_transfer_coding(version, b",".join(value for name, value in headers if name == b"transfer-encoding"))
-    return version == "1.1" and single.get(b"expect", b"").lower() == b"100-continue"
+    return b"expect" in single and version == "1.1" and single[b"expect"].lower() == b"100-continue"
 
 
 def too_large() -> RefusalError:
@@ -61,6 +63,11 @@ def without_upgrade(method: bytes, url: bytes, version: str, headers: Sequence[t
     """Return the head of a request that offers another protocol, without the offer."""
     kept = [name + b": " + value for name, value in headers if name != b"upgrade"]
     return b"\r\n".join([b"%b %b HTTP/%b" % (method, url, version.encode()), *kept, b"", b""])
+
+
+@lru_cache(maxsize=_CACHED)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def _count(headers: Headers, wanted: bytes) -> int:
