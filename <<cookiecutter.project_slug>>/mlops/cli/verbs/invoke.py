@@ -13,7 +13,7 @@ from mlops.base.environments import LOCAL
 from mlops.base.errors import UsageError
 from mlops.base.payloads import ENDPOINTS
 from mlops.endpoints.adapters import endpoint_of
-from mlops.endpoints.payload import max_payload_mb, payload_of, require_fits
+from mlops.endpoints.payload import max_payload_mb, require_fits
 from mlops.project.target import Target
 from mlops.registry.adapters import registry_of
 from mlops.registry.archives import load
@@ -43,7 +43,7 @@ def run(target: Target, options: Namespace) -> int:
             print(f"version {serving.version} at {serving.url}:", file=sys.stderr)
     else:
         if target.project.answer("inference") in ENDPOINTS:  # here, too, what the endpoint would refuse
-            require_fits(body, payload_of(target).what, max_payload_mb(target))
+            require_fits(body, "the endpoint", max_payload_mb(target))
         source = registry_of(target)
         version = version_to_use(source.versions(), options.version)
         response = load(source, version, target.project.state / "models").invoke(body, content_type, accept)
