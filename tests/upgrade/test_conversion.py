@@ -135,9 +135,14 @@ def test_every_environment_keeps_its_settings(rendering: Bake, answers: dict[str
 @pytest.mark.parametrize("answers", ANSWERS, ids=label)
 def test_what_was_not_edited_stays_as_this_release_generates_it(rendering: Bake, answers: dict[str, str]) -> None:
     done = converted(rendering, answers, released(answers))
-    # A default of serverless endpoints differs, and `deploy` names a setting of asynchronous ones that is gone.
-    differing = {"serverless": {"stacks.endpoint.max_concurrency"}, "async": {"stacks.endpoint.capture_percent"}}
-    assert {key for keys in done.placed.values() for key in keys} == differing.get(answers.get("inference", ""), set())
+    # Defaults of real-time and serverless endpoints differ; `deploy` names a setting of asynchronous ones that is gone.
+    differing = {
+        "realtime": {"serving.max_payload_mb"},
+        "serverless": {"stacks.endpoint.max_concurrency"},
+        "async": {"stacks.endpoint.capture_percent"},
+    }
+    inference = answers.get("inference", "realtime")
+    assert {key for keys in done.placed.values() for key in keys} == differing.get(inference, set())
 
 
 @pytest.mark.parametrize("answers", ANSWERS, ids=label)
