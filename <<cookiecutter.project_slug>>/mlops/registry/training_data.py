@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TypedDict
 
-from mlops.base.errors import MlopsError, UsageError
+from mlops.base.errors import DamagedError, MlopsError, UsageError
 from mlops.registry.inputs import manifest_name
-from mlops.registry.versions import ModelVersion
+from mlops.registry.versions import TRAIN_AGAIN, ModelVersion
 from mlops.store.objects import ObjectVersion, relative, split_uri
 from mlops.store.port import Store
 
@@ -57,6 +57,8 @@ class TrainingData:
             )
         listed = store.read_json(manifest, list[_Entry])
         objects = tuple(ObjectVersion(each["key"], each["version"], each["size"]) for each in listed)
+        if not objects:
+            raise DamagedError(f"The manifest {manifest} is damaged: it lists no objects.", TRAIN_AGAIN)
         readable = set(store.versions(uri))
         return cls(store, version, uri, objects, tuple(each for each in objects if each not in readable))
 
