@@ -458,7 +458,7 @@ def test_a_deleted_artifact_is_said_and_the_next_run_makes_it_again(after_run: P
     assert "model archive of version 1 is missing" in asked.stderr
     failed = mlops(after_run, "run", check=False)
     assert failed.returncode == 1
-    assert "The archive of version 1, the champion to compare with, is missing" in failed.stdout
+    assert "compared with the champion. The model archive of version 1 is missing" in failed.stdout
     assert "approve 1 --reject" in failed.stdout
     mlops(after_run, "approve", "1", "--reject")
     assert mlops_json(after_run, "run")["status"] == "Succeeded"

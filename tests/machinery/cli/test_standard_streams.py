@@ -1,13 +1,15 @@
 """Verbs of a process that was started with standard streams closed."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mlops.cli.main import verbs_of
-from tests.projects import mlops
+from tests.projects import SOURCES, mlops
 
 CLOSED = ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"]
 
@@ -15,6 +17,13 @@ CLOSED = ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"]
 def closed(project: Path, verb: str, streams: str) -> subprocess.CompletedProcess[bytes]:
     command = f"exec .venv/bin/python -m mlops {verb} {streams}"
     return subprocess.run(["sh", "-c", command], cwd=project, capture_output=True, check=False)
+
+
+def test_a_name_that_is_not_utf_8_is_printed() -> None:
+    program = "from mlops.cli import standard_streams; standard_streams.complete(); print('visits\\udcff.csv')"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert done.stdout == b"visits\\udcff.csv\n"
 
 
 @pytest.mark.slow
