@@ -8,20 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelkit.job import JobError
-
-_PARTS = {
-    ("builtins", "slice"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.numeric", "_frombuffer"),
-    ("numpy.random._pickle", "__bit_generator_ctor"),
-    ("numpy.random._pickle", "__randomstate_ctor"),
-    ("numpy.random._mt19937", "MT19937"),
-    *(("numpy", f"{kind}{bits}") for kind in ("int", "float") for bits in (32, 64)),
-}
-"""The callables that pickled arrays, numbers, column selections and random number generators consist of."""
+from modelkit.unpickling import Unpickler
 
 _ONLY_FOR_TRAINING = {"_feature_subsample_rng", "_raw_predict", "_scorer"}
 """Attributes of gradient-boosted trees that could not be loaded without allowing code."""
@@ -62,7 +49,7 @@ def load(path: Path) -> Any:
             "it reliably; train again, or install that version"
         )
     try:
-        model = _Unpickler(io.BytesIO(pickled)).load()
+        model = Unpickler(io.BytesIO(pickled)).load()
     except Exception as error:  # a damaged pickle may raise anything
         raise ValueError(f"{path} is damaged: {error!r}") from error
     if not callable(getattr(model, "predict", None)):
@@ -88,21 +75,3 @@ class _Pickler(pickle.Pickler):
         reduced = list(obj.__reduce_ex__(5))
         reduced[2] = {name: value for name, value in reduced[2].items() if name not in _ONLY_FOR_TRAINING}
         return tuple(reduced)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Loads scikit-learn's classes and numpy's arrays, and rejects everything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return a class or function that a pickle refers to.
-
-        Raises:
-            UnpicklingError: It is not allowed in a model.
-        """
-        if (module, name) in _PARTS:
-            return super().find_class(module, name)
-        if module.partition(".")[0] == "sklearn":
-            found = super().find_class(module, name)
-            if isinstance(found, type) and found.__module__ == module:
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a model")
