@@ -33,8 +33,6 @@ HOST, PORT = "127.0.0.1", 8080
 
 _ANY_ADDRESS = {"0.0.0.0": HOST, "::": "::1"}
 """The address of this machine at a server that listens on any; Python's servers on `::` do not take IPv4."""
-
-_HIGHEST_PORT = 65_535
 _START_SECONDS = 30
 _RESPONSE_SECONDS = 60
 _STOP_SECONDS = 30
@@ -235,8 +233,6 @@ class LocalEndpoint:
                 capture.prefix(environment["bucket"], self.target.project.slug, version.version, self.name)
             ),
         )
-        if not 0 <= settings.port <= _HIGHEST_PORT:
-            raise UsageError(f"There is no port {settings.port}.", f"Use 1 to {_HIGHEST_PORT}, or 0 for any free one.")
         allowed = RANGES["serving.workers"]
         if not allowed.least <= settings.workers <= allowed.most:
             raise UsageError(f"A server cannot have {settings.workers} workers.", f"Use {allowed}.")
