@@ -231,7 +231,7 @@ class Supervisor:
         deadlines = [worker.deadline for worker in self._workers]
         if self._twin_maker:
             deadlines.append(self._twin_maker.deadline)
-        if self._restart_at is not None:
+        if self._restart_at is not None and self._current and not self._stopping:
             deadlines.append(self._restart_at)
         earliest = min(deadlines, default=math.inf)
         return None if earliest == math.inf else max(0.0, earliest - time.monotonic())
