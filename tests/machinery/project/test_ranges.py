@@ -3,11 +3,12 @@
 import json
 import re
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 
 from mlops.base.errors import MlopsError
-from mlops.pipeline.bundle import MANIFEST, Bundle
+from mlops.pipeline.bundle import MANIFEST, Bundle, Manifest
 from mlops.pipeline.definition import Definition
 from mlops.pipeline.durations import lifetime
 from mlops.pipeline.shapes import service_model
@@ -53,7 +54,8 @@ def test_every_number_of_the_configuration_has_a_range() -> None:
             section = top[1]
         elif (number := re.match(r"  (\w+): -?[0-9.]+$", line)) and section in sections:
             found.add(f"{section}.{number[1]}")
-    assert found == set(RANGES) - {"serving.workers"}
+    written_out = {"serving.workers", "serving.write_timeout_seconds", "serving.load_timeout_seconds"}
+    assert found == set(RANGES) - written_out
 
 
 def test_each_parameter_with_a_range_is_one_of_a_pipeline() -> None:
@@ -104,7 +106,9 @@ def bundle(folder: Path, kind: str) -> Bundle:
     content = {"Version": "2020-12-01", "Parameters": parameters, "Steps": [step]}
     (folder / "definition.json").write_text(json.dumps(content))
     limits = {name: [RANGES[key].least, RANGES[key].most] for name, key in PARAMETERS.items()}
-    (folder / MANIFEST).write_text(json.dumps({"limits": limits}))
+    manifest: dict[str, Any] = dict.fromkeys(get_type_hints(Manifest), "")
+    manifest |= {"git_commit": None, "packages_digest": None, "keys": {}, "images": [], "objects": [], "limits": limits}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
     return Bundle(folder)
 
 

@@ -18,6 +18,7 @@ import uvloop
 from mlops.serving import heads, transport
 from mlops.serving.app import Application
 from mlops.serving.deadlines import KEEP_ALIVE_SECONDS, LINGER_SECONDS, Deadlines
+from mlops.serving.metrics import Metrics
 from mlops.serving.server import HttpServer
 from mlops.serving.settings import Settings
 from mlops.serving.transport import HttpProtocol
@@ -36,6 +37,7 @@ class Echo:
     """An application that answers with the body, or with as many kilobytes as it says."""
 
     refused: Counter[int] = field(default_factory=Counter)
+    metrics: Metrics = field(default_factory=Metrics)
     bodies: list[bytes] = field(default_factory=list)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
 

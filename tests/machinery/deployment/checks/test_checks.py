@@ -439,17 +439,25 @@ def test_what_cloudformation_would_refuse_is_refused_before_anything_is_deployed
 
 
 def test_all_settings_that_are_missing_or_wrong_are_listed(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits: dict[str, Any] = {"retraining": {"cooldown_minutes": -1, "runs_per_day": 5, "failed_gates": "x"}}
     stacks = {"cicd": {"repositori": "a/b"}, "data": {"log_days": "x"}}
-    of = subject(real, monkeypatch, security={"network_isolation": True}, **limits)
+    of = subject(real, monkeypatch, security={"network_isolation": True})
     path = real / "config/dev.yaml"
     path.write_text(json.dumps({**json.loads(path.read_text()), "stacks": stacks}))
     wrong = " ".join(what for _, what, _ in found(settings.valid, of))
     for part in (
         "Unknown setting `stacks.cicd.repositori`", "Invalid value of `stacks.data.log_days`",
-        "`security.encrypt_inter_container_traffic`", "`retraining.cooldown_minutes: -1`", "`retraining.failed_gates",
+        "`security.encrypt_inter_container_traffic`",
     ):  # fmt: skip
         assert part in wrong
+
+
+def test_all_numbers_that_cannot_be_meant_are_listed(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: dict[str, Any] = {"retraining": {"cooldown_minutes": -1, "runs_per_day": 5, "failed_gates": "x"}}
+    of = subject(real, monkeypatch, **limits)
+    with pytest.raises(MlopsError) as refused:
+        found(settings.valid, of)
+    for part in ("`retraining.cooldown_minutes: -1`", "`retraining.failed_gates"):
+        assert part in str(refused.value)
 
 
 def test_each_value_of_another_project_s_registry_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
