@@ -1,6 +1,9 @@
-"""What a file is that was taken for data, by its start and its header. The data check in Lambda has no Arrow."""
+"""What a file is that was taken for data, by its start, its header and its values, without Arrow: Lambda has none."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+
+from modelkit.messages import listed
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 """The suffixes of data files."""
@@ -20,6 +23,9 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
 )
 _PACKED, _PARQUET = b"\x1f\x8b", b"PAR1"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_NULLS = frozenset({"#n/a", "-", "--", ".", "?", "n/a", "na", "nan", "none", "null"})
+_TRUE, _FALSE = frozenset({"on", "t", "y", "yes"}), frozenset({"f", "n", "no", "off"})
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?")
 
 
 def fault_of_start(name: str, start: bytes) -> str | None:
@@ -57,3 +63,29 @@ def fault_of_header(header: Sequence[str]) -> str | None:
             "R (row.names=FALSE) wrote, and name the columns"
         )
     return None
+
+
+def notation_of(texts: Collection[str], kind: str) -> str:
+    """Return the arguments of the notation that makes values of texts; empty if that is not what is wrong with them.
+
+    Args:
+        texts: The texts that are not of the type of their column.
+        kind: The type of the column.
+    """
+    nulls = sorted(text for text in texts if text.lower() in _NULLS)
+    rest = set(texts).difference(nulls)
+    found = [f"null_values={tuple(nulls)}"] if nulls else []
+    if rest and kind == "boolean" and all(text.lower() in _TRUE | _FALSE for text in rest):
+        for name, known in (("true_values", _TRUE), ("false_values", _FALSE)):
+            found += [f"{name}={tuple(sorted(text for text in rest if text.lower() in known))}"]
+    elif rest and kind in ("integer", "number") and all(map(_DECIMAL_COMMA.fullmatch, rest)):
+        found.append("decimal_comma=True")
+    elif rest:
+        return ""
+    return ", ".join(found)
+
+
+def told(columns: Sequence[str], notation: str) -> str:
+    """Return that the texts of columns are not of their types, and the notation that makes values of them."""
+    subject = f"column '{columns[0]}'" if len(columns) == 1 else f"{len(columns)} columns ({listed(columns)})"
+    return f"{subject}: values in a notation that the schema lacks, notation=Notation({notation})"

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelkit.bias import DataBias
+from modelkit.contents import notation_of, told
 from modelkit.dataset import Source
 from modelkit.messages import listed
 from modelkit.parsing import outside_categories, parse
@@ -17,6 +19,8 @@ UNKNOWN = "unknown"
 
 EXAMPLES = 3
 """The maximum number of examples in a message."""
+
+_TEXTS = 1000
 
 
 @dataclass(frozen=True)
@@ -38,28 +42,34 @@ class Violation:
 
 @dataclass(frozen=True)
 class Finding:
-    """A violation in one file; the findings of all files are merged into one violation."""
+    """A violation in one file; the findings of all files are merged into one violation.
+
+    So are those of all columns whose values the same notation would explain.
+    """
 
     column: str | None
     rule: str
     problem: str
     rows: int
     examples: tuple[str, ...]
+    notation: str = ""
 
 
 def merged(findings: Iterable[Finding]) -> list[Violation]:
     """Merge the findings of all files about the same rule and column into one violation."""
     groups: dict[tuple[str | None, str, str], list[Finding]] = {}
     for finding in findings:
-        groups.setdefault((finding.column, finding.rule, finding.problem), []).append(finding)
+        about = (None, finding.notation) if finding.notation else (finding.column, finding.problem)
+        groups.setdefault((about[0], finding.rule, about[1]), []).append(finding)
     violations = []
     for (column, rule, problem), members in groups.items():
         rows = sum(member.rows for member in members)
         examples = [example for member in members for example in member.examples][:EXAMPLES]
-        subject = f"column '{column}': " if column else ""
-        violations.append(
-            Violation(column, rule, rows, f"{subject}{problem} in {_rows(rows)}, for example {'; '.join(examples)}")
-        )
+        what = f"column '{column}': {problem} in {_rows(rows)}" if column else f"{problem} in {_rows(rows)}"
+        if members[0].notation:
+            columns = list(dict.fromkeys(str(member.column) for member in members))
+            column, what = columns[0] if len(columns) == 1 else None, told(columns, problem)
+        violations.append(Violation(column, rule, rows, f"{what}, for example {'; '.join(examples)}"))
     return violations
 
 
@@ -118,12 +128,12 @@ def check_values(source: Source, column: Column, notation: Notation) -> tuple[An
     parsed = parse(raw, column, notation)
     findings = []
 
-    def find(rule: str, problem: str, mask: Any) -> None:
+    def find(rule: str, problem: str, mask: Any, notation: str = "") -> None:
         if mask is not None and pc.any(mask).as_py():
             examples = tuple(_examples(source, raw, mask))
-            findings.append(Finding(column.name, rule, problem, pc.sum(mask).as_py(), examples))
+            findings.append(Finding(column.name, rule, problem, pc.sum(mask).as_py(), examples, notation))
 
-    find("type", f"not {_article(column.type)}", parsed.invalid)
+    find("type", f"not {_article(column.type)}", parsed.invalid, _notation(raw, parsed.invalid, column))
     if column.minimum is not None:
         find("minimum", f"below the minimum {column.minimum:g}", pc.less(parsed.values, column.minimum))
     if column.maximum is not None:
@@ -216,6 +226,13 @@ def _key_violations(table: Any, key: tuple[str, ...]) -> list[Violation]:
     names = ", ".join(key)
     message = f"key ({names}): duplicates in {_rows(rows)}, for example {'; '.join(examples)}"
     return [Violation(None, "duplicate_key", rows, message)]
+
+
+def _notation(raw: Any, invalid: Any, column: Column) -> str:
+    """Return the notation that would explain the invalid values of a column; empty if none does."""
+    if invalid is None or not pa.types.is_string(raw.type):
+        return ""
+    return notation_of(pc.unique(raw.filter(invalid)).slice(0, _TEXTS).to_pylist(), column.type)
 
 
 def _examples(source: Source, raw: Any, mask: Any) -> Iterator[str]:

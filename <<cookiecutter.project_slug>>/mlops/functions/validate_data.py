@@ -19,7 +19,7 @@ import boto3
 
 from mlops.base.files import is_data
 from mlops.store.objects import relative
-from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start
+from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start, notation_of, told
 from modelkit.messages import listed
 
 OBJECTS, SAMPLED, REASONS, EXAMPLES = 10_000, 20, 20, 3
@@ -148,12 +148,13 @@ def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str
     ):
         if odd:
             yield rule, f"column{'s' if len(odd) > 1 else ''} {listed(odd)}: {what}"
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+    types = {column["name"]: column["type"] for column in schema["columns"]}
     columns = [(column, _meanings(column, notation)) for column in schema["columns"] if column["name"] in header]
     for number, row in enumerate(sample.rows, start=1):
         if len(row) != len(header):
-            example = f"{len(row)} instead of {len(header)} (row {number})"
-            found.setdefault(("ragged_row", "too few or too many fields"), []).append(example)
+            about = "ragged_row", "", "too few or too many fields"
+            found.setdefault(about, []).append((f"{len(row)} instead of {len(header)}", number))
             continue
         values = dict(zip(header, row, strict=True))
         for column, meanings in columns:
@@ -163,11 +164,18 @@ def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str
                 plain = plain.replace(".", "?").replace(",", ".")
             if problem := _problem(column, plain, schema["number_pattern"]):
                 rule, what = problem
-                about = (rule, f"column '{column['name']}': {what}")
-                found.setdefault(about, []).append(f"{text!r:.60} (row {number})")
-    for (rule, what), examples in found.items():
-        rows = f"{len(examples)} row{'s' if len(examples) > 1 else ''}"
-        yield rule, f"{what} in {rows}, for example {'; '.join(examples[:EXAMPLES])}"
+                found.setdefault((rule, column["name"], what), []).append((text, number))
+    explained: dict[str, list[str]] = {}
+    for (rule, name, what), wrong in found.items():
+        if rule == "type" and (lacking := notation_of({text for text, _ in wrong}, types[name])):
+            explained.setdefault(lacking, []).append(name)
+            continue
+        examples = (f"{repr(text) if name else text:.60} (row {number})" for text, number in wrong[:EXAMPLES])
+        rows = f"{len(wrong)} row{'s' if len(wrong) > 1 else ''}"
+        subject = f"column '{name}': " if name else ""
+        yield rule, f"{subject}{what} in {rows}, for example {'; '.join(examples)}"
+    for lacking, names in explained.items():
+        yield "type", told(names, lacking)
 
 
 def _meanings(column: Mapping[str, Any], notation: Mapping[str, Any]) -> dict[str, str]:
