@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mlops.base.errors import UsageError
 from mlops.project.account import Account, aws_errors, if_exists
@@ -71,8 +71,8 @@ class AwsRegistry:
 
     def evaluation(self, version: ModelVersion) -> dict[str, Any]:
         """Return the evaluation report of a version (see `Registry.evaluation`)."""
-        report: dict[str, Any] = (self.reports or self.store).read_json(version.evaluation_uri, dict[str, Any])
-        return report
+        # The owner's evaluation may have another form.
+        return cast("dict[str, Any]", (self.reports or self.store).read_json(version.evaluation_uri, object))
 
     def download_model(self, version: ModelVersion, folder: Path) -> Path:
         """Download the model archive of a version into a folder (see `Registry.download_model`)."""

@@ -1,3 +1,4 @@
+import html
 import io
 import json
 import shutil
@@ -5,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from model.schema import SCHEMA
 from modelkit import evaluation, features, inference, metrics, signature
 from modelkit.dataset import raw, read_sources, read_typed, write_parquet
 from modelkit.jobs import evaluate
+from modelkit.pages import page
 from tests.projects import SOURCES
 
 ARN = "arn:aws:sagemaker:eu-west-1:111122223333:model-package/visits/3"
@@ -156,6 +159,7 @@ def test_the_champion_is_scored_on_the_same_rows(model_folder: Path, splits: Pat
     packed = pack(model_folder, tmp_path / "champion")
     reference = against(packed, packed, splits, tmp_path)
     assert (reference["name"], reference["status"], reference["gain"]) == (ARN, "compared", 0)
+    assert f"Reference on the same rows, <code>{ARN}</code>" in shown(tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, b"not an archive", b""])
@@ -212,6 +216,18 @@ def test_the_report_says_why_a_champion_is_not_comparable(
     assert reason in reference["reason"]
     assert f"champion {ARN}: not comparable: {reference['reason']}\n" in capsys.readouterr().out
     assert reference["gain"] > 0.2
+    assert f"is not comparable: {reference['reason']}." in shown(tmp_path)
+
+
+def shown(folder: Path) -> str:
+    """The report of a run with the evaluation in a folder."""
+    facts = dict.fromkeys(("id", "status", "started", "environment", "definition_sha256", "failure"), "")
+    rows: list[tuple[str, str]] = []
+    text = page(
+        "run", project_name="", state=SimpleNamespace(**facts, steps={}, resolved={}), details=str, gate=[], data=rows,
+        lineage=rows, evaluation=json.loads((folder / "evaluation.json").read_text()), unreadable="",
+    )  # fmt: skip
+    return html.unescape(" ".join(text.split()))
 
 
 def with_new_sites(splits: Path, folder: Path, known: tuple[str, ...]) -> Path:
@@ -232,6 +248,7 @@ def test_models_are_compared_on_the_rows_that_the_champion_takes(
     assert (reference["status"], reference["gain"]) == ("compared", 0)
     assert reference["rows"] == test.filter(pc.not_equal(test["site"], "site-1")).num_rows < test.num_rows
     assert f"gain over {ARN} on the {reference['rows']} rows that it takes" in capsys.readouterr().out
+    assert f"Reference on the {reference['rows']} rows that it takes, <code>{ARN}</code>" in shown(tmp_path)
 
 
 @pytest.mark.parametrize(
