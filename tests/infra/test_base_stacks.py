@@ -502,7 +502,7 @@ def test_steps_run_as_other_roles_only_if_the_configuration_lists_them() -> None
     asked = service_needs("sagemaker pipeline passes", role=other)
     assert all(need.action in str(faults(deployed("realtime").roles["pipe"], asked)) for need in asked)
     policies = deployed("realtime", JobRoleArns=other).roles["pipe"]
-    assert faults(policies, [*needs_of("realtime", "pipe"), *asked]) == []
+    assert faults(policies, [*needs_of("realtime", "pipe", JobRoleArns=other), *asked]) == []
     assert not policies.allow("iam:PassRole", f"{other}-2", asked[0].context)
 
 
@@ -512,7 +512,9 @@ def test_versions_are_registered_for_review_or_with_the_configured_status(config
     allowed = {
         status
         for status in ("PendingManualApproval", "Approved", "Rejected")
-        for need in service_needs("sagemaker pipeline registers", group="doctor-visits", status=status)
+        for need in service_needs(
+            "sagemaker pipeline registers", region=REGION, account=ACCOUNT, group=SLUG, status=status
+        )
         if policies.allow(need.action, need.resource, need.context)
     }
     assert allowed == {"PendingManualApproval", configured}
