@@ -16,6 +16,7 @@ from moto.ecr.models import ECRBackend
 from mlops.base.errors import MlopsError
 from mlops.cli.main import main
 from mlops.pipeline import bundle
+from mlops.pipeline.definition import Definition
 from mlops.project import image
 from mlops.project.project import Project
 from mlops.project.target import Target
@@ -347,10 +348,10 @@ def test_jobs_packages_and_lineage_name_the_image_that_is_pinned(dev: Path) -> N
     configure(dev, image_digest=PINNED)
     compiled = bundle.current(Target(Project(dev), "dev"))
     assert images(compiled.definition) == {own(PINNED)}
-    steps = {step["Name"]: step for step in compiled.definition["Steps"]}
-    register = steps["QualityGate"]["Arguments"]["IfSteps"][0]["Arguments"]
-    assert register["InferenceSpecification"]["Containers"][0]["Image"] == own(PINNED)
-    assert register["CustomerMetadataProperties"]["TrainingImage"] == own(PINNED)
+    for name in ("RegisterModel", "RegisterForReview"):
+        register = Definition(compiled.definition).steps[name].arguments
+        assert register["InferenceSpecification"]["Containers"][0]["Image"] == own(PINNED)
+        assert register["CustomerMetadataProperties"]["TrainingImage"] == own(PINNED)
     assert (compiled.manifest["image_digest"], compiled.manifest["images"]) == (PINNED, [own(PINNED)])
 
 

@@ -1,15 +1,15 @@
 """The limits of requests and responses that hold for a project."""
 
 from mlops.base.errors import UsageError
-from mlops.base.payloads import ENDPOINTS, MEGABYTE, Payload
+from mlops.base.payloads import ENDPOINTS, MEGABYTE, REALTIME, Payload
 from mlops.project.target import Target
 
 _KEY = "serving.max_payload_mb"
 
 
 def payload_of(target: Target) -> Payload:
-    """Return the limits of the project's kind of endpoint."""
-    return ENDPOINTS[target.project.answer("inference")]
+    """Return the limits of the project's kind of endpoint; a project with batch predictions has none, or real-time."""
+    return ENDPOINTS.get(target.project.answer("inference"), REALTIME)
 
 
 def max_payload_mb(target: Target) -> float:

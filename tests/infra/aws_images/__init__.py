@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops.pipeline.definition import Definition
 from tests.environments import environments
 from tests.isolation import contained
 from tests.projects import ROOT
@@ -56,10 +57,8 @@ class Started:
 
 def registered() -> Mapping[str, str]:
     """The environment of the container that is registered, from the compiled definition."""
-    steps = json.loads(_GOLDEN.read_text(encoding="utf-8"))["Steps"]
-    branch = next(step for step in steps if step["Type"] == "Condition")["Arguments"]["IfSteps"]
-    register = next(step for step in branch if step["Type"] == "RegisterModel")
-    environment: Mapping[str, str] = register["Arguments"]["InferenceSpecification"]["Containers"][0]["Environment"]
+    register = Definition.from_text(_GOLDEN.read_text(encoding="utf-8")).steps["RegisterModel"].arguments
+    environment: Mapping[str, str] = register["InferenceSpecification"]["Containers"][0]["Environment"]
     return environment
 
 
