@@ -95,5 +95,5 @@ def test_buildspecs_make_and_hooks_call_verbs_and_modules_that_the_page_allows()
     }
     names = {word.rpartition("mlops")[2] for word in called}
     assert {name[1:] for name in names if name.startswith(" ")} <= verbs
-    assert {name for name in names if name.startswith(".")} == {".serving.container"}
-    assert "`python -m mlops.serving.container`" in PAGE
+    assert {name for name in names if name.startswith(".")} == {".cli.in_use", ".serving.container"}
+    assert all(f"`python -m mlops{name}`" in PAGE for name in (".cli.in_use", ".serving.container"))
