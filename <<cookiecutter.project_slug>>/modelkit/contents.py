@@ -85,7 +85,12 @@ def notation_of(texts: Collection[str], kind: str) -> str:
     return ", ".join(found)
 
 
-def told(columns: Sequence[str], notation: str) -> str:
-    """Return that the texts of columns are not of their types, and the notation that makes values of them."""
+def notation_message(columns: Sequence[str], notation: str) -> str:
+    """Return the message for columns whose texts are values in a notation that the schema does not declare.
+
+    Args:
+        columns: The names of the columns.
+        notation: The arguments of the notation (see `notation_of`).
+    """
     subject = f"column '{columns[0]}'" if len(columns) == 1 else f"{len(columns)} columns ({listed(columns)})"
     return f"{subject}: values in a notation that the schema lacks, notation=Notation({notation})"

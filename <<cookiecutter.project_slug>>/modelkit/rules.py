@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelkit.bias import DataBias
-from modelkit.contents import notation_of, told
+from modelkit.contents import notation_message, notation_of
 from modelkit.dataset import Source
 from modelkit.messages import listed
 from modelkit.parsing import outside_categories, parse
@@ -68,7 +68,7 @@ def merged(findings: Iterable[Finding]) -> list[Violation]:
         what = f"column '{column}': {problem} in {_rows(rows)}" if column else f"{problem} in {_rows(rows)}"
         if members[0].notation:
             columns = list(dict.fromkeys(str(member.column) for member in members))
-            column, what = columns[0] if len(columns) == 1 else None, told(columns, problem)
+            column, what = columns[0] if len(columns) == 1 else None, notation_message(columns, problem)
         violations.append(Violation(column, rule, rows, f"{what}, for example {'; '.join(examples)}"))
     return violations
 

@@ -136,7 +136,7 @@ def _refuse(*_: Any) -> None:
 _CALLS: Mapping[tuple[str, str], Callable[..., None]] = {
     ("builtins", "slice"): lambda *_: None,
     ("numpy", "dtype"): _check_dtype,
-    ("numpy", "ndarray"): _refuse,  # of which others are told only
+    ("numpy", "ndarray"): _refuse,  # only ever an argument of `_reconstruct`
     ("numpy._core.multiarray", "_reconstruct"): _check_empty,
     ("numpy._core.multiarray", "scalar"): _check_scalar,
     ("numpy._core.numeric", "_frombuffer"): _check_buffer,

@@ -131,12 +131,12 @@ def build(context: Context) -> Pipeline:
     evaluate = evaluate_model(context, parameters, resolve, preprocess, train, report)
     register = None
     if context.model_package_group:
-        steps = (context, parameters, resolve, train, evaluate, baseline)
+        run = (context, parameters, resolve, train, evaluate, baseline)
         register = champion_gate(
             evaluate,
             report,
-            register_model(*steps),
-            register_model(*steps, note=NOT_COMPARED, name="RegisterForReview"),
+            register_model(*run),
+            register_model(*run, note=NOT_COMPARED, name="RegisterForReview"),
         )
     gate = quality_gate(parameters, evaluate, report, register)
     return Pipeline(

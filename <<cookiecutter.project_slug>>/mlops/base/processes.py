@@ -108,7 +108,7 @@ def _environment(pid: int) -> list[str]:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/<pid>/stat that follow the name of the program; none if there is no such process."""
+    """Return the fields of /proc/<pid>/stat after the name of the program; empty if the process does not exist."""
     with suppress(OSError):
         return _PROC.joinpath(str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
     return []

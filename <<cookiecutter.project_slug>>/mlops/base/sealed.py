@@ -1,7 +1,7 @@
 """Folders that are not changed any more, with the digests of their files beside them.
 
-Whoever executes code from such a folder first makes sure that it has these files and no others: a damaged file or a
-planted one, bytecode included, is not loaded.
+Code is executed from such a folder only after checking that it has exactly these files: a damaged or planted file,
+bytecode included, is not loaded.
 """
 
 import os

@@ -40,7 +40,7 @@ def _tracked(root: Path) -> list[tuple[str, Path]]:
         names = shortened(missing)
         raise UsageError(
             f"Sources that are not in git are not published: {names}.",
-            "Add them to git and commit, or have .gitignore name what is no source.",
+            "Add them to git and commit, or list files that are not sources in .gitignore.",
         )
     untracked = frozenset(found.untracked)
     return [(name, path) for name, path in found.files if name not in untracked]

@@ -22,8 +22,6 @@ def max_payload_mb(target: Target) -> float:
     if settings.missing(_KEY):
         return limits.request
     value = settings.number(_KEY)
-    if value <= 0:
-        raise UsageError(f"`{_KEY}: {value:g}` in {settings.file(_KEY)}: it must be greater than 0.")
     if value > limits.request:
         raise UsageError(
             f"`{_KEY}: {value:g}` in {settings.file(_KEY)} is too high: {limits.what} takes requests of up to "

@@ -19,7 +19,7 @@ import boto3
 
 from mlops.base.files import is_data
 from mlops.store.objects import relative
-from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start, notation_of, told
+from modelkit.contents import START, SUFFIXES, fault_of_header, fault_of_start, notation_message, notation_of
 from modelkit.messages import listed
 
 OBJECTS, SAMPLED, REASONS, EXAMPLES = 10_000, 20, 20, 3
@@ -175,7 +175,7 @@ def faults(sample: Sample, schema: Mapping[str, Any]) -> Iterator[tuple[str, str
         subject = f"column '{name}': " if name else ""
         yield rule, f"{subject}{what} in {rows}, for example {'; '.join(examples)}"
     for lacking, names in explained.items():
-        yield "type", told(names, lacking)
+        yield "type", notation_message(names, lacking)
 
 
 def _meanings(column: Mapping[str, Any], notation: Mapping[str, Any]) -> dict[str, str]:

@@ -73,5 +73,5 @@ class Settings:
 
 
 def _max_payload_mb() -> float:
-    """Return what a transform job or the image sets, or else the limit of a real-time endpoint; 0 is no limit."""
+    """Return what a transform job or the image sets, or else the limit of a real-time endpoint; 0 means no limit."""
     return float(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB", REALTIME.request)) or ASYNC.request

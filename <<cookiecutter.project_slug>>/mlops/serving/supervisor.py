@@ -138,7 +138,7 @@ class TwinMaker:
         return self.process.stderr
 
     def end(self, reason: str = "") -> None:
-        """Log why there is no twin, if there is none; the model is served without it.
+        """Close it, and log why it made no twin, if so; the model is then served without one.
 
         Args:
             reason: Why it is killed; empty if it has closed its standard error, so that it exits.

@@ -152,7 +152,7 @@ class HttpProtocol(asyncio.Protocol):
             self.refuse(RefusalError(503, "the server has too many connections; try again later"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let the application know that there is nobody to answer."""
+        """Tell the application that the client is gone."""
         self.state.connections.discard(self)
         self.phase = Phase.ENDING
         for exchange in (self._arriving, self._answering):
