@@ -135,12 +135,16 @@ def start(repository: Path, folder: Path, version: str) -> Path:
     return project
 
 
-def check_upgraded(project: Path, fresh: dict[str, bytes]) -> None:
-    """The project is what the new release renders, with its owner's edits."""
+def check_upgraded(project: Path, fresh: dict[str, bytes], *kept: tuple[bytes, bytes]) -> None:
+    """The project is what the new release renders, with its owner's edits and the values that it kept."""
     upgraded = files(project)
     assert set(upgraded) == {*fresh, "docs/notes.md"}
     assert {name for name, content in fresh.items() if upgraded[name] != content} == {"config/base.yaml"}
-    assert upgraded["config/base.yaml"] == fresh["config/base.yaml"].replace(b"min_auc: 0.70", b"min_auc: 0.71")
+    expected = fresh["config/base.yaml"]
+    for generated, value in ((b"min_auc: 0.70", b"min_auc: 0.71"), *kept):
+        assert expected.count(generated) == 1
+        expected = expected.replace(generated, value)
+    assert upgraded["config/base.yaml"] == expected
     assert upgraded["docs/notes.md"] == b"ours\n"
     assert "up to date" in cruft(project, "check")
 
@@ -153,7 +157,7 @@ def test_a_project_of_the_first_release_takes_over_this_one_and_keeps_its_edits(
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "-m", "release 0.4.0")
     take_over(project)
-    check_upgraded(project, files(rendering()))
+    check_upgraded(project, files(rendering()), (b"max_payload_mb: 25", b"max_payload_mb: 6"))
 
 
 def test_a_project_of_this_release_takes_over_a_later_one_and_keeps_its_edits(repository: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict
 
 from mlops.base.documents import conform, read_document
 from mlops.base.errors import MlopsError
@@ -155,10 +155,9 @@ class LocalRegistry:
             write_json(self.folder / f"{version}.json", record)
         return _version(record)
 
-    def evaluation(self, version: ModelVersion) -> dict[str, Any]:
+    def evaluation(self, version: ModelVersion) -> Any:
         """Return the evaluation report of a version (see `Registry.evaluation`)."""
-        # The owner's evaluation may have another form.
-        return cast("dict[str, Any]", self.store.read_json(version.evaluation_uri, object))
+        return self.store.read_json(version.evaluation_uri)
 
     def download_model(self, version: ModelVersion, folder: Path) -> Path:
         """Copy the model archive of a version into a folder (see `Registry.download_model`)."""

@@ -23,11 +23,11 @@ class Registry(Protocol):
             MlopsError: The version does not exist.
         """
 
-    def evaluation(self, version: ModelVersion) -> dict[str, Any]:
-        """Return the evaluation report of a version.
+    def evaluation(self, version: ModelVersion) -> Any:
+        """Return the evaluation report of a version: any JSON value, because the owner's may have a form of its own.
 
         Raises:
-            MlopsError: The report is missing.
+            MlopsError: The report is missing, or is not JSON.
         """
 
     def download_model(self, version: ModelVersion, folder: Path) -> Path:

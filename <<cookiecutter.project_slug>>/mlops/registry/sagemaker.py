@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from mlops.base.errors import UsageError
 from mlops.project.account import Account, aws_errors, if_exists
@@ -69,10 +69,9 @@ class AwsRegistry:
             )
             return of_package(self.account.sagemaker.describe_model_package(ModelPackageName=found.arn))
 
-    def evaluation(self, version: ModelVersion) -> dict[str, Any]:
+    def evaluation(self, version: ModelVersion) -> Any:
         """Return the evaluation report of a version (see `Registry.evaluation`)."""
-        # The owner's evaluation may have another form.
-        return cast("dict[str, Any]", (self.reports or self.store).read_json(version.evaluation_uri, object))
+        return (self.reports or self.store).read_json(version.evaluation_uri)
 
     def download_model(self, version: ModelVersion, folder: Path) -> Path:
         """Download the model archive of a version into a folder (see `Registry.download_model`)."""

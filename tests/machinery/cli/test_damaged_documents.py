@@ -38,9 +38,13 @@ def project(after_run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield after_run
 
 
+OTHERS = (b"null", b"[]", b"5", b'"x"')
+"""Values that are JSON, but no objects."""
+
+
 def texts(original: bytes) -> Iterator[bytes]:
     """Documents that are none."""
-    yield from (b"", original[: len(original) // 2], b"\xff\xfe{}", b"NaN", b"null", b"[]", b"5", b'"x"')
+    yield from (*OTHERS, b"", original[: len(original) // 2], b"\xff\xfe{}", b"NaN")
     yield from (b"[" * 100_000, b'{"a":' * 900 + b"1" + b"}" * 900, b"1" * 5_000, b"1e999")
     yield original.replace(b"{", b'{"digits": ' + b"1" * 5_000 + b", ", 1)
 
@@ -79,6 +83,9 @@ def kept(path: Path) -> Iterator[bytes]:
         path.write_bytes(content)
 
 
+EVALUATION = "s3/*/*/runs/*/Evaluate/evaluation/evaluation.json"
+"""The owner may give it another form: versions are listed then without figures."""
+
 DOCUMENTS = {
     "registry/local/*/1.json": ["models"],
     "runs/*/run.json": ["runs", "RUN"],
@@ -86,7 +93,7 @@ DOCUMENTS = {
     "runs/*/bundle.json": ["run", "--resume", "RUN"],
     "retraining.json": ["retrain", "--status"],
     "s3/*/*/data-versions/*.json": ["data", "1"],
-    "s3/*/*/runs/*/Evaluate/evaluation/evaluation.json": ["models"],
+    EVALUATION: ["models"],
     "endpoint/local/state.json": ["serve", "--stop"],
 }
 """Documents, with a verb that cannot do without them."""
@@ -109,8 +116,12 @@ def test_each_verb_ends_with_a_status_and_that_which_needs_the_document_with_its
                 assert status(verb) in (0, 1, 2), (content[:40], verb)
             capsys.readouterr()
             path.write_bytes(content)
-            assert status(DOCUMENTS[pattern]) in (1, 2), content[:40]
-            assert path.name in capsys.readouterr().err, content[:40]
+            if pattern == EVALUATION and content in OTHERS:
+                assert status(DOCUMENTS[pattern]) == 0, content
+                assert capsys.readouterr().out.count(" ? ") == 2, content
+            else:
+                assert status(DOCUMENTS[pattern]) in (1, 2), content[:40]
+                assert path.name in capsys.readouterr().err, content[:40]
         for content in changed(original, 6):
             path.write_bytes(content)
             for verb in VERBS:
