@@ -15,9 +15,11 @@ from weakref import WeakValueDictionary
 
 import boto3
 import botocore.session
+import moto.backends
 import moto.sagemaker.models
 import pytest
 from botocore.config import Config
+from cryptography.hazmat.primitives.asymmetric import rsa
 from moto.applicationautoscaling import models as autoscaling
 from moto.applicationautoscaling import responses as autoscaling_responses
 from moto.awslambda.models import LambdaStorage, LayerStorage
@@ -26,7 +28,7 @@ from moto.core.model_instances import reset_model_data
 from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
-from moto.sns.models import SNSBackend
+from moto.sns.models import SNSBackend, Subscription
 from moto.ssm.models import ParameterDict
 from werkzeug.serving import make_server
 
@@ -296,6 +298,12 @@ def _bucket_permission(bucket: FakeBucket, action: str, resource: str) -> Permis
 
 
 @cache
+def _signing_key() -> rsa.RSAPrivateKey:
+    """What SNS signs with."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
 def _scalable_dimensions() -> Any:
     """What can be scaled; moto knows a part."""
     model = botocore.session.get_session().get_service_model("application-autoscaling")
@@ -340,6 +348,10 @@ def cloud() -> Iterator[Cloud]:
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     with ExitStack() as ended:
         patch = ended.enter_context(pytest.MonkeyPatch.context())
+        # moto lists its folder for each request, and makes a key for each subscription.
+        services = tuple(moto.backends.list_of_moto_modules())
+        patch.setattr(moto.backends, "list_of_moto_modules", lambda: services)
+        patch.setattr(Subscription, "private_key", lambda _: _signing_key())
         patch.setattr(FakeBucket, "get_permission", _bucket_permission)
         patch.setattr(S3Backend, "get_bucket_encryption", _encryption)
         patch.setattr(moto.sagemaker.models, "load_pipeline_definition_from_s3", _text_of_definition)
