@@ -17,7 +17,7 @@ help:
 	@echo "make demo       generate a project and run its whole loop: train, serve, watch, retrain, promote"
 	@echo "make test       test the template and the projects it renders"
 	@echo "make test-fast  run on each save: style, types, rendering with the default answers, units of the machinery"
-	@echo "make test-nightly what takes too long for each change: the infrastructure in every Region"
+	@echo "make test-nightly what takes too long for each change: further sets of answers, every Region"
 	@echo "make lint       check style and types of the template and, in place, of what it renders"
 	@echo "make format     format the code"
 	@echo "make docs       build the documentation as a site: build/site/index.html"
@@ -95,14 +95,17 @@ demo: demo/.complete
 # ARGS=--costs shows what tests take, by file and by folder.
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-test: .venv/.complete .checkov/.complete .docs/.complete $(FRAMEWORKS:%=.aws-images/%/.complete) lint
+ENVIRONMENTS := .venv/.complete .checkov/.complete .docs/.complete $(FRAMEWORKS:%=.aws-images/%/.complete)
+
+test: $(ENVIRONMENTS) lint
 	.venv/bin/python -m tests.environments
 	$(PYTEST)
 
 test-fast: lint
 	$(PYTEST) -m "not slow and not nightly" tests/render tests/machinery
 
-test-nightly: .venv/.complete
+test-nightly: $(ENVIRONMENTS)
+	.venv/bin/python -m tests.environments
 	$(PYTEST) -m nightly
 
 lint: .venv/.complete

@@ -22,6 +22,7 @@ from served_project import model, ours, prepared, process_tree, python, rows, ru
 
 CONNECTIONS, WORKERS, ROWS = 64, 2, 1000
 CLASSIC, NULL, CAPTURING, NOT_CAPTURING = "classic recipe", "transport only", "ours, capture on", "ours, capture off"
+BEFORE = "before, capture on"
 GOALS = dict.fromkeys((CAPTURING, NOT_CAPTURING), (40, 0.65))
 P99_GOAL, START_GOAL = 1.5, 1.3
 LARGEST_DIFFERENCE = 1e-5
@@ -183,7 +184,7 @@ def import_seconds(project: Path, module: str, rounds: int) -> float:
     return statistics.median(taken)
 
 
-def servers(project: Path, folder: Path) -> dict[str, tuple[list[str], int, dict[str, str]]]:
+def servers(project: Path, folder: Path, before: Path | None) -> dict[str, tuple[list[str], int, dict[str, str]]]:
     """The command, port and variables of each server."""
     classic = make_classic(folder)
     (folder / "classic_app.py").write_text(CLASSIC_APP)
@@ -197,10 +198,17 @@ def servers(project: Path, folder: Path) -> dict[str, tuple[list[str], int, dict
         "--no-proxy-headers", "--log-level", "warning",
     ]  # fmt: skip
     here = {"PYTHONPATH": str(project)}
-    capturing = ours(project, folder, 9403, workers=WORKERS, capture=str(folder / "captured"))
+    captured = str(folder / "captured")
+    capturing = ours(project, folder, 9403, workers=WORKERS, capture=captured)
+    earlier = {}
+    if before:
+        before = before.resolve()
+        command = ours(before, folder, 9405, workers=WORKERS, capture=f"{captured}-before")
+        earlier[BEFORE] = command, 9405, {"PYTHONPATH": str(before)}
     return {
         CLASSIC: (gunicorn, 9401, variables),
         NULL: (uvicorn, 9402, {"PYTHONPATH": str(folder)}),
+        **earlier,
         CAPTURING: (capturing, 9403, here),
         NOT_CAPTURING: (ours(project, folder, 9404, workers=WORKERS), 9404, here),
     }
@@ -212,6 +220,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=5, help="of a round (default: %(default)s)")
     parser.add_argument("--project", type=Path, help="a project that is set up (default: one is made)")
+    parser.add_argument("--before", type=Path, help="a project of an earlier release, which has served a model")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -222,7 +231,7 @@ def main() -> None:
         floor = import_seconds(project, "xgboost", options.rounds)
         processes = {
             kind: (port, stack.enter_context(running(command, port, folder, **variables)).pid)
-            for kind, (command, port, variables) in servers(project, folder).items()
+            for kind, (command, port, variables) in servers(project, folder, options.before).items()
         }
         compare([processes[kind][0] for kind in (CLASSIC, CAPTURING, NOT_CAPTURING)], folder)
         found: dict[str, list[Round]] = {kind: [] for kind in processes}

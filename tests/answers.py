@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -87,6 +87,11 @@ def label(answers: Mapping[str, str]) -> str:
 def beyond_default(answers: Mapping[str, str]) -> tuple[pytest.MarkDecorator, ...]:
     """The mark of what is tested for other answers than the default ones, of which there are many."""
     return () if answers == DEFAULTS else (pytest.mark.slow,)
+
+
+def rest_at_night(cases: Sequence[Any], daily: int = 1) -> list[Any]:
+    """Cases of a test that takes long: the first ones are tested with each change, the others at night."""
+    return [*cases[:daily], *(pytest.param(case, marks=pytest.mark.nightly) for case in cases[daily:])]
 
 
 each_set_of_answers = pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from standin.lambdas import deliver
 from standin.needs import Need, keys, needs
 from standin.service_side import service_needs
 from standin.template import parse, resolve
-from tests.answers import label
+from tests.answers import label, rest_at_night
 from tests.infra.checks import buildspec_schema
 from tests.infra.deployed import NAMES, Deployed
 from tests.infra.rendered import SLUG, buildspecs, configured, texts
@@ -292,7 +292,7 @@ def test_what_was_tested_is_released(
     assert stacks.judged("rel", [*needs(calls, keys(account)), *stacks.sources("release")]) == []
 
 
-@each_source
+@pytest.mark.parametrize("answers", rest_at_night([GITHUB, CODECOMMIT]), ids=label)
 def test_a_commit_is_compiled_checked_and_trained_on(
     account: StandInAccount, run: Run, sources: Path, record: CallRecord, answers: dict[str, str]
 ) -> None:

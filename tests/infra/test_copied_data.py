@@ -23,7 +23,7 @@ from standin.calls import CallRecord
 from standin.reach import Walk
 from standin.replication import needs, rules_of
 from standin.template import parse, resolve
-from tests.answers import label
+from tests.answers import label, rest_at_night
 from tests.infra import organization, several_accounts
 from tests.infra.monitoring import Monitoring
 from tests.infra.rendered import SLUG, texts
@@ -38,7 +38,7 @@ ANSWERS: list[dict[str, str]] = [
     {"team_size": "medium", "project_scope": "deploy"},
     {"team_size": "large"},
 ]
-each_answer = pytest.mark.parametrize("answers", ANSWERS, ids=label)
+each_answer = pytest.mark.parametrize("answers", rest_at_night(ANSWERS, 2), ids=label)
 of_medium = pytest.mark.parametrize("answers", [MEDIUM], ids=label)
 SETTING = "copy_captured_data"
 REQUESTS = {"async": ["async"], "batch": ["batch", "capture"]}
@@ -222,7 +222,7 @@ def captured(project: Path, production: Monitoring, answers: Mapping[str, str]) 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "answers",
-    [MEDIUM, *({"account_layout": "multi", "inference": inference} for inference in ("async", "batch"))],
+    rest_at_night([MEDIUM, *({"account_layout": "multi", "inference": inference} for inference in ("async", "batch"))]),
     ids=label,
 )
 def test_a_data_scientist_who_may_not_enter_production_compares_a_window_of_it(

@@ -11,7 +11,7 @@ from mlops.deployment.left_behind import FOUND
 from mlops.deployment.templates import Template
 from standin.account import REGION
 from standin.template import parse, resolve
-from tests.answers import COVERING, REGIONS, beyond_default, label, refusal
+from tests.answers import COVERING, REGIONS, beyond_default, label, refusal, rest_at_night
 from tests.infra.checks import codepipeline, createonly, names, rungs, validators, whole_numbers
 from tests.infra.rendered import SLUG, buildspecs, every_text, texts
 from tests.infra.samples import sample
@@ -34,6 +34,12 @@ each_text = pytest.mark.parametrize(
 )
 
 
+LONGEST = {stack: max((text for name, text in every_text() if name == stack), key=len) for stack, _ in every_text()}
+"""The text of each stack that has most in it; what takes long is done with the others at night."""
+
+each_longest = pytest.mark.parametrize(("stack", "text"), LONGEST.items(), ids=LONGEST)
+
+
 def test_what_is_checked_here_is_what_cookiecutter_renders(rendering: Bake) -> None:
     for answers in (COVERING[0], COVERING[-1]):
         project = rendering(project_slug=SLUG, **answers)
@@ -47,7 +53,7 @@ def test_aws_s_validator_and_our_rules_find_nothing(stack: str, text: str) -> No
     assert validators.invalid(text) == []
 
 
-@each_text
+@each_longest
 def test_cfn_lint_finds_nothing(stack: str, text: str) -> None:
     assert validators.unlinted(text, [REGION]) == []
 
@@ -116,8 +122,9 @@ def test_the_inline_policies_of_a_role_fit_into_it(stack: str, text: str) -> Non
 
 
 @pytest.mark.slow
-def test_checkov_finds_little_and_what_is_skipped_says_why(tmp_path: Path) -> None:
-    for number, ((stack, text), _) in enumerate(every_text().items()):
+@pytest.mark.parametrize("checked", rest_at_night([list(LONGEST.items()), list(every_text())]), ids=["longest", "all"])
+def test_checkov_finds_little_and_what_is_skipped_says_why(checked: list[tuple[str, str]], tmp_path: Path) -> None:
+    for number, (stack, text) in enumerate(checked):
         (tmp_path / f"{stack}-{number}.yaml").write_text(text)
     posture = validators.posture(tmp_path)
     assert posture.unjustified == []

@@ -255,7 +255,10 @@ def test_a_finding_of_a_severity_that_is_said_keeps_an_image_from_promotion(
     assert (len(image_build.pushes(build)), image_build.newest, image_build.started) == (1, "none", 0)
 
 
-@pytest.mark.parametrize("status", ["UNSUPPORTED_IMAGE", "FAILED", "ACTIVE", "PENDING", "not found"])
+@pytest.mark.parametrize(
+    "status",
+    ["UNSUPPORTED_IMAGE", "FAILED", "ACTIVE", "PENDING", pytest.param("not found", marks=pytest.mark.nightly)],
+)
 def test_an_image_that_ecr_does_not_scan_is_not_promoted_and_the_build_says_why(
     image_build: ImageBuild, statuses: list[str], scan: dict[str, int], status: str
 ) -> None:

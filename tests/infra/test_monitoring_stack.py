@@ -230,7 +230,7 @@ def test_drift_of_what_a_transform_job_predicted_is_found_by_the_pipeline(
     assert judged(of_batches, record) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_drift_and_quality_of_what_an_asynchronous_endpoint_answered_are_found_by_the_pipeline(
     asynchronous: Monitoring, rendering: Bake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: CallRecord
 ) -> None:

@@ -25,7 +25,7 @@ from standin.principals import account_of
 from standin.queues import drain, waiting
 from standin.reach import Walk
 from standin.service_side import service_needs
-from tests.answers import label, meant
+from tests.answers import label, meant, rest_at_night
 from tests.infra import people, shipping
 from tests.infra import test_base_stacks as base_stacks
 from tests.infra.monitoring import alarm_rings
@@ -41,7 +41,7 @@ ANSWERS: list[dict[str, str]] = [
     {"team_size": "large"},
     {"account_layout": "organization", "inference": "batch", "framework": "pytorch", "monitoring": "off"},
 ]
-each_answer = pytest.mark.parametrize("answers", ANSWERS, ids=label)
+each_answer = pytest.mark.parametrize("answers", rest_at_night(ANSWERS), ids=label)
 of_large = pytest.mark.parametrize("answers", ANSWERS[:1], ids=label)
 DUE = f"{SLUG}-production-retraining-due"
 

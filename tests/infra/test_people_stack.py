@@ -46,6 +46,9 @@ VARIANTS: Mapping[str, dict[str, str]] = {
     "deploys only": {"project_scope": "deploy", "inference": "serverless"},
 }
 SSO = "arn:aws:iam::*:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_*"
+DAILY = ("realtime", "deploys only")
+"""Tested with each change; the others at night."""
+
 PEOPLE = ("data_scientists", "ml_engineers", "approvers", "operators", "auditors")
 TRAINER = "trainer"
 ORDER = ("data", "registry", "execution", "retraining", "workload", "monitoring", "people")
@@ -252,7 +255,14 @@ def acts(office: Office) -> Iterator[Act]:
         yield act("versions", "models --environment dev")
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(f"people {name}")) for name in VARIANTS])
+@pytest.fixture(
+    params=[
+        pytest.param(
+            name, marks=[pytest.mark.xdist_group(f"people {name}"), *([] if name in DAILY else [pytest.mark.nightly])]
+        )
+        for name in VARIANTS
+    ]
+)
 def office(
     request: pytest.FixtureRequest,
     rendering: Bake,

@@ -142,7 +142,7 @@ def remove_functions(account: StandInAccount, bucket: str) -> None:
     ("answers", "measured"),
     [
         pytest.param(REALTIME, r"p99 (?P<p99>\d+) ms, errors 0\.00%", id="realtime"),
-        pytest.param(ASYNC, "correct predictions for 3 rows", id="async"),
+        pytest.param(ASYNC, "correct predictions for 3 rows", id="async", marks=pytest.mark.nightly),
         pytest.param(BATCH, "the schedule uses it", id="batch"),
     ],
 )

@@ -150,6 +150,7 @@ def test_the_same_events_in_another_batch_start_no_second_run(arriving: Retraini
     assert arriving.decisions()[-1][:2] == (DATA, REFUSED)
 
 
+@pytest.mark.nightly
 def test_500_objects_in_a_window_are_one_run(account: StandInAccount) -> None:
     project = retraining(account, "event-driven")
     project.upsert()

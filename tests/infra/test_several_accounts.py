@@ -17,7 +17,7 @@ from standin.principals import account_of
 from standin.queues import drain, waiting
 from standin.reach import Walk
 from standin.service_side import service_needs
-from tests.answers import label
+from tests.answers import label, rest_at_night
 from tests.infra import shipping
 from tests.infra import test_base_stacks as base_stacks
 from tests.infra.monitoring import alarm_rings
@@ -31,16 +31,16 @@ from tests.projects import Bake
 
 ANSWERS: list[dict[str, str]] = [
     {"team_size": "medium"},
+    {"team_size": "medium", "project_scope": "deploy"},
     {"account_layout": "multi", "inference": "batch", "framework": "pytorch"},
     {"account_layout": "multi", "inference": "async", "training_image": "custom"},
     {"account_layout": "multi", "inference": "serverless", "framework": "sklearn"},
-    {"team_size": "medium", "project_scope": "deploy"},
     {"account_layout": "multi", "project_scope": "deploy", "inference": "batch", "training_image": "custom"},
     {"account_layout": "multi", "project_scope": "deploy", "inference": "async", "monitoring": "off"},
 ]
-each_answer = pytest.mark.parametrize("answers", ANSWERS, ids=label)
+each_answer = pytest.mark.parametrize("answers", rest_at_night(ANSWERS, 3), ids=label)
 of_medium = pytest.mark.parametrize("answers", ANSWERS[:1], ids=label)
-of_medium_and_of_two_projects = pytest.mark.parametrize("answers", [ANSWERS[0], ANSWERS[4]], ids=label)
+of_medium_and_of_two_projects = pytest.mark.parametrize("answers", ANSWERS[:2], ids=label)
 DUE = f"{SLUG}-production-retraining-due"
 
 
@@ -397,7 +397,7 @@ def test_people_of_development_are_in_no_other_account_and_reach_none(
 _PEOPLE = {"ds", "mle", "appr", "ops", "audit"}
 
 
-@pytest.mark.parametrize("answers", [ANSWERS[4]], ids=label)
+@pytest.mark.parametrize("answers", ANSWERS[1:2], ids=label)
 def test_only_roles_of_the_project_that_deploys_reach_what_is_registered(
     parts: Mapping[str, Part], trainer: Part, answers: dict[str, str]
 ) -> None:

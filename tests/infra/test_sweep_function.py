@@ -262,6 +262,7 @@ def test_no_result_is_tagged_while_a_live_version_is_not_registered(project: Swe
     assert project.tags(JANUARY, version) == {}
 
 
+@pytest.mark.nightly
 def test_more_versions_than_a_page_holds_are_all_tagged(project: Swept) -> None:
     versions = [project.put(f"{SLUG}/data/{number % 7}.csv") for number in range(1020)]
     project.age()

@@ -67,6 +67,7 @@ def works(folder: Path, *arguments: str) -> None:
     subprocess.run([folder / arguments[0], *arguments[1:]], check=True, capture_output=True)
 
 
+@pytest.mark.nightly
 def test_tools_that_were_half_made_are_made_anew(rendering: Bake, tmp_path: Path) -> None:
     project = Path(shutil.copytree(rendering(), tmp_path / "project"))
     for moment, by in INTERRUPTIONS:  # each on what the one before has left
@@ -85,6 +86,7 @@ def test_an_environment_that_was_half_made_is_made_anew(rendering: Bake, tmp_pat
     works(project, ".venv/bin/python", "-c", "import boto3, jinja2, numpy, onnxruntime, pyarrow, xgboost, yaml")
 
 
+@pytest.mark.nightly
 def test_the_template_s_own_tools_are_made_anew(template: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(template, tmp_path / "template"))
     interrupt(copy, "demo", copy / ".tools" / SITE / "pip", signal.SIGKILL)

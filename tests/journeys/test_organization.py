@@ -9,7 +9,7 @@ from mlops.project.stacks import placed
 from standin.account import Cloud, StandInAccount
 from standin.calls import CallRecord
 from standin.lambdas import real_handlers
-from tests.answers import label
+from tests.answers import label, rest_at_night
 from tests.infra.organization import LAYOUT, filled_in, opened
 from tests.infra.rendered import SLUG
 from tests.infra.several_accounts import Part
@@ -72,7 +72,7 @@ def experiment(account: StandInAccount) -> str:
     return arn
 
 
-@pytest.mark.parametrize("answers", ANSWERS, ids=label)
+@pytest.mark.parametrize("answers", rest_at_night(ANSWERS), ids=label)
 def test_a_project_goes_into_all_accounts_and_out_of_them_again(
     project: Path, accounts: dict[str, StandInAccount], run: Shell, answers: dict[str, str]
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from standin.account import Cloud, StandInAccount
 from standin.calls import CallRecord
 from standin.lambdas import real_handlers
-from tests.answers import label
+from tests.answers import label, rest_at_night
 from tests.infra.rendered import SLUG, configured
 from tests.infra.several_accounts import ACCOUNTS, REGISTRY, TRAINER, Part, filled_in, opened, training
 from tests.journeys.test_whole_account import outcomes, register
@@ -98,7 +98,7 @@ def live(run: Shell) -> dict[int, list[str]]:
     return {version["version"]: version["live"] for version in run.json("models", "--environment", "dev")}
 
 
-@pytest.mark.parametrize("answers", ANSWERS, ids=label)
+@pytest.mark.parametrize("answers", rest_at_night(ANSWERS, 2), ids=label)
 def test_a_project_goes_into_three_accounts_and_out_of_them_again(
     rendering: Bake, tmp_path: Path, accounts: dict[str, StandInAccount], enter: Enter, answers: dict[str, str]
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_project_goes_into_three_accounts_and_out_of_them_again(
     assert set(outcomes(run.json("deploy", "--environment", "dev", "--yes")).values()) == {"created"}
 
 
-@pytest.mark.parametrize("answers", OF_TWO_PROJECTS, ids=label)
+@pytest.mark.parametrize("answers", rest_at_night(OF_TWO_PROJECTS), ids=label)
 def test_one_project_trains_and_another_deploys_to_the_other_accounts_and_both_go_again(
     rendering: Bake, tmp_path: Path, accounts: dict[str, StandInAccount], enter: Enter, answers: dict[str, str]
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from standin.account import StandInAccount
 from standin.calls import HOOK
 from standin.quotas import ALL_ENDPOINTS, FRESH
-from tests.answers import label
+from tests.answers import label, rest_at_night
 from tests.infra.rendered import SLUG, configured
 from tests.machinery.deployment.deploying import Shell, entered
 from tests.machinery.deployment.small_project import ACCOUNT, REGION
@@ -125,7 +125,7 @@ def ask_for_quotas(run: Shell, wanted: set[str]) -> None:
     run.account.cloud.quotas.approve()
 
 
-@pytest.mark.parametrize("answers", ANSWERS, ids=label)
+@pytest.mark.parametrize("answers", rest_at_night(ANSWERS, 3), ids=label)
 def test_a_project_goes_into_an_account_and_out_of_it_again(
     project: Path,
     account: StandInAccount,

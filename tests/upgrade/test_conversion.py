@@ -17,7 +17,7 @@ from mlops.project.configuration import merged
 from mlops.project.conversion import Conversion, convert
 from mlops.project.project import Project
 from mlops.project.stacks import TABLE
-from tests.answers import QUESTIONS, completed, label, meant
+from tests.answers import QUESTIONS, completed, label, meant, rest_at_night
 from tests.projects import ROOT, Bake
 from tests.upgrade.test_upgrade import git, releases
 
@@ -145,7 +145,7 @@ def test_what_was_not_edited_stays_as_this_release_generates_it(rendering: Bake,
     assert {key for keys in done.placed.values() for key in keys} == differing.get(inference, set())
 
 
-@pytest.mark.parametrize("answers", ANSWERS, ids=label)
+@pytest.mark.parametrize("answers", rest_at_night(ANSWERS, 3), ids=label)
 def test_comments_of_the_owner_survive_and_those_of_the_release_do_not(
     rendering: Bake, answers: dict[str, str]
 ) -> None:

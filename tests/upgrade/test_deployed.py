@@ -11,7 +11,7 @@ import pytest
 
 from standin.account import StandInAccount
 from standin.kinds import KINDS
-from tests.answers import label
+from tests.answers import label, rest_at_night
 from tests.infra.rendered import SLUG, configure
 from tests.journeys.test_whole_account import FILLED_IN, outcomes, register
 from tests.machinery.deployment.deploying import entered
@@ -64,7 +64,7 @@ def deploy(account: StandInAccount, project: Path) -> None:
 
 
 @pytest.mark.usefixtures("grown")
-@pytest.mark.parametrize("answers", ANSWERS, ids=label)
+@pytest.mark.parametrize("answers", rest_at_night(ANSWERS), ids=label)
 def test_a_deployed_project_is_brought_up_to_this_release(
     release: Path,
     bake: Bake,

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mlops.cli.main import verbs_of
+from tests.answers import rest_at_night
 from tests.projects import SOURCES, mlops
 
-CLOSED = ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"]
+CLOSED = rest_at_night(["2>&-", "<&- >&- 2>&-", "<&-", ">&-", ">&- 2>&-"], 2)
 
 
 def closed(project: Path, verb: str, streams: str) -> subprocess.CompletedProcess[bytes]:

@@ -85,7 +85,10 @@ def predicted(predictions: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("features", "rows", "windows"), [(10, 100, 300), (10, 2_500, 160), (300, 100, 150)])
+@pytest.mark.parametrize(
+    ("features", "rows", "windows"),
+    [(10, 100, 300), (10, 2_500, 160), pytest.param(300, 100, 150, marks=pytest.mark.nightly)],
+)
 def test_at_most_two_of_a_hundred_windows_of_the_same_population_raise_any_alarm(
     features: int, rows: int, windows: int
 ) -> None:
