@@ -8,7 +8,6 @@ import ast
 import atexit
 import functools
 import hashlib
-import os
 import shlex
 import shutil
 import subprocess
@@ -21,19 +20,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from standin.forkserver import ForkServer, forkserver
-from tests.projects import ROOT, SOURCES, copy_template, rendered
+from tests.projects import ROOT, SOURCES, copy_template, of_user, rendered
 
 FRAMEWORKS = ("xgboost", "sklearn", "pytorch")
 REGION = "eu-west-1"
 KEPT = ROOT / ".environments"
 NAMES = (".tools", ".venv", ".venv-dev")
 _MADE_FROM = ("Makefile", "locks")
-_HIDDEN = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "RUFF_CACHE_DIR", "MYPY_CACHE_DIR", "MAKEFLAGS")
-
-
-def of_user() -> dict[str, str]:
-    """The environment variables of a user, without those that are set for the template's own tools."""
-    return {name: value for name, value in os.environ.items() if name not in _HIDDEN}
 
 
 @functools.cache

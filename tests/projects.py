@@ -21,6 +21,13 @@ SLUG = "doctor-visits"
 
 Bake = Callable[..., Path]
 
+_HIDDEN = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "RUFF_CACHE_DIR", "MYPY_CACHE_DIR", "MAKEFLAGS")
+
+
+def of_user() -> dict[str, str]:
+    """The environment variables of a user, without those that are set for the template's own tools."""
+    return {name: value for name, value in os.environ.items() if name not in _HIDDEN}
+
 
 def copy_template(folder: Path) -> Path:
     """Copy the template as a fresh clone would hold it, with what is not committed yet."""
@@ -45,8 +52,7 @@ def rendered(template: Path, folder: Path, **answers: Any) -> Path:
 def mlops(project: Path, *arguments: str, check: bool = True, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Run a verb in a project as its user would."""
     command = [str(project / ".venv/bin/python"), "-m", "mlops", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(HOOK)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the project is a copy, whose verbs start faster with a cache
+    environment = {**of_user(), "PYTHONPATH": str(HOOK)}
     result = subprocess.run(
         command, cwd=project, env=environment, capture_output=True, text=True, check=False, **settings
     )

@@ -25,7 +25,7 @@ OWN_IMAGE = {"project_slug": SLUG, "training_image": "custom"}
 def configured(project: Path, folder: Path, /, **values: str) -> Path:
     """A copy of a project in a folder, with environments and with some values of config/dev.yaml filled in.
 
-    How fast a simulated endpoint answers is no fault of a project.
+    `smoke` has no effective latency limit there: the latency of a simulated endpoint depends on the test machine.
     """
     copy = give(Path(shutil.copytree(project, folder / project.name)))
     base = copy / "config/base.yaml"

@@ -45,10 +45,9 @@ VARIANTS: Mapping[str, dict[str, str]] = {
     "trains only": {"project_scope": "build-train"},
     "deploys only": {"project_scope": "deploy", "inference": "serverless"},
 }
-SSO = "arn:aws:iam::*:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_*"
 DAILY = ("realtime", "deploys only")
 """Tested with each change; the others at night."""
-
+SSO = "arn:aws:iam::*:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_*"
 PEOPLE = ("data_scientists", "ml_engineers", "approvers", "operators", "auditors")
 TRAINER = "trainer"
 ORDER = ("data", "registry", "execution", "retraining", "workload", "monitoring", "people")

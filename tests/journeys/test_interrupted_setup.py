@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import of_user
-from tests.projects import Bake
+from tests.projects import Bake, of_user
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.environments import give, of_user
+from tests.environments import give
 from tests.isolation import can_isolate, isolated
-from tests.projects import ROOT, Bake
+from tests.projects import ROOT, Bake, of_user
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import give, of_user
-from tests.projects import ROOT, Bake, mlops, mlops_json
+from tests.environments import give
+from tests.projects import ROOT, Bake, mlops, mlops_json, of_user
 
 DEPLOYS = {"project_slug": "deployer", "project_scope": "deploy"}
 

@@ -10,8 +10,8 @@ import pytest
 
 from mlops.project.machinery import compare
 from mlops.project.project import Project
-from tests.environments import give, of_user
-from tests.projects import SLUG, Bake
+from tests.environments import give
+from tests.projects import SLUG, Bake, of_user
 from tests.upgrade.test_conversion import before
 from tests.upgrade.test_upgrade import cruft, files, git, take_over
 from tests.upgrade.test_upgrade import repository as repository  # a fixture

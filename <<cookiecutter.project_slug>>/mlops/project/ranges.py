@@ -52,7 +52,7 @@ RANGES: Mapping[str, Range] = {
     "retraining.cooldown_minutes": Range(0, 525_600, whole=True),
     "retraining.runs_per_day": Range(1, 1000, whole=True),
     "retraining.failed_gates": Range(1, 1000, whole=True),
-    "serving.max_payload_mb": Range(0.001, 10**6),  # what the kind of endpoint takes is less: base.payloads
+    "serving.max_payload_mb": Range(0.001, 10**6),  # each kind of endpoint has a lower limit: base.payloads
     "serving.read_timeout_seconds": Range(0.1, _HOUR),
     "serving.write_timeout_seconds": Range(0.1, _HOUR),
     "serving.load_timeout_seconds": Range(0.1, _HOUR),

@@ -39,7 +39,7 @@ def project(after_run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 OTHERS = (b"null", b"[]", b"5", b'"x"')
-"""Values that are JSON, but no objects."""
+"""JSON values that are not objects."""
 
 
 def texts(original: bytes) -> Iterator[bytes]:

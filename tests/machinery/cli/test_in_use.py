@@ -8,8 +8,7 @@ import pytest
 
 from mlops.base.files import locked
 from mlops.cli.in_use import uses
-from tests.environments import of_user
-from tests.projects import mlops
+from tests.projects import mlops, of_user
 
 
 @pytest.mark.parametrize(
